@@ -1,0 +1,170 @@
+"""A node's configuration: one TOML file. Defaults live here and nowhere downstream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from contracts.reading import Name
+from contracts.wire import Document, decode_toml, wire_field
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Phase = Annotated[int, msgspec.Meta(ge=1, le=16)]  # NEMA phase
+
+
+class ClockConfig(Document, frozen=True, kw_only=True):
+    """``scaled`` runs ``speed`` times faster than the wall, from ``start_unix_s`` at real Unix time ``anchor_unix_s``."""
+
+    kind: Literal["system", "scaled"] = "system"
+    speed: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 1.0
+    start_unix_s: float = 0.0
+    anchor_unix_s: float = 0.0
+    timezone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"  # IANA name, for hour and weekday
+
+
+class HubConfig(Document, frozen=True, kw_only=True):
+    """Intervals are real seconds, also under a scaled clock: the network is not scaled."""
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]+$")]
+    token: Annotated[str, msgspec.Meta(min_length=16, max_length=128)] | None = None  # one-time, for enrolment
+    sync_s: Seconds = 300.0
+    timeout_s: Seconds = 10.0
+    backoff_max_s: Seconds = 900.0
+
+
+class ModelConfig(Document, frozen=True, kw_only=True):
+    """``runtime`` runs ``precision``; ``providers`` in order of preference, for onnxruntime; ``cpu`` is the fallback."""
+
+    runtime: Literal["onnxruntime", "tflite-runtime", "ai-edge-litert"] = "onnxruntime"
+    precision: Literal["int8", "fp32"] = "int8"
+    providers: Annotated[tuple[Literal["tensorrt", "cuda", "cpu"], ...], msgspec.Meta(min_length=1)] = ("cpu",)
+    threads: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    tuf_root: str = "root.json"  # pinned trust root, relative to the configuration file
+
+
+class BoardConfig(Document, frozen=True, kw_only=True):
+    """The serial board. ``port`` is a pyserial URL or a device path; ``identity`` must match what it says it is."""
+
+    port: str
+    baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115_200
+    identity: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class ContactConfig(Document, frozen=True, kw_only=True):
+    """A dry contact on a GPIO pin (BCM number) through gpiozero."""
+
+    pin: Annotated[int, msgspec.Meta(ge=0, le=63)]
+    datastream: Name
+    role: Literal["ped_button", "cabinet_door"]
+    pull_up: bool = True
+    debounce_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.03
+
+
+class GpioConfig(Document, frozen=True, kw_only=True):
+    """``mock`` pins are driven by lines ``<pin> <0|1>`` written to ``<state_dir>/gpio.fifo``."""
+
+    factory: Literal["lgpio", "mock"] = "lgpio"
+    contacts: tuple[ContactConfig, ...] = ()
+
+
+class DetectorConfig(Document, frozen=True, kw_only=True):
+    channel: Channel  # on the board
+    datastream: Name
+    phase: Phase | None = None  # that it calls
+    lanes: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+    max_per_interval: Annotated[int, msgspec.Meta(ge=1)] = 1000  # physics bound, vehicles
+    stuck_on_s: Seconds = 300.0
+    no_hit_s: Seconds = 14_400.0
+    chatter_per_30_s: Annotated[int, msgspec.Meta(ge=1)] = 38
+
+
+class PhaseLimits(Document, frozen=True, kw_only=True):
+    """Legal limits of one phase, seconds; ``green_s`` is the fixed plan that holds when in doubt."""
+
+    phase: Phase
+    green_s: Seconds
+    min_green_s: Seconds
+    max_green_s: Seconds
+    yellow_s: Annotated[float, msgspec.Meta(ge=3, le=6)]  # MUTCD 4F.17
+    red_clearance_s: Annotated[float, msgspec.Meta(ge=0, le=6)]
+    ring: Literal[1, 2] = 1
+
+    def __post_init__(self) -> None:
+        if not self.min_green_s <= self.green_s <= self.max_green_s:
+            raise ValueError("min_green_s <= green_s <= max_green_s")
+
+
+class SignalConfig(Document, frozen=True, kw_only=True):
+    """In each ring the phases' green + yellow + red clearance sum to ``cycle_s``."""
+
+    cycle_s: Seconds
+    phases: Annotated[tuple[PhaseLimits, ...], msgspec.Meta(min_length=1, max_length=16)]
+    max_change_s: Seconds = 10.0  # of one green from one decision to the next
+    saturation_flow_veh_h: Annotated[float, msgspec.Meta(gt=0)] = 1800.0  # per lane; HCM default 1900 less 5 %
+
+    def __post_init__(self) -> None:
+        ids = [p.phase for p in self.phases]
+        if len(set(ids)) != len(ids):
+            raise ValueError("phases are listed once")
+        for ring in {p.ring for p in self.phases}:
+            total = sum(p.green_s + p.yellow_s + p.red_clearance_s for p in self.phases if p.ring == ring)
+            if abs(total - self.cycle_s) > 0.05:
+                raise ValueError(
+                    f"the fixed plan of ring {ring} sums to cycle_s ({total:.1f} is not {self.cycle_s:.1f})"
+                )
+
+
+class TaskConfig(Document, frozen=True, kw_only=True):
+    """``interval_s`` is the model's; a new one ends every ``step_s``, so that windows may overlap."""
+
+    bundle: Name
+    interval_s: Seconds = 900.0
+    step_s: Seconds = 900.0
+    alert_sigma: Annotated[float, msgspec.Meta(gt=0)] = 6.0
+    policy: Name = "signal_timing"
+
+    def __post_init__(self) -> None:
+        if (self.interval_s / self.step_s) % 1:
+            raise ValueError("interval_s is a multiple of step_s")
+
+
+class StorageConfig(Document, frozen=True, kw_only=True):
+    outbox_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
+    checkpoint_s: Seconds = 1.0  # real seconds between durable checkpoints of open intervals
+
+
+class NodeConfig(Document, frozen=True, kw_only=True):
+    wire: int = wire_field()
+    node: Name
+    state_dir: str
+    hub: HubConfig | None = None
+    clock: ClockConfig = ClockConfig()
+    model: ModelConfig = ModelConfig()
+    board: BoardConfig | None = None
+    gpio: GpioConfig = GpioConfig()
+    detectors: tuple[DetectorConfig, ...] = ()
+    task: TaskConfig | None = None
+    signal: SignalConfig | None = None
+    storage: StorageConfig = StorageConfig()
+
+    def __post_init__(self) -> None:
+        for what, values in (
+            ("channels", [d.channel for d in self.detectors]),
+            ("datastreams", [d.datastream for d in self.detectors] + [c.datastream for c in self.gpio.contacts]),
+            ("pins", [c.pin for c in self.gpio.contacts]),
+        ):
+            if len(set(values)) != len(values):
+                raise ValueError(f"detectors and contacts have distinct {what}")
+        if self.detectors and self.board is None:
+            raise ValueError("detectors need a [board]")
+
+
+def load_node_config(text: str) -> NodeConfig:
+    """Read a node's TOML.
+
+    Raises:
+        ContractError: naming the field and the rule that it breaks.
+    """
+    return decode_toml(text, NodeConfig)

@@ -1,0 +1,130 @@
+"""The one exchange between node and hub, and enrolment (docs/wire.md §2)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from contracts.reading import BootId, Name, Stamp
+from contracts.rollout import Refusal, UpdateState
+from contracts.summary import Summary
+from contracts.wire import Document, wire_field
+
+MAX_SUMMARIES = 1000
+"""Rows of one sync request."""
+MAX_BODY_BYTES = 2_000_000
+"""Of one request, after decompression."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Label = Annotated[str, msgspec.Meta(max_length=64)]
+Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+"""An Ed25519 public key, hexadecimal."""
+
+
+class Reported(Document, frozen=True, kw_only=True):
+    """What the node really runs."""
+
+    state: UpdateState = UpdateState.IDLE
+    bundle: Label | None = None  # of the running model
+    version: Label | None = None
+    variant: Label | None = None
+    runtime: Label | None = None
+    attempted: Label | None = None  # version of the last update that was tried
+    refusal: Refusal | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+
+
+class Desired(Document, frozen=True, kw_only=True):
+    """What the hub wants the node to run: a TUF target path and its version."""
+
+    bundle: Label
+    version: Label
+    target: Annotated[str, msgspec.Meta(pattern=r"^models/[A-Za-z0-9_.-]{1,96}$")]
+
+
+class Board(Document, frozen=True, kw_only=True):
+    connected: bool
+    identity: Label | None = None
+    firmware: Label | None = None
+    fail_safe: bool = False  # the board follows its own fixed-time plan
+
+
+class Counters(Document, frozen=True, kw_only=True):
+    """Totals since the node's state was created; they survive restarts."""
+
+    readings_sent: Count = 0  # by the board, from its sequence numbers
+    readings_received: Count = 0
+    readings_lost: Count = 0  # gaps in the sequence numbers
+    proposals_allowed: Count = 0
+    proposals_refused: Count = 0
+    summaries_produced: Count = 0
+    summaries_acknowledged: Count = 0
+    bytes_sent: Count = 0  # to the hub, bodies after compression
+    raw_bytes: Count = 0  # over the serial line
+    decode_errors: Count = 0
+
+
+class Heartbeat(Document, frozen=True, kw_only=True):
+    agent: Label  # version
+    at: Stamp
+    uptime_s: Annotated[float, msgspec.Meta(ge=0)]
+    healthy: bool  # readings flow
+    reported: Reported
+    counters: Counters = Counters()
+    board: Board | None = None
+    rss_bytes: Count | None = None
+    backlog: Count = 0  # summaries still in the outbox
+
+
+class SyncRequest(Document, frozen=True, kw_only=True):
+    wire: int = wire_field()
+    node: Name
+    boot: BootId
+    heartbeat: Heartbeat
+    summaries: Annotated[list[Summary], msgspec.Meta(max_length=MAX_SUMMARIES)] = []
+
+    def __post_init__(self) -> None:
+        for i, row in enumerate(self.summaries):
+            if row.node != self.node:
+                raise ValueError(f"summaries[{i}].node is the node that signs the request")
+
+
+class SyncReply(Document, frozen=True, kw_only=True):
+    """A 200 means: every summary of the request is on disk at the hub; the node may delete them."""
+
+    wire: int = wire_field()
+    stored: Count
+    duplicates: Count
+    hub_unix_ms: Count
+    not_before_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # ask again no sooner
+    desired: Desired | None = None
+
+
+class EnrolRequest(Document, frozen=True, kw_only=True):
+    wire: int = wire_field()
+    node: Name
+    token: Annotated[str, msgspec.Meta(min_length=16, max_length=128)]
+    public_key: Key
+    site: Label | None = None
+    hardware: Label | None = None
+
+
+class EnrolReply(Document, frozen=True, kw_only=True):
+    wire: int = wire_field()
+    node: Name
+    hub_unix_ms: Count
+
+
+class NonceReply(Document, frozen=True, kw_only=True):
+    wire: int = wire_field()
+    nonce: Label
+
+
+class ErrorReply(Document, frozen=True, kw_only=True):
+    """The one shape of every error of the hub: what happened, and what to do next."""
+
+    wire: int = wire_field()
+    error: Label  # a stable code
+    message: Annotated[str, msgspec.Meta(max_length=1024)]
+    field: Annotated[str, msgspec.Meta(max_length=256)] | None = None

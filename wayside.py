@@ -1,0 +1,78 @@
+"""The front door: one lazy table from verb to the room that serves it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NamedTuple
+
+__version__ = "0.1.0"
+
+
+class Verb(NamedTuple):
+    module: str  # imported only when the verb is used
+    app: str  # a typer.Typer in that module
+    extra: str  # pip install "wayside[extra]"
+    help: str
+
+
+VERBS: dict[str, Verb] = {
+    "agent": Verb("edge.cli", "agent", "edge", "run a node's agent from its configuration"),
+    "node": Verb("edge.cli", "node", "edge", "look at a node: check its configuration, status, outbox"),
+    "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
+    "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),
+    "export": Verb("export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
+    "release": Verb("export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
+    "hub": Verb("cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
+    "rollout": Verb("cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),
+    "demo": Verb("cloud.demo.cli", "demo", "dev", "run the whole line on this machine"),
+}
+
+
+def usage() -> str:
+    width = max(map(len, VERBS))
+    rows = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items())
+    return f"usage: wayside VERB [OPTIONS]\n\n{rows}\n\n`wayside VERB --help` explains one; `wayside --version`"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        The exit status: 0 fine, 1 failed, 2 the command line was wrong.
+    """
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if args else 2
+    if args[0] in ("-V", "--version"):
+        print(f"wayside {__version__}")
+        return 0
+    verb = VERBS.get(args[0])
+    if verb is None:
+        print(f"wayside: there is no verb {args[0]!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    try:
+        app = getattr(importlib.import_module(verb.module), verb.app)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.split(".")[0] in (
+            "contracts",
+            "edge",
+            "cloud",
+            "export",
+            "models",
+            "firmware_bridge",
+        ):
+            raise
+        print(
+            f"wayside {args[0]}: needs the package {exc.name!r}, which is not installed here.\n"
+            f'  pip install "wayside[{verb.extra}]"',
+            file=sys.stderr,
+        )
+        return 1
+    app(args=args[1:], prog_name=f"wayside {args[0]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
