@@ -62,9 +62,9 @@ def counted_day(day: str, seed: int) -> Feed:
     counts = counts[(counts["timestamp"] >= start) & (counts["timestamp"] < start + pd.Timedelta(days=1))]
     draw = np.random.default_rng(seed)
     rows = []
-    for at, channel, total in counts.sort_values(["timestamp", "detector"])[["timestamp", "detector", "total"]].itertuples(
-        index=False
-    ):
+    for at, channel, total in counts.sort_values(["timestamp", "detector"])[
+        ["timestamp", "detector", "total"]
+    ].itertuples(index=False):
         base = (at - start).total_seconds()
         free = QUARTER_S - total * SPACING_S
         times = base + np.sort(draw.uniform(0, free, total)) + np.arange(total) * SPACING_S
