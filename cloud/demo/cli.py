@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cloud.demo.line import Line
-from cloud.demo.processes import Processes, StageFailed
+from cloud.demo.processes import Processes, StageError
 
 demo = typer.Typer(add_completion=False, help="Run the whole line on this machine, on real data.")
 
@@ -58,7 +58,7 @@ def run(
                 console.print(f"the page stays on {line.hub} until Ctrl-C")
                 with contextlib.suppress(KeyboardInterrupt):
                     signal.pause()
-    except StageFailed as exc:
+    except StageError as exc:
         console.print(f"[red]demo:[/] {exc}", markup=True, highlight=False)
         raise typer.Exit(1) from exc
     except KeyboardInterrupt:
@@ -80,9 +80,11 @@ def promises(report: dict[str, Any]) -> list[str]:
             broken.append(f"{node['id']}: {lost} readings are missing, the gap says {node['gap_recorded']}")
         if not str(node["variant"]).endswith("int8"):
             broken.append(f"{node['id']} does not run the released int8 model")
-    for node in report["nodes"][:-1]:
-        if node["readings_sent"] != node["readings_received"]:
-            broken.append(f"{node['id']}: readings sent and received differ")
+    broken += [
+        f"{node['id']}: readings sent and received differ"
+        for node in report["nodes"][:-1]
+        if node["readings_sent"] != node["readings_received"]
+    ]
     if report["duplicates"] or report["lost"]:
         broken.append(f"{report['lost']} summaries lost, {report['duplicates']} stored twice")
     if report["forecast_mae"] is None or report["forecast_mae"] >= report["naive_mae"]:
@@ -110,7 +112,7 @@ def _show(console: Console, line: Line, processes: Processes) -> dict[str, Any]:
                 say(f"live: open {line.hub}")
                 bars.start_task(clock)
             state = "  ".join(
-                f"{n['node']} {n['reported'].get('version') or 'no model'} {n['counters'].get('readings_received', 0):,}"
+                f"{n['node']} {n['reported'].get('version') or '–'} {n['counters'].get('readings_received', 0):,}"
                 for n in nodes
             )
             bars.update(clock, completed=done, visible=True, description=state or "the hub is away")
@@ -144,7 +146,8 @@ def table(report: dict[str, Any]) -> Table:
         )  # fmt: skip
     grid.add_section()
     grid.add_row(
-        "all", "", "", "", f"{report['readings_sent']:,}", f"{report['readings_received']:,}", f"{report['readings_lost']:,}",
+        "all", "", "", "", f"{report['readings_sent']:,}", f"{report['readings_received']:,}",
+        f"{report['readings_lost']:,}",
         _mae(report["forecast_mae"]), _mae(report["naive_mae"]), f"{report['summaries_produced']:,}",
         f"{report['summaries_stored']:,}",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from cloud.demo import report
-from cloud.demo.processes import Processes, StageFailed
+from cloud.demo.processes import Processes, StageError
 from cloud.demo.site import BUNDLE, Node, nodes
 
 VERSION = "1.0.0"
@@ -47,7 +47,7 @@ class Line:
         """Start clean.
 
         Raises:
-            StageFailed: somebody listens on the port.
+            StageError: somebody listens on the port.
         """
         shutil.rmtree(self.home, ignore_errors=True)
         for name in ("logs", "run", "feeds", "keys"):
@@ -56,7 +56,7 @@ class Line:
             httpx.get(self.hub, timeout=1)
         except httpx.TransportError:
             return
-        raise StageFailed(f"port {self.port} is in use; stop what listens there, or say DEMO_PORT=8001")
+        raise StageError(f"port {self.port} is in use; stop what listens there, or say DEMO_PORT=8001")
 
     def run(self, processes: Processes, say: Progress, live: Live) -> dict[str, Any]:
         """Walk the line.
@@ -65,7 +65,7 @@ class Line:
             The report.
 
         Raises:
-            StageFailed: naming the stage and showing the end of its log.
+            StageError: naming the stage and showing the end of its log.
         """
         self.processes = processes
         say("building the board's firmware")
@@ -309,7 +309,7 @@ class Line:
         while True:
             page = self.get(f"/api/v1/summaries?node={node}&limit=1000" + (f"&cursor={after}" if after else ""))
             if page is None:
-                raise StageFailed(f"the hub does not tell its rows of {node}\n{self.processes.tail('hub')}")
+                raise StageError(f"the hub does not tell its rows of {node}\n{self.processes.tail('hub')}")
             yield from page["summaries"]
             after = page.get("next")
             if after is None:
@@ -320,5 +320,5 @@ class Line:
         while not ready():
             self.processes.check()
             if time.monotonic() > deadline:
-                raise StageFailed(f"waited {seconds:.0f} s for {what}, in vain; the logs are in {self.home / 'logs'}")
+                raise StageError(f"waited {seconds:.0f} s for {what}, in vain; the logs are in {self.home / 'logs'}")
             time.sleep(0.2)

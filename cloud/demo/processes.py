@@ -15,7 +15,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
-class StageFailed(Exception):
+class StageError(Exception):
     """A stage of the demo did not do its work; the message ends with the last lines of its log."""
 
 
@@ -43,14 +43,14 @@ class Processes:
             What it printed.
 
         Raises:
-            StageFailed: it exited with another status than 0.
+            StageError: it exited with another status than 0.
         """
         self.start(name, command, env=env)
         process = self._running[name]
         status = process.wait()
         del self._running[name]
         if status:
-            raise StageFailed(f"{name} failed with status {status}\n{self.tail(name)}")
+            raise StageError(f"{name} failed with status {status}\n{self.tail(name)}")
         return self.log(name).read_text(errors="replace")
 
     def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
@@ -63,7 +63,7 @@ class Processes:
                 env=os.environ | (env or {}),
                 # A session of its own: Ctrl-C reaches the demo alone, which then stops all in order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this program has one thread
             )
 
     def kill(self, name: str) -> None:
@@ -87,11 +87,11 @@ class Processes:
 
     def check(self) -> None:
         """Raises:
-        StageFailed: a process that should run has ended.
+        StageError: a process that should run has ended.
         """
         for name, process in self._running.items():
             if process.poll() is not None:
-                raise StageFailed(f"{name} ended with status {process.returncode}\n{self.tail(name)}")
+                raise StageError(f"{name} ended with status {process.returncode}\n{self.tail(name)}")
 
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
