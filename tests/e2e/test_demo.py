@@ -178,7 +178,7 @@ def test_nothing_is_left_running(report: dict[str, Any], demo: Demo) -> None:
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(p.info["cmdline"] or [])]
     with pytest.raises(httpx.ConnectError):
         httpx.get(demo.hub)
-    assert not [link for link in (demo.home / "run").glob("*.tty")]
+    assert not list((demo.home / "run").glob("*.tty"))
 
 
 def test_ctrl_c_stops_every_process_and_leaves_no_port_or_pty(tmp_path: Path) -> None:
