@@ -15,7 +15,7 @@ Phase = Annotated[int, msgspec.Meta(ge=1, le=16)]  # NEMA phase
 
 
 class ClockConfig(Document, frozen=True, kw_only=True):
-    """``scaled`` runs ``speed`` times faster than the wall, from ``start_unix_s`` at real Unix time ``anchor_unix_s``."""
+    """``scaled`` runs ``speed`` times faster than the wall; it shows ``start_unix_s`` at real Unix time ``anchor_unix_s``."""
 
     kind: Literal["system", "scaled"] = "system"
     speed: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 1.0
@@ -35,7 +35,7 @@ class HubConfig(Document, frozen=True, kw_only=True):
 
 
 class ModelConfig(Document, frozen=True, kw_only=True):
-    """``runtime`` runs ``precision``; ``providers`` in order of preference, for onnxruntime; ``cpu`` is the fallback."""
+    """``runtime`` runs ``precision``; ``providers`` are onnxruntime's, best first; ``cpu`` is always the fallback."""
 
     runtime: Literal["onnxruntime", "tflite-runtime", "ai-edge-litert"] = "onnxruntime"
     precision: Literal["int8", "fp32"] = "int8"

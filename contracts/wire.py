@@ -126,7 +126,7 @@ def _convert(raw: Any, kind: type[D]) -> D:
 def _set_aside(raw: Any, kind: Any) -> Any:
     """Move unknown keys of each Document in ``raw`` into its ``extra``."""
     origin = typing.get_origin(kind)
-    if origin in (typing.Annotated,):
+    if origin is typing.Annotated:
         return _set_aside(raw, typing.get_args(kind)[0])
     if origin in (list, tuple) and isinstance(raw, list):
         return [_set_aside(item, typing.get_args(kind)[0]) for item in raw]

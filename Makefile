@@ -1,0 +1,84 @@
+# `make` prints this help. Two commands set everything up by themselves: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+EDGE := .venv-edge
+BIN := $(VENV)/bin
+DEMO_SECONDS ?= 300
+DEMO_PORT ?= 8000
+PIP := -m pip --disable-pip-version-check install --quiet --no-input
+SOURCES := $(shell find contracts edge firmware_bridge -name '*.py' -o -name '*.[ch]' 2>/dev/null) wayside.py
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: $(VENV)/.ready $(EDGE)/.ready ## run the whole line on this machine, on real data (DEMO_SECONDS=300)
+	@$(BIN)/wayside demo --seconds $(DEMO_SECONDS) --port $(DEMO_PORT) --edge-python $(EDGE)/bin/python
+
+.PHONY: test
+test: $(VENV)/.ready $(EDGE)/.ready chromium ## run the tests that need neither network nor hardware
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-extras
+test-extras: $(VENV)/.ready ## install each extra into an environment of its own and import its rooms (package index)
+	@$(BIN)/python -m pytest tests/test_extras.py -m network $(PYTEST_ARGS)
+
+.PHONY: check
+check: $(VENV)/.ready ## ruff, mypy, import boundaries
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: $(VENV)/.ready ## measure: each figure beside its peer or floor, in one run
+	@$(BIN)/python -m pytest tests/bench --benchmark-only --benchmark-columns=min,median,max,ops,rounds -q -s $(PYTEST_ARGS)
+
+.PHONY: format
+format: $(VENV)/.ready ## mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## remove the environments and everything that was made
+	@rm -rf $(VENV) $(EDGE) var build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# --- set-up ---------------------------------------------------------------------------------------
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory system
+	@echo "setting up $(VENV): training, export, hub, node and tests (about 2.5 GB, a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# torch first and alone, pinned: any range would let the resolver pull gigabytes of another build
+	@$(BIN)/python $(PIP) torch==2.13.0
+	@$(BIN)/python $(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(EDGE)/.ready: pyproject.toml constraints.txt $(SOURCES)
+	@echo "setting up $(EDGE): what a node has, nothing else"
+	@test -x $(EDGE)/bin/python || $(PYTHON) -m venv $(EDGE)
+	@$(EDGE)/bin/python $(PIP) -c constraints.txt '.[edge]'
+	@$(EDGE)/bin/python $(PIP) --force-reinstall --no-deps .
+	@touch $@
+
+# Debian packages: installed when root, named in one line otherwise.
+define debian
+	@if ! ($(1)) >/dev/null 2>&1; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing $(2)"; (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2)) >/dev/null 2>&1 \
+	      || { echo "could not install $(2): run 'apt-get install $(2)' and see why"; $(4); }; \
+	  else echo "$(2) is missing: run 'sudo apt-get install $(2)'; $(3)"; $(4); fi; fi
+endef
+
+.PHONY: system
+system:
+	$(call debian,$(PYTHON) -c "import venv; import ensurepip",python3-venv,nothing runs without it,exit 1)
+	$(call debian,command -v cc,gcc libc6-dev,the board's firmware cannot be built without it,exit 1)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "this needs Python 3.11; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 ..."; exit 1; }
+
+.PHONY: chromium
+chromium:
+	$(call debian,command -v chromium,chromium,the browser test is skipped without it,true)

@@ -1,0 +1,40 @@
+"""A state machine allows what its table says, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from contracts.rollout import ROLLOUT_TRANSITIONS, UPDATE_TRANSITIONS, RolloutState, UpdateState, advance
+from contracts.wire import ContractError
+
+
+@pytest.mark.parametrize(("now", "to"), list(itertools.product(UpdateState, UpdateState)))
+def test_an_update_moves_only_as_the_table_allows(now: UpdateState, to: UpdateState) -> None:
+    if to in UPDATE_TRANSITIONS[now]:
+        assert advance(now, to) is to
+    else:
+        with pytest.raises(ContractError, match=f"{now.value}.*{to.value}"):
+            advance(now, to)
+
+
+@pytest.mark.parametrize(("now", "to"), list(itertools.product(RolloutState, RolloutState)))
+def test_a_rollout_moves_only_as_the_table_allows(now: RolloutState, to: RolloutState) -> None:
+    if to in ROLLOUT_TRANSITIONS[now]:
+        assert advance(now, to) is to
+    else:
+        with pytest.raises(ContractError):
+            advance(now, to)
+
+
+def test_the_tables_name_every_state_and_ended_rollouts_stay_ended() -> None:
+    assert set(UPDATE_TRANSITIONS) == set(UpdateState)
+    assert set(ROLLOUT_TRANSITIONS) == set(RolloutState)
+    assert not ROLLOUT_TRANSITIONS[RolloutState.COMPLETED]
+    assert not ROLLOUT_TRANSITIONS[RolloutState.ABORTED]
+
+
+def test_a_model_never_becomes_active_untested() -> None:
+    before = {now for now, to in UPDATE_TRANSITIONS.items() if UpdateState.ACTIVE in to}
+    assert before == {UpdateState.TESTING}

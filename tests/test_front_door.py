@@ -1,0 +1,80 @@
+"""The front door: one table, lazy, with errors that say what to type next."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wayside
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*args: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, str(ROOT / "wayside.py"), *args], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_without_a_verb_it_lists_every_verb_and_fails() -> None:
+    done = run()
+    assert done.returncode == 2
+    assert all(verb in done.stdout for verb in wayside.VERBS)
+
+
+def test_an_unknown_verb_is_named() -> None:
+    done = run("fly")
+    assert done.returncode == 2
+    assert "'fly'" in done.stderr
+
+
+@pytest.mark.parametrize("verb", sorted(wayside.VERBS))
+def test_every_verb_of_the_table_explains_itself(verb: str) -> None:
+    done = run(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_the_front_door_itself_imports_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "wayside.py"), "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for heavy in ("torch", "numpy", "fastapi", "onnxruntime", "typer", "msgspec"):
+        assert f" {heavy}\n" not in done.stderr
+
+
+def test_the_agents_verb_starts_without_torch_fastapi_or_a_runtime() -> None:
+    code = "import sys, edge.cli; print([m for m in ('torch','fastapi','onnxruntime','pandas') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_room_of_the_table_exists() -> None:
+    for verb in wayside.VERBS.values():
+        path = ROOT / (verb.module.replace(".", "/") + ".py")
+        assert path.exists(), verb
+        names = {
+            target.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        assert verb.app in names, verb
+
+
+def test_a_missing_package_names_the_extra_to_install(tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['fastapi'] = sys.modules['torch'] = None\n"
+        "import wayside; sys.exit(wayside.main(['train', '--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    # Help may not need torch; running must say which extra is missing rather than show a traceback.
+    assert done.returncode == 0 or 'pip install "wayside[train]"' in done.stderr
