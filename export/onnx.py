@@ -32,7 +32,7 @@ def to_onnx(model: nn.Module, sample: torch.Tensor) -> bytes:
             )
         if program is None:
             raise ConversionError("torch's exporter returned nothing")
-        return canonical(program.model_proto).SerializeToString(deterministic=True)
+        return bytes(canonical(program.model_proto).SerializeToString(deterministic=True))
     except (torch.onnx.errors.OnnxExporterError, onnx.checker.ValidationError) as exc:
         raise ConversionError(f"the model does not convert to ONNX: {exc}") from exc
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from contracts.passport import Accuracy
 from edge import golden
@@ -150,7 +151,7 @@ def _judge_int8(graph: Graph, int8: Float32, torch: Float32, trained: Trained, l
             )
 
 
-def _accuracy(answers: dict[str, Float32], y: Float32, hour: np.ndarray) -> tuple[Accuracy, ...]:
+def _accuracy(answers: dict[str, Float32], y: Float32, hour: npt.NDArray[np.int64]) -> tuple[Accuracy, ...]:
     slices = [("all", np.ones(len(y), bool)), *((f"hour {h:02d}", hour == h) for h in range(24))]
     return tuple(
         Accuracy(slice=name, n=int(pick.sum()), mae={k: round(_mae(a[pick], y[pick]), 6) for k, a in answers.items()})

@@ -70,7 +70,7 @@ def onnx_int8(content: bytes, calibration: Float32) -> bytes:
         model = canonical(onnx.load(target))
     if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise ConversionError("nothing in the ONNX model can be quantized")
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:
