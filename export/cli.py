@@ -52,6 +52,7 @@ def _faults(verb: str) -> Iterator[None]:
 @export.command()
 def run(
     run_dir: Annotated[Path, typer.Argument(help="What `wayside train` wrote: checkpoint.pt and windows.npz.")],
+    *,
     out: Annotated[Path, typer.Option("--out", help="Directory for the bundle and its parts.")],
     version: Annotated[str, typer.Option(help="Version of the bundle, MAJOR.MINOR.PATCH.")] = "1.0.0",
     bundle: Annotated[str | None, typer.Option(help="Name of the bundle; the task's name unless given.")] = None,
