@@ -80,7 +80,8 @@ def run(
 
         def after(stage_done: pipeline.Done) -> None:
             done.append(stage_done)
-            console.print(f"{stage_done.stage:<9} {stage_done.did}  ({stage_done.seconds:.1f} s)", highlight=False)
+            line = f"{stage_done.stage:<9} {stage_done.did}  ({stage_done.seconds:.1f} s)"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
         with console.status("") as status:  # silent unless on a terminal
             work = pipeline.run(run_dir, options, until=stage, before=status.update, after=after)
@@ -97,7 +98,7 @@ def run(
         if work.passport:
             console.print(_variants(work.passport.variants, work.passport.task.output_unit))
         for note in work.notes:
-            console.print(f"note      {note}", highlight=False)
+            console.print(f"note      {note}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"wrote     {written[-1] if written else 'nothing'}", highlight=False, soft_wrap=True)
 
 
@@ -170,10 +171,10 @@ def show(
         if as_json:
             print(json.dumps({"releases": [dataclasses.asdict(r) for r in shelf.releases], "roles": roles}, indent=2))
             return
-        table = Table("bundle", "version", "target", "bytes", "sha256")
         for each in shelf.releases:
-            table.add_row(each.bundle, each.version, each.target, str(each.bytes), each.sha256[:16])
-        Console().print(table)
+            print(f"{each.bundle} {each.version}  {each.target}  {each.bytes} bytes  sha256 {each.sha256}")
+        if not shelf.releases:
+            print("nothing is published yet")
         for name, role in roles.items():
             print(f"{name:<9} version {role['version']}, until {role['expires']}")
 
