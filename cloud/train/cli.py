@@ -79,7 +79,9 @@ def _run(out: Path, task: str, family: str, data: Path | None, seed: int, epochs
 def _table(reports: list[dict[str, Any]]) -> Table:
     """Every model and both floors: errors on the held-out and validation days, size, time to train."""
     held, unit = reports[0]["splits"]["holdout"], reports[0]["task"]["output_unit"]
-    table = Table(title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows, {unit}", box=box.SIMPLE)
+    table = Table(
+        title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows, {unit}", box=box.SIMPLE
+    )
     table.add_column("model", no_wrap=True)
     for name in ("MAE", "RMSE", "vs naive", "val. MAE", "params", "s"):
         table.add_column(name, justify="right")
