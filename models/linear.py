@@ -1,7 +1,7 @@
 """Linear forecaster: card and two ways to solve it.
 
 Card: volume of the next intervals as a weighted sum of the window's volumes and the encoded calendar, from
-standardized features to a standardized target. A floor that a network must beat; 15 parameters for the traffic task.
+standardized features to a standardized target. A floor that a network must beat; 14 parameters for the traffic task.
 
 ``least_squares`` solves the normal problem by orthogonal factorization (Golub, "Numerical methods for solving linear
 least squares problems", 1965); ``gradient_descent`` walks there with the textbook update (Bishop, "Pattern Recognition

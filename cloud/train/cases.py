@@ -8,19 +8,23 @@ import numpy.typing as npt
 from cloud.train.datasets import Array, Windows
 from contracts.task import TaskSpec
 
-CALIBRATION, GOLDEN, EXTREMES = 768, 48, 16
+CALIBRATION, GOLDEN, EXTREMES = 1024, 48, 32
 
 
 def calibration(windows: Windows, task: TaskSpec, seed: int) -> Array:
-    """Up to ``CALIBRATION`` training windows (N, T, F): a random draw, and the extremes of every input.
+    """Up to ``CALIBRATION`` training windows (N, T, F): extremes of every input and of its change, the golden ones,
+    and a random draw.
 
-    Min/max calibration clips what it has not seen, so the quietest and busiest windows are always among them.
+    Min/max calibration clips what it has not seen, inside the network too, where a steep rise counts more than a
+    high level: so both are always among them.
     """
     rng = np.random.default_rng(seed)
-    extremes = np.concatenate([_ends(windows.x[:, :, f], EXTREMES) for f in range(len(task.inputs))])
-    room = max(0, CALIBRATION - len(np.unique(extremes)))
-    drawn = rng.permutation(len(windows))[:room]
-    return windows.x[np.unique(np.concatenate([drawn, extremes]))]
+    columns = [windows.x[:, :, f] for f in range(len(task.inputs))]  # of (N, T)
+    steps = [np.diff(c, axis=1) for c in columns] if task.window > 1 else []
+    extremes = np.concatenate([_ends(c, EXTREMES) for c in [*columns, *steps]])
+    always = np.unique(np.concatenate([extremes, _golden(windows, task, seed)]))
+    drawn = rng.permutation(len(windows))[: max(0, CALIBRATION - len(always))]
+    return windows.x[np.unique(np.concatenate([drawn, always]))]
 
 
 def golden(windows: Windows, task: TaskSpec, seed: int) -> Array:
@@ -29,6 +33,10 @@ def golden(windows: Windows, task: TaskSpec, seed: int) -> Array:
     Busiest, quietest, quantiles of the level in between, steepest rise and fall, both sides of midnight, every
     weekday; the rest is drawn at random.
     """
+    return windows.x[_golden(windows, task, seed)]
+
+
+def _golden(windows: Windows, task: TaskSpec, seed: int) -> npt.NDArray[np.int64]:
     rng = np.random.default_rng(seed + 1)
     volume = windows.x[:, :, [i.name for i in task.inputs].index(task.output)]  # (N, T)
     level, rise = volume.mean(axis=1), volume[:, -1] - volume[:, 0]
@@ -44,9 +52,9 @@ def golden(windows: Windows, task: TaskSpec, seed: int) -> Array:
                 # Of each, the busiest: silence says little about a calendar.
                 there = np.flatnonzero(newest == value)
                 chosen.append(there[np.argmax(level[there])])
-    drawn = [i for i in rng.permutation(len(windows)) if i not in set(chosen)]
     distinct = list(dict.fromkeys(int(i) for i in chosen))
-    return windows.x[[*distinct, *drawn[: max(0, GOLDEN - len(distinct))]]]
+    drawn = [int(i) for i in rng.permutation(len(windows))[:GOLDEN] if i not in distinct]
+    return np.array([*distinct, *drawn[: max(0, GOLDEN - len(distinct))]])
 
 
 def _ends(values: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -78,8 +79,10 @@ def _run(out: Path, task: str, family: str, data: Path | None, seed: int, epochs
 def _table(reports: list[dict[str, Any]]) -> Table:
     """Every model and both floors: errors on the held-out and validation days, size, time to train."""
     held, unit = reports[0]["splits"]["holdout"], reports[0]["task"]["output_unit"]
-    table = Table(title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows; errors in {unit}")
-    table.add_column("model")
+    table = Table(
+        title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows, {unit}", box=box.SIMPLE
+    )
+    table.add_column("model", no_wrap=True)
     for name in ("MAE", "RMSE", "vs naive", "val. MAE", "params", "s"):
         table.add_column(name, justify="right")
     shown = set[str]()
@@ -104,7 +107,7 @@ def _table(reports: list[dict[str, Any]]) -> Table:
 
 def _hours(report: dict[str, Any]) -> Table:
     """MAE per hour of day of one family, beside the floors."""
-    table = Table(title="held-out MAE by the hour in which the forecast interval ends")
+    table = Table(title="held-out MAE by the hour in which the forecast interval ends", box=box.SIMPLE)
     for name in ("hour", "n", *report["holdout"]["scores"]):
         table.add_column(name, justify="right")
     for hour, part in report["holdout"]["hours"].items():

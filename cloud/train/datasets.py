@@ -26,6 +26,8 @@ from contracts.wire import ContractError, decode_toml
 
 Array = npt.NDArray[np.float32]
 CALENDAR = ("hour", "weekday")
+MAX_CELLS = 50_000_000
+"""Intervals × detectors of a grid: one wrong year must not take all the memory."""
 OPTIONAL = {
     i.name: i
     for i in (
@@ -126,7 +128,7 @@ def load(task: TaskSpec, path: Path | None = None) -> tuple[Counts, TaskSpec]:
     further = tuple(OPTIONAL[c] for c in counts.columns if c not in known)
     absent = known - set(counts.columns) - set(CALENDAR)
     if absent:
-        raise DataError(f"{counts.source}: column {sorted(absent)[0]}: the task {task.name} needs it; add it")
+        raise DataError(f"{counts.source}: column {min(absent)}: the task {task.name} needs it; add it")
     return counts, msgspec.structs.replace(task, inputs=task.inputs + further)
 
 
@@ -158,6 +160,10 @@ def read_csv(path: Path, task: TaskSpec) -> Counts:
         raise DataError(f"{path}: cannot be read as a UTF-8 text: {exc}") from exc
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
         raise DataError(f"{path}: is not a CSV with one header line: {exc}") from exc
+    if not isinstance(raw.index, pd.RangeIndex):
+        raise DataError(f"{path}: row 2: has more cells than the header; one column has no name")
+    raw = raw.fillna("")  # a row that ends early
+    raw = raw[(raw != "").any(axis=1)]  # blank lines
     required = ["timestamp", "detector", task.output]
     allowed = [*required, *OPTIONAL, *(i.name for i in task.inputs if i.name not in CALENDAR)]
     for name in required:
@@ -171,8 +177,8 @@ def read_csv(path: Path, task: TaskSpec) -> Counts:
 
     def refuse(bad: pd.Series, column: str, rule: str) -> None:
         if bad.any():
-            at = int(np.flatnonzero(bad.to_numpy())[0])
-            raise DataError(f"{path}: row {at + 2}: column {column}: {raw[column].iloc[at]!r} {rule}")
+            at = bad.idxmax()
+            raise DataError(f"{path}: row {at + 2}: column {column}: {raw[column][at]!r} {rule}")
 
     text = raw["timestamp"].str.strip()
     refuse(text.str.contains(r"[T ].*[+-]|Z$", regex=True), "timestamp", "has a time zone; write local time without it")
@@ -185,11 +191,8 @@ def read_csv(path: Path, task: TaskSpec) -> Counts:
     for name in [c for c in raw.columns if c not in ("timestamp", "detector")]:
         cell = raw[name].str.strip()
         number = pd.to_numeric(cell, errors="coerce")
-        refuse(
-            number.isna() & (cell != "") & (cell.str.lower() != "nan"),
-            name,
-            "is not a number; leave it empty if missing",
-        )
+        absent = cell.str.lower().isin(["", "nan", "null"])
+        refuse(number.isna() & ~absent, name, "is not a number; leave it empty if missing")
         frame[name] = number.astype(float)
     return on_grid(frame, task, path.name)
 
@@ -199,6 +202,9 @@ def on_grid(frame: pd.DataFrame, task: TaskSpec, source: str) -> Counts:
 
     Cleaning, each step counted in the quality report: values outside the declared bounds become missing; of equal
     duplicates one is kept; of contradicting ones none, since nobody knows which is right.
+
+    Raises:
+        DataError: the grid would be absurdly long.
     """
     step = np.timedelta64(round(task.interval_s), "s")
     others = [c for c in frame.columns if c not in ("timestamp", "detector", task.output)]
@@ -218,7 +224,14 @@ def on_grid(frame: pd.DataFrame, task: TaskSpec, source: str) -> Counts:
     for name in columns:
         kept.loc[contradicting.index[contradicting[name]], name] = np.nan
 
-    starts = np.arange(frame["timestamp"].min().to_datetime64(), frame["timestamp"].max().to_datetime64() + step, step)
+    first, last = frame["timestamp"].min().to_datetime64(), frame["timestamp"].max().to_datetime64()
+    cells = ((last - first) // step + 1) * frame["detector"].nunique()
+    if cells > MAX_CELLS:
+        raise DataError(
+            f"{source}: {first} to {last} is {cells} intervals over all detectors, more than {MAX_CELLS}; is a "
+            "timestamp wrong?"
+        )
+    starts = np.arange(first, last + step, step)
     detectors = sorted(frame["detector"].unique(), key=lambda d: (len(d), d))  # 2 before 10
     grid = pd.MultiIndex.from_product([detectors, starts.astype("datetime64[s]")], names=["detector", "timestamp"])
     full = kept.swaplevel().reindex(grid)[list(columns)]

@@ -81,7 +81,9 @@ def fit(
     if isinstance(module, Linear):
         return _solve(module, config, x, y, solver)
     module.features.fit(x)
-    return _descend(module, config, recipe if epochs is None else replace(recipe, epochs=epochs), data, seed, on_epoch)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    return _descend(module, config, recipe, data, seed=seed, on_epoch=on_epoch)
 
 
 def _solve(module: Linear, config: dict[str, Any], x: torch.Tensor, y: torch.Tensor, solver: str) -> Fitted:
@@ -100,6 +102,7 @@ def _descend(
     config: dict[str, Any],
     recipe: Recipe,
     data: Split,
+    *,
     seed: int,
     on_epoch: Callable[[Epoch], None],
 ) -> Fitted:

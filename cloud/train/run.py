@@ -95,7 +95,9 @@ def train(
             "notes": {n: m.notes for n, m in models.items()},
             **results,
         }
-        _write(stage, fitted, config, data, task, seed, report)
+        torch.save({"state_dict": fitted.module.state_dict(), "config": config}, stage / CHECKPOINT)
+        np.savez(stage / "windows.npz", **_windows(data, task, seed))
+        (stage / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -113,27 +115,16 @@ def _stretch(windows: Windows) -> dict[str, Any]:
     return {"first": str(windows.first.min()), "last": str(windows.last.max()), "windows": len(windows)}
 
 
-def _write(
-    stage: Path,
-    fitted: Fitted,
-    config: dict[str, Any],
-    data: Split,
-    task: TaskSpec,
-    seed: int,
-    report: dict[str, Any],
-) -> None:
-    torch.save({"state_dict": fitted.module.state_dict(), "config": config}, stage / CHECKPOINT)
-    np.savez(
-        stage / "windows.npz",
-        calibration=cases.calibration(data.train, task, seed),
-        golden=cases.golden(data.train, task, seed),
-        holdout_x=data.holdout.x,
-        holdout_y=data.holdout.y,
-        holdout_naive=data.holdout.naive,
-        holdout_seasonal=data.holdout.seasonal,
-        holdout_hour=data.holdout.hour,
-    )
-    (stage / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+def _windows(data: Split, task: TaskSpec, seed: int) -> dict[str, Any]:
+    return {
+        "calibration": cases.calibration(data.train, task, seed),
+        "golden": cases.golden(data.train, task, seed),
+        "holdout_x": data.holdout.x,
+        "holdout_y": data.holdout.y,
+        "holdout_naive": data.holdout.naive,
+        "holdout_seasonal": data.holdout.seasonal,
+        "holdout_hour": data.holdout.hour,
+    }
 
 
 @contextlib.contextmanager
