@@ -79,9 +79,9 @@ def ready(demo: Demo) -> list[dict[str, Any]]:
             stats = httpx.get(f"{demo.hub}/api/v1/stats", timeout=5).json()
         except (httpx.TransportError, ValueError):
             nodes = stats = []
-        if len(nodes) == 3 and all(n["reported"].get("version") == "1.0.0" for n in nodes):
-            if all(s["stored"] > 200 for s in stats) and len(stats) == 3:
-                return list(nodes)
+        active = len(nodes) == 3 and all(n["reported"].get("version") == "1.0.0" for n in nodes)
+        if active and len(stats) == 3 and all(s["stored"] > 200 for s in stats):
+            return list(nodes)
         time.sleep(0.5)
     raise AssertionError(
         "the nodes never ran the released model\n" + (demo.home.parent / "demo.log").read_text()[-3000:]
@@ -113,7 +113,8 @@ def test_the_page_shows_three_nodes_their_model_and_a_chart_with_data(demo: Demo
         drawn = page.evaluate(
             """() => [...document.querySelectorAll('canvas')].some(c => {
                 const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-                const seen = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i+3] > 0) seen.add(d[i] << 16 | d[i+1] << 8 | d[i+2]);
+                const seen = new Set();
+                for (let i = 0; i < d.length; i += 4) if (d[i+3] > 0) seen.add(d[i] << 16 | d[i+1] << 8 | d[i+2]);
                 return seen.size > 5; })"""
         )
         browser.close()
