@@ -86,10 +86,11 @@ class Shelf:
 def initialize(keys: Path, hub: Hub) -> Path:
     """Make the hub's repository: sign root, targets and models, upload them; return the root to pin on nodes.
 
-    What was signed stays in ``keys``, so that an interrupted run continues with the same bytes.
+    What was signed stays in ``keys``, so that an interrupted run continues with the same bytes; on a hub that
+    has this repository already nothing changes.
 
     Raises:
-        ReleaseError: keys, hub, or a repository made with other keys.
+        ReleaseError: keys, hub, or the hub has a repository made with other keys.
     """
     online = _online_key(hub)
     signed = {role: keys / f"{role}.json" for role in ORDER}
@@ -101,16 +102,18 @@ def initialize(keys: Path, hub: Hub) -> Path:
     root = _root(signed["root"])
     if online.keyid not in root.signed.roles["timestamp"].keyids:
         raise ReleaseError(f"{signed['root']} was made for another hub than {hub.url}; use another keys directory")
-    done = 0
+    conflict: HubRefused | None = None
     for role in ORDER:
         try:
             hub.call("PUT", f"/api/v1/tuf/metadata/{role}", signed[role].read_bytes())
         except HubRefused as exc:
             if exc.status != httpx.codes.CONFLICT:
                 raise
-            done += 1  # uploaded by the run that was interrupted
-    if done == len(ORDER):
-        raise ReleaseError(f"the hub at {hub.url} has its repository already")
+            conflict = conflict or exc  # perhaps uploaded by the run that was interrupted
+    try:
+        _verified(hub, _root_bytes(signed["root"]))
+    except ReleaseError as exc:
+        raise conflict or exc from exc  # the hub has another owner's repository
     return signed["root"]
 
 
