@@ -57,7 +57,9 @@ class Street(NamedTuple):
 
     def until(self, **expected: str) -> dict[str, Any]:
         deadline = time.monotonic() + 60
-        while (reported := self.node()) and time.monotonic() < deadline or time.monotonic() < deadline:
+        reported: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            reported = self.node()
             if all(reported.get(key) == value for key, value in expected.items()):
                 return reported
             time.sleep(0.2)
