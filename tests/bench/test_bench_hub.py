@@ -141,4 +141,4 @@ def test_bench_signed_ingest_over_http(
     )
     note(benchmark, NODES * REQUESTS * ROWS, benchmark.stats.stats.median)  # type: ignore[attr-defined]
     stats = hub.client.get("/api/v1/stats").json()
-    assert (stats["duplicates"], stats["missing"]) == (0, 0)
+    assert (stats["duplicates_refused"], stats["missing"]) == (0, 0)

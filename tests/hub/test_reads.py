@@ -13,14 +13,14 @@ from tests.hub.conftest import Hub
 def test_pages_follow_one_another_in_both_directions(hub: Hub) -> None:
     node = hub.node()
     node.sync([node.summary(float(i)) for i in range(25)])
-    for order, key, wanted in (("oldest", "after", range(25)), ("newest", "before", reversed(range(25)))):
+    for order, wanted in (("oldest", range(25)), ("newest", reversed(range(25)))):
         seen, at = [], {}
         while True:
             page = hub.get("/api/v1/summaries", limit=10, order=order, **at)
             seen += [r["seq"] for r in page["summaries"]]  # type: ignore[attr-defined]
             if page["next"] is None:
                 break
-            at = {key: page["next"]}
+            at = {"cursor": page["next"]}
         assert seen == list(wanted)
 
 
