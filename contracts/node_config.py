@@ -15,7 +15,7 @@ Phase = Annotated[int, msgspec.Meta(ge=1, le=16)]  # NEMA phase
 
 
 class ClockConfig(Document, frozen=True, kw_only=True):
-    """``scaled`` runs ``speed`` times faster than the wall; it shows ``start_unix_s`` at real Unix time ``anchor_unix_s``."""
+    """``scaled`` runs ``speed`` times faster than the wall; at Unix ``anchor_unix_s`` it shows ``start_unix_s``."""
 
     kind: Literal["system", "scaled"] = "system"
     speed: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 1.0

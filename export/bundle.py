@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Golden, Passport, Variant
-from contracts.wire import encode
+from contracts.wire import decode, encode
 from export.checkpoint import Float32, Trained
 from export.errors import BundleError
 from export.parity import Parity
@@ -29,9 +29,13 @@ def files_of(trained: Trained, parity: Parity) -> dict[str, bytes]:
 
 
 def passport_of(trained: Trained, parity: Parity, *, bundle: str, version: str) -> Passport:
-    """State what the bundle is, what it was made from and what it must answer."""
+    """State what the bundle is, what it was made from and what it must answer.
+
+    Raises:
+        ContractError: a name or version is not one.
+    """
     files = files_of(trained, parity)
-    return Passport(
+    passport = Passport(
         bundle=bundle,
         version=version,
         min_agent=MIN_AGENT,
@@ -68,6 +72,7 @@ def passport_of(trained: Trained, parity: Parity, *, bundle: str, version: str) 
         ),
         accuracy=parity.accuracy,
     )
+    return decode(encode(passport), Passport)  # msgspec checks constraints when it decodes
 
 
 def pack(passport: Passport, files: dict[str, bytes]) -> bytes:

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from contracts.passport import Passport
+import msgspec
+
+from contracts.passport import PASSPORT_FILE, Passport
+from contracts.wire import ContractError, encode
 from edge.runtimes.runtime import FORMATS, available
 from export import bundle as packing
 from export import checkpoint, onnx, tflite
@@ -172,7 +175,10 @@ def run(
     for name in plan(until):
         before(name)
         start = time.perf_counter()
-        did = STAGES[name].act(work)
+        try:
+            did = STAGES[name].act(work)
+        except ContractError as exc:
+            raise ExportError(f"the passport would break its contract: {exc}") from exc
         after(Done(name, did, time.perf_counter() - start))
     return work
 
@@ -185,3 +191,25 @@ def _made(part: T | None) -> T:
 
 def _sizes(graphs: Sequence[Graph]) -> str:
     return ", ".join(f"{g.name} {len(g.content) / 1000:.1f} kB" for g in graphs)
+
+
+def write(work: Work, out: Path) -> list[Path]:
+    """Write what was made into ``out``, each file whole or not at all; the bundle, if any, is the last path.
+
+    Raises:
+        ExportError: ``out`` cannot be written.
+    """
+    files = {graph.file: graph.content for graph in work.graphs}
+    if work.passport:
+        files[PASSPORT_FILE] = msgspec.json.format(encode(work.passport), indent=2)
+    if work.passport and work.bundle:
+        files[f"{work.passport.bundle.replace('/', '-')}-{work.passport.version}.bundle"] = work.bundle
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            temporary = out / f".{name}.tmp"
+            temporary.write_bytes(content)
+            temporary.replace(out / name)
+    except OSError as exc:
+        raise ExportError(f"{out} cannot be written: {exc}") from exc
+    return [out / name for name in files]

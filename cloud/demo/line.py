@@ -1,0 +1,324 @@
+"""The whole line as real processes: train, export, release, three boards, three agents, a hub; with two accidents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cloud.demo import report
+from cloud.demo.processes import Processes, StageError
+from cloud.demo.site import BUNDLE, Node, nodes
+
+VERSION = "1.0.0"
+FAMILY = "mlp"  # the one that is released
+HUB_RESTART_AT = 0.35  # of the live part
+KILL_AT = 0.55
+HUB_DOWN_S = 3.0
+DRAIN_S = 30.0  # the most that the end may take
+ROLLOUT_S = 90.0
+MIN_LIVE_S = 45.0
+ROOT = Path(__file__).parents[2]
+
+Progress = Callable[[str], None]
+Live = Callable[[float, list[dict[str, Any]]], None]
+
+
+class Line:
+    """One run of the demo in ``home``; stages in order, each a method that says what it did."""
+
+    def __init__(self, home: Path, *, port: int, seconds: float, edge_python: Path) -> None:
+        self.home = home
+        self.hub = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.ends = time.monotonic() + seconds
+        self.edge_python = edge_python
+        self.nodes = nodes()
+        self.accidents: dict[str, float] = {}
+
+    def prepare(self) -> None:
+        """Start clean.
+
+        Raises:
+            StageError: somebody listens on the port.
+        """
+        shutil.rmtree(self.home, ignore_errors=True)
+        for name in ("logs", "run", "feeds", "keys"):
+            (self.home / name).mkdir(parents=True)
+        try:
+            httpx.get(self.hub, timeout=1)
+        except httpx.TransportError:
+            return
+        raise StageError(f"port {self.port} is in use; stop what listens there, or say DEMO_PORT=8001")
+
+    def run(self, processes: Processes, say: Progress, live: Live) -> dict[str, Any]:
+        """Walk the line.
+
+        Returns:
+            The report.
+
+        Raises:
+            StageError: naming the stage and showing the end of its log.
+        """
+        self.processes = processes
+        say("building the board's firmware")
+        self.wayside("firmware", "board", "build", "--out", str(self.home / "firmware"))
+        for node in self.nodes:
+            node.feed.write(self.feed(node))
+        say("training linear, MLP and gated RNN on real counts")
+        self.wayside("train", "train", "--task", "traffic_flow", "--family", "all", "--out", str(self.home / "train"))
+        say("exporting to ONNX and TFLite, int8, through the gate")
+        self.wayside(
+            "export", "export", str(self.home / "train" / FAMILY), "--out", str(self.home / "bundles"),
+            "--bundle", BUNDLE, "--version", VERSION,
+        )  # fmt: skip
+        say("starting the hub")
+        self.wayside("hub-init", "hub", "init", "--data", str(self.home / "hub"))
+        self.operator = {"WAYSIDE_OPERATOR_TOKEN": (self.home / "hub" / "operator.token").read_text().strip()}
+        self.start_hub()
+        say("signing and releasing")
+        keys = str(self.home / "keys")
+        self.wayside("keys", "release", "keys", keys)
+        self.wayside("release-init", "release", "init", "--keys", keys, "--hub", self.hub)
+        self.wayside("publish", "release", "publish", str(self.bundle), "--keys", keys, "--hub", self.hub)
+        say("starting three boards and three agents")
+        self.start_nodes()
+        say("rolling out, canary first")
+        self.roll_out()
+        self.live(live)
+        say("draining")
+        self.drain()
+        return self.report()
+
+    # --- stages ----------------------------------------------------------------------------------
+
+    def wayside(self, name: str, *args: str) -> str:
+        return self.processes.run(name, [sys.executable, "-m", "wayside", *args], env=getattr(self, "operator", None))
+
+    def start_hub(self) -> None:
+        self.processes.start(
+            "hub",
+            [sys.executable, "-m", "wayside", "hub", "run", "--data", str(self.home / "hub"), "--port", str(self.port)],
+            env=self.operator,
+        )
+        self.wait("the hub to answer", 30, lambda: self.get("/healthz") is not None)
+
+    def start_nodes(self) -> None:
+        # The anchor is when the feeds begin: late enough for enrolment and rollout, so that no window is missed.
+        self.anchor = time.time() + 25.0
+        self.live_s = max(MIN_LIVE_S, self.ends - time.monotonic() - 25.0 - 12.0)
+        for node in self.nodes:
+            token = json.loads(
+                self.wayside(
+                    f"token-{node.name}",
+                    "hub",
+                    "token",
+                    "--data",
+                    str(self.home / "hub"),
+                    "--node",
+                    node.name,
+                    "--json",
+                )
+            )["token"]
+            self.path(node, "toml").write_text(
+                node.config(
+                    state=self.state(node),
+                    port=self.path(node, "tty"),
+                    hub=self.hub,
+                    token=token,
+                    speed=self.speed(node),
+                    anchor=self.anchor,
+                    root=self.home / "keys" / "root.json",
+                )
+            )
+            self.processes.start(
+                f"board-{node.name}",
+                [
+                    str(self.home / "firmware" / "board"), "--pty-link", str(self.path(node, "tty")),
+                    "--feed", str(self.feed(node)), "--speed", f"{self.speed(node):.6f}",
+                    "--anchor", f"{self.anchor:.3f}", "--end", str(int(node.feed.seconds * 1000)),
+                    "--id", node.board, "--ring", str(node.ring), "--stats", str(self.path(node, "json")),
+                ],
+            )  # fmt: skip
+            self.start_agent(node)
+
+    def start_agent(self, node: Node) -> None:
+        # -I: nothing but what the edge environment holds can be imported, not even the checkout.
+        command = [str(self.edge_python), "-I", "-m", "wayside", "agent", "run", str(self.path(node, "toml"))]
+        self.processes.start(f"agent-{node.name}", command)
+
+    def roll_out(self) -> None:
+        self.wait("the nodes to enrol", 20, lambda: len(self.get("/api/v1/nodes") or []) == len(self.nodes))
+        self.wayside("rollout", "rollout", "start", BUNDLE, VERSION, "--hub", self.hub, "--phases", "34,100")
+
+    def live(self, show: Live) -> None:
+        """Let the clock run; restart the hub once, kill one agent once, press a button, open a door."""
+        victim = self.nodes[-1]
+        events: list[tuple[float, Callable[[], None]]] = [
+            (0.2, lambda: self.touch(self.nodes[0], 17)),
+            (HUB_RESTART_AT, lambda: self.processes.stop("hub")),
+            (HUB_RESTART_AT + HUB_DOWN_S / self.live_s, self.start_hub),
+            (0.5, lambda: self.touch(self.nodes[0], 17)),
+            (KILL_AT, lambda: self.processes.kill(f"agent-{victim.name}")),
+            (self.back_at(victim), lambda: self.start_agent(victim)),
+            (0.8, lambda: self.touch(self.nodes[0], 27)),
+        ]
+        while (done := (time.time() - self.anchor) / self.live_s) < 1.0:
+            while events and done >= events[0][0]:
+                events.pop(0)[1]()
+            self.processes.check()
+            show(max(0.0, done), self.get("/api/v1/nodes") or [])
+            time.sleep(0.5)
+
+    def back_at(self, node: Node) -> float:
+        """When to start the killed agent again: when its board has seen half as much again as it can hold."""
+        after = [row[0] for row in node.feed.rows if row[0] >= KILL_AT * node.feed.seconds * 1000]
+        seen = after[min(len(after) - 1, node.ring * 3 // 2)]
+        return max(seen / 1000 / node.feed.seconds, KILL_AT + 3.0 / self.live_s)
+
+    def drain(self) -> None:
+        """Wait until every reading is accounted for and every summary acknowledged, then stop agents and boards."""
+
+        def drained() -> bool:
+            listed = {n["node"]: n for n in self.get("/api/v1/nodes") or []}
+            for node in self.nodes:
+                counters = listed.get(node.name, {}).get("counters", {})
+                sent = self.board_stats(node)["produced"]
+                if (
+                    sent != len(node.feed.rows)
+                    or counters.get("readings_received", 0) + counters.get("readings_lost", 0) != sent
+                ):
+                    return False
+            return True
+
+        self.wait("the boards' last readings to be accounted for at the hub", DRAIN_S, drained)
+        time.sleep(2.5)  # one more sync: the counters of the acknowledgement itself
+        self.processes.stop(*(f"agent-{node.name}" for node in self.nodes))
+        self.processes.stop(*(f"board-{node.name}" for node in self.nodes))
+
+    def report(self) -> dict[str, Any]:
+        listed = {n["node"]: n for n in self.get("/api/v1/nodes") or []}
+        stats = {s["node"]: s for s in self.get("/api/v1/stats") or []}
+        shipped = report.passport(self.bundle)
+        per_node = []
+        totals: dict[str, int] = {}
+        absolute = [0.0, 0.0, 0.0]
+        for node in self.nodes:
+            rows = list(self.rows(node.name))
+            start = int(node.start_unix_s * 1000)
+            measured = report.volumes(rows, start, start + int(node.feed.seconds * 1000))
+            status = json.loads((self.state(node) / "status.json").read_text())
+            counters = status["counters"]
+            board = self.board_stats(node)
+            sums = report.errors(rows)
+            if node.runtime and node.step_s == report.INTERVAL_MS // 1000:  # the held-out days
+                absolute = [a + b for a, b in zip(absolute, sums, strict=True)]
+            entry = {
+                "id": node.name,
+                "model": shipped.bundle,
+                "model version": listed[node.name]["reported"].get("version"),
+                "runtime": listed[node.name]["reported"].get("runtime"),
+                "variant": listed[node.name]["reported"].get("variant"),
+                "readings_sent": board["produced"],
+                "readings_received": counters.get("readings_received", 0),
+                "readings_lost": counters.get("readings_lost", 0),
+                "board_could_not_buffer": board["lost"],
+                "gap_recorded": report.gaps(rows),
+                "vehicles_fed": sum(node.feed.vehicles.values()),
+                "vehicles_stored": round(sum(measured.values())),
+                "forecasts": sums[2],
+                "forecast_mae": sums[0] / sums[2] if sums[2] else None,
+                "naive_mae": sums[1] / sums[2] if sums[2] else None,
+                "summaries_produced": counters.get("summaries_produced", 0),
+                "summaries_stored": stats[node.name]["stored"],
+                "agent_rss_bytes": status.get("rss_bytes"),
+            }
+            per_node.append(entry)
+            for key in ("readings_sent", "readings_received", "readings_lost", "summaries_stored"):
+                totals[key] = totals.get(key, 0) + entry[key]
+            for key in (
+                "proposals_allowed",
+                "proposals_refused",
+                "summaries_produced",
+                "summaries_acknowledged",
+                "bytes_sent",
+                "raw_bytes",
+            ):
+                totals[key] = totals.get(key, 0) + counters.get(key, 0)
+        return {
+            **totals,
+            "forecast_mae": absolute[0] / absolute[2] if absolute[2] else None,
+            "naive_mae": absolute[1] / absolute[2] if absolute[2] else None,
+            "duplicates": sum(n["summaries_stored"] - stats[n["id"]]["distinct"] for n in per_node),
+            "retransmissions_refused": sum(s["duplicates_refused"] for s in stats.values()),
+            "lost": totals["summaries_produced"] - totals["summaries_stored"],
+            "nodes": per_node,
+            "variants": [{"name": v.name, "bytes": v.bytes, "max_abs_diff": v.max_abs_diff} for v in shipped.variants],
+            "speed": {node.name: round(self.speed(node), 1) for node in self.nodes},
+        }
+
+    # --- where things are ------------------------------------------------------------------------
+
+    @property
+    def bundle(self) -> Path:
+        return self.home / "bundles" / f"{BUNDLE}-{VERSION}.bundle"
+
+    def speed(self, node: Node) -> float:
+        return node.feed.seconds / self.live_s
+
+    def feed(self, node: Node) -> Path:
+        return self.home / "feeds" / f"{node.name}.csv"
+
+    def state(self, node: Node) -> Path:
+        return self.home / "run" / node.name
+
+    def path(self, node: Node, suffix: str) -> Path:
+        return self.home / "run" / f"{node.name}.{suffix}"
+
+    def board_stats(self, node: Node) -> dict[str, Any]:
+        stats: dict[str, Any] = json.loads(self.path(node, "json").read_text())
+        return stats
+
+    def touch(self, node: Node, pin: int) -> None:
+        """Close a contact for a moment: the mock pin's fifo, as a finger would."""
+        fifo = os.open(self.state(node) / "gpio.fifo", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            os.write(fifo, f"{pin} 0\n".encode())
+            time.sleep(0.1)
+            os.write(fifo, f"{pin} 1\n".encode())
+        finally:
+            os.close(fifo)
+
+    def get(self, path: str) -> Any:
+        """The hub's answer, or None while it is away."""
+        try:
+            reply = httpx.get(self.hub + path, timeout=5)
+            return reply.json() if reply.status_code == 200 else None
+        except (httpx.TransportError, ValueError):
+            return None
+
+    def rows(self, node: str) -> Iterator[dict[str, Any]]:
+        after: str | None = None
+        while True:
+            page = self.get(f"/api/v1/summaries?node={node}&limit=1000" + (f"&cursor={after}" if after else ""))
+            if page is None:
+                raise StageError(f"the hub does not tell its rows of {node}\n{self.processes.tail('hub')}")
+            yield from page["summaries"]
+            after = page.get("next")
+            if after is None:
+                return
+
+    def wait(self, what: str, seconds: float, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while not ready():
+            self.processes.check()
+            if time.monotonic() > deadline:
+                raise StageError(f"waited {seconds:.0f} s for {what}, in vain; the logs are in {self.home / 'logs'}")
+            time.sleep(0.2)

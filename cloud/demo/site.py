@@ -1,0 +1,106 @@
+"""The three nodes of the demo: what each one's configuration says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from cloud.demo.feeds import Feed, controller_log, counted_day
+
+TIMEZONE = "America/Los_Angeles"  # both data sets are from Oregon
+BUNDLE = "traffic-flow"
+SEED = 7
+
+# Node 1, from the log itself: yellow 4 s, red clearance 1.5 s, a cycle near 75 s, served 5 → 6 → 8 (2 runs beside 6).
+# phase, fixed green, minimum green, maximum green, ring
+LOGGED = ((5, 12.0, 5.0, 30.0, 1), (6, 36.0, 10.0, 60.0, 1), (8, 10.5, 6.0, 30.0, 1))
+LOGGED_CYCLE_S = 75.0
+# Nodes 2 and 3: the package says nothing of phases. This plan and the detectors' phases are assumed.
+ASSUMED = ((2, 48.0, 10.0, 65.0, 1), (4, 31.0, 7.0, 45.0, 1), (6, 48.0, 10.0, 65.0, 2), (8, 31.0, 7.0, 45.0, 2))
+ASSUMED_CYCLE_S = 90.0
+ASSUMED_PHASES = {2: 2, 3: 2, 4: 2, 17: 6, 18: 6, 21: 6, 5: 4, 6: 4, 7: 4, 19: 8, 20: 8, 16: 8}
+
+
+class Node(NamedTuple):
+    name: str
+    board: str  # identity of its board
+    runtime: str
+    feed: Feed
+    step_s: int
+    ring: int  # events that its board can hold
+    phases: dict[int, int]  # of detector channels
+    plan: tuple[tuple[int, float, float, float, int], ...]
+    cycle_s: float
+    contacts: bool = False
+
+    @property
+    def start_unix_s(self) -> float:
+        return float(self.feed.start.tz_localize(ZoneInfo(TIMEZONE)).timestamp())
+
+    def config(self, *, state: Path, port: Path, hub: str, token: str, speed: float, anchor: float, root: Path) -> str:
+        """The node's TOML. ``root`` is the pinned TUF root, ``anchor`` the Unix time of the feed's start."""
+        lines = [
+            f'node = "{self.name}"',
+            f'state_dir = "{state}"',
+            "[hub]",
+            f'url = "{hub}"',
+            f'token = "{token}"',
+            "sync_s = 2.0",
+            "backoff_max_s = 4.0",
+            "[clock]",
+            'kind = "scaled"',
+            f"speed = {speed:.6f}",
+            f"start_unix_s = {self.start_unix_s:.3f}",
+            f"anchor_unix_s = {anchor:.3f}",
+            f'timezone = "{TIMEZONE}"',
+            "[model]",
+            f'runtime = "{self.runtime}"',
+            f'tuf_root = "{root}"',
+            "[board]",
+            f'port = "{port}"',
+            "baud = 921600",
+            f'identity = "{self.board}"',
+            "[task]",
+            f'bundle = "{BUNDLE}"',
+            "interval_s = 900",
+            f"step_s = {self.step_s}",
+            "[signal]",
+            f"cycle_s = {self.cycle_s}",
+        ]
+        for phase, green, low, high, ring in self.plan:
+            lines += [
+                "[[signal.phases]]",
+                f"phase = {phase}",
+                f"green_s = {green}",
+                f"min_green_s = {low}",
+                f"max_green_s = {high}",
+                "yellow_s = 4.0",
+                "red_clearance_s = 1.5",
+                f"ring = {ring}",
+            ]
+        for channel in sorted(self.feed.vehicles):
+            lines += ["[[detectors]]", f"channel = {channel}", f'datastream = "detector/{channel}/volume"']
+            if channel in self.phases:
+                lines.append(f"phase = {self.phases[channel]}")
+        lines += ["[gpio]", 'factory = "mock"']
+        if self.contacts:
+            for pin, stream, role in ((17, "ped/1/presses", "ped_button"), (27, "cabinet/door", "cabinet_door")):
+                lines += ["[[gpio.contacts]]", f"pin = {pin}", f'datastream = "{stream}"', f'role = "{role}"']
+        return "\n".join(lines) + "\n"
+
+
+def nodes() -> list[Node]:
+    """Node 1 sees the controller log; 2 and 3 see held-out days, which no model was trained on."""
+    log, phases = controller_log()
+    return [
+        Node("node-1", "WS-00001", "onnxruntime", log, 300, 8192, phases, LOGGED, LOGGED_CYCLE_S, contacts=True),
+        Node(
+            "node-2", "WS-00002", "tflite-runtime", counted_day("2024-05-10", SEED), 900, 8192, ASSUMED_PHASES, ASSUMED,
+            ASSUMED_CYCLE_S,
+        ),
+        Node(
+            "node-3", "WS-00003", "onnxruntime", counted_day("2024-05-13", SEED), 900, 2048, ASSUMED_PHASES, ASSUMED,
+            ASSUMED_CYCLE_S,
+        ),
+    ]  # fmt: skip

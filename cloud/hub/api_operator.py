@@ -1,0 +1,111 @@
+"""What the operator does: tokens and rollouts. Every route needs ``Authorization: Bearer``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from cloud.hub import registry, views
+from cloud.hub.api_nodes import now_ms
+from cloud.hub.auth import check_operator
+from cloud.hub.bodies import read_body
+from cloud.hub.errors import ConflictError
+from cloud.hub.openapi import answers, decoded, reply, takes
+from cloud.hub.queries import rollout_view
+from cloud.hub.rollout_store import RolloutStore, load_all
+from cloud.hub.rollouts import Rollout, plan
+from cloud.hub.store import nodes
+from cloud.hub.tuf_repository import TufRepository
+from cloud.hub.writer import Writer
+from contracts.rollout import RolloutState
+from contracts.wire import ContractError
+
+_BODY_BYTES = 65_536
+
+
+def operator_only(token: str) -> Any:
+    """A dependency that lets only the operator in."""
+
+    def check(request: Request) -> None:
+        check_operator(token, request.headers.get("authorization"))
+
+    return Depends(check)
+
+
+def routes(writer: Writer, rollouts: RolloutStore, tuf: TufRepository, token: str) -> APIRouter:
+    router = APIRouter(tags=["operator"], dependencies=[operator_only(token)])
+    security: dict[str, Any] = {"security": [{"operator": []}]}
+
+    @router.post(
+        "/api/v1/tokens",
+        status_code=201,
+        responses=answers(views.TokenReply, 201, errors=(400, 401, 413, 422, 503, 507)),
+        openapi_extra=takes(views.TokenRequest) | security,
+    )
+    async def make_token(request: Request) -> Response:
+        """A one-time enrolment token; it is shown only here."""
+        document = decoded(await read_body(request, _BODY_BYTES), views.TokenRequest)
+        at = now_ms()
+        made = await writer.write(
+            lambda c: registry.make_token(c, node=document.node, site=document.site, ttl_s=document.ttl_s, now_ms=at)
+        )
+        return reply(
+            views.TokenReply(token=made, node=document.node, expires_ms=at + int(document.ttl_s * 1000)), status=201
+        )
+
+    @router.post(
+        "/api/v1/rollouts",
+        status_code=201,
+        responses=answers(views.RolloutView, 201, errors=(400, 401, 409, 413, 422, 503, 507)),
+        openapi_extra=takes(views.RolloutRequest) | security,
+    )
+    async def start(request: Request) -> Response:
+        """Offer a published version to the fleet, phase by phase."""
+        document = decoded(await read_body(request, _BODY_BYTES), views.RolloutRequest)
+        tuf.check_published(document.target, document.bundle, document.version)
+
+        def job(connection: sa.Connection) -> Rollout:
+            names = list(connection.execute(sa.select(nodes.c.name)).scalars())
+            if not names:
+                raise ConflictError("no_nodes", "no node is enrolled: there is nothing to roll out to")
+            running = [r for r in load_all(connection) if r.state is RolloutState.RUNNING]
+            if running:
+                raise ConflictError(
+                    "running", f"rollout {running[0].id} ({running[0].version}) is running: pause or abort it first"
+                )
+            at = now_ms()
+            return rollouts.start(
+                connection,
+                Rollout(
+                    id=0,
+                    bundle=document.bundle,
+                    version=document.version,
+                    target=document.target,
+                    phases=document.phases,
+                    deadline_s=document.deadline_s,
+                    created_ms=at,
+                    phase_started_ms=at,
+                    members=plan(document.bundle, names, document.phases),
+                ),
+            )
+
+        return reply(rollout_view(await writer.write(job)), status=201)
+
+    @router.post(
+        "/api/v1/rollouts/{rollout}/{act}",
+        responses=answers(views.RolloutView, errors=(401, 404, 409, 422, 503, 507)),
+        openapi_extra=security,
+    )
+    async def change(
+        rollout: Annotated[int, Path(ge=0, le=2**53)], act: Literal["pause", "resume", "abort"]
+    ) -> Response:
+        """Pause, resume (nodes that refused are excused) or abort (the rollout before it counts again)."""
+        try:
+            changed = await writer.write(lambda c: rollouts.change(c, rollout, act, now_ms()))
+        except ContractError as exc:
+            raise ConflictError("state", f"rollout {rollout} {exc.rule}") from exc
+        return reply(rollout_view(changed))
+
+    return router

@@ -1,0 +1,121 @@
+"""What people and programs read: the fleet, its summaries, alerts, errors of the forecast."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Annotated, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Path, Query, Response
+
+from cloud.hub import queries, views
+from cloud.hub.api_nodes import now_ms
+from cloud.hub.openapi import answers, reply
+from cloud.hub.rollout_store import load, load_all
+
+Id = Annotated[int | None, Query(ge=0, le=2**53)]
+Text = Annotated[str | None, Query(max_length=64)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Kind = Literal["interval", "alert", "decision", "gap"]
+STATS_LIFE_S = 2.0  # the one answer that reads every row: shared by all who look
+
+
+def routes(engine: sa.Engine) -> APIRouter:
+    router = APIRouter(tags=["reads"])
+    stats_lock = threading.Lock()
+    stats_kept: tuple[float, views.Stats] | None = None
+
+    @router.get("/api/v1/nodes", responses=answers(views.NodeList))
+    def list_nodes() -> Response:
+        """Every node: what it reports, what it should run, when it was last seen."""
+        with engine.connect() as connection:
+            at = now_ms()
+            return reply(views.NodeList(hub_unix_ms=at, nodes=queries.list_nodes(connection, at)))
+
+    @router.get("/api/v1/nodes/{node:path}", responses=answers(views.NodeView, errors=(404, 422)))
+    def get_node(node: Annotated[str, Path(max_length=64)]) -> Response:
+        with engine.connect() as connection:
+            return reply(queries.get_node(connection, node, now_ms()))
+
+    @router.get("/api/v1/datastreams", responses=answers(views.DatastreamList, errors=(422,)))
+    def list_datastreams(node: Text = None) -> Response:
+        with engine.connect() as connection:
+            return reply(queries.list_datastreams(connection, node))
+
+    @router.get("/api/v1/summaries", responses=answers(views.SummaryPage, errors=(422,)))
+    def list_summaries(
+        *,
+        node: Text = None,
+        datastream: Text = None,
+        kind: Annotated[Kind | None, Query()] = None,
+        since: Id = None,
+        after: Id = None,
+        before: Id = None,
+        order: Annotated[Literal["oldest", "newest"], Query()] = "oldest",
+        limit: Limit = 100,
+    ) -> Response:
+        """A page in order of arrival; ``since`` is phenomenon time in Unix ms, ``after``/``before`` are ids."""
+        with engine.connect() as connection:
+            page = queries.list_summaries(
+                connection,
+                node=node,
+                datastream=datastream,
+                kind=kind,
+                since=since,
+                after=after,
+                before=before,
+                newest_first=order == "newest",
+                limit=limit,
+            )
+        return reply(page)
+
+    @router.get("/api/v1/alerts", responses=answers(views.SummaryPage, errors=(422,)))
+    def list_alerts(node: Text = None, before: Id = None, limit: Limit = 50) -> Response:
+        """The newest alerts first."""
+        with engine.connect() as connection:
+            return reply(
+                queries.list_summaries(
+                    connection, node=node, kind="alert", before=before, newest_first=True, limit=limit
+                )
+            )
+
+    @router.get("/api/v1/series", responses=answers(views.Series, errors=(404, 422)))
+    def get_series(
+        node: Annotated[str, Query(max_length=64)],
+        datastream: Annotated[str, Query(max_length=64)],
+        hours: Annotated[float, Query(gt=0, le=8784)] = 24.0,
+    ) -> Response:
+        """The last ``hours`` of one datastream's intervals, as columns."""
+        with engine.connect() as connection:
+            return reply(queries.series(connection, node, datastream, hours))
+
+    @router.get("/api/v1/stats", responses=answers(views.Stats))
+    def get_stats() -> Response:
+        """Rows, duplicates, missing sequence numbers and forecast errors, at most two seconds old."""
+        nonlocal stats_kept
+        with stats_lock:
+            if stats_kept is None or time.monotonic() - stats_kept[0] > STATS_LIFE_S:
+                with engine.connect() as connection:
+                    stats_kept = (time.monotonic(), queries.stats(connection))
+            return reply(stats_kept[1])
+
+    @router.get("/api/v1/rollouts", responses=answers(views.RolloutList))
+    def list_rollouts() -> Response:
+        with engine.connect() as connection:
+            found = [queries.rollout_view(r) for r in load_all(connection)]
+        return reply(views.RolloutList(rollouts=found))
+
+    @router.get("/api/v1/rollouts/{rollout}", responses=answers(views.RolloutView, errors=(404, 422)))
+    def get_rollout(rollout: Annotated[int, Path(ge=0, le=2**53)]) -> Response:
+        with engine.connect() as connection:
+            return reply(queries.rollout_view(load(connection, rollout)))
+
+    @router.get("/healthz", responses=answers(views.HealthReply))
+    def healthz() -> Response:
+        """Whether the hub runs and its database answers."""
+        with engine.connect() as connection:
+            nodes = connection.exec_driver_sql("SELECT count(*) FROM nodes").scalar_one()
+        return reply(views.HealthReply(status="ok", nodes=nodes))
+
+    return router

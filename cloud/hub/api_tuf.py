@@ -1,0 +1,97 @@
+"""The TUF repository over HTTP: the operator uploads, nodes read."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import FileResponse
+from starlette.requests import ClientDisconnect
+
+from cloud.hub import views
+from cloud.hub.api_operator import operator_only
+from cloud.hub.bodies import read_body, too_large
+from cloud.hub.errors import BadRequestError
+from cloud.hub.openapi import answers, failures, reply
+from cloud.hub.tuf_repository import MAX_METADATA_BYTES, TufRepository
+from contracts.passport import MAX_BUNDLE_BYTES
+
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_OPERATOR: dict[str, Any] = {"security": [{"operator": []}]}
+FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
+
+
+def routes(tuf: TufRepository, token: str) -> APIRouter:
+    router = APIRouter(tags=["updates"])
+
+    @router.get("/api/v1/tuf/online-key", responses=answers(views.OnlineKey))
+    def online_key() -> Response:
+        """The key that the root gives the roles snapshot and timestamp to."""
+        return reply(tuf.online_key)
+
+    @router.put(
+        "/api/v1/tuf/files/models/{name}",
+        status_code=201,
+        dependencies=[operator_only(token)],
+        responses=answers(views.StagedFile, 201, errors=(400, 401, 413, 422, 507)),
+        openapi_extra={"requestBody": {"required": True, "content": _BINARY}} | _OPERATOR,
+    )
+    async def stage(request: Request, name: FileName) -> Response:
+        """Upload a bundle. It is published only when signed metadata names it."""
+        file = tuf.staged_file(name)
+        part = file.with_name(f"{secrets.token_hex(8)}.part")
+        digest, size = hashlib.sha256(), 0
+        try:
+            with part.open("wb") as out:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > MAX_BUNDLE_BYTES:
+                        raise too_large(MAX_BUNDLE_BYTES)
+                    digest.update(chunk)
+                    out.write(chunk)
+                out.flush()
+                await asyncio.to_thread(os.fsync, out.fileno())
+            part.replace(file)
+        except ClientDisconnect as exc:
+            raise BadRequestError("disconnected", "the connection broke before the file was complete") from exc
+        finally:
+            part.unlink(missing_ok=True)
+        return reply(views.StagedFile(sha256=digest.hexdigest(), bytes=size), status=201)
+
+    @router.put(
+        "/api/v1/tuf/metadata/{role}",
+        status_code=204,
+        response_class=Response,
+        dependencies=[operator_only(token)],
+        responses={204: {"description": "Published"}, **failures(400, 401, 409, 413, 422, 507)},
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}} | _OPERATOR,
+    )
+    async def publish(request: Request, role: Literal["root", "targets", "models"]) -> Response:
+        """Signed metadata: checked against the role above it, then published with a new snapshot and timestamp."""
+        data = await read_body(request, MAX_METADATA_BYTES)
+        await asyncio.to_thread(tuf.publish, role, data)
+        return Response(status_code=204)
+
+    @router.get(
+        "/tuf/metadata/{file}",
+        response_class=FileResponse,
+        responses={200: {"description": "Metadata", "content": {"application/json": {}}}, **failures(404, 422)},
+    )
+    def metadata(file: Annotated[str, Path(max_length=128)]) -> FileResponse:
+        fresh = {"Cache-Control": "no-cache"} if file == "timestamp.json" else {}
+        return FileResponse(tuf.metadata_file(file), media_type="application/json", headers=fresh)
+
+    @router.get(
+        "/tuf/targets/{path:path}",
+        response_class=FileResponse,
+        responses={200: {"description": "A bundle", "content": _BINARY}, **failures(404, 422)},
+    )
+    def target(path: Annotated[str, Path(max_length=256)]) -> FileResponse:
+        """Resumable: answers Range requests."""
+        return FileResponse(tuf.target_file(path), media_type="application/octet-stream")
+
+    return router

@@ -1,0 +1,197 @@
+"""The hub's FastAPI app: parts put together, errors in one shape, background work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloud.hub import api_nodes, api_operator, api_reads, api_tuf, openapi, pages
+from cloud.hub.auth import Nonces
+from cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
+from cloud.hub.ingest import Ingest
+from cloud.hub.metrics import Metrics
+from cloud.hub.registry import Registry
+from cloud.hub.rollout_store import RolloutStore
+from cloud.hub.store import migrate, open_engine, translated
+from cloud.hub.tuf_repository import TufRepository
+from cloud.hub.writer import Writer
+from contracts.sync import ErrorReply
+
+TICK_S = 1.0  # deadlines of rollouts
+TUF_REFRESH_S = 900.0
+_log = logging.getLogger("wayside.hub")
+
+SECURITY_HEADERS = [
+    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+def create_app(data: Path, operator_token: str) -> FastAPI:
+    """The app over an initialised data directory; its schema is brought up to date.
+
+    Raises:
+        ConfigurationError, StoreUnavailableError: the data directory cannot be used.
+    """
+    migrate(data)
+    engine = open_engine(data)
+    fleet, nonces, ingest, rollouts = Registry(), Nonces(), Ingest(), RolloutStore()
+    tuf = TufRepository(data)
+    metrics = Metrics(engine)
+
+    def forget() -> None:
+        ingest.forget()
+        rollouts.forget()
+
+    writer = Writer(engine, on_rollback=forget)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        with engine.connect() as connection:
+            fleet.load(connection)
+        writer.start()
+        tasks = [asyncio.create_task(_keep_deadlines(writer, rollouts)), asyncio.create_task(_keep_tuf_fresh(tuf))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(writer.stop)
+            engine.dispose()
+
+    app = FastAPI(
+        title="wayside hub",
+        version="1",
+        description="Nodes sync summaries and learn what to run; operators roll models out; people look.",
+        lifespan=lifespan,
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.include_router(
+        api_nodes.routes(writer=writer, fleet=fleet, nonces=nonces, ingest=ingest, rollouts=rollouts, metrics=metrics)
+    )
+    app.include_router(api_reads.routes(engine))
+    app.include_router(api_operator.routes(writer, rollouts, tuf, operator_token))
+    app.include_router(api_tuf.routes(tuf, operator_token))
+    app.include_router(pages.routes())
+    app.mount("/static", pages.static_files())
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def show_metrics() -> Response:
+        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.add_exception_handler(HubError, _answer)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(DBAPIError, _answer_store)
+    app.add_exception_handler(OSError, _answer_disk)
+    app.add_exception_handler(Exception, _answer_bug)
+    app.add_middleware(Measured, metrics=metrics)
+    openapi.describe(app)
+    return app
+
+
+class Measured:
+    """ASGI: request times by route, and the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), *SECURITY_HEADERS]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(route, scope["method"], status).observe(time.perf_counter() - started)
+
+
+async def _keep_deadlines(writer: Writer, rollouts: RolloutStore) -> None:
+    def tick(connection: sa.Connection) -> None:
+        rollouts.tick(connection, api_nodes.now_ms())
+
+    while True:
+        await asyncio.sleep(TICK_S)
+        if rollouts.due():
+            try:
+                await writer.write(tick)
+            except HubError as exc:
+                _log.warning("deadlines not checked: %s", exc.message)
+
+
+async def _keep_tuf_fresh(tuf: TufRepository) -> None:
+    while True:
+        try:
+            if await asyncio.to_thread(tuf.refresh):
+                _log.info("signed a new TUF timestamp")
+        except (HubError, OSError) as exc:
+            _log.error("cannot sign the TUF timestamp: %s", exc)
+        await asyncio.sleep(TUF_REFRESH_S)
+
+
+def _answer(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HubError)  # noqa: S101 registered for it
+    headers = {"WWW-Authenticate": "Bearer"} if exc.code == "operator" else None
+    return openapi.reply(exc.reply(), exc.status, headers)
+
+
+def _answer_invalid(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)  # noqa: S101
+    first: dict[str, Any] = dict(exc.errors()[0])
+    field = ".".join(str(part) for part in first["loc"])[:256]
+    return openapi.reply(ErrorReply(error="invalid", message=f"{field}: {first['msg']}"[:1024], field=field), 422)
+
+
+def _answer_http(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)  # noqa: S101
+    code = {404: "not_found", 405: "method_not_allowed"}.get(exc.status_code, "http")
+    return openapi.reply(
+        ErrorReply(error=code, message=str(exc.detail)[:1024]),
+        exc.status_code,
+        dict(exc.headers) if exc.headers else None,
+    )
+
+
+def _answer_store(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, DBAPIError)  # noqa: S101
+    return _answer(request, translated(exc))
+
+
+def _answer_disk(request: Request, exc: Exception) -> Response:
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return _answer(request, StoreFullError("store_full", "the hub's disk is full; send it again later"))
+    return _answer(request, StoreUnavailableError("store_unavailable", f"the hub's disk fails: {exc}"))
+
+
+def _answer_bug(_request: Request, exc: Exception) -> Response:
+    _log.exception("a bug of the hub", exc_info=exc)
+    return openapi.reply(ErrorReply(error="bug", message="the hub failed; its log says where"), 500)

@@ -1,0 +1,53 @@
+"""The operator's side of the hub's API: used by the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from cloud.hub.errors import HubError
+
+
+class HubClient:
+    """Blocking. Every method returns the reply as plain dicts.
+
+    Raises:
+        HubError: unreachable, or refused with the hub's own code and message.
+    """
+
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+
+    def make_token(self, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
+        return self._ask("POST", "/api/v1/tokens", {"wire": 1, "node": node, "site": site, "ttl_s": ttl_s})
+
+    def start_rollout(
+        self, bundle: str, version: str, target: str, phases: list[int], deadline_s: float
+    ) -> dict[str, Any]:
+        document = {"wire": 1, "bundle": bundle, "version": version, "target": target, "phases": phases}
+        return self._ask("POST", "/api/v1/rollouts", document | {"deadline_s": deadline_s})
+
+    def rollouts(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/rollouts")
+
+    def rollout(self, rollout_id: int) -> dict[str, Any]:
+        return self._ask("GET", f"/api/v1/rollouts/{rollout_id}")
+
+    def change_rollout(self, rollout_id: int, act: str) -> dict[str, Any]:
+        return self._ask("POST", f"/api/v1/rollouts/{rollout_id}/{act}")
+
+    def _ask(self, method: str, path: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, path, json=document)
+            reply = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise HubError("unreachable", f"the hub at {self._client.base_url} does not answer: {exc}") from exc
+        except ValueError as exc:
+            raise HubError("not_a_hub", f"{self._client.base_url} answers, but not like a wayside hub") from exc
+        if not isinstance(reply, dict):
+            raise HubError("not_a_hub", f"{self._client.base_url} answers, but not like a wayside hub")
+        if answer.is_error:
+            raise HubError(str(reply.get("error", answer.status_code)), str(reply.get("message", answer.text)))
+        return reply

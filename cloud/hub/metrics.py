@@ -1,0 +1,71 @@
+"""Prometheus metrics. Counters count since the process started; gauges are read from the store when asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from cloud.hub import queries
+from cloud.hub.rollout_store import load_all
+
+
+class Metrics:
+    def __init__(self, engine: sa.Engine) -> None:
+        self.registry = CollectorRegistry()
+        self.rows = Counter("wayside_rows_ingested", "Summaries stored", registry=self.registry)
+        self.duplicates = Counter("wayside_rows_duplicate", "Summaries that came again", registry=self.registry)
+        self.requests = Histogram(
+            "wayside_request_seconds",
+            "Time to answer",
+            ("route", "method", "status"),
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+            registry=self.registry,
+        )
+        self.registry.register(_Fleet(engine))
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)
+
+
+class _Fleet(Collector):
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return []  # so that registering does not read the store
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        with self._engine.connect() as connection:
+            nodes = queries.list_nodes(connection, time.time_ns() // 1_000_000)
+            stats = queries.stats(connection)
+            rollouts = load_all(connection)
+        by_health = GaugeMetricFamily("wayside_nodes", "Enrolled nodes by health", labels=["health"])
+        for health in ("never", "fresh", "late", "silent", "unhealthy"):
+            by_health.add_metric([health], sum(n.health == health for n in nodes))
+        age = GaugeMetricFamily("wayside_node_last_seen_age_seconds", "Since the last sync", labels=["node"])
+        backlog = GaugeMetricFamily("wayside_node_backlog_rows", "Summaries still on the node", labels=["node"])
+        for node in nodes:
+            if node.age_s is not None and node.heartbeat is not None:
+                age.add_metric([node.node], node.age_s)
+                backlog.add_metric([node.node], node.heartbeat.get("backlog", 0))
+        stored = GaugeMetricFamily("wayside_node_rows", "Summaries in the store", labels=["node"])
+        missing = GaugeMetricFamily("wayside_node_rows_missing", "Gaps in the sequence numbers", labels=["node"])
+        error = GaugeMetricFamily(
+            "wayside_forecast_mae", "Mean absolute error over all stored intervals", labels=["node", "by"]
+        )
+        for entry in stats.nodes:
+            stored.add_metric([entry.node], entry.rows)
+            missing.add_metric([entry.node], entry.missing)
+            for by, value in (("model", entry.forecast.mae), ("naive", entry.forecast.naive_mae)):
+                if value is not None:
+                    error.add_metric([entry.node, by], value)
+        states = GaugeMetricFamily("wayside_rollouts", "Rollouts by state", labels=["state"])
+        for state in ("running", "paused", "completed", "aborted"):
+            states.add_metric([state], sum(r.state.value == state for r in rollouts))
+        return [by_health, age, backlog, stored, missing, error, states]

@@ -1,0 +1,181 @@
+"""The hub's tables (SQLAlchemy Core) in one SQLite file: WAL, ``synchronous=FULL``.
+
+Readers use pooled connections; all writes go through one :class:`cloud.hub.writer.Writer`.
+Times named ``*_ms`` are Unix milliseconds: ``wall_ms`` on the node's clock, the others on the hub's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
+
+DATABASE = "hub.sqlite"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+metadata = sa.MetaData()
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("public_key", sa.Text, nullable=False),  # Ed25519, hexadecimal
+    sa.Column("site", sa.Text),
+    sa.Column("hardware", sa.Text),
+    sa.Column("enrolled_ms", sa.Integer, nullable=False),
+    sa.Column("last_seen_ms", sa.Integer),
+    sa.Column("gap_ms", sa.Float),  # usual time between two syncs, smoothed
+    sa.Column("heartbeat", sa.Text),  # contracts.sync.Heartbeat as JSON, unknown fields included
+    sa.Column("extra", sa.Text),  # unknown fields of the last sync request, JSON
+    sa.Column("stored", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("duplicates", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("requests", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("bytes", sa.Integer, nullable=False, server_default="0"),  # bodies as sent
+)
+
+boots = sa.Table(
+    "boots",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("node_id", sa.ForeignKey("nodes.id"), nullable=False),
+    sa.Column("boot", sa.Text, nullable=False),
+    sa.Column("first_ms", sa.Integer, nullable=False),
+    sa.UniqueConstraint("node_id", "boot"),
+)
+
+datastreams = sa.Table(
+    "datastreams",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("node_id", sa.ForeignKey("nodes.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.UniqueConstraint("node_id", "name"),
+)
+
+summaries = sa.Table(
+    "summaries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # in order of arrival: the cursor of readers
+    sa.Column("boot_id", sa.ForeignKey("boots.id"), nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("datastream_id", sa.ForeignKey("datastreams.id"), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("wall_ms", sa.Integer),  # end of the interval; null while the node's clock was unknown
+    sa.Column("mono_ns", sa.Integer, nullable=False),
+    sa.Column("clock", sa.Text, nullable=False),
+    sa.Column("error_ms", sa.Integer),
+    sa.Column("duration_s", sa.Float, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("unit", sa.Text, nullable=False),
+    sa.Column("quality", sa.Text, nullable=False),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("forecast", sa.Float),
+    sa.Column("naive", sa.Float),
+    sa.Column("anomaly", sa.Float),
+    sa.Column("model", sa.Text),
+    sa.Column("detail", sa.Text),  # JSON
+    sa.Column("extra", sa.Text),  # JSON
+    sa.Column("received_ms", sa.Integer, nullable=False),
+    sa.UniqueConstraint("boot_id", "seq"),
+    sa.Index("summaries_by_time", "datastream_id", "wall_ms"),
+    sa.Index("summaries_by_kind", "kind", sqlite_where=sa.text("kind <> 'interval'")),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),  # SHA-256, hexadecimal: 256 random bits need no salt
+    sa.Column("node", sa.Text),  # null: any node
+    sa.Column("site", sa.Text),
+    sa.Column("created_ms", sa.Integer, nullable=False),
+    sa.Column("expires_ms", sa.Integer, nullable=False),
+    sa.Column("used_node", sa.Text),
+    sa.Column("used_key", sa.Text),
+)
+
+rollouts = sa.Table(
+    "rollouts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("phases", sa.Text, nullable=False),  # JSON: percent of the fleet, rising
+    sa.Column("deadline_s", sa.Float, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # contracts.rollout.RolloutState
+    sa.Column("phase", sa.Integer, nullable=False),  # from 0
+    sa.Column("created_ms", sa.Integer, nullable=False),
+    sa.Column("phase_started_ms", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text),
+)
+
+rollout_nodes = sa.Table(
+    "rollout_nodes",
+    metadata,
+    sa.Column("rollout_id", sa.ForeignKey("rollouts.id"), primary_key=True),
+    sa.Column("node", sa.Text, primary_key=True),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sqlite_with_rowid=False,
+)
+
+
+def open_engine(data: Path) -> sa.Engine:
+    """An engine on ``data``'s database; nothing is opened yet."""
+    engine = sa.create_engine(
+        f"sqlite:///{data / DATABASE}", connect_args={"timeout": 10.0, "check_same_thread": False}, pool_size=8
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are ours: see _begin
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def migrate(data: Path, revision: str = "head") -> None:
+    """Bring ``data``'s schema to ``revision``; ``base`` takes everything away.
+
+    Raises:
+        StoreFullError, StoreUnavailableError: the database cannot be written.
+    """
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = open_engine(data)
+    try:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            if revision == "base":
+                alembic.command.downgrade(config, revision)
+            else:
+                alembic.command.upgrade(config, revision)
+    except DBAPIError as exc:
+        raise translated(exc) from exc
+    finally:
+        engine.dispose()
+
+
+def translated(exc: DBAPIError) -> HubError:
+    """SQLite's complaint as one of ours."""
+    code = getattr(exc.orig, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFullError("store_full", "the hub's disk is full; nothing was stored, send it again later")
+    return StoreUnavailableError(
+        "store_unavailable", f"the hub's database does not answer ({exc.orig}); send it again later"
+    )

@@ -1,0 +1,343 @@
+"""The fleet's TUF repository on disk: takes what the offline keys signed, signs snapshot and timestamp itself.
+
+Layout under ``<data>/tuf`` (TUF specification 1.0.34, §5–6, consistent snapshots)::
+
+    online.key                              the hub's Ed25519 key, 0600: snapshot and timestamp only
+    metadata/N.root.json N.targets.json N.models.json N.snapshot.json timestamp.json
+    targets/models/<sha256>.<name>          published
+    staged/<name>                           uploaded, not yet named by signed metadata
+
+Nothing here is trusted for being on disk: a new role is accepted when the role above it verifies it, its version is
+the next, and every file it names is here. Files are written beside and renamed, the timestamp last: a crash leaves
+the old repository or the new one, and :meth:`TufRepository.refresh` at the start completes what was interrupted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
+from tuf.api.metadata import (  # type: ignore[attr-defined]
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from cloud.hub.errors import ConfigurationError, ConflictError, ContractBrokenError, NotFoundError
+from cloud.hub.views import OnlineKey
+
+DELEGATED = "models"
+SNAPSHOT_LIFE = dt.timedelta(days=7)
+TIMESTAMP_LIFE = dt.timedelta(days=1)
+KEY_FILE = "online.key"
+STAGED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+METADATA_NAME = re.compile(r"(?:[1-9][0-9]{0,9}\.(?:root|targets|models|snapshot)|timestamp)\.json")
+TARGET_NAME = re.compile(r"models/[0-9a-f]{64}\.[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+MAX_METADATA_BYTES = 2_000_000
+
+
+def make_online_key(data: Path) -> None:
+    """Make the hub's key, once; an existing one stays."""
+    file = data / "tuf" / KEY_FILE
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_durably(file, pem, mode=0o600)
+
+
+class TufRepository:
+    """Blocking; safe to call from several threads."""
+
+    def __init__(self, data: Path, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> None:
+        """Raises ConfigurationError: the online key is missing or not an Ed25519 key."""
+        home = data / "tuf"
+        self.metadata_dir = home / "metadata"
+        self.targets_dir = home / "targets"
+        self.staged_dir = home / "staged"
+        self._now = now
+        self._lock = threading.Lock()
+        for folder in (self.metadata_dir, self.targets_dir / DELEGATED, self.staged_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        for left in self.staged_dir.glob("*.part"):  # of an upload that a crash cut short
+            left.unlink()
+        try:
+            private = serialization.load_pem_private_key((home / KEY_FILE).read_bytes(), password=None)
+        except (OSError, ValueError) as exc:
+            raise ConfigurationError(
+                "online_key", f"cannot read {home / KEY_FILE}: {exc}; run `wayside hub init`"
+            ) from exc
+        if not isinstance(private, Ed25519PrivateKey):
+            raise ConfigurationError("online_key", f"{home / KEY_FILE} is not an Ed25519 key")
+        self._signer = CryptoSigner(private)
+        self._root = self._newest("root", Root)
+        self._targets = self._newest("targets", Targets)
+        self._models = self._newest(DELEGATED, Targets)
+
+    @property
+    def online_key(self) -> OnlineKey:
+        key = self._signer.public_key
+        return OnlineKey(keyid=key.keyid, keytype=key.keytype, scheme=key.scheme, public=str(key.keyval["public"]))
+
+    @property
+    def published(self) -> dict[str, TargetFile]:
+        return dict(self._models.signed.targets) if self._models else {}
+
+    def check_published(self, target: str, bundle: str, version: str) -> None:
+        """Raises ConflictError: the signed metadata does not name ``target``, or says it is something else."""
+        found = self.published.get(target)
+        if found is None:
+            raise ConflictError("not_published", f"{target} is not published: `wayside release publish` it first")
+        custom = found.unrecognized_fields.get("custom") or {}
+        said = {"bundle": custom.get("bundle", bundle), "version": custom.get("version", version)}
+        if said != {"bundle": bundle, "version": version}:
+            raise ConflictError("not_that_version", f"{target} is signed as {said['bundle']} {said['version']}")
+
+    def staged_file(self, name: str) -> Path:
+        """Where an uploaded file waits.
+
+        Raises:
+            ContractBrokenError: not a plain file name.
+        """
+        if not STAGED_NAME.fullmatch(name) or name.endswith(".part"):
+            raise ContractBrokenError("name", "is 1 to 96 of letters, digits and _ . -", "name")
+        return self.staged_dir / name
+
+    def publish(self, role: str, data: bytes) -> None:
+        """Take signed metadata of ``root``, ``targets`` or ``models``. The same bytes again change nothing.
+
+        Raises:
+            ContractBrokenError: not metadata of this role.
+            ConflictError: signatures, version, expiry, order or files do not allow it.
+        """
+        with self._lock:
+            if role == "root":
+                self._take_root(data)
+            elif role == "targets":
+                self._take_targets(data)
+            else:
+                self._take_models(data)
+            self._refresh(force=True)
+
+    def refresh(self) -> bool:
+        """Sign snapshot and timestamp anew where needed: changed roles, or half their life is over."""
+        with self._lock:
+            return self._refresh(force=False)
+
+    def metadata_file(self, name: str) -> Path:
+        """Raises NotFoundError."""
+        return _existing(self.metadata_dir, name, METADATA_NAME)
+
+    def target_file(self, path: str) -> Path:
+        """Raises NotFoundError."""
+        return _existing(self.targets_dir, path, TARGET_NAME)
+
+    # --- what comes in -------------------------------------------------------------------------
+
+    def _take_root(self, data: bytes) -> None:
+        new = _parse(data, Root)
+        if self._is_repeated("root", self._root, new, data):
+            return
+        for above in (self._root, new):  # the new root by the threshold of the old one and by its own
+            if above is not None:
+                _verify(above.signed, "root", new)
+        for role in ("snapshot", "timestamp"):
+            if self._signer.public_key.keyid not in new.signed.roles[role].keyids:
+                raise ConflictError("online_key", f"the root does not give {role} to this hub's online key")
+        if not new.signed.consistent_snapshot:
+            raise ConflictError("consistent_snapshot", "the root asks for no consistent snapshots; nodes need them")
+        if self._targets is not None:
+            _verify(new.signed, "targets", self._targets)
+        self._store("root", new, data)
+        self._root = new
+
+    def _take_targets(self, data: bytes) -> None:
+        new = _parse(data, Targets)
+        if self._is_repeated("targets", self._targets, new, data):
+            return
+        if self._root is None:
+            raise ConflictError("order", "the root comes first, then targets, then models")
+        _verify(self._root.signed, "targets", new)
+        delegations = new.signed.delegations
+        if delegations is None or DELEGATED not in (delegations.roles or {}):
+            raise ConflictError("delegation", f"targets delegates nothing to {DELEGATED!r}")
+        if new.signed.targets:
+            raise ConflictError("delegation", f"targets names files itself; here only {DELEGATED!r} does")
+        if self._models is not None:
+            _verify(new.signed, DELEGATED, self._models)
+        self._store("targets", new, data)
+        self._targets = new
+
+    def _take_models(self, data: bytes) -> None:
+        new = _parse(data, Targets)
+        if self._is_repeated(DELEGATED, self._models, new, data):
+            return
+        if self._targets is None:
+            raise ConflictError("order", "the root comes first, then targets, then models")
+        _verify(self._targets.signed, DELEGATED, new)
+        moves = [self._place(path, target) for path, target in new.signed.targets.items()]
+        for staged, published in moves:
+            if staged is not None:
+                published.parent.mkdir(parents=True, exist_ok=True)
+                staged.replace(published)
+                _sync_folder(published.parent)
+        self._store(DELEGATED, new, data)
+        self._models = new
+
+    def _place(self, path: str, target: TargetFile) -> tuple[Path | None, Path]:
+        """Where the target's file is now (None: in place) and where it belongs."""
+        sha256 = target.hashes.get("sha256", "")
+        folder, _, name = path.rpartition("/")
+        place = f"{folder}/{sha256}.{name}"
+        if not TARGET_NAME.fullmatch(place):
+            raise ConflictError("target_path", f"{path!r} is not models/NAME with a sha256", path)
+        published = self.targets_dir / place
+        for file, found in ((None, published), (self.staged_dir / name, self.staged_dir / name)):
+            if found.is_file() and found.stat().st_size == target.length and _sha256(found) == sha256:
+                return file, published
+        raise ConflictError(
+            "missing_file", f"{path} with hash {sha256[:12]}… and {target.length} bytes is not here", path
+        )
+
+    def _is_repeated(self, role: str, old: Metadata[Any] | None, new: Metadata[Any], data: bytes) -> bool:
+        if old is None:
+            if role != "root" and new.signed.version != 1:
+                raise ConflictError("version", f"the first version of {role} is 1, not {new.signed.version}")
+        elif new.signed.version == old.signed.version and self._path(role, old).read_bytes() == data:
+            return True
+        elif new.signed.version != old.signed.version + 1:
+            raise ConflictError("version", f"{role} is {old.signed.version}: the next is {old.signed.version + 1}")
+        if new.signed.is_expired(self._now()):
+            raise ConflictError("expired", f"this {role} has expired already ({new.signed.expires:%Y-%m-%d})")
+        return False
+
+    # --- what the hub signs --------------------------------------------------------------------
+
+    def _refresh(self, *, force: bool) -> bool:
+        if self._root is None or self._targets is None or self._models is None:
+            return False
+        now = self._now().replace(microsecond=0)
+        snapshot, timestamp = self._newest("snapshot", Snapshot), self._timestamp()
+        meta = {f"{r}.json": MetaFile(version=m.signed.version) for r, m in self._roles()}
+        stale = snapshot is None or snapshot.signed.meta != meta or not self._ours("snapshot", snapshot)
+        if snapshot is None or stale or snapshot.signed.expires - now < SNAPSHOT_LIFE / 2:
+            version = snapshot.signed.version + 1 if snapshot else 1
+            snapshot = Metadata(Snapshot(version=version, expires=now + SNAPSHOT_LIFE, meta=meta))
+            self._sign("snapshot", snapshot)
+            self._store("snapshot", snapshot, snapshot.to_bytes())
+        elif (
+            timestamp is not None
+            and timestamp.signed.snapshot_meta.version == snapshot.signed.version
+            and timestamp.signed.expires - now > TIMESTAMP_LIFE / 2
+            and self._ours("timestamp", timestamp)
+            and not force
+        ):
+            return False
+        version = timestamp.signed.version + 1 if timestamp else 1
+        fresh = Metadata(
+            Timestamp(
+                version=version,
+                expires=now + TIMESTAMP_LIFE,
+                snapshot_meta=MetaFile(version=snapshot.signed.version),
+            )
+        )
+        self._sign("timestamp", fresh)
+        write_durably(self.metadata_dir / "timestamp.json", fresh.to_bytes())
+        return True
+
+    def _roles(self) -> list[tuple[str, Metadata[Targets]]]:
+        return [(r, m) for r, m in (("targets", self._targets), (DELEGATED, self._models)) if m is not None]
+
+    def _ours(self, role: str, metadata: Metadata[Any]) -> bool:
+        """Whether the present root still accepts it: the online key may have been rotated."""
+        try:
+            _verify(self._root.signed if self._root else Root(), role, metadata)
+        except ConflictError:
+            return False
+        return True
+
+    def _sign(self, role: str, metadata: Metadata[Any]) -> None:
+        metadata.sign(self._signer)
+        if not self._ours(role, metadata):
+            raise ConflictError("online_key", f"the root no longer accepts this hub's key for {role}")
+
+    # --- files ---------------------------------------------------------------------------------
+
+    def _path(self, role: str, metadata: Metadata[Any]) -> Path:
+        return self.metadata_dir / f"{metadata.signed.version}.{role}.json"
+
+    def _store(self, role: str, metadata: Metadata[Any], data: bytes) -> None:
+        write_durably(self._path(role, metadata), data)
+
+    def _newest(self, role: str, kind: type[Any]) -> Metadata[Any] | None:
+        versions = [int(f.name.split(".")[0]) for f in self.metadata_dir.glob(f"[1-9]*.{role}.json")]
+        return _parse((self.metadata_dir / f"{max(versions)}.{role}.json").read_bytes(), kind) if versions else None
+
+    def _timestamp(self) -> Metadata[Timestamp] | None:
+        file = self.metadata_dir / "timestamp.json"
+        return _parse(file.read_bytes(), Timestamp) if file.exists() else None
+
+
+def write_durably(file: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write beside, fsync, rename, fsync the folder: the file is old or new, never half."""
+    beside = file.with_name(f".{file.name}.tmp")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(file)
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _existing(folder: Path, name: str, pattern: re.Pattern[str]) -> Path:
+    if not pattern.fullmatch(name) or not (file := folder / name).is_file():
+        raise NotFoundError("file", "there is no such file in the repository")
+    return file
+
+
+def _parse(data: bytes, kind: type[Any]) -> Metadata[Any]:
+    try:
+        metadata: Metadata[Any] = Metadata.from_bytes(data)
+    except (RepositoryError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+        raise ContractBrokenError("metadata", f"is not signed TUF metadata: {exc}", "$") from exc
+    if not isinstance(metadata.signed, kind):
+        raise ContractBrokenError("metadata", f"is {metadata.signed.type!r}, not {kind.type!r}", "signed._type")
+    return metadata
+
+
+def _verify(above: Root | Targets, role: str, metadata: Metadata[Any]) -> None:
+    try:
+        above.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+    except (UnsignedMetadataError, ValueError) as exc:
+        raise ConflictError("signatures", f"{role} {metadata.signed.version}: {exc}") from exc
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()

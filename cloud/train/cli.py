@@ -1,0 +1,115 @@
+"""``wayside train``: a thin skin over ``cloud.train.run.train``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cloud.train.errors import TrainError
+from models.errors import ModelError
+
+train = typer.Typer(add_completion=False, rich_markup_mode="rich")
+console = Console(stderr=True)  # talk goes to stderr, results to stdout
+
+
+@train.command()
+def run(
+    out: Annotated[Path, typer.Option(help="Directory of the run; with `--family all` one per family inside it.")],
+    task: Annotated[str, typer.Option(help="Name of a task, or path of its TOML file.")] = "traffic_flow",
+    family: Annotated[str, typer.Option(help="linear, mlp, gru, or all.")] = "mlp",
+    data: Annotated[
+        Path | None, typer.Option(help="Your CSV: timestamp,detector,volume,… [dim](default: a real sample)[/dim]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many [dim](default: by family)[/dim]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
+) -> None:
+    """Train forecasters, and print their errors on held-out days beside the naive and seasonal floors."""
+    try:
+        reports = _run(out, task, family, data, seed, epochs)
+    except (TrainError, ModelError) as exc:
+        console.print(f"wayside train: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from exc
+    except KeyboardInterrupt as exc:
+        console.print(f"wayside train: stopped; the unfinished run left nothing in {escape(str(out))}", soft_wrap=True)
+        raise typer.Exit(130) from exc
+    if as_json:
+        typer.echo(json.dumps(reports, indent=1))
+        return
+    results = Console()
+    results.print(_table(reports))
+    if len(reports) == 1:
+        results.print(_hours(reports[0]))
+
+
+def _run(out: Path, task: str, family: str, data: Path | None, seed: int, epochs: int | None) -> list[dict[str, Any]]:
+    from cloud.train import datasets, run
+    from cloud.train.fit import Epoch
+    from models.registry import FAMILIES
+
+    spec = datasets.load_task(task)
+    counts, spec = datasets.load(spec, data)
+    for line in counts.quality.lines():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    families = list(FAMILIES) if family == "all" else [family]
+    reports = []
+    columns = (TextColumn("{task.description:<8}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for name in families:
+            bar = progress.add_task(name, total=None, said="")
+
+            def show(epoch: Epoch, bar: Any = bar) -> None:
+                said = f"epoch {epoch.number}, validation RMSE {epoch.validation_rmse:.3f}"
+                progress.update(bar, total=epoch.of, completed=epoch.number, said=said)
+
+            folder = out / name if family == "all" else out
+            reports.append(run.train(name, spec, counts, folder, seed=seed, epochs=epochs, on_epoch=show))
+            progress.update(bar, total=1, completed=1, said=escape(str(folder)))
+    return reports
+
+
+def _table(reports: list[dict[str, Any]]) -> Table:
+    """Every model and both floors: errors on the held-out and validation days, size, time to train."""
+    held, unit = reports[0]["splits"]["holdout"], reports[0]["task"]["output_unit"]
+    table = Table(
+        title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows, {unit}", box=box.SIMPLE
+    )
+    table.add_column("model", no_wrap=True)
+    for name in ("MAE", "RMSE", "vs naive", "val. MAE", "params", "s"):
+        table.add_column(name, justify="right")
+    shown = set[str]()
+    for report in reports:
+        scores = report["holdout"]["scores"]
+        for name, of in scores.items():
+            if name in shown:
+                continue
+            shown.add(name)
+            own = name not in ("naive", "seasonal")
+            table.add_row(
+                name,
+                f"{of['mae']:.3f}",
+                f"{of['rmse']:.3f}",
+                f"{100 * (of['mae'] / scores['naive']['mae'] - 1):+.1f} %" if scores["naive"]["mae"] else "",
+                f"{report['validation']['scores'][name]['mae']:.3f}",
+                str(report["parameters"]) if own else "",
+                f"{report['seconds']:.1f}" if own else "",
+            )
+    return table
+
+
+def _hours(report: dict[str, Any]) -> Table:
+    """MAE per hour of day of one family, beside the floors."""
+    table = Table(title="held-out MAE by the hour in which the forecast interval ends", box=box.SIMPLE)
+    for name in ("hour", "n", *report["holdout"]["scores"]):
+        table.add_column(name, justify="right")
+    for hour, part in report["holdout"]["hours"].items():
+        table.add_row(hour, str(part["n"]), *(f"{s['mae']:.2f}" for s in part["scores"].values()))
+    return table

@@ -1,0 +1,130 @@
+"""The node's side of the exchange with the hub (docs/wire.md §2): enrol once, then sync."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from typing import TypeVar
+
+import httpx
+
+from contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
+from contracts.node_config import HubConfig
+from contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
+from contracts.wire import ContractError, Document, decode, encode
+from edge.errors import EdgeError
+from edge.identity import Identity
+
+SYNC = "/api/v1/sync"
+ENROL = "/api/v1/enrol"
+NONCE = "/api/v1/nonce"
+MAX_REPLY_BYTES = 1_000_000
+UNAUTHORIZED = 401
+
+D = TypeVar("D", bound=Document)
+
+
+class HubError(EdgeError):
+    """The exchange failed; nothing was acknowledged."""
+
+
+class HubUnreachable(HubError):  # noqa: N818 - it says what is
+    """No usable answer: network, time-out, or an answer that is not the hub's."""
+
+
+class HubRefused(HubError):  # noqa: N818
+    """The hub answered no."""
+
+    def __init__(self, code: str, message: str, status: int) -> None:
+        super().__init__(f"the hub refuses ({status} {code}): {message}")
+        self.code = code
+        self.status = status
+
+
+class HubClient:
+    """One node's connection. Needs no clock: requests are signed over the hub's nonce."""
+
+    def __init__(self, config: HubConfig, node: str, identity: Identity) -> None:
+        self._config = config
+        self._node = node
+        self._identity = identity
+        self._nonce: str | None = None
+        self._http = httpx.AsyncClient(base_url=config.url, timeout=config.timeout_s, follow_redirects=False)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def enrol(self, hardware: str | None = None) -> EnrolReply:
+        """Register the node's public key with its one-time token; the same request may be repeated.
+
+        Raises:
+            HubUnreachable: try again later.
+            HubRefused: the token is used, expired or another node's, or this name has another key.
+        """
+        if self._config.token is None:
+            raise HubRefused("no-token", "this node is not enrolled and its configuration has no hub.token", 0)
+        request = EnrolRequest(
+            node=self._node, token=self._config.token, public_key=self._identity.public_hex, hardware=hardware
+        )
+        status, body, _ = await self._send("POST", ENROL, encode(request), {"Content-Type": "application/json"})
+        return self._decoded(status, body, EnrolReply)
+
+    async def sync(self, request: SyncRequest) -> tuple[SyncReply, int]:
+        """Exchange once. A reply means that every summary of ``request`` is on disk at the hub.
+
+        Returns:
+            The reply, and the bytes of the body as sent.
+
+        Raises:
+            HubUnreachable: no usable answer; send the same rows again, the hub takes each once.
+            HubRefused: e.g. 401 unknown key, 507 the hub's disk is full.
+        """
+        # mtime 0: the same rows give the same bytes.
+        body = gzip.compress(encode(request), compresslevel=6, mtime=0)
+        nonce, self._nonce = self._nonce, None  # used up, whatever comes back
+        if nonce is None:
+            status, reply, _ = await self._send("GET", f"{NONCE}?node={self._node}", b"", {})
+            nonce = self._decoded(status, reply, NonceReply).nonce
+        status, reply, fresh = await self._send("POST", SYNC, body, self._signed(nonce, body))
+        sent = len(body)
+        if status == UNAUTHORIZED and fresh is not None:
+            # A restarted hub has forgotten its nonces and offers a fresh one: sign once more.
+            status, reply, fresh = await self._send("POST", SYNC, body, self._signed(fresh, body))
+            sent += len(body)
+        self._nonce = fresh
+        return self._decoded(status, reply, SyncReply), sent
+
+    def _signed(self, nonce: str, body: bytes) -> dict[str, str]:
+        message = signing_input(node=self._node, nonce=nonce, method="POST", path=SYNC, body=body)
+        return {
+            "Content-Type": "application/json",
+            "Content-Encoding": "gzip",
+            NODE_HEADER: self._node,
+            NONCE_HEADER: nonce,
+            SIGNATURE_HEADER: base64.b64encode(self._identity.sign(message)).decode(),
+        }
+
+    async def _send(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, bytes, str | None]:
+        """Status, body and the next nonce of one exchange."""
+        try:
+            async with self._http.stream(method, path, content=body, headers=headers) as response:
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > MAX_REPLY_BYTES:
+                        raise HubUnreachable(f"{self._config.url}{path} answers without end; is it the hub?")
+                nonce = response.headers.get(NONCE_HEADER)
+                return response.status_code, bytes(content), nonce if nonce and len(nonce) <= 64 else None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            raise HubUnreachable(f"{self._config.url} does not answer: {exc or type(exc).__name__}") from exc
+
+    def _decoded(self, status: int, body: bytes, kind: type[D]) -> D:
+        try:
+            if status == 200:
+                return decode(body, kind)
+            error = decode(body, ErrorReply)
+        except ContractError as exc:
+            raise HubUnreachable(f"{self._config.url} answers {status}, but not as a hub does ({exc})") from exc
+        raise HubRefused(error.error, error.message, status)

@@ -1,0 +1,125 @@
+"""Dry contacts on GPIO pins through gpiozero: the same code on mock pins and on a Pi's lgpio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from contracts.node_config import ContactConfig, GpioConfig
+from edge.errors import EdgeError
+
+log = structlog.get_logger()
+
+FIFO = "gpio.fifo"
+MAX_LINE = 32
+
+OnChange = Callable[[ContactConfig, bool], None]  # closed: a pressed button, an open door's switch
+
+
+class GpioError(EdgeError):
+    """The pins cannot be had."""
+
+
+class Contacts:
+    """Watches the configured contacts; ``on_change(contact, closed)`` runs on the asyncio loop."""
+
+    def __init__(self, config: GpioConfig, state_dir: Path, on_change: OnChange) -> None:
+        self._config = config
+        self._fifo = state_dir / FIFO
+        self._on_change = on_change
+        self._factory: Any = None
+        self._buttons: dict[int, Any] = {}
+        self._fd: int | None = None
+        self._line = b""
+
+    def start(self) -> None:
+        """Raises: GpioError."""
+        if not self._config.contacts:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            from gpiozero import Button
+
+            self._factory = self._make_factory()
+            for contact in self._config.contacts:
+                button = Button(
+                    contact.pin,
+                    pull_up=contact.pull_up,
+                    bounce_time=contact.debounce_s or None,
+                    pin_factory=self._factory,
+                )
+                # gpiozero calls from a thread of its own
+                button.when_pressed = self._relay(loop, contact, closed=True)
+                button.when_released = self._relay(loop, contact, closed=False)
+                self._buttons[contact.pin] = button
+        except Exception as exc:  # gpiozero and lgpio raise many unrelated kinds, and which depends on the board
+            self.close()
+            raise GpioError(f"GPIO ({self._config.factory}) cannot be opened: {exc}") from exc
+        if self._config.factory == "mock":
+            self._open_fifo(loop)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = None
+            self._fifo.unlink(missing_ok=True)
+        for button in self._buttons.values():
+            button.close()
+        self._buttons.clear()
+        if self._factory is not None:
+            self._factory.close()
+            self._factory = None
+
+    def _make_factory(self) -> Any:
+        if self._config.factory == "mock":
+            from gpiozero.pins.mock import MockFactory
+
+            return MockFactory()
+        from gpiozero.pins.lgpio import LGPIOFactory
+
+        return LGPIOFactory()
+
+    def _relay(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig, *, closed: bool) -> Callable[[], None]:
+        return lambda: (
+            None if loop.is_closed() else _ignore(loop.call_soon_threadsafe(self._on_change, contact, closed))
+        )
+
+    def _open_fifo(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._fifo.unlink(missing_ok=True)
+            os.mkfifo(self._fifo, 0o600)
+            # Read and write: a fifo without a writer would be readable at its end for ever.
+            self._fd = os.open(self._fifo, os.O_RDWR | os.O_NONBLOCK)
+        except OSError as exc:
+            raise GpioError(f"{self._fifo}: {exc.strerror}; mock pins cannot be driven") from exc
+        loop.add_reader(self._fd, self._drive)
+
+    def _drive(self) -> None:
+        """Lines ``<pin> <0|1>``: the electrical level, so 0 closes a pulled-up contact."""
+        if self._fd is None:
+            return
+        self._line += os.read(self._fd, 4096)
+        *lines, self._line = self._line.split(b"\n")
+        self._line = self._line[-MAX_LINE:]
+        for line in lines:
+            pin, _, level = line.decode("ascii", "replace").partition(" ")
+            if not (pin.isascii() and pin.isdigit() and int(pin) in self._buttons and level in ("0", "1")):
+                log.warning(
+                    "gpio.fifo: not '<pin> <0|1>' of a configured pin", line=line[:MAX_LINE].decode("ascii", "replace")
+                )
+                continue
+            mock = self._factory.pin(int(pin))
+            if level == "1":
+                mock.drive_high()
+            else:
+                mock.drive_low()
+
+
+def _ignore(_: object) -> None:
+    return None

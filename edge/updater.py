@@ -1,0 +1,299 @@
+"""Get a model onto this node: download, verify, test here, switch; or refuse with a reason and keep the old one.
+
+``trusted_bundle`` decides what may be believed, ``golden`` what answers right, ``slots`` what survives a power
+cut; this module does the I/O between them and decides which failure is which refusal.
+
+Trust is TUF's (specification 1.0, client workflow §5): a pinned root, offline-signed targets, an online
+timestamp that expires. An expired timestamp stops new installs; what is installed runs on for ever.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+import urllib3
+from tuf.api import exceptions as tuf
+from tuf.api.metadata import TargetFile  # type: ignore[attr-defined]
+from tuf.ngclient.config import UpdaterConfig
+from tuf.ngclient.updater import Updater as TufClient
+from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
+
+from contracts.node_config import ModelConfig
+from contracts.passport import MAX_BUNDLE_BYTES, Passport, Variant
+from contracts.rollout import Refusal, UpdateState, advance
+from contracts.sync import Desired, Reported
+from contracts.wire import ContractError, decode, encode
+from edge import golden
+from edge.runtimes.runtime import Runtime, RuntimeLoadError, load_runtime
+from edge.slots import Slots, replace_file
+from edge.trusted_bundle import Bundle, BundleRefused, open_bundle
+
+TIMEOUT_S = 20  # without a byte
+MAX_REASON = 512  # contracts.sync.Reported.reason
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ActiveModel:
+    """The model that runs. Replaced as a whole by the next one."""
+
+    passport: Passport
+    variant: Variant
+    runtime: Runtime
+    slot: str
+
+
+class Updater:
+    """The model of one node.
+
+    ``active`` and ``reported`` answer at once; ``install`` blocks on the network and belongs in a thread.
+    """
+
+    def __init__(self, state_dir: Path, config: ModelConfig, tuf_root: bytes, hub_url: str, agent_version: str) -> None:
+        """Load the last good model from ``state_dir``, verified and tested again: the runtime, its version or the
+        configuration may have changed since. A slot that fails falls back to the other.
+
+        Args:
+            tuf_root: the pinned ``root.json``.
+
+        Raises:
+            OSError: ``state_dir`` cannot be written.
+        """
+        self._folder = state_dir / "model"
+        self._config, self._root = config, tuf_root
+        self._hub = hub_url.rstrip("/")
+        self._agent_version = agent_version
+        self._slots = Slots(self._folder)
+        self._installing = threading.Lock()
+        self._reported = self._read_reported()
+        self._active = self._load_slots()
+
+    def active(self) -> ActiveModel | None:
+        return self._active
+
+    def reported(self) -> Reported:
+        return self._reported
+
+    def install(self, desired: Desired) -> Reported:
+        """Make ``desired`` the active model, or refuse it; the outcome is durable and returned.
+
+        Only a refusal ``download`` is worth repeating for the same ``desired``.
+        """
+        with self._installing:
+            self._move(UpdateState.DOWNLOADING, attempted=desired.version)
+            try:
+                self._install(desired)
+            except BundleRefused as exc:
+                self._refuse(exc.refusal, str(exc))
+            except OSError as exc:
+                self._refuse(Refusal.STORAGE, f"the disk failed: {exc}")
+            self._write_reported()
+            return self._reported
+
+    def _install(self, desired: Desired) -> None:
+        active = self._active
+        if active and (active.passport.bundle, active.passport.version) == (desired.bundle, desired.version):
+            for state in (UpdateState.VERIFYING, UpdateState.TESTING, UpdateState.ACTIVE):
+                self._move(state)  # it went through them before it became active
+            return
+        content = self._fetch(desired)
+        self._move(UpdateState.VERIFYING)
+        bundle = open_bundle(content, agent_version=self._agent_version, bundle=desired.bundle, version=desired.version)
+        variant = self._choose(bundle.passport)
+        self._move(UpdateState.TESTING)
+        runtime, result = self._try_out(bundle, variant)
+        slot = self._slots.write(content, keep=active.slot if active else None)
+        # The old runtime is not closed here: an inference on another thread may be inside it.
+        self._active = ActiveModel(bundle.passport, variant, runtime, slot)
+        self._move(UpdateState.ACTIVE)
+        log.info(
+            "model active",
+            bundle=desired.bundle,
+            version=desired.version,
+            variant=variant.name,
+            runtime=_label(runtime),
+            golden_max_abs_diff=result.max_abs_diff,
+            tolerance=variant.tolerance,
+        )
+
+    def _fetch(self, desired: Desired) -> bytes:
+        """Download the target of ``desired`` through TUF.
+
+        Raises:
+            BundleRefused: download, metadata, hash, archive (too large) or storage.
+            OSError: the disk.
+        """
+        incoming = self._folder / "incoming.bundle"
+        try:
+            client = TufClient(
+                str(self._folder / "tuf"),
+                f"{self._hub}/tuf/metadata/",
+                target_base_url=f"{self._hub}/tuf/targets/",
+                fetcher=Urllib3Fetcher(socket_timeout=TIMEOUT_S),
+                config=UpdaterConfig(max_root_rotations=32),
+                bootstrap=self._root,
+            )
+            client.refresh()
+            target = client.get_targetinfo(desired.target)
+        except tuf.DownloadLengthMismatchError as exc:
+            raise BundleRefused(Refusal.METADATA, f"metadata is endless: {exc}") from exc
+        except (tuf.DownloadError, urllib3.exceptions.HTTPError) as exc:
+            raise BundleRefused(Refusal.DOWNLOAD, f"metadata could not be fetched: {_why(exc)}") from exc
+        except tuf.RepositoryError as exc:
+            raise BundleRefused(Refusal.METADATA, f"{type(exc).__name__}: {exc}") from exc
+        self._check_target(target, desired)
+        assert target is not None  # noqa: S101  (_check_target refused it)
+        try:
+            client.download_target(target, str(incoming))
+            return incoming.read_bytes()
+        except (tuf.LengthOrHashMismatchError, tuf.DownloadLengthMismatchError) as exc:
+            raise BundleRefused(Refusal.HASH, f"{desired.target} is not what was signed: {exc}") from exc
+        except (tuf.DownloadError, urllib3.exceptions.HTTPError) as exc:
+            raise BundleRefused(Refusal.DOWNLOAD, f"{desired.target} could not be fetched: {_why(exc)}") from exc
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _check_target(self, target: TargetFile | None, desired: Desired) -> None:
+        if target is None:
+            raise BundleRefused(Refusal.METADATA, f"no signed metadata names {desired.target}")
+        custom = target.unrecognized_fields.get("custom")
+        signed = (custom.get("bundle"), custom.get("version")) if isinstance(custom, dict) else None
+        if signed != (desired.bundle, desired.version):
+            raise BundleRefused(
+                Refusal.METADATA,
+                f"{desired.target} is signed as {signed}, wanted is {desired.bundle} {desired.version}",
+            )
+        if target.length > MAX_BUNDLE_BYTES:
+            raise BundleRefused(
+                Refusal.ARCHIVE, f"{desired.target} has {target.length} bytes; the limit is {MAX_BUNDLE_BYTES}"
+            )
+        free = shutil.disk_usage(self._folder).free
+        if free < 2 * target.length + 1_000_000:  # the download and the slot
+            raise BundleRefused(Refusal.STORAGE, f"{free} bytes are free, {desired.target} has {target.length}")
+
+    def _choose(self, passport: Passport) -> Variant:
+        wanted = (self._config.precision, self._config.runtime)
+        for variant in passport.variants:
+            if variant.precision == wanted[0] and wanted[1] in variant.runtimes:
+                return variant
+        offers = "; ".join(f"{v.name} for {', '.join(v.runtimes)}" for v in passport.variants)
+        raise BundleRefused(Refusal.UNSUPPORTED, f"this node runs {wanted[0]} on {wanted[1]}; the bundle has {offers}")
+
+    def _try_out(self, bundle: Bundle, variant: Variant) -> tuple[Runtime, golden.GoldenResult]:
+        """Load ``variant`` and run the golden windows on it, here."""
+        try:
+            runtime = load_runtime(
+                self._config.runtime,
+                bundle.files[variant.file],
+                threads=self._config.threads,
+                providers=self._config.providers,
+            )
+        except RuntimeLoadError as exc:
+            raise BundleRefused(Refusal.LOAD, f"{variant.name}: {exc}") from exc
+        task = bundle.passport.task
+        shapes = (1, task.window, len(task.inputs)), (1, task.horizon)
+        if (runtime.input_shape, runtime.output_shape) != shapes:
+            raise BundleRefused(
+                Refusal.LOAD, f"{variant.name} maps {runtime.input_shape} to {runtime.output_shape}, the task {shapes}"
+            )
+        try:
+            return runtime, golden.check(runtime, bundle.golden_inputs, bundle.golden_outputs, variant.tolerance)
+        except golden.GoldenMismatch as exc:
+            runtime.close()
+            raise BundleRefused(Refusal.GOLDEN, f"{variant.name}: {exc}") from exc
+
+    def _load_slots(self) -> ActiveModel | None:
+        trouble: BundleRefused | None = None
+        active = None
+        for slot in self._slots.sound():
+            try:
+                bundle = open_bundle(slot.content, agent_version=self._agent_version)
+                variant = self._choose(bundle.passport)
+                runtime, _ = self._try_out(bundle, variant)
+            except BundleRefused as exc:
+                log.error("slot refused", slot=slot.name, refusal=exc.refusal.value, reason=str(exc))
+                trouble = trouble or exc
+                continue
+            active = ActiveModel(bundle.passport, variant, runtime, slot.name)
+            break
+        if trouble is None and self._slots.damaged:
+            trouble = BundleRefused(
+                Refusal.STORAGE, "; ".join(f"slot {n}: {w}" for n, w in self._slots.damaged.items())
+            )
+        self._reported = self._after_restart(active, trouble)
+        return active
+
+    def _after_restart(self, active: ActiveModel | None, trouble: BundleRefused | None) -> Reported:
+        was, runs = self._reported, _running(active)
+        if (runs.bundle, runs.version) == (was.bundle, was.version):
+            # The model of before, and whatever was said of the last attempt; the configuration may be a new one.
+            return _with(was, variant=runs.variant, runtime=runs.runtime)
+        if active is not None and (trouble is None or was.version is None):
+            return runs  # the slots know better: power failed between the switch and the report
+        reason = str(trouble or "both slots are gone")
+        log.error("model rolled back", lost=was.version, runs=runs.version, reason=reason)
+        return _with(
+            runs,
+            state=UpdateState.ROLLED_BACK,
+            attempted=was.version,
+            refusal=trouble.refusal if trouble else Refusal.STORAGE,
+            reason=reason[:MAX_REASON],
+        )
+
+    def _refuse(self, refusal: Refusal, reason: str) -> None:
+        log.error("model refused", refusal=refusal.value, reason=reason, attempted=self._reported.attempted)
+        self._move(UpdateState.REFUSED, refusal=refusal, reason=reason[:MAX_REASON])
+
+    def _move(self, to: UpdateState, **news: str | Refusal) -> None:
+        now = self._reported
+        advance(now.state, to)
+        kept = {"attempted": now.attempted} | news
+        self._reported = _with(_running(self._active), state=to, **kept)
+
+    def _read_reported(self) -> Reported:
+        """What was said before the restart; nothing, if that is lost."""
+        try:
+            return decode((self._folder / "reported.json").read_bytes(), Reported)
+        except FileNotFoundError:
+            return Reported()
+        except (OSError, ContractError) as exc:
+            log.error("update report lost", error=str(exc))
+            return Reported()
+
+    def _write_reported(self) -> None:
+        try:
+            replace_file(self._folder / "reported.json", encode(self._reported))
+        except OSError as exc:  # the model itself is safe: the slots say which it is
+            log.error("update report not written", error=str(exc))
+
+
+def _running(active: ActiveModel | None) -> Reported:
+    if active is None:
+        return Reported()
+    return Reported(
+        state=UpdateState.ACTIVE,
+        bundle=active.passport.bundle,
+        version=active.passport.version,
+        variant=active.variant.name,
+        runtime=_label(active.runtime),
+        attempted=active.passport.version,
+    )
+
+
+def _with(reported: Reported, **changes: object) -> Reported:
+    return msgspec.structs.replace(reported, **changes)
+
+
+def _label(runtime: Runtime) -> str:
+    return runtime.name if runtime.provider == "cpu" else f"{runtime.name}/{runtime.provider}"
+
+
+def _why(exc: BaseException) -> str:
+    """The exception and what it was made from: tuf's own often says only that a download failed."""
+    cause = exc.__cause__
+    return f"{exc or type(exc).__name__}" + (f" ({cause})" if cause else "")

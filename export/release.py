@@ -1,0 +1,280 @@
+"""Releases: the offline side of TUF. Keys here sign what may run; the hub's own key signs only what is newest.
+
+root (2 of 3 offline keys) names everybody's keys; targets (offline) delegates ``models/*`` to the role ``models``
+(offline), which lists the bundles; snapshot and timestamp are the hub's online key. A hub that is broken into
+can withhold releases, not make them. TUF specification 1.0, roles in §2 and §4.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from securesystemslib.signer import SSlibKey
+from tuf.api import exceptions as tuf
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
+from tuf.ngclient import Updater
+
+from contracts.passport import MAX_BUNDLE_BYTES
+from contracts.sync import ErrorReply
+from contracts.wire import ContractError, decode
+from edge.trusted_bundle import BundleRefused, open_bundle
+from export.errors import ReleaseError
+from export.keys import ROOT_KEYS, ROOT_THRESHOLD, signer
+
+ROLE = "models"
+ROOT_DAYS, TARGETS_DAYS = 365, 365
+TIMEOUT_S = 30
+ORDER = ("root", "targets", ROLE)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Where releases go. ``token`` is the operator's; reading needs none."""
+
+    url: str
+    token: str | None = None
+
+    def call(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+        """One request.
+
+        Raises:
+            ReleaseError: the hub is not there, or refused; in its own words.
+        """
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            reply = httpx.request(
+                method, self.url.rstrip("/") + path, content=content, headers=headers, timeout=TIMEOUT_S
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise ReleaseError(f"the hub at {self.url} does not answer: {exc}") from exc
+        if reply.is_error:
+            raise HubRefused(reply.status_code, f"the hub refused {method} {path}: {_words(reply)}")
+        return reply
+
+
+class HubRefused(ReleaseError):  # noqa: N818
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published bundle."""
+
+    target: str
+    bundle: str
+    version: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What the hub offers, verified: releases, and each role's version and expiry."""
+
+    releases: tuple[Release, ...]
+    roles: dict[str, tuple[int, datetime.datetime]]
+
+
+def initialize(keys: Path, hub: Hub) -> Path:
+    """Make the hub's repository: sign root, targets and models, upload them; return the root to pin on nodes.
+
+    What was signed stays in ``keys``, so that an interrupted run continues with the same bytes.
+
+    Raises:
+        ReleaseError: keys, hub, or a repository made with other keys.
+    """
+    online = _online_key(hub)
+    signed = {role: keys / f"{role}.json" for role in ORDER}
+    if not signed["root"].exists():
+        for role, metadata in _first_metadata(keys, online).items():
+            if role != "root":
+                _replace(signed[role], metadata.to_bytes())
+        _replace(signed["root"], _first_root(keys, online).to_bytes())  # last: it marks the set as whole
+    root = _root(signed["root"])
+    if online.keyid not in root.signed.roles["timestamp"].keyids:
+        raise ReleaseError(f"{signed['root']} was made for another hub than {hub.url}; use another keys directory")
+    done = 0
+    for role in ORDER:
+        try:
+            hub.call("PUT", f"/api/v1/tuf/metadata/{role}", signed[role].read_bytes())
+        except HubRefused as exc:
+            if exc.status != httpx.codes.CONFLICT:
+                raise
+            done += 1  # uploaded by the run that was interrupted
+    if done == len(ORDER):
+        raise ReleaseError(f"the hub at {hub.url} has its repository already")
+    return signed["root"]
+
+
+def publish(bundle: Path, keys: Path, hub: Hub) -> Release:
+    """Sign ``bundle`` into the hub's repository under ``models/<bundle>-<version>.bundle``.
+
+    The bundle is opened with the node's own checks first. Uploading can be repeated after an interruption.
+
+    Raises:
+        ReleaseError: not a bundle, its version is published already, the repository does not verify against
+            the pinned root, or the hub refused.
+    """
+    try:
+        if bundle.stat().st_size > MAX_BUNDLE_BYTES:
+            raise ReleaseError(f"{bundle} is larger than a node accepts ({MAX_BUNDLE_BYTES} bytes)")
+        content = bundle.read_bytes()
+        passport = open_bundle(content, agent_version=None).passport
+    except OSError as exc:
+        raise ReleaseError(f"the bundle cannot be read: {exc}") from exc
+    except BundleRefused as exc:
+        raise ReleaseError(f"{bundle} would be refused by every node: {exc}") from exc
+    name = f"{passport.bundle}-{passport.version}.bundle"
+    if "/" in name:
+        raise ReleaseError(f"a released bundle's name has no slash: {passport.bundle!r}")
+    target = f"{ROLE}/{name}"
+    models = _verified(hub, _root_bytes(keys / "root.json"))[ROLE]
+    if target in models.signed.targets:
+        raise ReleaseError(f"{passport.bundle} {passport.version} is published already; export with a new --version")
+    entry = TargetFile.from_data(target, content, ["sha256"])
+    entry.unrecognized_fields["custom"] = {"bundle": passport.bundle, "version": passport.version}
+    models.signed.targets[target] = entry
+    models.signed.version += 1
+    models.signed.expires = _in_days(TARGETS_DAYS)
+    models.sign(signer(keys, ROLE))
+    hub.call("PUT", f"/api/v1/tuf/files/{target}", content)
+    hub.call("PUT", f"/api/v1/tuf/metadata/{ROLE}", models.to_bytes())
+    return _release(entry)
+
+
+def renew(role: str, keys: Path, hub: Hub) -> tuple[int, datetime.datetime]:
+    """Sign ``role`` (root, targets or models) again as the next version, with a new expiry; return both.
+
+    Raises:
+        ReleaseError: no such role, keys, or the hub refused.
+    """
+    if role not in ORDER:
+        raise ReleaseError(f"there is no offline role {role!r}; choose of {', '.join(ORDER)}")
+    metadata = _verified(hub, _root_bytes(keys / "root.json"))[role]
+    metadata.signed.version += 1
+    metadata.signed.expires = _in_days(ROOT_DAYS if role == "root" else TARGETS_DAYS)
+    metadata.signatures.clear()
+    for name in ROOT_KEYS if role == "root" else (role,):
+        metadata.sign(signer(keys, name), append=True)
+    hub.call("PUT", f"/api/v1/tuf/metadata/{role}", metadata.to_bytes())
+    return metadata.signed.version, metadata.signed.expires
+
+
+def show(hub: Hub, root: Path | None = None) -> Shelf:
+    """What the hub offers, verified against the pinned ``root``; without one, against the hub's own first root.
+
+    Raises:
+        ReleaseError: the repository is absent or does not verify.
+    """
+    pinned = _root_bytes(root) if root else hub.call("GET", "/tuf/metadata/1.root.json").content
+    metadata = _verified(hub, pinned)
+    roles = {role: (m.signed.version, m.signed.expires) for role, m in metadata.items()}
+    return Shelf(tuple(_release(t) for _, t in sorted(metadata[ROLE].signed.targets.items())), roles)
+
+
+def _verified(hub: Hub, pinned: bytes) -> dict[str, Metadata[Any]]:
+    """The hub's current metadata by role, through the same client workflow as on a node."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            client = Updater(folder, f"{hub.url.rstrip('/')}/tuf/metadata/", bootstrap=pinned)
+            client.refresh()
+            client.get_targetinfo(f"{ROLE}/any")  # loads the delegated role
+            return {
+                role: Metadata.from_file(str(Path(folder) / f"{role}.json"))
+                for role in (*ORDER, "snapshot", "timestamp")
+            }
+        except tuf.DownloadError as exc:
+            why = exc.__cause__ or exc
+            raise ReleaseError(
+                f"the repository at {hub.url} cannot be fetched: {why}; `wayside release init` makes it"
+            ) from exc
+        except (tuf.RepositoryError, OSError) as exc:
+            raise ReleaseError(f"the repository at {hub.url} does not verify: {type(exc).__name__}: {exc}") from exc
+
+
+def _first_root(keys: Path, online: SSlibKey) -> Metadata[Root]:
+    root = Root(version=1, expires=_in_days(ROOT_DAYS), consistent_snapshot=True)
+    signers = [signer(keys, name) for name in ROOT_KEYS]
+    for each in signers:
+        root.add_key(each.public_key, "root")
+    root.roles["root"].threshold = ROOT_THRESHOLD
+    root.add_key(signer(keys, "targets").public_key, "targets")
+    for role in ("snapshot", "timestamp"):
+        root.add_key(online, role)
+    metadata = Metadata(root)
+    for each in signers:
+        metadata.sign(each, append=True)
+    return metadata
+
+
+def _first_metadata(keys: Path, online: SSlibKey) -> dict[str, Metadata[Targets]]:
+    models_key = signer(keys, ROLE).public_key
+    role = DelegatedRole(ROLE, [models_key.keyid], 1, terminating=True, paths=[f"{ROLE}/*"])
+    delegations = Delegations({models_key.keyid: models_key}, {ROLE: role})
+    targets = Metadata(Targets(version=1, expires=_in_days(TARGETS_DAYS), delegations=delegations))
+    targets.sign(signer(keys, "targets"))
+    models = Metadata(Targets(version=1, expires=_in_days(TARGETS_DAYS)))
+    models.sign(signer(keys, ROLE))
+    return {"targets": targets, ROLE: models}
+
+
+def _online_key(hub: Hub) -> SSlibKey:
+    reply = hub.call("GET", "/api/v1/tuf/online-key")
+    try:
+        fields = reply.json()
+        key = SSlibKey(fields["keyid"], fields["keytype"], fields["scheme"], {"public": fields["public"]})
+        if (key.keytype, key.scheme) != ("ed25519", "ed25519") or len(bytes.fromhex(fields["public"])) != 32:
+            raise ReleaseError(f"the hub's online key is {key.keytype}, not ed25519")
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ReleaseError(f"the hub's answer is not an online key: {exc!r}") from exc
+    return key
+
+
+def _release(entry: TargetFile) -> Release:
+    custom = entry.unrecognized_fields.get("custom", {})
+    return Release(
+        entry.path, custom.get("bundle", ""), custom.get("version", ""), entry.length, entry.hashes["sha256"]
+    )
+
+
+def _root(path: Path) -> Metadata[Root]:
+    try:
+        return Metadata[Root].from_bytes(_root_bytes(path))
+    except tuf.RepositoryError as exc:
+        raise ReleaseError(f"{path} is not TUF metadata: {exc}") from exc
+
+
+def _root_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise ReleaseError(f"the trust root cannot be read ({exc}); `wayside release init` writes it") from exc
+
+
+def _in_days(days: int) -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=days)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _words(reply: httpx.Response) -> str:
+    try:
+        error = decode(reply.content, ErrorReply)
+    except ContractError:
+        return f"HTTP {reply.status_code}"
+    return f"{error.message} ({error.error}, HTTP {reply.status_code})"

@@ -1,0 +1,45 @@
+"""What can go wrong between a host and its board.
+
+BridgeError
+├── LineError
+│   ├── LineUnavailable   the port could not be opened
+│   └── LineLost          the port went away while in use: unplugged, hung up
+├── ProtocolError
+│   ├── MessageError      a payload is not a message of this protocol
+│   └── WrongBoard        another device, another identity or another protocol answers
+└── BuildError            the firmware could not be built
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Root of this package's errors."""
+
+
+class LineError(BridgeError, OSError):
+    """The serial line, not what is said on it."""
+
+
+class LineUnavailable(LineError):  # noqa: N818 -- says it well enough
+    pass
+
+
+class LineLost(LineError, ConnectionError):  # noqa: N818
+    pass
+
+
+class ProtocolError(BridgeError, ValueError):
+    """Bytes arrived, but not from the board that was asked for."""
+
+
+class MessageError(ProtocolError):
+    pass
+
+
+class WrongBoard(ProtocolError):  # noqa: N818
+    pass
+
+
+class BuildError(BridgeError):
+    pass

@@ -1,0 +1,46 @@
+/* The board: events in, frames out, the host's requests answered. No heap, no blocking, one instance. */
+#ifndef WAYSIDE_BOARD_H
+#define WAYSIDE_BOARD_H
+
+#include "frame.h"
+#include "plan.h"
+#include "ring.h"
+
+#define FIRMWARE_MAJOR 1u
+#define FIRMWARE_MINOR 0u
+#define FIRMWARE_PATCH 0u
+#define TX_BYTES 4096u
+
+typedef struct {
+    msg_identity identity;
+    ring events;
+    plan plan;
+    frame_decoder rx;
+    uint8_t tx[TX_BYTES]; /* frames on their way to the line */
+    size_t tx_head, tx_length;
+
+    bool linked;    /* a HELLO came since the start or since the line went down */
+    bool alive;     /* something came from the host within HOST_SILENT_MS */
+    bool host_plan; /* an accepted request is in force */
+    bool identity_due, result_due;
+    uint32_t sent;  /* last seq put on the line */
+    uint32_t acked; /* last seq that is durable at the host */
+    uint64_t heard_ms, status_ms, identity_ms; /* uptime: last heard, next due, next due */
+    msg_plan_result result;
+
+    uint32_t lost, rx_refused; /* rx_refused: good frames that are no request of ours */
+    uint32_t events_sent, frames_sent, plans_accepted, plans_refused;
+} board;
+
+/* Set identity.boot, identity.board, identity.ring, identity.reset_cause and plan first. */
+void board_start(board *b);
+
+/* One turn: read, take edges, answer, send. Call it when bytes wait, an edge is due or a timer ends. */
+void board_step(board *b);
+
+/* The line hung up: what was on its way is void, a new host must say HELLO. */
+void board_line_down(board *b);
+
+uint32_t board_rx_errors(const board *b);
+
+#endif

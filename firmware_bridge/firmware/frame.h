@@ -1,0 +1,27 @@
+/* Frames: COBS + CRC-16/CCITT-FALSE + 0x00, as in firmware_bridge/frames.py. */
+#ifndef WAYSIDE_FRAME_H
+#define WAYSIDE_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "messages.h"
+
+#define FRAME_BYTES (MAX_FRAME + 1u) /* with the delimiter */
+
+typedef struct {
+    uint8_t buffer[MAX_FRAME];
+    size_t length; /* MAX_FRAME + 1: too long, wait for the delimiter */
+    uint32_t frames;
+    uint32_t errors; /* frames dropped: too short, too long, bad COBS, bad CRC */
+} frame_decoder;
+
+uint16_t frame_crc(const uint8_t *data, size_t n);
+
+/* Writes one frame of at most FRAME_BYTES to out. n is 1 to MAX_PAYLOAD. Returns its length. */
+size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out);
+
+/* Takes one byte. Returns the payload's length when that byte completes a good frame, otherwise 0. */
+size_t frame_feed(frame_decoder *d, uint8_t byte, uint8_t payload[MAX_FRAME]);
+
+#endif

@@ -1,0 +1,224 @@
+"""The one table of messages between board and host. Python classes, struct formats, the schema hash and the C header
+(``firmware/messages.h``) all come from it; change it here, then run ``wayside board header``.
+
+A payload is one id byte, then the fields in order, little-endian, without padding. Only fields annotated with a C type
+are on the wire. A repeated tail (``PhaseTimes``) follows its ``phase_count``.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+import typing
+import zlib
+from typing import Annotated, NamedTuple
+
+from firmware_bridge.errors import MessageError
+
+PROTOCOL = 1
+MAX_PHASES = 16
+
+U8 = Annotated[int, "uint8_t", "B"]
+U16 = Annotated[int, "uint16_t", "H"]
+U32 = Annotated[int, "uint32_t", "I"]
+Char8 = Annotated[str, "char", "8s"]
+
+TIMINGS_MS = {"STATUS_EVERY": 100, "IDENTITY_EVERY": 1000, "HOST_SILENT": 2000}  # real time, not board time
+
+
+class EventKind(enum.IntEnum):
+    DETECTOR = 1  # value 1: rising edge (vehicle arrives), 0: falling
+    PHASE_GREEN = 2
+    PHASE_YELLOW = 3
+    PHASE_RED = 4
+    INPUT = 5
+
+
+class ResetCause(enum.IntEnum):
+    UNKNOWN = 0
+    POWER_ON = 1
+    WATCHDOG = 2
+    EXTERNAL = 3
+    SOFTWARE = 4
+
+
+class Flag(enum.IntFlag):
+    HOST_ALIVE = 1  # a heartbeat came within HOST_SILENT
+    FAIL_SAFE = 2  # nobody is there: the fixed-time plan holds
+    HOST_PLAN = 4  # an accepted request's plan is in force
+
+
+class PlanCode(enum.IntEnum):
+    OK = 0
+    UNKNOWN_PHASE = 1
+    DUPLICATE_PHASE = 2
+    MISSING_PHASE = 3
+    BELOW_MIN_GREEN = 4
+    ABOVE_MAX_GREEN = 5
+    CYCLE_SUM = 6
+    NO_HOST = 7  # no HELLO yet: the board takes no plan from a stranger
+
+
+class Identity(NamedTuple):
+    protocol: U8
+    schema: U32
+    major: U8
+    minor: U8
+    patch: U8
+    board: Char8  # ASCII, padded with zeros
+    boot: U32  # random, never 0, new at each start
+    reset_cause: U8
+    ring: U16  # events that the board can hold
+    rebooted: bool = False  # not on the wire: the host remembers another boot
+
+    @property
+    def firmware(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+class Event(NamedTuple):
+    seq: U32  # from 1 in each boot
+    ms: U32  # board clock; the link unwraps it
+    kind: U8
+    channel: U8
+    value: U8
+
+
+class Status(NamedTuple):
+    ms: U32  # every event up to this board time has a seq below next_seq
+    next_seq: U32
+    oldest_seq: U32  # still held; next_seq when none is
+    sent_seq: U32  # put on the line before this message
+    acked_seq: U32
+    lost: U32  # events that the board had to skip for its hosts in this boot
+    rx_errors: U32
+    flags: U8
+
+    @property
+    def host_alive(self) -> bool:
+        return bool(self.flags & Flag.HOST_ALIVE)
+
+    @property
+    def fail_safe(self) -> bool:
+        return bool(self.flags & Flag.FAIL_SAFE)
+
+
+class PlanResult(NamedTuple):
+    request: U16
+    code: U8
+    phase: U8  # that the code is about, 0 when about none
+
+
+class Hello(NamedTuple):
+    boot: U32  # to which ack_seq belongs; 0: none known
+    ack_seq: U32  # durable at the host
+
+
+class Heartbeat(NamedTuple):
+    boot: U32
+    ack_seq: U32
+
+
+class PhaseGreen(NamedTuple):
+    phase: U8
+    green: U16  # 0.1 s
+
+
+class PhaseTimes(NamedTuple):
+    request: U16
+    cycle: U16  # 0.1 s
+    phase_count: U8
+    greens: tuple[PhaseGreen, ...]  # phase_count of them, at most MAX_PHASES
+
+
+Message = Identity | Event | Status | PlanResult | Hello | Heartbeat | PhaseTimes
+FROM_BOARD: dict[int, type[Message]] = {0x01: Identity, 0x02: Event, 0x03: Status, 0x04: PlanResult}
+FROM_HOST: dict[int, type[Message]] = {0x81: Hello, 0x82: Heartbeat, 0x83: PhaseTimes}
+MESSAGES = FROM_BOARD | FROM_HOST
+
+
+class Field(NamedTuple):
+    name: str
+    c_type: str
+    code: str  # of struct
+
+
+def fields(kind: type) -> list[Field]:
+    """The wire fields of a message class, in order."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return [Field(name, *hint.__metadata__) for name, hint in hints.items() if hasattr(hint, "__metadata__")]
+
+
+def _format(kind: type) -> str:
+    return "".join(f.code for f in fields(kind))
+
+
+LAYOUTS = {kind: struct.Struct("<B" + _format(kind)) for kind in MESSAGES.values()}
+IDS = {kind: id_ for id_, kind in MESSAGES.items()}
+_GREEN = struct.Struct("<" + _format(PhaseGreen))
+
+
+def encode(message: Message) -> bytes:
+    """The payload of a message.
+
+    Raises:
+        MessageError: a field does not fit its C type.
+    """
+    kind = type(message)
+    values: list[object] = list(message[: len(fields(kind))])
+    tail = b""
+    try:
+        if isinstance(message, Identity):
+            values[5] = message.board.encode("ascii")
+        elif isinstance(message, PhaseTimes):
+            if not message.phase_count == len(message.greens) <= MAX_PHASES:
+                raise MessageError(f"a plan has its count of phases, at most {MAX_PHASES}")
+            tail = b"".join(_GREEN.pack(*green) for green in message.greens)
+        return LAYOUTS[kind].pack(IDS[kind], *values) + tail
+    except (struct.error, UnicodeEncodeError) as exc:
+        raise MessageError(f"{kind.__name__}: a field does not fit: {exc}") from exc
+
+
+def decode(payload: bytes) -> Message:
+    """The message in a payload.
+
+    Raises:
+        MessageError: unknown id, wrong length or an identity that is not ASCII.
+    """
+    kind = MESSAGES.get(payload[0]) if payload else None
+    if kind is None:
+        raise MessageError(f"no message has the id {payload[:1].hex() or '(none)'}")
+    layout = LAYOUTS[kind]
+    head, tail = payload[: layout.size], payload[layout.size :]
+    if len(head) < layout.size or (kind is not PhaseTimes and tail):
+        raise MessageError(f"{kind.__name__} has {layout.size} bytes, this one has {len(payload)}")
+    values: list[typing.Any] = list(layout.unpack(head))[1:]
+    if kind is Identity:
+        try:
+            values[5] = values[5].rstrip(b"\0").decode("ascii")
+        except UnicodeDecodeError as exc:
+            raise MessageError(f"an identity is ASCII, this one is {values[5].hex()}") from exc
+    elif kind is PhaseTimes:
+        if len(tail) != values[2] * _GREEN.size or values[2] > MAX_PHASES:
+            raise MessageError(f"a plan of {values[2]} phases does not have {len(payload)} bytes")
+        values.append(tuple(PhaseGreen(*green) for green in _GREEN.iter_unpack(tail)))
+    return kind(*values)
+
+
+def _describe(id_: int, kind: type) -> str:
+    row = " ".join(f"{f.c_type}:{f.code}:{f.name}" for f in fields(kind))
+    return f"{id_:02x} {kind.__name__} {row}"
+
+
+def schema_text() -> str:
+    """What the schema hash covers: every byte that can cross the line, and what its codes mean."""
+    lines = [f"protocol {PROTOCOL}", *(_describe(id_, kind) for id_, kind in MESSAGES.items())]
+    lines.append(_describe(0, PhaseGreen))
+    lines += (
+        f"{codes.__name__} " + " ".join(f"{c.name}={c.value}" for c in codes)
+        for codes in (EventKind, ResetCause, Flag, PlanCode)
+    )
+    return "\n".join(lines) + "\n"
+
+
+SCHEMA = zlib.crc32(schema_text().encode())

@@ -1,0 +1,15 @@
+"""What can go wrong with a model.
+
+ModelError
+└── ModelConfigError    a configuration that no family here can build
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """A model cannot be made; the message says what happened and what to do next."""
+
+
+class ModelConfigError(ModelError, ValueError):
+    """The configuration names no known family, or its sizes do not fit."""

@@ -1,0 +1,100 @@
+"""Linear forecaster: card and two ways to solve it.
+
+Card: volume of the next intervals as a weighted sum of the window's volumes and the encoded calendar, from
+standardized features to a standardized target. A floor that a network must beat; 14 parameters for the traffic task.
+
+``least_squares`` solves the normal problem by orthogonal factorization (Golub, "Numerical methods for solving linear
+least squares problems", 1965); ``gradient_descent`` walks there with the textbook update (Bishop, "Pattern Recognition
+and Machine Learning", §3.1.3, in batch form). Both minimize the same mean squared error and agree.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from contracts.task import TaskSpec
+from models.features import Features
+
+
+class Linear(nn.Module):
+    """(B, T, F) physical units → (B, H) physical units, never negative."""
+
+    centre: torch.Tensor  # (P,) mean of the features
+    spread: torch.Tensor  # (P,) their standard deviation
+    target_mean: torch.Tensor  # (H,)
+    target_std: torch.Tensor  # (H,)
+
+    def __init__(self, task: TaskSpec) -> None:
+        super().__init__()
+        self.features = Features(task)
+        p = task.window + self.features.context_size
+        self.register_buffer("centre", torch.zeros(p))
+        self.register_buffer("spread", torch.ones(p))
+        self.register_buffer("target_mean", torch.zeros(task.horizon))
+        self.register_buffer("target_std", torch.ones(task.horizon))
+        self.weights = nn.Linear(p, task.horizon)
+
+    def design(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, F) → (B, P): plain volumes, since a sum of roots is no sum of vehicles, and the calendar."""
+        _, context = self.features(x)
+        return torch.cat([self.features.volumes(x), context], dim=1)
+
+    def standardize(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take the constants from training windows; return standardized features (N, P) and targets (N, H), float64."""
+        self.features.fit(x)
+        design = self.design(x).double()
+        y = y.double()
+        std = design.std(0)
+        self.centre.copy_(design.mean(0))
+        self.spread.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        self.target_mean.copy_(y.mean(0))
+        self.target_std.copy_(y.std(0).clamp_min(1e-6))
+        return (design - self.centre) / self.spread, (y - self.target_mean) / self.target_std
+
+    def set_weights(self, weights: torch.Tensor) -> None:
+        """``weights`` (P + 1, H), the last row the intercept."""
+        with torch.no_grad():
+            self.weights.weight.copy_(weights[:-1].T)
+            self.weights.bias.copy_(weights[-1])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = (self.design(x) - self.centre) / self.spread  # (B, P)
+        return torch.relu(self.target_mean + self.target_std * self.weights(z))  # (B, H)
+
+
+def least_squares(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Closed form: features (N, P), targets (N, H), float64 → weights (P + 1, H), the last row the intercept."""
+    # gelsd (singular values) also takes features that depend on each other; it returns the shortest solution.
+    return torch.linalg.lstsq(_with_one(x), y, driver="gelsd").solution
+
+
+def gradient_descent(
+    x: torch.Tensor, y: torch.Tensor, *, rate: float = 0.2, steps: int = 20_000, tolerance: float = 1e-7
+) -> tuple[torch.Tensor, int]:
+    """The textbook update ``w ← w − rate · Xᵀ(Xw − y)/N`` from ``w = 0``, until no gradient exceeds ``tolerance``.
+
+    ``Xᵀ(Xw − y)/N = Aw − b`` with ``A = XᵀX/N`` and ``b = Xᵀy/N``: made once, a step costs P² instead of NP.
+
+    Returns:
+        Weights (P + 1, H), the last row the intercept, and the number of steps taken.
+
+    Raises:
+        ValueError: ``rate`` is too large for these data: it must be below 2 / the largest eigenvalue of ``A``.
+    """
+    one = _with_one(x)
+    a, b = one.T @ one / len(one), one.T @ y / len(one)
+    limit = 2 / float(torch.linalg.eigvalsh(a)[-1])
+    if rate >= limit:
+        raise ValueError(f"a learning rate of {rate:g} diverges on these data; choose one below {limit:.4f}")
+    w = torch.zeros_like(b)
+    for step in range(steps):
+        gradient = a @ w - b
+        if float(gradient.abs().max()) < tolerance:
+            return w, step
+        w = w - rate * gradient
+    return w, steps
+
+
+def _with_one(x: torch.Tensor) -> torch.Tensor:
+    return torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)  # (N, P + 1)

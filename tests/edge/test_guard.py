@@ -1,0 +1,116 @@
+"""No plan that the guard allows breaks a limit, whatever was proposed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from contracts.node_config import PhaseLimits, SignalConfig
+from edge.guard import check
+from edge.policies.signal_timing import propose, toward_fixed
+
+SIGNAL = SignalConfig(
+    cycle_s=90,
+    max_change_s=10,
+    phases=tuple(
+        PhaseLimits(
+            phase=p,
+            green_s=g,
+            min_green_s=low,
+            max_green_s=high,
+            yellow_s=4,
+            red_clearance_s=1.5,
+            ring=1 if p < 5 else 2,
+        )
+        for p, g, low, high in ((2, 48, 10, 65), (4, 31, 7, 45), (6, 50, 10, 65), (8, 29, 7, 45))
+    ),
+)
+FIXED = {p.phase: p.green_s for p in SIGNAL.phases}
+greens = st.floats() | st.floats(5, 70) | st.sampled_from([7.0, 10.0, 29.0, 31.0, 45.0, 48.0, 50.0, 65.0])
+proposals = st.dictionaries(st.sampled_from([1, 2, 4, 6, 8]), greens)
+
+
+@given(proposals, st.none() | st.just(FIXED), st.booleans(), st.booleans())
+def test_an_allowed_plan_keeps_every_limit(
+    proposal: dict[int, float], last: dict[int, float] | None, quality: bool, clock: bool
+) -> None:
+    if not check(proposal, SIGNAL, last=last, quality_ok=quality, clock_known=clock).allowed:
+        return
+    assert quality
+    assert clock
+    assert proposal.keys() == FIXED.keys()
+    for limit in SIGNAL.phases:
+        green = proposal[limit.phase]
+        assert limit.min_green_s <= green <= limit.max_green_s
+        assert last is None or abs(green - last[limit.phase]) <= SIGNAL.max_change_s + 1e-6
+    for ring in (1, 2):
+        total = sum(proposal[p.phase] + p.yellow_s + p.red_clearance_s for p in SIGNAL.phases if p.ring == ring)
+        assert math.isclose(total, SIGNAL.cycle_s, abs_tol=0.11)
+
+
+@given(st.floats(-9, 9))
+def test_a_shift_between_two_phases_within_the_limits_is_allowed(shift: float) -> None:
+    plan = FIXED | {2: 48 + shift, 4: 31 - shift}
+    assert check(plan, SIGNAL, last=FIXED, quality_ok=True, clock_known=True).allowed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({2: 72.0, 4: 7.0}, "over the maximum 65.0"),
+        ({2: 75.0, 4: 4.0}, "under the minimum 7.0"),
+        ({2: 49.0}, "ring 1 sums to 91.0 s"),
+        ({2: math.nan}, "not a number"),
+        ({1: 10.0}, "phase 1 is not of this intersection"),
+        ({2: 60.0, 4: 19.0}, "changes by 12.0 s"),
+    ],
+)
+def test_a_refusal_names_the_phase_and_the_limit(change: dict[int, float], says: str) -> None:
+    verdict = check(FIXED | change, SIGNAL, last=FIXED, quality_ok=True, clock_known=True)
+    assert not verdict.allowed
+    assert any(says in reason for reason in verdict.reasons), verdict
+
+
+def test_a_phase_without_green_is_refused() -> None:
+    plan = {k: v for k, v in FIXED.items() if k != 8}
+    assert "phase 8 gets no green" in check(plan, SIGNAL, last=None, quality_ok=True, clock_known=True).reasons
+
+
+def test_doubtful_readings_and_an_unknown_clock_hold_the_fixed_plan() -> None:
+    assert not check(FIXED, SIGNAL, last=None, quality_ok=False, clock_known=True).allowed
+    assert not check(FIXED, SIGNAL, last=None, quality_ok=True, clock_known=False).allowed
+
+
+flows = st.dictionaries(st.sampled_from([2, 4, 6, 8]), st.floats(0, 2500))
+
+
+@given(flows)
+def test_the_policy_fills_each_cycle_to_the_tenth(demand: dict[int, float]) -> None:
+    plan = propose(demand, SIGNAL)
+    for ring in (1, 2):
+        total = sum(plan[p.phase] + p.yellow_s + p.red_clearance_s for p in SIGNAL.phases if p.ring == ring)
+        assert math.isclose(total, SIGNAL.cycle_s, abs_tol=1e-6)
+    assert all(round(g, 1) == g for g in plan.values())
+
+
+@given(st.floats(100, 1500), st.floats(100, 1500))
+def test_more_demand_means_more_green(low: float, high: float) -> None:
+    assume(high > low * 1.05)
+    plan = propose({2: high, 4: low, 6: 300, 8: 300}, SIGNAL)
+    assert plan[2] > plan[4]
+    assert plan[6] == pytest.approx(plan[8], abs=0.2)
+
+
+def test_halfway_to_the_fixed_plan_is_halfway() -> None:
+    assert toward_fixed({2: 68.0, 4: 11.0, 6: 50.0, 8: 29.0}, SIGNAL) == {2: 58.0, 4: 21.0, 6: 50.0, 8: 29.0}
+
+
+@given(flows)
+def test_refused_proposals_come_to_rest_within_the_limits(demand: dict[int, float]) -> None:
+    plan = propose(demand, SIGNAL)
+    for _ in range(12):
+        plan = toward_fixed(plan, SIGNAL)
+    assert check(plan, SIGNAL, last=FIXED, quality_ok=True, clock_known=True).allowed

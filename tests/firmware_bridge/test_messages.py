@@ -1,0 +1,87 @@
+"""The message table: Python, C header and golden frames say the same; what is not in the table is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_bridge import frames, messages
+from firmware_bridge.errors import MessageError
+from firmware_bridge.header import HEADER, header
+from firmware_bridge.messages import (
+    FROM_BOARD,
+    FROM_HOST,
+    Event,
+    Heartbeat,
+    Hello,
+    Identity,
+    PhaseGreen,
+    PhaseTimes,
+    PlanCode,
+    PlanResult,
+    Status,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
+EXAMPLES: list[messages.Message] = [
+    Identity(1, 0x01020304, 1, 0, 0, "board-1", 0xDEADBEEF, 1, 8192),
+    Event(1, 0, 1, 0, 1),
+    Status(4_294_967_295, 1001, 900, 1000, 899, 12, 3, 1),
+    PlanResult(7, PlanCode.BELOW_MIN_GREEN, 2),
+    Hello(0, 0),
+    Heartbeat(0xDEADBEEF, 899),
+    PhaseTimes(7, 600, 2, (PhaseGreen(2, 255), PhaseGreen(4, 256))),
+]
+
+
+def test_the_committed_header_is_current() -> None:
+    assert HEADER.read_text() == header(), "run `wayside board header`"
+
+
+def test_ids_are_distinct_and_their_high_bit_says_who_speaks() -> None:
+    assert all(id_ < 0x80 for id_ in FROM_BOARD)
+    assert all(id_ >= 0x80 for id_ in FROM_HOST)
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_a_message_comes_back_as_it_went_and_as_its_golden_frame(message: messages.Message) -> None:
+    name = type(message).__name__
+    frame = frames.encode(messages.encode(message))
+    golden = json.loads((GOLDEN / "serial_frames.json").read_text())
+    assert frame.hex() == golden[name]["frame"]
+    [payload] = frames.Decoder().feed(bytes.fromhex(golden[name]["frame"]))
+    assert messages.decode(payload) == message
+
+
+def test_there_is_a_golden_frame_for_every_message() -> None:
+    assert set(json.loads((GOLDEN / "serial_frames.json").read_text())) == {
+        kind.__name__ for kind in messages.MESSAGES.values()
+    }
+
+
+@given(st.binary(max_size=frames.MAX_PAYLOAD))
+def test_any_payload_is_a_message_or_refused_by_name(payload: bytes) -> None:
+    try:
+        message = messages.decode(payload)
+    except MessageError:
+        return
+    assert messages.encode(message) == payload or isinstance(message, Identity)  # zeros inside a name are not kept
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Event(-1, 0, 1, 0, 1),
+        Event(1, 0, 1, 256, 1),
+        Identity(1, 0, 1, 0, 0, "kö", 1, 1, 1),
+        PhaseTimes(1, 600, 3, ()),
+        PhaseTimes(1, 600, 1, (PhaseGreen(1, 70_000),)),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_sent(message: messages.Message) -> None:
+    with pytest.raises(MessageError):
+        messages.encode(message)

@@ -1,0 +1,81 @@
+"""Three intersections over a day, as the page's test and its screenshot show them."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from contracts.rollout import Refusal
+from contracts.summary import Kind
+from contracts.sync import Board, Counters
+from tests.hub.conftest import AUTH, HubProcess
+from tests.hub.offline_keys import OfflineKeys
+from tests.simulators.node import SimulatedNode
+
+
+def demand(hour: float) -> float:
+    """Vehicles in 15 minutes: two peaks. Drawn, not measured."""
+    return 20 + 150 * math.exp(-((hour - 8) ** 2) / 4) + 190 * math.exp(-((hour - 17.3) ** 2) / 6)
+
+
+def play(hub: HubProcess) -> list[SimulatedNode]:
+    dice = random.Random(1)
+    nodes = [hub.node(f"node-{i}") for i in (1, 2, 3)]
+    keys = OfflineKeys(hub.client)
+    keys.initialise()
+    for version in ("1.0.0", "1.0.1"):
+        assert keys.publish(version, b"bundle " + version.encode()).status_code == 204
+    start_ms = nodes[0].wall_ms - 86_400_000
+    for i, node in enumerate(nodes):
+        last, rows = 0.0, []
+        for step in range(96):
+            node.wall_ms = start_ms + step * 900_000
+            expected = demand(step / 4) * (1 - 0.2 * i)
+            value: float | None = round(max(0.0, dice.gauss(expected, 6)))
+            if i == 0 and 40 <= step < 44:
+                value = None
+            forecast = round(max(0.0, dice.gauss(expected, 3)), 1) if step > 4 else None
+            model = "traffic-flow 1.0.0"
+            for stream, share in (("intersection/volume", 1.0), ("detector/2/volume", 0.4), ("detector/6/volume", 0.3)):
+                part = None if value is None else float(round(value * share))
+                ahead = None if forecast is None else round(forecast * share, 1)
+                past = round(last * share, 1) if step else None
+                rows.append(node.summary(part, datastream=stream, forecast=ahead, naive=past, model=model))
+            last = value or last
+        rows.append(node.summary(3.0, kind=Kind.GAP, datastream="board/events", detail={"first": 1001, "last": 1003}))
+        why = "phase 2: 41.0 s proposed for a forecast of 57 vehicles by traffic-flow 1.0.0"
+        said = {"verdict": "allowed", "why": why, "phase_2_s": 41.0}
+        rows.append(node.summary(None, kind=Kind.DECISION, datastream="signal/plan", detail=said))
+        said = {"verdict": "refused", "why": "phase 2: green 75.0 s is over the maximum 60.0 s", "phase_2_s": 75.0}
+        rows.append(node.summary(None, kind=Kind.DECISION, datastream="signal/plan", detail=said))
+        node.run("1.0.0")
+        counters = Counters(
+            readings_sent=12_400,
+            readings_received=12_400 - 3,
+            readings_lost=3,
+            proposals_allowed=180 + i,
+            proposals_refused=7,
+            summaries_produced=len(rows),
+        )
+        for at in range(0, len(rows), 60):
+            node.sync(rows[at : at + 60], counters=counters, board=Board(connected=True, identity=f"WS-0000{i + 1}"))
+    nodes[2].sync(
+        [nodes[2].summary(1.0, kind=Kind.ALERT, datastream="cabinet/door", detail={"why": "the door is open"})]
+    )
+    answer = hub.client.post(
+        "/api/v1/rollouts",
+        json={
+            "bundle": "traffic-flow",
+            "version": "1.0.1",
+            "target": "models/traffic-flow-1.0.1.bundle",
+            "phases": [34, 100],
+        },
+        headers=AUTH,
+    )
+    assert answer.status_code == 201, answer.text
+    canary = answer.json()["phases"][0]["nodes"][0]["node"]
+    node = next(n for n in nodes if n.name == canary)
+    reason = "golden window 3: 4.2 vehicles from torch, tolerance 1.0"
+    node.refuse("1.0.1", Refusal.GOLDEN, reason)
+    node.sync([node.summary(None, kind=Kind.ALERT, datastream="model", detail={"why": f"refused 1.0.1: {reason}"})])
+    return nodes

@@ -1,0 +1,86 @@
+"""The page in a real browser: three nodes, the chart, the model, nothing from elsewhere, no errors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.hub.conftest import ROOT, Hub, HubProcess
+from tests.hub.scene import play
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+STATIC = ROOT / "cloud" / "hub" / "static"
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium here: apt-get install chromium")
+def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[], HubProcess]) -> None:
+    from playwright.sync_api import sync_playwright
+
+    hub = hub_process()
+    play(hub)
+    shots = ROOT / "var" / "screenshots"
+    shots.mkdir(parents=True, exist_ok=True)
+    asked: list[str] = []
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1360, "height": 900})
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(hub.url)
+        page.wait_for_selector("#nodes tbody tr:nth-child(3)")
+        page.wait_for_selector("#chart[data-points]")
+        assert page.locator("#nodes tbody tr").count() == 3
+        assert "traffic-flow 1.0.0" in page.inner_text("#nodes")
+        assert page.locator("#nodes .fresh").count() == 3
+        assert int(page.get_attribute("#chart", "data-points") or 0) == 92  # 96 less 4 missing: breaks, not zeros
+        assert "4 missing" in page.inner_text("#chart-note")
+        assert "golden window 3" in page.inner_text("#rollouts")
+        assert "over the maximum" in page.inner_text("#decisions")
+        assert "the door is open" in page.inner_text("#alerts")
+        page.select_option("#choose-datastream", "detector/6/volume")
+        page.keyboard.press("Tab")
+        page.wait_for_selector("#chart[aria-label*='detector/6']")
+        page.screenshot(path=shots / "hub.png", full_page=True)
+        page.emulate_media(color_scheme="dark")
+        page.reload()
+        page.wait_for_selector("#chart[data-points]")
+        page.screenshot(path=shots / "hub-dark.png", full_page=True)
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.screenshot(path=shots / "hub-phone.png", full_page=True)
+        browser.close()
+    assert complaints == []
+    assert {url for url in asked if not url.startswith(hub.url)} == set()
+
+
+def test_the_vendored_chart_library_is_the_released_one() -> None:
+    found = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in (STATIC / "vendor").glob("uPlot.*min*")}
+    assert found == {
+        "uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+        "uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+    }
+    assert "MIT" in (STATIC / "vendor" / "uPlot.LICENSE.txt").read_text()
+
+
+def test_the_page_names_only_its_own_assets_and_says_so_in_its_policy(hub: Hub) -> None:
+    answer = hub.client.get("/")
+    assert "http://" not in answer.text
+    assert "https://" not in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    for asset in ("vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "hub.js", "hub.css", "icon.svg"):
+        assert hub.client.get(f"/static/{asset}").status_code == 200

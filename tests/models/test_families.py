@@ -1,0 +1,124 @@
+"""Families: what goes in, what comes out, and that both ways to a linear model lead to the same place."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from contracts.task import Input, TaskSpec
+from contracts.wire import to_builtins
+from models import registry
+from models.errors import ModelConfigError
+from models.linear import gradient_descent, least_squares
+
+TASK = TaskSpec(
+    name="street",
+    domain="traffic",
+    inputs=(
+        Input(name="volume", unit="veh", low=0, high=400),
+        Input(name="hour", unit="h", low=0, high=24),
+        Input(name="weekday", unit="d", low=0, high=6),
+    ),
+    output="volume",
+    output_unit="veh",
+    window=4,
+    horizon=1,
+    interval_s=900,
+    season=672,
+)
+
+
+def some_windows(n: int, seed: int = 0, further: int = 0) -> torch.Tensor:
+    """(N, 4, 3 + further)"""
+    rng = np.random.default_rng(seed)
+    volume = rng.poisson(rng.uniform(0, 80, (n, 1)), (n, 4))
+    hour = (rng.integers(0, 96, (n, 1)) + np.arange(4)) % 96 / 4
+    weekday = np.repeat(rng.integers(0, 7, (n, 1)), 4, axis=1)
+    others = [np.repeat(rng.integers(1, 5, (n, 1)), 4, axis=1) for _ in range(further)]
+    return torch.from_numpy(np.stack([volume, hour, weekday, *others], axis=2).astype(np.float32))
+
+
+def built(family: str, task: TaskSpec = TASK) -> torch.nn.Module:
+    torch.manual_seed(0)
+    module = registry.build({"family": family, "task": to_builtins(task)})
+    width = len(task.inputs)
+    module.features.fit(some_windows(500, further=width - 3))
+    return module.eval()
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_every_family_maps_windows_to_non_negative_volumes(family: str) -> None:
+    forecast = built(family)(some_windows(64))
+    assert forecast.shape == (64, 1)
+    assert (forecast >= 0).all()
+    assert torch.isfinite(built(family)(torch.zeros(1, 4, 3))).all()
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_a_window_is_answered_alone_as_in_a_batch(family: str) -> None:
+    module, x = built(family), some_windows(16)
+    alone = torch.cat([module(x[i : i + 1]) for i in range(16)])
+    assert torch.allclose(alone, module(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_every_family_takes_further_inputs_and_horizons(family: str) -> None:
+    wide = msgspec.structs.replace(
+        TASK, inputs=(*TASK.inputs, Input(name="lanes", unit="1", low=1, high=16)), horizon=3
+    )
+    assert built(family, wide)(some_windows(8, further=1)).shape == (8, 3)
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_every_family_takes_volumes_alone(family: str) -> None:
+    bare = msgspec.structs.replace(TASK, inputs=TASK.inputs[:1])
+    module = registry.build({"family": family, "task": to_builtins(bare)})
+    assert module(some_windows(8)[:, :, :1]).shape == (8, 1)
+
+
+def test_the_network_has_two_hidden_layers_of_64_units() -> None:
+    layers = [m for m in built("mlp").modules() if isinstance(m, torch.nn.Linear)]
+    assert [m.out_features for m in layers] == [64, 64, 1]
+
+
+def test_midnight_follows_the_last_minute_of_the_day() -> None:
+    features = built("mlp").features
+    x = some_windows(1).repeat(2, 1, 1)
+    x[0, :, 1], x[1, :, 1] = 0.0, 24.0
+    _, context = features(x)
+    assert torch.allclose(context[0], context[1], atol=1e-5)
+
+
+def test_the_constants_of_the_normalization_travel_in_the_state() -> None:
+    trained = built("mlp")
+    other = registry.build({"family": "mlp", "task": to_builtins(TASK)})
+    other.load_state_dict(trained.state_dict())
+    x = some_windows(8)
+    assert torch.equal(other(x), trained(x))
+
+
+def test_least_squares_and_gradient_descent_agree_on_standardized_data() -> None:
+    x = some_windows(3000)
+    y = x[:, :, 0].mean(dim=1, keepdim=True) + torch.from_numpy(np.random.default_rng(1).normal(0, 5, (3000, 1)))
+    features, target = built("linear").standardize(x, y.float())
+    closed = least_squares(features, target)
+    walked, steps = gradient_descent(features, target)
+    assert 0 < steps < 20_000
+    assert (closed - walked).abs().max() < 1e-4
+
+
+def test_a_rate_that_diverges_is_refused_with_the_limit() -> None:
+    x = torch.randn(100, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="choose one below"):
+        gradient_descent(x, x[:, :1], rate=50)
+
+
+def test_what_cannot_be_built_is_refused_by_name() -> None:
+    with pytest.raises(ModelConfigError, match="'oracle'; known: linear, mlp, gru"):
+        registry.build({"family": "oracle", "task": to_builtins(TASK)})
+    with pytest.raises(ModelConfigError, match="breaks its contract"):
+        registry.build({"family": "mlp", "task": {"wire": 1}})
+    with pytest.raises(ModelConfigError, match="no such sizes"):
+        registry.build({"family": "mlp", "task": to_builtins(TASK), "sizes": {"depth": 3}})

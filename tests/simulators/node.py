@@ -1,0 +1,153 @@
+"""A node as the hub sees it: enrols, signs, syncs. It reads no sensors and keeps no outbox."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import secrets
+import time
+from typing import Any
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
+from contracts.reading import ClockState, Quality, Stamp
+from contracts.rollout import Refusal, UpdateState
+from contracts.summary import Kind, Summary
+from contracts.sync import Counters, EnrolRequest, Heartbeat, Reported, SyncReply, SyncRequest
+from contracts.wire import decode, encode
+
+SYNC = "/api/v1/sync"
+
+
+class SimulatedNode:
+    """``client`` talks to the hub: an ``httpx.Client`` with the hub as base URL, or a FastAPI ``TestClient``."""
+
+    def __init__(self, client: Any, name: str = "node-1", key: Ed25519PrivateKey | None = None) -> None:
+        self.client = client
+        self.name = name
+        self.key = key or Ed25519PrivateKey.generate()
+        self.boot = secrets.token_hex(16)
+        self.seq = 0
+        self.nonce = "none"
+        self.reported = Reported()
+        self.wall_ms = 1_715_300_000_000 - 1_715_300_000_000 % 900_000  # a day in May 2024: a simulated clock
+
+    @property
+    def public_key(self) -> str:
+        return self.key.public_key().public_bytes_raw().hex()
+
+    def enrol(self, token: str) -> httpx.Response:
+        answer = self.client.post(
+            "/api/v1/enrol",
+            content=encode(EnrolRequest(node=self.name, token=token, public_key=self.public_key, site="Main St")),
+        )
+        self.nonce = answer.headers.get(NONCE_HEADER, self.nonce)
+        return answer
+
+    def stamp(self, after_s: float = 0.0) -> Stamp:
+        return Stamp(
+            boot=self.boot,
+            mono_ns=time.monotonic_ns(),
+            wall_ms=self.wall_ms + int(after_s * 1000),
+            clock=ClockState.SIMULATED,
+            error_ms=5,
+        )
+
+    def summary(self, value: float | None = 40.0, **other: Any) -> Summary:
+        """The next row: an interval of the intersection's volume, unless told otherwise."""
+        missing = {} if value is not None else {"quality": Quality.MISSING}
+        row = Summary(
+            **{
+                "node": self.name,
+                "boot": self.boot,
+                "seq": self.seq,
+                "kind": Kind.INTERVAL,
+                "datastream": "intersection/volume",
+                "at": self.stamp(),
+                "duration_s": 900.0,
+                "value": value,
+                "unit": "{vehicle}",
+                "n": 60,
+                **missing,
+                **other,
+            }
+        )
+        self.seq += 1
+        return row
+
+    def heartbeat(self, **other: Any) -> Heartbeat:
+        defaults: dict[str, Any] = {
+            "agent": "0.1.0",
+            "at": self.stamp(),
+            "uptime_s": 12.0,
+            "healthy": True,
+            "reported": self.reported,
+            "counters": Counters(summaries_produced=self.seq),
+            "rss_bytes": 90_000_000,
+        }
+        return Heartbeat(**{**defaults, **other})
+
+    def request(self, summaries: list[Summary], **heartbeat: Any) -> bytes:
+        beat = self.heartbeat(**heartbeat)
+        return encode(SyncRequest(node=self.name, boot=self.boot, heartbeat=beat, summaries=summaries))
+
+    def headers(self, body: bytes, *, nonce: str | None = None, path: str = SYNC) -> dict[str, str]:
+        nonce = self.nonce if nonce is None else nonce
+        signature = self.key.sign(signing_input(node=self.name, nonce=nonce, method="POST", path=path, body=body))
+        return {
+            NODE_HEADER: self.name,
+            NONCE_HEADER: nonce,
+            SIGNATURE_HEADER: base64.b64encode(signature).decode(),
+            "Content-Type": "application/json",
+        }
+
+    def send(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """Send exactly this and learn the next nonce."""
+        answer: httpx.Response = self.client.post(SYNC, content=body, headers=headers)
+        self.nonce = answer.headers.get(NONCE_HEADER, self.nonce)
+        return answer
+
+    def post(self, plain: bytes, *, compress: bool = True) -> httpx.Response:
+        """Sign and send; sign the fresh nonce once if the hub asks for it."""
+        body = gzip.compress(plain) if compress else plain
+        encoding = {"Content-Encoding": "gzip"} if compress else {}
+        answer = self.send(body, self.headers(body) | encoding)
+        if answer.status_code == 401 and answer.json()["error"] == "nonce":
+            answer = self.send(body, self.headers(body) | encoding)
+        return answer
+
+    def sync(self, summaries: list[Summary] | None = None, **heartbeat: Any) -> SyncReply:
+        """Send summaries and a heartbeat.
+
+        Raises:
+            AssertionError: the hub did not take them.
+        """
+        answer = self.post(self.request(summaries or [], **heartbeat))
+        assert answer.status_code == 200, answer.text
+        return decode(answer.content, SyncReply)
+
+    def run(self, version: str, bundle: str = "traffic-flow") -> None:
+        """Report that a model is active."""
+        self.reported = Reported(
+            state=UpdateState.ACTIVE,
+            bundle=bundle,
+            version=version,
+            variant="onnx-int8",
+            runtime="onnxruntime",
+            attempted=version,
+        )
+
+    def refuse(self, version: str, refusal: Refusal = Refusal.GOLDEN, reason: str = "window 3 is 4.2 off") -> None:
+        """Report that an update was refused; the old model runs on."""
+        self.reported = Reported(
+            state=UpdateState.REFUSED,
+            bundle=self.reported.bundle,
+            version=self.reported.version,
+            variant=self.reported.variant,
+            runtime=self.reported.runtime,
+            attempted=version,
+            refusal=refusal,
+            reason=reason,
+        )

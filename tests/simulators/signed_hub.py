@@ -1,0 +1,65 @@
+"""A :class:`TufRepository` that was initialized with fresh keys, and a way to publish bundles into it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from contracts.passport import Passport
+from contracts.sync import Desired
+from export import release
+from export.bundle import GOLDEN_OUTPUTS, files_of, npy, pack
+from export.keys import make_keys
+from tests.simulators.exported_bundle import exported
+from tests.simulators.tuf_repository import TufRepository
+
+
+class SignedHub:
+    def __init__(self, folder: Path, repository: TufRepository) -> None:
+        self.keys, self.repository = folder / "keys", repository
+        self.hub = release.Hub(repository.url, repository.token)
+        make_keys(self.keys)
+        self.root = release.initialize(self.keys, self.hub).read_bytes()
+
+    def publish(self, content: bytes, version: str = "1.0.0") -> Desired:
+        path = self.keys.parent / "next.bundle"
+        path.write_bytes(content)
+        published = release.publish(path, self.keys, self.hub)
+        return Desired(bundle=published.bundle, version=published.version, target=published.target)
+
+
+@contextlib.contextmanager
+def signed_hub(folder: Path) -> Iterator[SignedHub]:
+    with TufRepository() as repository:
+        yield SignedHub(folder, repository)
+
+
+def bundle(
+    version: str = "1.0.0", *, golden_shift: float = 0.0, files: dict[str, bytes] | None = None, **news: Any
+) -> bytes:
+    """The exported bundle under another version, perhaps with wrong golden outputs, other files or passport fields."""
+    work = exported()
+    contents = files_of(work.trained, work.parity)
+    passport: Passport = msgspec.structs.replace(work.passport, version=version, **news)
+    if golden_shift:
+        outputs = work.parity.golden_outputs.copy()
+        outputs[3] += np.float32(golden_shift)
+        contents[GOLDEN_OUTPUTS] = npy(outputs)
+        golden = msgspec.structs.replace(
+            passport.golden, outputs_sha256=hashlib.sha256(contents[GOLDEN_OUTPUTS]).hexdigest()
+        )
+        passport = msgspec.structs.replace(passport, golden=golden)
+    if files:
+        contents |= files
+        variants = tuple(
+            msgspec.structs.replace(v, sha256=hashlib.sha256(contents[v.file]).hexdigest(), bytes=len(contents[v.file]))
+            for v in passport.variants
+        )
+        passport = msgspec.structs.replace(passport, variants=variants)
+    return pack(passport, contents)

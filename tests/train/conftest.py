@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloud.train import datasets
+from cloud.train.datasets import Counts
+from cloud.train.run import train
+from contracts.task import TaskSpec
+
+
+@pytest.fixture(scope="session")
+def task() -> TaskSpec:
+    return datasets.load_task("traffic_flow")
+
+
+@pytest.fixture(scope="session")
+def counts(task: TaskSpec) -> Counts:
+    """The real sample."""
+    return datasets.load(task)[0]
+
+
+@pytest.fixture(scope="session")
+def trained(task: TaskSpec, counts: Counts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A short run of the MLP on the real sample, and its report."""
+    out = tmp_path_factory.mktemp("run")
+    return out, train("mlp", task, counts, out, epochs=2)
+
+
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the examples of a property share."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+def write_csv(path: Path, *, days: int = 12, detectors: int = 2, extra: str = "", seed: int = 0) -> Path:
+    """Counts of a made-up street, quarter-hourly; ``extra`` names an optional column."""
+    rng = np.random.default_rng(seed)
+    start = np.datetime64("2025-03-03T00:00")
+    lines = ["timestamp,detector,volume" + (f",{extra}" if extra else "")]
+    for k in range(days * 96):
+        level = 20 + 15 * np.sin(k / 96 * 2 * np.pi)
+        for d in range(detectors):
+            cells = [str(start + 15 * k), f"d{d}", str(rng.poisson(level))] + ([str(d + 1)] if extra else [])
+            lines.append(",".join(cells))
+    path.write_text("\n".join(lines) + "\n")
+    return path

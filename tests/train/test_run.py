@@ -1,0 +1,187 @@
+"""A run: reproducible, better than the floors, complete or absent, readable without executing anything."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cloud.train import datasets, fit
+from cloud.train import run as runs
+from cloud.train.cli import train as app
+from cloud.train.datasets import Counts
+from cloud.train.errors import OutputError
+from cloud.train.evaluate import compare, predict
+from cloud.train.fit import Epoch
+from contracts.task import TaskSpec
+from contracts.wire import from_builtins
+from models import registry
+from tests.train.conftest import write_csv
+
+Trained = tuple[Path, dict[str, Any]]
+
+
+def test_the_network_beats_both_floors_on_the_held_out_days(trained: Trained) -> None:
+    scores = trained[1]["holdout"]["scores"]
+    assert scores["mlp"]["mae"] < 0.95 * scores["naive"]["mae"]
+    assert scores["mlp"]["rmse"] < 0.95 * scores["naive"]["rmse"]
+    assert scores["mlp"]["mae"] < 0.95 * scores["seasonal"]["mae"]
+
+
+def test_every_linear_way_beats_naive_and_both_agree(task: TaskSpec, counts: Counts, tmp_path: Path) -> None:
+    scores = runs.train("linear", task, counts, tmp_path)["holdout"]["scores"]
+    closed, walked = scores["linear, least squares"], scores["linear, gradient descent"]
+    assert closed["mae"] < scores["naive"]["mae"]
+    assert closed["mae"] == pytest.approx(walked["mae"], abs=1e-3)
+
+
+def test_a_checkpoint_loads_as_plain_data_and_answers_as_reported(trained: Trained) -> None:
+    out, report = trained
+    checkpoint = torch.load(out / "checkpoint.pt", weights_only=True)
+    module = registry.build(checkpoint["config"])
+    module.load_state_dict(checkpoint["state_dict"])
+    with np.load(out / "windows.npz", allow_pickle=False) as held:
+        mae = np.abs(predict(module.eval(), held["holdout_x"]) - held["holdout_y"]).mean()
+    assert mae == pytest.approx(report["holdout"]["scores"]["mlp"]["mae"], abs=1e-4)
+    config = checkpoint["config"]
+    assert from_builtins(config["task"], TaskSpec).name == "traffic_flow"
+    assert config["parameters"] == sum(p.numel() for p in module.parameters())
+    assert config["residual_std"] > 0
+
+
+def test_a_checkpoint_names_no_module_of_ours(trained: Trained) -> None:
+    with zipfile.ZipFile(trained[0] / "checkpoint.pt") as archive:
+        pickled = next(archive.read(n) for n in archive.namelist() if n.endswith("data.pkl"))
+    assert b"models" not in pickled
+    assert b"cloud" not in pickled
+
+
+def test_the_windows_are_what_the_exporter_needs(trained: Trained, task: TaskSpec) -> None:
+    with np.load(trained[0] / "windows.npz", allow_pickle=False) as w:
+        n, shape = len(w["holdout_x"]), (task.window, len(task.inputs))
+        assert 512 <= len(w["calibration"]) <= 1024
+        assert len(w["golden"]) >= 32
+        for name in ("calibration", "golden", "holdout_x"):
+            assert w[name].dtype == np.float32
+            assert w[name].shape[1:] == shape
+            low, high = w[name].min(axis=(0, 1)), w[name].max(axis=(0, 1))
+            assert all(i.low <= lo and hi <= i.high for i, lo, hi in zip(task.inputs, low, high, strict=True))
+        assert w["golden"][:, :, 0].min() == 0
+        assert w["golden"][:, :, 0].max() == w["calibration"][:, :, 0].max()
+        assert set(w["golden"][:, -1, 2]) == set(range(7))
+        assert w["holdout_y"].shape == w["holdout_naive"].shape == w["holdout_seasonal"].shape == (n, 1)
+        assert w["holdout_hour"].shape == (n,)
+        assert set(w["holdout_hour"]) == set(range(24))
+
+
+def test_the_report_holds_splits_floors_hours_and_hash(trained: Trained, counts: Counts) -> None:
+    report = json.loads((trained[0] / "report.json").read_text())
+    assert report == json.loads(json.dumps(trained[1]))
+    assert report["data_sha256"] == counts.sha256
+    assert report["splits"]["train"]["last"] <= report["splits"]["validation"]["first"]
+    assert set(report["holdout"]["scores"]) == {"naive", "seasonal", "mlp"}
+    assert sum(h["n"] for h in report["holdout"]["hours"].values()) == report["holdout"]["n"]
+
+
+def test_tensorboard_has_the_curve_and_the_floors(trained: Trained) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained[0] / "tensorboard"))
+    events.Reload()
+    assert len(events.Scalars("validation/rmse")) == 2
+    assert {"holdout/mae/naive", "holdout/mae/seasonal", "holdout/mae/mlp"} <= set(events.Tags()["scalars"])
+    assert (trained[0] / "forecast.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def street(task: TaskSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskSpec, Counts]:
+    counts, widened = datasets.load(task, write_csv(tmp_path_factory.mktemp("csv") / "street.csv"))
+    return widened, counts
+
+
+@pytest.mark.parametrize("family", ["linear", "mlp", "gru"])
+def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        runs.train(family, *street, tmp_path / name, seed=seed, epochs=1)
+    a, b, c = ({f: (tmp_path / n / f).read_bytes() for f in ("checkpoint.pt", "windows.npz")} for n in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_the_best_weights_are_restored(street: tuple[TaskSpec, Counts]) -> None:
+    task, counts = street
+    data = datasets.split(counts, task)
+    fitted = fit.fit("mlp", task, data, epochs=6)
+    kept = compare(data.validation, {"mlp": predict(fitted.module, data.validation.x)})["scores"]["mlp"]["rmse"]
+    assert kept == pytest.approx(min(e.validation_rmse for e in fitted.epochs), abs=1e-4)
+
+
+@pytest.mark.parametrize("stop_at", ["first epoch", "picture", "windows"])
+def test_a_stopped_run_leaves_the_earlier_one_whole(
+    stop_at: str, street: tuple[TaskSpec, Counts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.train("mlp", *street, tmp_path, epochs=1)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def on_epoch(_: Epoch) -> None:
+        if stop_at == "first epoch":
+            raise KeyboardInterrupt
+
+    if stop_at == "picture":
+        monkeypatch.setattr(runs, "draw", stop)
+    if stop_at == "windows":
+        monkeypatch.setattr(runs.np, "savez", stop)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train("mlp", *street, tmp_path, seed=1, epochs=1, on_epoch=on_epoch)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+    assert not (tmp_path / ".partial").exists()
+
+
+def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    runs.train("linear", *street, tmp_path)
+    runs.train("linear", *street, tmp_path)
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {"thesis.tex", "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "tensorboard"}
+    with pytest.raises(OutputError, match="choose another --out"):
+        runs.train("linear", *street, tmp_path / "thesis.tex")
+
+
+def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
+    csv = write_csv(tmp_path / "street.csv")
+    done = CliRunner().invoke(app, ["--family", "all", "--data", str(csv), "--epochs", "1", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    for name in ("naive", "seasonal", "linear, least squares", "linear, gradient descent", "mlp", "gru"):
+        assert name in done.stdout
+    assert "street.csv: 2304 rows, 2 detectors" in done.stderr
+    assert all((tmp_path / f / "checkpoint.pt").exists() for f in registry.FAMILIES)
+
+
+def test_json_on_stdout_is_nothing_but_json(tmp_path: Path) -> None:
+    csv = write_csv(tmp_path / "street.csv", extra="lanes")
+    args = ["--family", "linear", "--data", str(csv), "--out", str(tmp_path / "run"), "--json"]
+    (report,) = json.loads(CliRunner().invoke(app, args).stdout)
+    assert [i["name"] for i in report["task"]["inputs"]] == ["volume", "hour", "weekday", "lanes"]
+
+
+def test_a_fault_of_the_user_is_one_message_and_status_1(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("time,count\n1,2\n")
+    for args, said in (
+        (["--data", str(tmp_path / "bad.csv")], "column timestamp is missing"),
+        (["--task", "tea"], "there is no task 'tea'"),
+        (["--family", "oracle"], "there is no model family 'oracle'"),
+    ):
+        done = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "run")])
+        assert done.exit_code == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.output
+        assert not (tmp_path / "run" / "checkpoint.pt").exists()
