@@ -22,7 +22,7 @@ DETECTOR, GREEN, YELLOW, RED = 1, 2, 3, 4  # kinds of board events
 class Step(NamedTuple):
     """One closed step; the lists are in the configuration's order of detectors."""
 
-    index: int
+    number: int
     start_ms: int  # board time
     end_ms: int
     counts: list[int | None]  # vehicles; None: nothing is known
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 class Lost(NamedTuple):
     """Events that will never come: how many, and the board time between which they happened."""
 
-    count: int
+    events: int
     from_ms: int
     to_ms: int
 
@@ -119,6 +119,15 @@ class Intervals:
             self._gap_in_step = self._gap > 0
         self._gap = 0
         self._last_ms = ms
+
+    def interrupt(self, closed: list[Step | Lost]) -> None:
+        """The board restarted: the open step ends here as a gap, and nothing is observed until :meth:`start`."""
+        if self._gap:
+            closed.append(Lost(self._gap, self._last_ms, self._last_ms))
+            self._gap = 0
+        self._gap_in_step = True
+        self._close(closed)
+        self.started = False
 
     def _close(self, closed: list[Step | Lost]) -> None:
         end = self._end_ms
