@@ -9,6 +9,7 @@ timestamp that expires. An expired timestamp stops new installs; what is install
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from dataclasses import dataclass
@@ -24,10 +25,10 @@ from tuf.ngclient.updater import Updater as TufClient
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from contracts.node_config import ModelConfig
-from contracts.passport import MAX_BUNDLE_BYTES, Passport, Variant
+from contracts.passport import MAX_BUNDLE_BYTES, Passport, Sha256, Variant
 from contracts.rollout import Refusal, UpdateState, advance
 from contracts.sync import Desired, Reported
-from contracts.wire import ContractError, decode, encode
+from contracts.wire import ContractError, Document, decode, encode, wire_field
 from edge import golden
 from edge.runtimes.runtime import Runtime, RuntimeLoadError, load_runtime
 from edge.slots import Slots, replace_file
@@ -35,7 +36,16 @@ from edge.trusted_bundle import Bundle, BundleRefused, open_bundle
 
 TIMEOUT_S = 20  # without a byte
 MAX_REASON = 512  # contracts.sync.Reported.reason
+MAX_TRIES = 2  # of one model that kills the agent
 log = structlog.get_logger(__name__)
+
+
+class Trial(Document, frozen=True, kw_only=True):
+    """A golden test that has begun, and how often it began without an end."""
+
+    wire: int = wire_field()
+    sha256: Sha256  # of the variant
+    tries: int
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,7 @@ class Updater:
         bundle = open_bundle(content, agent_version=self._agent_version, bundle=desired.bundle, version=desired.version)
         variant = self._choose(bundle.passport)
         self._move(UpdateState.TESTING)
-        runtime, result = self._try_out(bundle, variant)
+        runtime, result = self._try_out_marked(bundle, variant)
         slot = self._slots.write(content, keep=active.slot if active else None)
         # The old runtime is not closed here: an inference on another thread may be inside it.
         self._active = ActiveModel(bundle.passport, variant, runtime, slot)
@@ -183,6 +193,28 @@ class Updater:
                 return variant
         offers = "; ".join(f"{v.name} for {', '.join(v.runtimes)}" for v in passport.variants)
         raise BundleRefused(Refusal.UNSUPPORTED, f"this node runs {wanted[0]} on {wanted[1]}; the bundle has {offers}")
+
+    def _try_out_marked(self, bundle: Bundle, variant: Variant) -> tuple[Runtime, golden.GoldenResult]:
+        """:meth:`_try_out`, with a mark on disk while it lasts.
+
+        A runtime is native code: a model may kill the process, which restarts and is told to install it again.
+        Power may also just fail, so one death is forgiven.
+        """
+        mark = self._folder / "trial.json"
+        tries = 0
+        with contextlib.suppress(OSError, ContractError):
+            before = decode(mark.read_bytes(), Trial)
+            tries = before.tries if before.sha256 == variant.sha256 else 0
+        if tries >= MAX_TRIES:
+            raise BundleRefused(Refusal.LOAD, f"{variant.name}: the agent died {tries} times while testing it")
+        replace_file(mark, encode(Trial(sha256=variant.sha256, tries=tries + 1)))
+        try:
+            result = self._try_out(bundle, variant)
+        except BundleRefused:
+            mark.unlink(missing_ok=True)
+            raise
+        mark.unlink(missing_ok=True)
+        return result
 
     def _try_out(self, bundle: Bundle, variant: Variant) -> tuple[Runtime, golden.GoldenResult]:
         """Load ``variant`` and run the golden windows on it, here."""

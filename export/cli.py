@@ -29,7 +29,7 @@ release = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Keys = Annotated[Path, typer.Option("--keys", help="Directory of the signing keys.")]
-HubUrl = Annotated[str, typer.Option("--hub", help="Address of the hub, e.g. http://hub.example:8080.")]
+HubUrl = Annotated[str, typer.Option("--hub", envvar="WAYSIDE_HUB", help="The hub's address.")]
 Token = Annotated[
     str | None,
     typer.Option("--operator-token", envvar="WAYSIDE_OPERATOR_TOKEN", help="The hub's operator token."),

@@ -33,12 +33,13 @@ TIMEOUT_S = 30
 ORDER = ("root", "targets", ROLE)
 
 
-@dataclass(frozen=True)
 class Hub:
     """Where releases go. ``token`` is the operator's; reading needs none."""
 
-    url: str
-    token: str | None = None
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S)
 
     def call(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
         """One request.
@@ -46,11 +47,8 @@ class Hub:
         Raises:
             ReleaseError: the hub is not there, or refused; in its own words.
         """
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            reply = httpx.request(
-                method, self.url.rstrip("/") + path, content=content, headers=headers, timeout=TIMEOUT_S
-            )
+            reply = self._client.request(method, self.url + path, content=content)
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ReleaseError(f"the hub at {self.url} does not answer: {exc}") from exc
         if reply.is_error:
@@ -86,10 +84,11 @@ class Shelf:
 def initialize(keys: Path, hub: Hub) -> Path:
     """Make the hub's repository: sign root, targets and models, upload them; return the root to pin on nodes.
 
-    What was signed stays in ``keys``, so that an interrupted run continues with the same bytes.
+    What was signed stays in ``keys``, so that an interrupted run continues with the same bytes; on a hub that
+    has this repository already nothing changes.
 
     Raises:
-        ReleaseError: keys, hub, or a repository made with other keys.
+        ReleaseError: keys, hub, or the hub has a repository made with other keys.
     """
     online = _online_key(hub)
     signed = {role: keys / f"{role}.json" for role in ORDER}
@@ -101,16 +100,18 @@ def initialize(keys: Path, hub: Hub) -> Path:
     root = _root(signed["root"])
     if online.keyid not in root.signed.roles["timestamp"].keyids:
         raise ReleaseError(f"{signed['root']} was made for another hub than {hub.url}; use another keys directory")
-    done = 0
+    conflict: HubRefused | None = None
     for role in ORDER:
         try:
             hub.call("PUT", f"/api/v1/tuf/metadata/{role}", signed[role].read_bytes())
         except HubRefused as exc:
             if exc.status != httpx.codes.CONFLICT:
                 raise
-            done += 1  # uploaded by the run that was interrupted
-    if done == len(ORDER):
-        raise ReleaseError(f"the hub at {hub.url} has its repository already")
+            conflict = conflict or exc  # perhaps uploaded by the run that was interrupted
+    try:
+        _verified(hub, _root_bytes(signed["root"]))
+    except ReleaseError as exc:
+        raise conflict or exc from exc  # the hub has another owner's repository
     return signed["root"]
 
 
@@ -184,7 +185,7 @@ def _verified(hub: Hub, pinned: bytes) -> dict[str, Metadata[Any]]:
     """The hub's current metadata by role, through the same client workflow as on a node."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            client = Updater(folder, f"{hub.url.rstrip('/')}/tuf/metadata/", bootstrap=pinned)
+            client = Updater(folder, f"{hub.url}/tuf/metadata/", bootstrap=pinned)
             client.refresh()
             client.get_targetinfo(f"{ROLE}/any")  # loads the delegated role
             return {

@@ -138,12 +138,14 @@ class Line:
                     root=self.home / "keys" / "root.json",
                 )
             )
+            self.path(node, "plan.csv").write_text(node.board_plan())
             self.processes.start(
                 f"board-{node.name}",
                 [
                     str(self.home / "firmware" / "board"), "--pty-link", str(self.path(node, "tty")),
                     "--feed", str(self.feed(node)), "--speed", f"{self.speed(node):.6f}",
-                    "--anchor", f"{self.anchor:.3f}", "--end", str(int(node.feed.seconds * 1000)),
+                    "--anchor", f"{self.anchor:.3f}", "--end", str(int(node.feed.seconds * 1000) + 1000),
+                    "--plan", str(self.path(node, "plan.csv")),
                     "--id", node.board, "--ring", str(node.ring), "--stats", str(self.path(node, "json")),
                 ],
             )  # fmt: skip

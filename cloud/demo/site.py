@@ -16,6 +16,8 @@ SEED = 7
 # phase, fixed green, minimum green, maximum green, ring
 LOGGED = ((5, 12.0, 5.0, 30.0, 1), (6, 36.0, 10.0, 60.0, 1), (8, 10.5, 6.0, 30.0, 1))
 LOGGED_CYCLE_S = 75.0
+YELLOW_S = 4.0
+RED_CLEARANCE_S = 1.5
 # Nodes 2 and 3: the package says nothing of phases. This plan and the detectors' phases are assumed.
 ASSUMED = ((2, 48.0, 10.0, 65.0, 1), (4, 31.0, 7.0, 45.0, 1), (6, 48.0, 10.0, 65.0, 2), (8, 31.0, 7.0, 45.0, 2))
 ASSUMED_CYCLE_S = 90.0
@@ -37,6 +39,15 @@ class Node(NamedTuple):
     @property
     def start_unix_s(self) -> float:
         return float(self.feed.start.tz_localize(ZoneInfo(TIMEZONE)).timestamp())
+
+    def board_plan(self) -> str:
+        """The board's own plan and limits, in tenths of a second (``wayside board run --plan``)."""
+        rows = ["phase,ring,min_green,max_green,clearance,green"]
+        rows += [
+            f"{phase},{ring},{low * 10:.0f},{high * 10:.0f},{(YELLOW_S + RED_CLEARANCE_S) * 10:.0f},{green * 10:.0f}"
+            for phase, green, low, high, ring in self.plan
+        ]
+        return "\n".join(rows) + "\n"
 
     def config(self, *, state: Path, port: Path, hub: str, token: str, speed: float, anchor: float, root: Path) -> str:
         """The node's TOML. ``root`` is the pinned TUF root, ``anchor`` the Unix time of the feed's start."""
@@ -75,8 +86,8 @@ class Node(NamedTuple):
                 f"green_s = {green}",
                 f"min_green_s = {low}",
                 f"max_green_s = {high}",
-                "yellow_s = 4.0",
-                "red_clearance_s = 1.5",
+                f"yellow_s = {YELLOW_S}",
+                f"red_clearance_s = {RED_CLEARANCE_S}",
                 f"ring = {ring}",
             ]
         for channel in sorted(self.feed.vehicles):

@@ -55,6 +55,8 @@ def routes(tuf: TufRepository, token: str) -> APIRouter:
                     out.write(chunk)
                 out.flush()
                 await asyncio.to_thread(os.fsync, out.fileno())
+            if size == 0:
+                raise BadRequestError("empty", "the body is the bundle's bytes; there are none")
             part.replace(file)
         except ClientDisconnect as exc:
             raise BadRequestError("disconnected", "the connection broke before the file was complete") from exc

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.hub import api_nodes, api_operator, api_reads, api_tuf, openapi, pages
@@ -171,14 +172,22 @@ def _answer_invalid(_request: Request, exc: Exception) -> Response:
     return openapi.reply(ErrorReply(error="invalid", message=f"{field}: {first['msg']}"[:1024], field=field), 422)
 
 
-def _answer_http(_request: Request, exc: Exception) -> Response:
+def _answer_http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101
     code = {404: "not_found", 405: "method_not_allowed"}.get(exc.status_code, "http")
-    return openapi.reply(
-        ErrorReply(error=code, message=str(exc.detail)[:1024]),
-        exc.status_code,
-        dict(exc.headers) if exc.headers else None,
-    )
+    headers = dict(exc.headers or {})
+    if exc.status_code == 405:  # the router names only the first route of this path
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return openapi.reply(ErrorReply(error=code, message=str(exc.detail)[:1024]), exc.status_code, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.path_regex.match(request.url.path)
+        for method in route.methods or ()
+    }
 
 
 def _answer_store(request: Request, exc: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -96,6 +97,8 @@ def run(
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, timeout_keep_alive=75, backlog=2048
     )
+    # uvicorn raises the signal again when it has shut down; having stopped as told is success.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -49,7 +49,9 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            components = document.setdefault("components", {})
+            components["securitySchemes"] = {"operator": {"type": "http", "scheme": "bearer"}}
+            schemas = components.setdefault("schemas", {})
             _, ours = msgspec.json.schema_components(_documented.values(), ref_template="#/components/schemas/{name}")
             schemas.update({name: _honest(schema) for name, schema in ours.items()})
             for unused in ("HTTPValidationError", "ValidationError"):
@@ -68,6 +70,7 @@ def _content(kind: type[msgspec.Struct]) -> dict[str, Any]:
 def _honest(schema: dict[str, Any]) -> dict[str, Any]:
     """Readers keep unknown fields (contracts.wire), and read one version."""
     schema.pop("additionalProperties", None)
+    schema.get("properties", {}).pop("extra", None)
     if "wire" in schema.get("properties", {}):
         schema["properties"]["wire"] = {"type": "integer", "minimum": 1, "maximum": WIRE_VERSION}
     return schema

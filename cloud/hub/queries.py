@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from msgspec import json
@@ -225,6 +225,11 @@ def rollout_view(rollout: Rollout) -> views.RolloutView:
     by_phase: dict[int, list[Member]] = defaultdict(list)
     for member in rollout.members.values():
         by_phase[member.phase].append(member)
+    stopped: dict[RolloutState, Literal["paused", "aborted"]] = {
+        RolloutState.PAUSED: "paused",
+        RolloutState.ABORTED: "aborted",
+    }
+    now: Literal["paused", "aborted", "running"] = stopped.get(rollout.state, "running")
     settled = (MemberState.ACTIVE, MemberState.EXCUSED)
     phases = []
     for i, percent in enumerate(rollout.phases):
@@ -233,7 +238,7 @@ def rollout_view(rollout: Rollout) -> views.RolloutView:
         phases.append(
             views.PhaseView(
                 percent=percent,
-                state="complete" if complete else "running" if i == rollout.phase else "waiting",
+                state="complete" if complete else now if i == rollout.phase else "waiting",
                 nodes=[views.MemberView(node=m.node, state=m.state.value, reason=m.reason) for m in members],
             )
         )

@@ -164,7 +164,7 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
 
 class PhaseView(msgspec.Struct, frozen=True, kw_only=True):
     percent: int
-    state: Literal["waiting", "running", "complete"]
+    state: Literal["waiting", "running", "complete", "paused", "aborted"]
     nodes: list[MemberView]
 
 

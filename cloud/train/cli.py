@@ -80,11 +80,14 @@ def _table(reports: list[dict[str, Any]]) -> Table:
     """Every model and both floors: errors on the held-out and validation days, size, time to train."""
     held, unit = reports[0]["splits"]["holdout"], reports[0]["task"]["output_unit"]
     table = Table(
-        title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows, {unit}", box=box.SIMPLE
+        title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows, {unit}",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("model", no_wrap=True)
     for name in ("MAE", "RMSE", "vs naive", "val. MAE", "params", "s"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     shown = set[str]()
     for report in reports:
         scores = report["holdout"]["scores"]
@@ -95,10 +98,10 @@ def _table(reports: list[dict[str, Any]]) -> Table:
             own = name not in ("naive", "seasonal")
             table.add_row(
                 name,
-                f"{of['mae']:.3f}",
-                f"{of['rmse']:.3f}",
+                f"{of['mae']:#.4g}",
+                f"{of['rmse']:#.4g}",
                 f"{100 * (of['mae'] / scores['naive']['mae'] - 1):+.1f} %" if scores["naive"]["mae"] else "",
-                f"{report['validation']['scores'][name]['mae']:.3f}",
+                f"{report['validation']['scores'][name]['mae']:#.4g}",
                 str(report["parameters"]) if own else "",
                 f"{report['seconds']:.1f}" if own else "",
             )
@@ -107,9 +110,11 @@ def _table(reports: list[dict[str, Any]]) -> Table:
 
 def _hours(report: dict[str, Any]) -> Table:
     """MAE per hour of day of one family, beside the floors."""
-    table = Table(title="held-out MAE by the hour in which the forecast interval ends", box=box.SIMPLE)
+    table = Table(
+        title="held-out MAE by the hour in which the forecast interval ends", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for name in ("hour", "n", *report["holdout"]["scores"]):
         table.add_column(name, justify="right")
     for hour, part in report["holdout"]["hours"].items():
-        table.add_row(hour, str(part["n"]), *(f"{s['mae']:.2f}" for s in part["scores"].values()))
+        table.add_row(hour, str(part["n"]), *(f"{s['mae']:#.3g}" for s in part["scores"].values()))
     return table

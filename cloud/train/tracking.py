@@ -57,7 +57,7 @@ def draw(windows: Windows, forecast: Array, task: TaskSpec, detectors: tuple[str
     axes.plot(at, windows.y[here, 0], color="black", linewidth=1.0, label="observed")
     axes.plot(at, forecast[here, 0], color="tab:orange", linewidth=1.2, label="forecast")
     axes.set_ylabel(f"{task.output}, {task.output_unit} per {task.interval_s / 60:g} min")
-    axes.set_title(f"{title}: detector {detectors[busiest]}, held-out days")
-    axes.legend(loc="upper left", frameon=False)
+    axes.set_title(f"{title}: detector {detectors[busiest]}, held-out days", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)  # above: nothing to hide
     axes.margins(x=0)
     return figure

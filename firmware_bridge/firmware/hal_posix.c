@@ -1,7 +1,7 @@
 /* The board as a process: its UART is a pty, its inputs are a file of edges.
  *
  * Board clock: max(0, (unix now - anchor) * speed) ms. With --anchor, edges from before the start are skipped: a board
- * that was off did not see them. Without it the clock starts at 0.
+ * that was off did not see them. Without it the clock starts at 0. With --end the clock stands still from there on.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,9 +26,9 @@
 
 static struct {
     const char *pty_link, *feed, *stats, *plan;
-    double speed, anchor_s;
+    double speed, anchor_s, end_ms;
     bool anchored;
-} options = {.speed = 1.0};
+} options = {.speed = 1.0, .end_ms = 1e15};
 
 static board the_board;
 static int line = -1;
@@ -67,6 +67,7 @@ static double unix_s(void) {
 uint64_t hal_clock_ms(void) {
     static uint64_t last; /* the wall may step back, the board's clock does not */
     double ms = (unix_s() - options.anchor_s) * options.speed * 1000.0;
+    if (ms > options.end_ms) ms = options.end_ms;
     if (ms > (double)last) last = (uint64_t)ms;
     return last;
 }
@@ -256,7 +257,7 @@ static double number(const char *name, const char *text, double low, double high
 static void parse(int argc, char **argv) {
     static const struct option known[] = {{"pty-link", 1, NULL, 'l'}, {"feed", 1, NULL, 'f'}, {"speed", 1, NULL, 's'},
         {"anchor", 1, NULL, 'a'}, {"id", 1, NULL, 'i'}, {"ring", 1, NULL, 'r'}, {"stats", 1, NULL, 't'},
-        {"plan", 1, NULL, 'p'}, {NULL, 0, NULL, 0}};
+        {"plan", 1, NULL, 'p'}, {"end", 1, NULL, 'e'}, {NULL, 0, NULL, 0}};
     msg_identity *me = &the_board.identity;
     memcpy(me->board, "wayside", 8);
     me->ring = RING_MAX;
@@ -271,6 +272,7 @@ static void parse(int argc, char **argv) {
         case 'p': options.plan = optarg; break;
         case 's': options.speed = number("speed", optarg, 1e-3, 1e4); break;
         case 'a': options.anchor_s = number("anchor", optarg, 0, 1e11); options.anchored = true; break;
+        case 'e': options.end_ms = number("end", optarg, 0, 1e15); break;
         case 'r': me->ring = (uint16_t)number("ring", optarg, 1, RING_MAX); break;
         case 'i':
             if (length < 1 || length > 8) die("--id has 1 to 8 characters");
@@ -281,7 +283,7 @@ static void parse(int argc, char **argv) {
             break;
         default:
             fputs("usage: board [--pty-link PATH] [--feed FILE] [--speed S] [--anchor UNIX_S] [--id ID] [--ring N]\n"
-                  "             [--stats FILE] [--plan FILE]\n", stderr);
+                  "             [--stats FILE] [--plan FILE] [--end MS]\n", stderr);
             exit(2);
         }
     }

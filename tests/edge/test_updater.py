@@ -256,6 +256,47 @@ class TestRefusals:
         desired = Desired(bundle="traffic-flow", version="1.1.0", target="models/traffic-flow-1.1.0.bundle")
         self.refuses(desired, Refusal.DOWNLOAD, "refused", up=up)
 
+    def test_a_model_that_kills_the_agent_is_refused_at_the_third_try(self, monkeypatch):
+        class Killed(BaseException):
+            """Stands for SIGSEGV inside a runtime: no handler of ours runs."""
+
+        def dies(*args, **kwargs):
+            raise Killed
+
+        desired = self.hub.publish(bundle("1.1.0"))
+        up = self.up
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(updater, "load_runtime", dies)
+                with pytest.raises(Killed):
+                    up.install(desired)
+            up = self.node()  # systemd restarts the agent, the old model runs
+            works(up)
+            assert state(up) == (UpdateState.ACTIVE, "1.0.0", "1.0.0", None)
+        self.refuses(desired, Refusal.LOAD, "the agent died 2 times while testing it", up=up)
+        assert up.install(self.hub.publish(bundle("1.2.0", files={"model-int8.onnx": other_int8()}))).version == "1.2.0"
+
+    def test_one_death_while_testing_is_forgiven(self, monkeypatch):
+        def dies(*args, **kwargs):
+            raise SystemError("power")
+
+        desired = self.hub.publish(bundle("1.1.0"))
+        with monkeypatch.context() as patch:
+            patch.setattr(updater, "load_runtime", dies)
+            with pytest.raises(SystemError):
+                self.up.install(desired)
+        assert self.node().install(desired).version == "1.1.0"
+        assert self.node().install(self.hub.publish(bundle("1.2.0"))).version == "1.2.0"
+
+    @pytest.mark.parametrize("content", [b"", b"\x00" * 4096, b"{}"])
+    def test_trust_metadata_torn_by_a_power_cut_is_fetched_again(self, tmp_path, content):
+        desired = self.hub.publish(bundle("1.1.0"))
+        for path in (tmp_path / "node" / "model" / "tuf").rglob("*.json"):
+            path.write_bytes(content)
+        up = self.node()
+        works(up)
+        assert up.install(desired).version == "1.1.0"
+
     def test_a_full_disk_is_storage(self, monkeypatch):
         desired = self.hub.publish(bundle("1.1.0"))
 
@@ -281,6 +322,15 @@ class TestRefusals:
         assert state(self.up) == (UpdateState.REFUSED, "1.0.0", "6.6.6", Refusal.METADATA)
         self.up.install(good)
         assert state(self.up) == (UpdateState.ACTIVE, "1.0.0", "1.0.0", None)
+
+
+def other_int8() -> bytes:
+    """The int8 ONNX model in other bytes."""
+    import onnx
+
+    model = onnx.load_from_string(next(g.content for g in exported().graphs if g.name == "onnx-int8"))
+    model.producer_name = "another"
+    return model.SerializeToString()
 
 
 def scaled_weights():

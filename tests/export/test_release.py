@@ -79,9 +79,16 @@ class TestInitialize:
             assert release.initialize(tmp_path, hub).read_bytes() == first
             assert release.show(hub, tmp_path / "root.json").releases == ()
 
-    def test_a_second_initialization_is_refused(self, hub):
-        with pytest.raises(ReleaseError, match="has its repository already"):
-            release.initialize(hub.keys, hub.hub)
+    def test_a_second_initialization_changes_nothing(self, hub):
+        hub.publish(bundle())
+        assert release.initialize(hub.keys, hub.hub).read_bytes() == hub.root
+        assert len(release.show(hub.hub).releases) == 1
+
+    def test_a_hub_that_has_another_owner_refuses_in_its_words(self, hub, tmp_path):
+        make_keys(tmp_path / "thief")
+        with pytest.raises(ReleaseError, match="root must have the next version"):
+            release.initialize(tmp_path / "thief", hub.hub)
+        assert release.show(hub.hub, hub.keys / "root.json").releases == ()
 
     def test_keys_of_another_hub_are_refused(self, hub):
         with TufRepository() as other, pytest.raises(ReleaseError, match="made for another hub"):

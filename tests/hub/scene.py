@@ -60,7 +60,7 @@ def play(hub: HubProcess) -> list[SimulatedNode]:
         for at in range(0, len(rows), 60):
             node.sync(rows[at : at + 60], counters=counters, board=Board(connected=True, identity=f"WS-0000{i + 1}"))
     nodes[2].sync(
-        [nodes[2].summary(1.0, kind=Kind.ALERT, datastream="cabinet/door", detail={"why": "the door is open"})]
+        [nodes[2].summary(1.0, kind=Kind.ALERT, datastream="cabinet/door", unit="1", detail={"why": "it is open"})]
     )
     answer = hub.client.post(
         "/api/v1/rollouts",

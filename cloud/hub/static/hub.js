@@ -147,7 +147,7 @@
       const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
       const shown = (_, v) => (v === null || v === undefined ? "–" : short(v));
       plot = new uPlot({
-        width: box.clientWidth, height: box.clientHeight - 28,
+        width: box.clientWidth, height: 292,
         tzDate: (s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 1) * 1.08 || 1] } },
         axes: [
@@ -174,7 +174,7 @@
     box.setAttribute("data-points", String(data[1].filter((v) => v !== null).length));
     box.setAttribute("aria-label", `${choice.datastream} of ${choice.node}, measured and forecast: ${words.join("; ")}`);
   }
-  new ResizeObserver(() => { if (plot) plot.setSize({ width: byId("chart").clientWidth, height: byId("chart").clientHeight - 28 }); }).observe(byId("chart"));
+  new ResizeObserver(() => { if (plot) plot.setSize({ width: byId("chart").clientWidth, height: 292 }); }).observe(byId("chart"));
   async function showChart(nodes) {
     const { datastreams } = await ask("/api/v1/datastreams");
     const names = nodes.map((n) => n.node);

@@ -1,0 +1,149 @@
+"""``wayside board``: build, run and watch a board."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from firmware_bridge import header as c_header
+from firmware_bridge import native
+from firmware_bridge.board import BoardLink, Gap, Heard
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.messages import SCHEMA, Event, EventKind, Identity
+from firmware_bridge.transport import open_transport
+
+board = typer.Typer(help="Build, run and watch a board.", no_args_is_help=True, add_completion=False)
+HEARTBEAT_S = 0.2
+Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    try:
+        yield
+    except (BridgeError, OSError) as exc:
+        print(f"wayside board: {exc}", file=sys.stderr)
+        raise typer.Exit(1) from exc
+
+
+@board.command()
+def build(out: Out = native.BUILD) -> None:
+    """Build the firmware as a native process."""
+    with _said_plainly():
+        print(native.build(out))
+
+
+@board.command()
+def run(
+    pty_link: Annotated[Path | None, typer.Option(help="Link to the board's pty, e.g. /tmp/board.tty.")] = None,
+    feed: Annotated[Path | None, typer.Option(help="CSV of edges: ms,kind,channel,value, sorted by ms.")] = None,
+    speed: Annotated[float, typer.Option(help="Board seconds per second.")] = 1.0,
+    anchor: Annotated[float | None, typer.Option(help="Unix time at which the board's clock shows 0.")] = None,
+    board_id: Annotated[str, typer.Option("--id", help="Identity, at most 8 ASCII characters.")] = "wayside",
+    ring: Annotated[int, typer.Option(help="Events that it holds until they are acknowledged.")] = 8192,
+    stats: Annotated[Path | None, typer.Option(help="Write counters here, every second and at the end.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="CSV of limits and fixed plan: phase,ring,min_green,max_green,clearance,green in 0.1 s."),
+    ] = None,
+    out: Out = native.BUILD,
+) -> None:
+    """Run a board as a process on a pty; Ctrl-C ends it. Its first line names the pty."""
+    with _said_plainly():
+        program = str(native.build(out))
+        options = {"pty-link": pty_link, "feed": feed, "speed": speed, "anchor": anchor, "id": board_id}
+        options |= {"ring": ring, "stats": stats, "plan": plan}
+        command = [program]
+        for name, value in options.items():
+            if value is not None:
+                # %.6f: str() of a float may turn to exponents, and an anchor needs its fraction.
+                command += [f"--{name}", f"{value:.6f}" if isinstance(value, float) else str(value)]
+        sys.stdout.flush()
+        os.execv(program, command)  # noqa: S606 -- this process becomes the board: signals reach it, nothing is left over
+
+
+@board.command()
+def watch(
+    port: Annotated[str, typer.Argument(help="Device path or pyserial address.")],
+    baud: Annotated[int, typer.Option(help="Bits per second.")] = 115_200,
+    board_id: Annotated[str | None, typer.Option("--id", help="Refuse any other board.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
+) -> None:
+    """Show a board's readings live. Nothing is acknowledged: the agent still gets every event."""
+    with _said_plainly():
+        try:
+            asyncio.run(_watch(port, baud, board_id, as_json, seconds))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+async def _watch(port: str, baud: int, board_id: str | None, as_json: bool, seconds: float | None) -> None:
+    line = open_transport(port, baud)
+    link = BoardLink(board_id)
+    console = Console(highlight=False)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    heartbeat_s = 0.0
+    silent_since = time.monotonic()
+    line.write(link.hello())
+    try:
+        while deadline is None or time.monotonic() < deadline:
+            if time.monotonic() >= heartbeat_s:
+                line.write(link.heartbeat(0))
+                heartbeat_s = time.monotonic() + HEARTBEAT_S
+            try:
+                data = await asyncio.wait_for(line.read(), HEARTBEAT_S)
+            except TimeoutError:
+                data = b""
+            heard = link.receive(data)
+            if heard:
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since > 3:
+                silent_since = time.monotonic()
+                print(f"{port}: no board answers ({link.counts.bytes} bytes came)", file=sys.stderr)
+            for message in heard:
+                if as_json:
+                    print(json.dumps({"type": type(message).__name__, **message._asdict()}), flush=True)
+                elif text := _line(message):
+                    console.print(text)
+    finally:
+        line.close()
+
+
+def _line(message: Heard) -> str:
+    if isinstance(message, Identity):
+        again = " (restarted)" if message.rebooted else ""
+        return f"board [b]{message.board}[/b] firmware {message.firmware} boot {message.boot:08x}{again}"
+    if isinstance(message, Event):
+        kind = message.kind
+        name = EventKind(kind).name.lower().replace("_", " ") if kind in list(EventKind) else f"kind {kind}"
+        seconds, ms = divmod(message.ms, 1000)
+        return f"{seconds:>8}.{ms:03} s  #{message.seq:<8} {name} {message.channel} = {message.value}"
+    if isinstance(message, Gap):
+        return f"[red]lost: events {message.first} to {message.last}[/red]"
+    return ""
+
+
+@board.command()
+def header(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the committed header is current.")] = False,
+) -> None:
+    """Write the C header of the message table (a source checkout only)."""
+    current = c_header.HEADER.exists() and c_header.HEADER.read_text() == c_header.header()
+    if check and not current:
+        print(f"wayside board: {c_header.HEADER.name} is not current; run `wayside board header`", file=sys.stderr)
+        raise typer.Exit(1)
+    if not check:
+        with _said_plainly():
+            c_header.HEADER.write_text(c_header.header())
+    print(f"{c_header.HEADER.name}: schema {SCHEMA:08x}, {'current' if current else 'written'}")

@@ -1,0 +1,74 @@
+"""The real hub process, the release verbs, a real node's updater: one release travels the whole way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from contracts.node_config import ModelConfig
+from contracts.rollout import Refusal, UpdateState
+from contracts.sync import Desired
+from edge.updater import Updater
+from export.cli import release
+from tests.simulators.signed_hub import bundle
+
+pytest.importorskip("cloud.hub.cli", reason="the hub's packages are not installed here")
+ROOT = Path(__file__).resolve().parents[2]
+WAYSIDE = [sys.executable, str(ROOT / "wayside.py")]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """(address, operator's token) of a hub process on a free port."""
+    data = tmp_path_factory.mktemp("hub") / "data"
+    subprocess.run([*WAYSIDE, "hub", "init", "--data", str(data)], check=True, capture_output=True, cwd=ROOT)
+    process = subprocess.Popen(
+        [*WAYSIDE, "hub", "run", "--data", str(data), "--port", "0"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        yield process.stdout.readline().split()[1].rstrip("/"), (data / "operator.token").read_text().strip()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def call(*args: object, token: str = "", status: int = 0) -> str:
+    done = CliRunner(env={"WAYSIDE_OPERATOR_TOKEN": token}).invoke(release, [str(arg) for arg in args])
+    assert done.exit_code == status, done.output
+    return done.stdout if status == 0 else done.stderr
+
+
+def test_a_release_travels_from_the_keys_through_the_hub_onto_a_node(hub, tmp_path):
+    url, token = hub
+    keys = tmp_path / "keys"
+    call("keys", keys)
+    refused = call("init", "--keys", keys, "--hub", url, token="w" * 64, status=1)
+    assert "HTTP 401" in refused
+    for _ in range(2):  # the second changes nothing
+        assert "pin" in call("init", "--keys", keys, "--hub", url, token=token)
+    node = Updater(tmp_path / "node", ModelConfig(), (keys / "root.json").read_bytes(), url, "0.1.0")
+    early = Desired(bundle="traffic-flow", version="1.0.0", target="models/traffic-flow-1.0.0.bundle")
+    assert node.install(early).refusal is Refusal.METADATA
+
+    for version, shift in (("1.0.0", 0.0), ("1.1.0", 0.0), ("1.2.0", 5.0)):
+        path = tmp_path / f"{version}.bundle"
+        path.write_bytes(bundle(version, golden_shift=shift))
+        publish = ("publish", path, "--keys", keys, "--hub", url, "--json")
+        published = json.loads(call(*publish, token=token))
+        reported = node.install(Desired(bundle="traffic-flow", version=version, target=published["target"]))
+        if shift:
+            assert (reported.state, reported.refusal) == (UpdateState.REFUSED, Refusal.GOLDEN)
+            assert reported.version == "1.1.0"
+        else:
+            assert (reported.state, reported.version) == (UpdateState.ACTIVE, version)
+    assert "already" in call(*publish, token=token, status=1)
+
+    call("renew", "targets", "--keys", keys, "--hub", url, token=token)
+    shown = json.loads(call("show", "--hub", url, "--root", keys / "root.json", "--json"))
+    assert [r["version"] for r in shown["releases"]] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert shown["roles"]["targets"]["version"] == 2

@@ -1,0 +1,157 @@
+/* The firmware's core under the address and undefined-behaviour sanitizers, on a HAL of arrays.
+ *
+ *   core_test decode          stdin bytes -> one line of hexadecimal for each good payload, then "frames errors"
+ *   core_test fuzz SEED TURNS random line, random host, random edges; checks what must always hold
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board.h"
+#include "hal.h"
+
+static uint64_t clock_ms, uptime_ms;
+static uint8_t to_board[4096];
+static size_t to_board_n;
+static uint32_t edges_due, edges_made, line_room;
+static frame_decoder host;
+static uint32_t host_next = 1, host_gaps, host_oldest, host_boot;
+static board b;
+
+uint64_t hal_clock_ms(void) { return clock_ms; }
+uint64_t hal_uptime_ms(void) { return uptime_ms; }
+
+size_t hal_read(uint8_t *to, size_t n) {
+    size_t got = to_board_n < n ? to_board_n : n;
+    memcpy(to, to_board, got);
+    memmove(to_board, to_board + got, to_board_n - got);
+    to_board_n -= got;
+    return got;
+}
+
+static uint32_t u32(const uint8_t *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static void host_hears(const uint8_t *p, size_t n) {
+    if (p[0] == MSG_IDENTITY) {
+        assert(n == MSG_IDENTITY_SIZE);
+        host_boot = u32(p + 17);
+    } else if (p[0] == MSG_STATUS) {
+        assert(n == MSG_STATUS_SIZE);
+        uint32_t next = u32(p + 5), oldest = u32(p + 9), sent = u32(p + 13), acked = u32(p + 17);
+        assert(1 <= oldest && oldest <= next && next - oldest <= b.events.capacity && sent < next && acked < next);
+        host_oldest = oldest;
+        if (sent + 1 >= oldest && oldest > host_next) { /* a perfect line: only the board can lose */
+            host_gaps += oldest - host_next;
+            host_next = oldest;
+        }
+    } else if (p[0] == MSG_EVENT) {
+        assert(n == MSG_EVENT_SIZE);
+        uint32_t seq = u32(p + 1), ms = u32(p + 5);
+        assert(seq <= host_next); /* resent or next, never beyond */
+        assert(ms == seq * 3u);
+        if (seq == host_next) host_next++;
+    } else {
+        assert(p[0] == MSG_PLAN_RESULT && n == MSG_PLAN_RESULT_SIZE && p[3] <= PLAN_CODE_NO_HOST);
+    }
+}
+
+size_t hal_write(const uint8_t *from, size_t n) {
+    uint8_t payload[MAX_FRAME];
+    size_t taken = n < line_room ? n : line_room;
+    line_room -= (uint32_t)taken;
+    for (size_t i = 0; i < taken; i++) {
+        size_t length = frame_feed(&host, from[i], payload);
+        if (length) host_hears(payload, length);
+    }
+    return taken;
+}
+
+bool hal_next_edge(uint64_t now, edge *e) {
+    (void)now;
+    if (edges_due == 0) return false;
+    edges_due--;
+    edges_made++;
+    *e = (edge){.ms = edges_made * 3u, .kind = 1, .channel = 2, .value = 1};
+    return true;
+}
+
+static void say(const uint8_t *payload, size_t n) {
+    if (to_board_n + FRAME_BYTES > sizeof to_board) return;
+    to_board_n += frame_encode(payload, n, to_board + to_board_n);
+}
+
+static void say_ack(uint8_t id, uint32_t boot, uint32_t ack) {
+    uint8_t p[9] = {id};
+    for (unsigned i = 0; i < 4; i++) {
+        p[1 + i] = (uint8_t)(boot >> (8 * i));
+        p[5 + i] = (uint8_t)(ack >> (8 * i));
+    }
+    say(p, sizeof p);
+}
+
+static unsigned r(unsigned below) { return (unsigned)rand() % below; }
+
+static void fuzz(unsigned turns) {
+    b.identity.boot = 77;
+    b.identity.ring = 64;
+    plan_default(&b.plan);
+    board_start(&b);
+    for (unsigned turn = 0; turn < turns; turn++) {
+        uint8_t noise[64];
+        unsigned n = r(sizeof noise) + 1;
+        for (unsigned i = 0; i < n; i++) noise[i] = (uint8_t)r(256);
+        switch (r(8)) {
+        case 0: say_ack(MSG_HELLO, host_boot, host_next - 1); break;
+        case 1: say_ack(MSG_HELLO, r(2) ? 77 : (unsigned)rand(), r(2) ? (unsigned)rand() : 0); break;
+        case 2:
+            if (to_board_n + n < sizeof to_board) {
+                memcpy(to_board + to_board_n, noise, n);
+                to_board_n += n;
+            }
+            break;
+        case 3: noise[0] = (uint8_t)(0x80 + r(5)); say(noise, n); break;
+        case 4: noise[0] = MSG_PHASE_TIMES; noise[5] = (uint8_t)r(20); say(noise, 6u + 3u * (noise[5] % 18u)); break;
+        case 5: edges_due = r(300); break;
+        default: say_ack(MSG_HEARTBEAT, 77, host_next - 1); break;
+        }
+        uptime_ms += r(20) == 0 ? 3000 : r(60);
+        clock_ms += r(100);
+        line_room = r(4) ? r(2000) : 0;
+        board_step(&b);
+        assert(b.tx_length <= TX_BYTES && b.acked < b.events.next && b.events.next == edges_made + 1);
+        for (unsigned i = 0; i < b.plan.count; i++)
+            assert(b.plan.green[i] == 0 || (b.plan.green[i] >= 50 && b.plan.green[i] <= 1200));
+        assert(b.alive || !b.host_plan);
+    }
+    for (int i = 0; i < 50; i++) { /* a calm end: everything that was made is received or known to be lost */
+        if (i == 0) say_ack(MSG_HEARTBEAT, 0, 0), say_ack(MSG_HELLO, 77, host_next - 1);
+        uptime_ms += 100;
+        line_room = 100000;
+        board_step(&b);
+        say_ack(MSG_HEARTBEAT, 77, host_next - 1);
+    }
+    assert(host_next == edges_made + 1);
+    printf("%u made, %u lost, %u plans accepted, %u refused frames\n", edges_made, host_gaps, b.plans_accepted,
+        board_rx_errors(&b));
+}
+
+int main(int argc, char **argv) {
+    if (argc == 2) {
+        frame_decoder d = {.length = 0};
+        uint8_t payload[MAX_FRAME];
+        for (int c; (c = getchar()) != EOF;) {
+            size_t n = frame_feed(&d, (uint8_t)c, payload);
+            for (size_t i = 0; i < n; i++) printf("%02x", payload[i]);
+            if (n) putchar('\n');
+        }
+        printf("%u %u\n", d.frames, d.errors);
+        return 0;
+    }
+    if (argc != 4) return 2;
+    srand((unsigned)atoi(argv[2]));
+    fuzz((unsigned)atoi(argv[3]));
+    return 0;
+}

@@ -1,0 +1,88 @@
+"""``wayside board``: what a technician types."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.native import build, compile_program
+from tests.simulators.board import BoardProcess
+
+ROOT = Path(__file__).parents[2]
+
+
+def wayside(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, ROOT / "wayside.py", "board", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False)
+
+
+def test_build_puts_the_program_where_it_says(tmp_path: Path) -> None:
+    done = wayside("build", "--out", tmp_path)
+    assert done.stdout.strip() == str(tmp_path / "board")
+    assert os.access(tmp_path / "board", os.X_OK)
+    built = (tmp_path / "board").stat().st_mtime_ns
+    build(tmp_path)
+    assert (tmp_path / "board").stat().st_mtime_ns == built, "nothing changed: nothing is built"
+
+
+def test_run_starts_a_board_and_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
+    (tmp_path / "feed.csv").write_text("ms,kind,channel,value\n10,1,3,1\n")
+    command = [sys.executable, ROOT / "wayside.py", "board", "run", "--out", tmp_path / "build", "--id", "kiosk-7"]
+    command += ["--feed", tmp_path / "feed.csv", "--pty-link", tmp_path / "tty", "--stats", tmp_path / "stats.json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("READY ")
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+    assert json.loads((tmp_path / "stats.json").read_text())["produced"] == 1
+    assert not (tmp_path / "tty").is_symlink()
+
+
+def test_watch_shows_readings_and_takes_none_from_the_agent(tmp_path: Path) -> None:
+    with BoardProcess(tmp_path, [(5, 1, 3, 1), (9, 2, 4, 0)]) as board:
+        shown = [
+            json.loads(text) for text in wayside("watch", board.port, "--json", "--seconds", "1").stdout.splitlines()
+        ]
+        assert shown[0]["type"] == "Identity"
+        assert [(m["seq"], m["channel"]) for m in shown if m["type"] == "Event"] == [(1, 3), (2, 4)]
+        text = wayside("watch", board.port, "--seconds", "0.5").stdout
+        assert "detector 3 = 1" in text
+        assert "phase green 4 = 0" in text
+        board.stop()
+        assert board.stats()["acked"] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (("watch", "/dev/no-such-port"), "cannot open /dev/no-such-port"),
+        (("run", "--feed", "no-such-feed.csv"), "cannot read the feed no-such-feed.csv"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_status_1(tmp_path: Path, args: tuple[str, ...], complaint: str) -> None:
+    done = wayside(*args, cwd=tmp_path)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_compiler_and_a_broken_source_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from firmware_bridge.errors import BuildError
+
+    (tmp_path / "broken.c").write_text("int main(void) { return x; }")
+    with pytest.raises(BuildError, match="refused the firmware"):
+        compile_program(tmp_path / "broken", (tmp_path / "broken.c",))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.c"]
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(BuildError, match="no-such-compiler"):
+        compile_program(tmp_path / "board", ())

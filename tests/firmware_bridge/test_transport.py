@@ -1,0 +1,141 @@
+"""The line for asyncio: what waits is read at once, a line that goes away says so, for every kind of port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import tty
+from collections.abc import Iterator
+
+import pytest
+
+from firmware_bridge.errors import LineLost, LineUnavailable
+from firmware_bridge.transport import PAUSE_BYTES, open_transport
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[int, str]]:
+    """A pty's master and the path of its slave."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    yield master, os.ttyname(slave)
+    os.close(slave)
+    os.close(master)
+
+
+async def test_a_loopback_address_needs_no_cable() -> None:
+    line = open_transport("loop://", 115_200)
+    line.write(b"to and fro")
+    got = b""
+    while len(got) < 10:
+        got += await line.read()
+    assert got == b"to and fro"
+    line.close()
+
+
+async def test_all_that_waits_is_read_at_once(ends: tuple[int, str]) -> None:
+    line = open_transport(ends[1], 921_600)
+    os.write(ends[0], bytes(range(256)) * 8)
+    assert await line.read() == bytes(range(256)) * 8
+    line.close()
+
+
+async def test_read_waits_for_bytes_and_never_returns_none(ends: tuple[int, str]) -> None:
+    line = open_transport(ends[1], 115_200)
+    reading = asyncio.create_task(line.read())
+    await asyncio.sleep(0.05)
+    assert not reading.done()
+    os.write(ends[0], b"x")
+    assert await reading == b"x"
+    line.close()
+
+
+async def test_more_than_the_line_takes_is_sent_in_order_later(ends: tuple[int, str]) -> None:
+    line = open_transport(ends[1], 921_600)
+    os.set_blocking(ends[0], False)
+    sent = os.urandom(200_000)
+    for at in range(0, len(sent), 1000):
+        line.write(sent[at : at + 1000])
+    got = bytearray()
+    async with asyncio.timeout(10):
+        while len(got) < len(sent):
+            try:
+                got += os.read(ends[0], 65_536)
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+    assert bytes(got) == sent
+    line.close()
+
+
+async def test_a_host_that_does_not_read_holds_a_bounded_number_of_bytes() -> None:
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 8 * PAUSE_BYTES)
+        await writer.drain()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    line = open_transport(f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}", 115_200)
+    await asyncio.sleep(0.3)
+    got = await line.read()
+    assert PAUSE_BYTES <= len(got) < 2 * PAUSE_BYTES
+    while len(got) < 8 * PAUSE_BYTES:
+        got += await line.read()
+    line.close()
+    server.close()
+
+
+async def test_a_hang_up_is_reported_after_the_last_byte_was_read() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"last words")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    line = open_transport(f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}", 115_200)
+    await asyncio.sleep(0.1)
+    assert await line.read() == b"last words"
+    with pytest.raises(LineLost, match="hung up"):
+        await line.read()
+    with pytest.raises(LineLost):
+        line.write(b"x")
+    line.close()
+    server.close()
+
+
+async def test_an_unplugged_port_ends_the_read_that_waits() -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    line = open_transport(os.ttyname(slave), 115_200)
+    reading = asyncio.create_task(line.read())
+    await asyncio.sleep(0.05)
+    os.close(slave)
+    os.close(master)
+    with pytest.raises(LineLost):
+        await asyncio.wait_for(reading, 5)
+    line.close()
+
+
+@pytest.mark.parametrize("url", ["loop://", "pty"])
+async def test_closing_ends_the_read_that_waits_and_may_be_repeated(url: str, ends: tuple[int, str]) -> None:
+    line = open_transport(ends[1] if url == "pty" else url, 115_200)
+    reading = asyncio.create_task(line.read())
+    await asyncio.sleep(0.05)
+    line.close()
+    line.close()
+    with pytest.raises(LineLost, match="closed"):
+        await asyncio.wait_for(reading, 5)
+
+
+@pytest.mark.parametrize(
+    "url", ["/dev/no-such-port", "carrier-pigeon://x", "socket://127.0.0.1:1", "socket://nonsense"]
+)
+async def test_a_port_that_cannot_be_opened_is_named(url: str) -> None:
+    with pytest.raises(LineUnavailable, match=url):
+        open_transport(url, 115_200)
+
+
+async def test_a_port_in_use_is_not_shared(ends: tuple[int, str]) -> None:
+    line = open_transport(ends[1], 115_200)
+    with pytest.raises(LineUnavailable, match="is it free"):
+        open_transport(ends[1], 115_200)
+    line.close()

@@ -1,0 +1,33 @@
+"""What training leaves goes through the exporter's own gate: the module converts, and int8 costs next to nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.train.datasets import Counts
+from cloud.train.run import train
+from contracts.task import TaskSpec
+from export import pipeline
+
+
+def test_the_int8_network_passes_the_gate_in_both_formats(trained: tuple[Path, dict[str, Any]]) -> None:
+    passport = pipeline.run(trained[0], until="passport").passport
+    assert passport is not None
+    assert {v.name for v in passport.variants} == {"onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"}
+    everything = passport.accuracy[0].mae
+    for variant in passport.variants:
+        assert everything[variant.name] < 1.01 * everything["torch"] < everything["naive"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["linear", "gru"])
+def test_every_other_family_converts_to_both_formats(
+    family: str, task: TaskSpec, counts: Counts, tmp_path: Path
+) -> None:
+    train(family, task, counts, tmp_path, epochs=2)
+    passport = pipeline.run(tmp_path, until="passport").passport
+    assert passport is not None
+    assert {"onnx-fp32", "tflite-fp32"} <= {v.name for v in passport.variants}
