@@ -85,7 +85,7 @@ def quantize(work: Work) -> str:
         except ConversionError as exc:
             if trained.family not in INT8_OPTIONAL:
                 raise
-            work.notes.append(f"{fp32.format}-int8 is left out: {exc}")
+            work.notes.append(f"{fp32.format}-int8: {exc}; it is left out")
             continue
         made.append(Graph(fp32.format, "int8", content, ops(content)))
     work.graphs += made
@@ -94,7 +94,7 @@ def quantize(work: Work) -> str:
 
 def judge(work: Work) -> str:
     work.parity = result = parity(_made(work.trained), work.graphs, work.options.runtimes, work.options.limits)
-    work.notes += [f"{name} is left out: {why}" for name, why in result.refused.items()]
+    work.notes += [f"{why}; it is left out" for why in result.refused.values()]
     mae = result.accuracy[0].mae
     return "held-out MAE " + ", ".join(f"{name} {value:.3f}" for name, value in mae.items())
 

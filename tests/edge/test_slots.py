@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import slots as module
@@ -107,6 +107,7 @@ def test_a_full_or_failing_disk_raises_and_leaves_the_running_bundle(tmp_path, m
     assert not list(tmp_path.glob("*.tmp"))
 
 
+@settings(max_examples=25, deadline=None)
 @given(where=st.integers(min_value=0, max_value=10**6), flip=st.integers(min_value=1, max_value=255))
 def test_a_rotten_bundle_falls_back_to_the_other_slot(tmp_path_factory, where, flip):
     folder = tmp_path_factory.mktemp("slots")

@@ -63,13 +63,13 @@ def test_a_deflated_bundle_opens_too():
     assert open_bundle(zipped(entries(), zipfile.ZIP_DEFLATED), agent_version="0.1.0").passport == parts()[0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=400))
 def test_garbage_is_not_an_archive(data):
     assert refused(data)[0] is Refusal.ARCHIVE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(min_value=0, max_value=10**6), st.integers(min_value=1, max_value=255))
 def test_no_flipped_byte_changes_what_runs(where, flip):
     data = bytearray(good())
