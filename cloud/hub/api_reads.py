@@ -50,12 +50,11 @@ def routes(engine: sa.Engine) -> APIRouter:
         datastream: Text = None,
         kind: Annotated[Kind | None, Query()] = None,
         since: Id = None,
-        after: Id = None,
-        before: Id = None,
+        cursor: Id = None,
         order: Annotated[Literal["oldest", "newest"], Query()] = "oldest",
         limit: Limit = 100,
     ) -> Response:
-        """A page in order of arrival; ``since`` is phenomenon time in Unix ms, ``after``/``before`` are ids."""
+        """A page in order of arrival; ``since`` is phenomenon time in Unix ms, ``cursor`` the last page's ``next``."""
         with engine.connect() as connection:
             page = queries.list_summaries(
                 connection,
@@ -63,20 +62,19 @@ def routes(engine: sa.Engine) -> APIRouter:
                 datastream=datastream,
                 kind=kind,
                 since=since,
-                after=after,
-                before=before,
+                cursor=cursor,
                 newest_first=order == "newest",
                 limit=limit,
             )
         return reply(page)
 
     @router.get("/api/v1/alerts", responses=answers(views.SummaryPage, errors=(422,)))
-    def list_alerts(node: Text = None, before: Id = None, limit: Limit = 50) -> Response:
+    def list_alerts(node: Text = None, cursor: Id = None, limit: Limit = 50) -> Response:
         """The newest alerts first."""
         with engine.connect() as connection:
             return reply(
                 queries.list_summaries(
-                    connection, node=node, kind="alert", before=before, newest_first=True, limit=limit
+                    connection, node=node, kind="alert", cursor=cursor, newest_first=True, limit=limit
                 )
             )
 

@@ -60,7 +60,7 @@ class _Fleet(Collector):
             "wayside_forecast_mae", "Mean absolute error over all stored intervals", labels=["node", "by"]
         )
         for entry in stats.nodes:
-            stored.add_metric([entry.node], entry.rows)
+            stored.add_metric([entry.node], entry.stored)
             missing.add_metric([entry.node], entry.missing)
             for by, value in (("model", entry.forecast.mae), ("naive", entry.forecast.naive_mae)):
                 if value is not None:

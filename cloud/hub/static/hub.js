@@ -99,8 +99,8 @@
 
   // --- totals ---------------------------------------------------------------------------------------
   function showStats(stats) {
-    text("total-rows", count(stats.rows));
-    text("note-rows", `${count(stats.duplicates)} duplicates refused, ${count(stats.missing)} missing`);
+    text("total-rows", count(stats.stored));
+    text("note-rows", `${count(stats.duplicates_refused)} duplicates refused, ${count(stats.missing)} missing`);
     const { n, mae, naive_mae: naive } = stats.forecast;
     text("total-mae", n ? short(mae) : "–");
     text("note-mae", n ? `naive ${short(naive)}, over ${count(n)} intervals` : "no interval with a forecast yet");
@@ -205,7 +205,7 @@
   function sentence(row) {
     const said = row.detail, main = said.why ?? said.explanation ?? said.reason ?? said.message;
     const rest = Object.entries(said).filter(([k]) => !["why", "explanation", "reason", "message", "verdict"].includes(k)).map(([k, v]) => `${k.replaceAll("_", " ")}: ${typeof v === "number" ? short(v) : v}`);
-    const number = row.value !== null && row.kind === "alert" ? [`${short(row.value)} ${unitWord(row.unit)}`.trim() + (row.forecast !== null ? ` where ${short(row.forecast)} was forecast` : "")] : [];
+    const number = row.value !== null && row.kind === "alert" && (row.unit !== "1" || row.forecast !== null) ? [`${short(row.value)} ${unitWord(row.unit)}`.trim() + (row.forecast !== null ? ` where ${short(row.forecast)} was forecast` : "")] : [];
     return [main, ...number, ...rest].filter((part) => part !== undefined && part !== null && part !== "").join("; ") || row.quality;
   }
   const line = (row, word, kind) => element("li", {},
