@@ -1,0 +1,158 @@
+"""``wayside agent`` and ``wayside node``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contracts.node_config import NodeConfig, load_node_config
+from contracts.wire import ContractError
+from edge.errors import EdgeError
+
+agent = typer.Typer(no_args_is_help=True, add_completion=False, help="Run a node's agent.")
+node = typer.Typer(no_args_is_help=True, add_completion=False, help="Look at a node.")
+
+Config = Annotated[Path, typer.Argument(help="the node's TOML file", metavar="CONFIG")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def _fail(message: str) -> typer.Exit:
+    typer.echo(f"wayside: {message}", err=True)
+    return typer.Exit(1)
+
+
+def _load(path: Path) -> NodeConfig:
+    try:
+        return load_node_config(path.read_text())
+    except ContractError as exc:
+        raise _fail(f"{path}: {exc}") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise _fail(f"{path}: {getattr(exc, 'strerror', None) or exc}") from exc
+
+
+@agent.callback()
+def _agent() -> None:
+    """Run a node's agent."""
+
+
+@agent.command("run")
+def run(config: Config) -> None:
+    """Run until SIGTERM or Ctrl-C; both store what is open. Starting again continues where it was."""
+    loaded = _load(config)
+    _log_for(sys.stderr.isatty())
+    from edge.agent import Agent
+
+    async def life() -> None:
+        await Agent(loaded, config.resolve().parent).run()
+
+    try:
+        asyncio.run(life())
+    except EdgeError as exc:
+        raise _fail(str(exc)) from exc
+
+
+def _log_for(people: bool) -> None:
+    import structlog
+
+    render: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@node.command()
+def check(config: Config, as_json: AsJson = False) -> None:
+    """Validate a configuration; a mistake is named by its field and the rule that it breaks."""
+    loaded = _load(config)
+    from edge.clock import LocalCalendar
+
+    try:
+        LocalCalendar(loaded.clock.timezone)
+    except EdgeError as exc:
+        raise _fail(f"{config}: {exc}") from exc
+    facts = {
+        "node": loaded.node,
+        "detectors": len(loaded.detectors),
+        "contacts": len(loaded.gpio.contacts),
+        "phases": len(loaded.signal.phases) if loaded.signal else 0,
+        "hub": loaded.hub.url if loaded.hub else None,
+        "runtime": f"{loaded.model.runtime} {loaded.model.precision}",
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"{config} is a valid configuration")
+        for name, value in facts.items():
+            typer.echo(f"  {name:<10} {value if value is not None else '-'}")
+
+
+@node.command()
+def status(config: Config, as_json: AsJson = False) -> None:
+    """What the agent last said about itself."""
+    from edge.status import STATUS_FILE
+
+    loaded = _load(config)
+    path = config.resolve().parent / loaded.state_dir / STATUS_FILE
+    try:
+        text = path.read_text()
+        said = json.loads(text)
+    except FileNotFoundError as exc:
+        raise _fail(f"no agent has run on {path.parent}; start it with `wayside agent run {config}`") from exc
+    except (OSError, ValueError) as exc:
+        raise _fail(f"{path}: {exc}") from exc
+    if as_json:
+        typer.echo(text)
+        return
+    reported = said.get("reported", {})
+    rows = {
+        "node": said.get("node"),
+        "healthy": said.get("healthy"),
+        "uptime": f"{said.get('uptime_s', 0):.0f} s",
+        "board": said.get("board", {}).get("identity"),
+        "model": f"{reported.get('bundle', '-')} {reported.get('version', '')} ({reported.get('state', 'idle')})",
+        "memory": f"{(said.get('rss_bytes') or 0) / 1e6:.0f} MB",
+        "waiting": f"{said.get('backlog', 0)} rows",
+        "trouble": "; ".join(v for v in said.get("trouble", {}).values() if v) or "none",
+        **said.get("counters", {}),
+    }
+    for name, value in rows.items():
+        typer.echo(f"{name:<24} {value if value is not None else '-'}")
+
+
+@node.command()
+def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
+    """Summaries that wait for the hub, in the order in which they will be sent. Safe beside a running agent."""
+    from edge.status import OUTBOX_FILE
+
+    loaded = _load(config)
+    path = config.resolve().parent / loaded.state_dir / OUTBOX_FILE
+    if not path.exists():
+        raise _fail(f"{path} does not exist: no agent has run here")
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            waiting = db.execute("SELECT count(*) FROM outbox").fetchone()[0]
+            bodies = db.execute("SELECT body FROM outbox ORDER BY priority, id LIMIT ?", (limit,)).fetchall()
+    except sqlite3.DatabaseError as exc:
+        raise _fail(f"{path}: {exc}") from exc
+    rows = [json.loads(body) for (body,) in bodies]
+    if as_json:
+        typer.echo(json.dumps({"waiting": waiting, "rows": rows}))
+        return
+    typer.echo(f"{waiting} rows wait")
+    for row in rows:
+        value = row.get("value")
+        said = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", row.get("detail", ""))
+        typer.echo(f"  {row['seq']:>6}  {row['kind']:<9} {row['datastream']:<28} {said}")

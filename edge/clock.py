@@ -1,0 +1,230 @@
+"""The node's time, as honestly as it is known, and the board's time on the node's scale.
+
+Nothing here waits and nothing on the sense, infer, act, store path needs a wall clock: ``mono_ns`` orders the node's
+own work, wall time is ``None`` until somebody who can be trusted has said it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections import deque
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from contracts.node_config import ClockConfig
+from contracts.reading import ClockState, Stamp
+from edge.errors import EdgeError
+
+DRIFT_PPM = 50  # of a free-running crystal, with margin for a cabinet in the sun
+HUB_TRUST_NS = 86_400 * 1_000_000_000  # after that without word from the hub its time is 'held'
+
+
+class ClockError(EdgeError):
+    """The configured time zone does not exist on this machine."""
+
+
+class Wall(NamedTuple):
+    """Unix time of one instant with its source and error bound, both in milliseconds."""
+
+    ms: int | None
+    state: ClockState
+    error_ms: int | None
+
+
+class Clock(Protocol):
+    def mono_ns(self) -> int: ...
+    def wall(self, mono_ns: int) -> Wall:
+        """Wall time of the instant ``mono_ns``."""
+        ...
+
+    def hear_hub(self, hub_unix_ms: int, sent_ns: int, received_ns: int) -> None:
+        """The hub said its time in a reply to a request sent and answered at these ``mono_ns``."""
+        ...
+
+    @property
+    def board_zero_ms(self) -> int | None:
+        """Unix time in ms at which the board's clock is 0, where that is known without listening."""
+        ...
+
+    @property
+    def speed(self) -> float: ...
+
+
+def open_clock(config: ClockConfig) -> Clock:
+    return ScaledClock(config) if config.kind == "scaled" else SystemClock()
+
+
+class SystemClock:
+    """The kernel's clock: trusted while NTP disciplines it, else what the hub says, else unknown."""
+
+    speed = 1.0
+    board_zero_ms = None
+
+    def __init__(self) -> None:
+        self._built_ms = int(Path(__file__).stat().st_mtime * 1000)
+        self._offset_ns: int | None = None  # of Unix time against mono_ns, when last trusted
+        self._trusted_ns = 0
+        self._base_error_ms = 0
+        self._source = ClockState.UNKNOWN
+        self._checked_ns = -(10**10)
+
+    def mono_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def wall(self, mono_ns: int) -> Wall:
+        now = time.monotonic_ns()
+        if now - self._checked_ns > 1_000_000_000:  # a system call a second, not one an event
+            self._checked_ns = now
+            self._ask_kernel(now)
+        if self._offset_ns is None:
+            return Wall(None, ClockState.UNKNOWN, None)
+        age_ns = max(0, now - self._trusted_ns)
+        stale = age_ns > (HUB_TRUST_NS if self._source is ClockState.HUB else 5_000_000_000)
+        return Wall(
+            (mono_ns + self._offset_ns) // 1_000_000,
+            ClockState.HELD if stale else self._source,
+            self._base_error_ms + age_ns * DRIFT_PPM // 10**12 + 1,
+        )
+
+    def hear_hub(self, hub_unix_ms: int, sent_ns: int, received_ns: int) -> None:
+        if self._source is ClockState.NTP and self.wall(received_ns).state is ClockState.NTP:
+            return
+        if hub_unix_ms < self._built_ms:  # a hub that is itself lost in time
+            return
+        self._offset_ns = hub_unix_ms * 1_000_000 - (sent_ns + received_ns) // 2
+        self._trusted_ns, self._source = received_ns, ClockState.HUB
+        self._base_error_ms = (received_ns - sent_ns) // 2_000_000 + 1
+
+    def _ask_kernel(self, now: int) -> None:
+        error_ms = kernel_sync_error_ms()
+        wall_ns = time.time_ns()
+        if error_ms is not None and wall_ns // 1_000_000 >= self._built_ms:
+            self._offset_ns, self._trusted_ns = wall_ns - time.monotonic_ns(), now
+            self._source, self._base_error_ms = ClockState.NTP, error_ms
+
+
+class ScaledClock:
+    """Simulated time: it shows ``start_unix_s`` at the real instant ``anchor_unix_s`` and runs ``speed`` times faster.
+
+    The anchor is absolute: a restarted agent, its board and its neighbours agree without talking. The simulated
+    board counts from the same anchor, hence ``board_zero_ms``.
+    """
+
+    def __init__(self, config: ClockConfig) -> None:
+        self.speed = config.speed
+        self.board_zero_ms: int | None = int(config.start_unix_s * 1000)
+        self._anchor_ns = int(config.anchor_unix_s * 1e9)
+        self._start_ms = config.start_unix_s * 1000
+
+    def mono_ns(self) -> int:
+        return max(0, int((time.time_ns() - self._anchor_ns) * self.speed))
+
+    def wall(self, mono_ns: int) -> Wall:
+        return Wall(max(0, int(self._start_ms + mono_ns / 1e6)), ClockState.SIMULATED, 1)
+
+    def hear_hub(self, hub_unix_ms: int, sent_ns: int, received_ns: int) -> None:
+        pass
+
+
+class _Timex(ctypes.Structure):
+    """struct timex of adjtimex(2); only the first fields are read."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),  # µs
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+def kernel_sync_error_ms() -> int | None:
+    """Error bound in ms while NTP disciplines the kernel's clock, else ``None`` (adjtimex(2), ``STA_UNSYNC``)."""
+    try:
+        adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
+    except (OSError, AttributeError):
+        return None
+    timex = _Timex()
+    state = adjtimex(ctypes.byref(timex))
+    if state < 0 or state == 5 or timex.status & 0x40:  # TIME_ERROR, STA_UNSYNC
+        return None
+    return int(timex.maxerror // 1000 + 1)
+
+
+def stamp(clock: Clock, boot: str, mono_ns: int, extra_error_ms: int = 0) -> Stamp:
+    """``mono_ns`` as a contract stamp; ``extra_error_ms`` is added to the clock's own bound."""
+    wall = clock.wall(mono_ns)
+    if wall.ms is None or wall.ms < 0:
+        return Stamp(boot=boot, mono_ns=max(0, mono_ns))
+    error = None if wall.error_ms is None else wall.error_ms + extra_error_ms
+    return Stamp(boot=boot, mono_ns=max(0, mono_ns), wall_ms=wall.ms, clock=wall.state, error_ms=error)
+
+
+class LocalCalendar:
+    """Local hour and weekday of an instant.
+
+    Convention, the same in training: a window row stands at the **end** of its interval; ``hour`` is that instant's
+    fractional local hour, 0 ≤ hour < 24, and ``weekday`` its local weekday, Monday 0.
+    """
+
+    def __init__(self, timezone: str) -> None:
+        """Raises: ClockError."""
+        try:
+            self._zone = ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError) as exc:
+            raise ClockError(f"clock.timezone: there is no time zone {timezone!r} here; use an IANA name") from exc
+
+    def of(self, wall_ms: float) -> tuple[float, float]:
+        """``(hour, weekday)`` of Unix time in ms."""
+        local = datetime.fromtimestamp(wall_ms / 1000, self._zone)
+        return local.hour + local.minute / 60 + local.second / 3600, float(local.weekday())
+
+
+class BoardTime:
+    """The board's milliseconds on the node's monotonic scale, by the frame that travelled fastest.
+
+    A STATUS frame received at ``mono_ns`` left the board at ``ms`` or before, so ``mono_ns - ms`` is the offset plus a
+    delay; the smallest of the last minutes has the least delay (the minimum filter of NTP's clock filter, RFC 5905
+    §10). The bound is the spread of what was seen, and at least a millisecond.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: deque[int] = deque(maxlen=600)  # a minute of STATUS frames
+        self._offset_ns: int | None = None
+
+    def observe(self, ms: int, mono_ns: int) -> None:
+        offset = mono_ns - ms * 1_000_000
+        dropped = self._seen[0] if len(self._seen) == 600 else None
+        self._seen.append(offset)
+        if self._offset_ns is None or offset < self._offset_ns:
+            self._offset_ns = offset
+        elif dropped is not None and dropped == self._offset_ns:
+            self._offset_ns = min(self._seen)
+
+    def reset(self) -> None:
+        """Forget: the board restarted its clock."""
+        self._seen.clear()
+        self._offset_ns = None
+
+    @property
+    def known(self) -> bool:
+        return self._clock.board_zero_ms is not None or self._offset_ns is not None
+
+    def mono_ns(self, ms: float) -> int:
+        """The node's ``mono_ns`` at board time ``ms``; before the first frame the board counts as just started."""
+        if self._clock.board_zero_ms is not None:  # simulated: both count from the same anchor
+            return max(0, int(ms * 1_000_000))
+        return int(ms * 1_000_000) + (self._offset_ns if self._offset_ns is not None else self._clock.mono_ns())
+
+    @property
+    def error_ms(self) -> int:
+        if self._clock.board_zero_ms is not None or len(self._seen) < 2:
+            return 1
+        spread = sorted(self._seen)[len(self._seen) // 2] - (self._offset_ns or 0)
+        return max(1, spread // 1_000_000)

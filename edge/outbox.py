@@ -1,0 +1,228 @@
+"""What must survive a power cut, in one SQLite file: summaries on their way to the hub, counters, the open step.
+
+Everything that belongs together is one transaction (WAL, ``synchronous=FULL``), so that after a cut either all of it
+happened or none: a step's summaries, the checkpoint behind them with the last event that it contains, the counters.
+Rows leave only when the hub has them. A damaged file and a full disk are expected:
+
+- a damaged file is moved aside, a fresh one started, and :attr:`Outbox.recovered` says so;
+- a full disk raises :class:`StorageFull`; nothing was written, the caller keeps what it has and tries again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from contracts.summary import PRIORITY, Kind, Summary
+from edge.errors import EdgeError
+
+HISTORY_STEPS = 4096
+CHECKED_BYTES = 32_000_000  # a larger file is not read through at every start
+_ROW_OVERHEAD = 64
+_KINDS = {priority: kind for kind, priority in PRIORITY.items()}
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, priority INTEGER NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL,
+  body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS outbox_order ON outbox (priority, id);
+CREATE TABLE IF NOT EXISTS history (step INTEGER PRIMARY KEY, body BLOB NOT NULL);
+"""
+log = structlog.get_logger(__name__)
+_encode = msgspec.json.Encoder().encode
+_decode_summary = msgspec.json.Decoder(Summary).decode
+
+
+class StorageError(EdgeError):
+    """The state directory failed; nothing of the transaction was written."""
+
+
+class StorageFull(StorageError):  # noqa: N818
+    """No room on the disk. What is kept in memory is tried again."""
+
+
+class Batch(NamedTuple):
+    ids: list[int]
+    rows: list[Summary]
+
+
+class Outbox:
+    """The node's durable state. Belongs to one thread."""
+
+    def __init__(self, path: Path, limit_bytes: int) -> None:
+        """Raises: StorageError."""
+        self._path = path
+        self._limit = limit_bytes
+        self.recovered: str | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._open()
+        except sqlite3.DatabaseError as exc:
+            if isinstance(exc, sqlite3.OperationalError) and "malformed" not in str(exc):
+                raise _translated(exc, path) from exc
+            self._move_aside(exc)
+        except OSError as exc:
+            raise StorageError(f"{path.parent}: {exc.strerror}; the agent needs to write there") from exc
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.executescript(_SCHEMA)
+            if self._path.stat().st_size < CHECKED_BYTES:
+                said = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if said != "ok":
+                    raise sqlite3.DatabaseError(said)  # noqa: TRY301
+            self.bytes, self.rows = self._tally(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    @staticmethod
+    def _tally(db: sqlite3.Connection) -> tuple[int, int]:
+        found = db.execute("SELECT body FROM state WHERE key = 'tally'").fetchone()
+        if found is not None:
+            size, rows = msgspec.json.decode(found[0])
+            return int(size), int(rows)
+        return 0, 0
+
+    def _move_aside(self, exc: Exception) -> None:
+        for n in range(100):
+            aside = self._path.with_name(f"{self._path.name}.damaged-{n}")
+            if not aside.exists():
+                break
+        try:
+            self._path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._db = self._open()
+        except (OSError, sqlite3.DatabaseError) as again:
+            raise StorageError(f"{self._path} is damaged ({exc}) and could not be replaced: {again}") from again
+        self.recovered = f"{self._path.name} was damaged ({exc}); it is kept as {aside.name}, a fresh one started"
+        log.error("storage damaged", reason=str(exc), kept=str(aside))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def load(self, key: str) -> Any:
+        """A piece of state, ``None`` if it was never written or cannot be read."""
+        try:
+            found = self._db.execute("SELECT body FROM state WHERE key = ?", (key,)).fetchone()
+            return None if found is None else msgspec.json.decode(found[0])
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
+            log.error("state unreadable", key=key, error=str(exc))
+            return None
+
+    def history(self) -> list[Any]:
+        """The kept steps, oldest first."""
+        return [msgspec.json.decode(body) for (body,) in self._db.execute("SELECT body FROM history ORDER BY step")]
+
+    def commit(
+        self,
+        summaries: Sequence[Summary] = (),
+        state: dict[str, Any] | None = None,
+        steps: Sequence[tuple[int, Any]] = (),
+        acknowledged: Sequence[int] = (),
+    ) -> None:
+        """Write all of it or nothing.
+
+        Raises:
+            StorageFull, StorageError: nothing was written.
+        """
+        size, rows = self.bytes, self.rows
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                if acknowledged:
+                    gone, freed = self._delete(acknowledged)
+                    rows, size = rows - gone, size - freed
+                if summaries:
+                    batch = [(PRIORITY[s.kind], s.boot, s.seq, _encode(s)) for s in summaries]
+                    db.executemany("INSERT INTO outbox (priority, boot, seq, body) VALUES (?, ?, ?, ?)", batch)
+                    rows += len(batch)
+                    size += sum(len(b[3]) for b in batch) + _ROW_OVERHEAD * len(batch)
+                pieces = [(key, _encode(value)) for key, value in (state or {}).items()]
+                pieces.append(("tally", b"[%d,%d]" % (size, rows)))
+                db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", pieces)
+                if steps:
+                    db.executemany(
+                        "INSERT OR REPLACE INTO history VALUES (?, ?)", [(i, _encode(body)) for i, body in steps]
+                    )
+                    db.execute("DELETE FROM history WHERE step <= ?", (steps[-1][0] - HISTORY_STEPS,))
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+        except sqlite3.DatabaseError as exc:
+            raise _translated(exc, self._path) from exc
+        self.bytes, self.rows = size, rows
+
+    def _delete(self, ids: Sequence[int]) -> tuple[int, int]:
+        gone = freed = 0
+        for id_ in ids:
+            found = self._db.execute("DELETE FROM outbox WHERE id = ? RETURNING length(body)", (id_,)).fetchone()
+            if found is not None:
+                gone += 1
+                freed += found[0] + _ROW_OVERHEAD
+        return gone, freed
+
+    def batch(self, limit: int, max_bytes: int) -> Batch:
+        """The next rows to send, most important first, at most ``limit`` and about ``max_bytes``."""
+        ids: list[int] = []
+        rows: list[Summary] = []
+        try:
+            for id_, body in self._db.execute("SELECT id, body FROM outbox ORDER BY priority, id LIMIT ?", (limit,)):
+                max_bytes -= len(body) + 1
+                if max_bytes < 0 and ids:
+                    break
+                ids.append(id_)
+                rows.append(_decode_summary(body))
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
+            raise StorageError(f"{self._path}: {exc}") from exc
+        return Batch(ids, rows)
+
+    def over_limit(self) -> dict[Kind, list[int]]:
+        """Ids to sacrifice so that a tenth of the limit is free again: least important kind first, oldest first."""
+        doomed: dict[Kind, list[int]] = {}
+        excess = self.bytes - self._limit * 9 // 10 if self.bytes > self._limit else 0
+        if excess <= 0:
+            return doomed
+        query = "SELECT id, priority, length(body) FROM outbox ORDER BY priority DESC, id"
+        for id_, priority, length in self._db.execute(query):
+            doomed.setdefault(_KINDS[priority], []).append(id_)
+            excess -= length + _ROW_OVERHEAD
+            if excess <= 0:
+                break
+        return doomed
+
+    def timeless(self, boot: str) -> list[tuple[int, Summary]]:
+        """Rows of ``boot`` that have no wall time yet."""
+        found = self._db.execute("SELECT id, body FROM outbox WHERE boot = ?", (boot,))
+        rows = [(id_, _decode_summary(body)) for id_, body in found]
+        return [(id_, row) for id_, row in rows if row.at.wall_ms is None]
+
+    def rewrite(self, rows: Sequence[tuple[int, Summary]]) -> None:
+        """Replace rows in place: the one re-stamping of a boot when a trusted time arrives."""
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                for id_, row in rows:
+                    self._db.execute("UPDATE outbox SET body = ? WHERE id = ?", (_encode(row), id_))
+        except sqlite3.DatabaseError as exc:
+            raise _translated(exc, self._path) from exc
+
+
+def _translated(exc: sqlite3.DatabaseError, path: Path) -> StorageError:
+    if "full" in str(exc) or "disk I/O" in str(exc):
+        return StorageFull(f"{path}: {exc}; free some space, the agent keeps trying")
+    return StorageError(f"{path}: {exc}")

@@ -1,0 +1,140 @@
+"""May this detector be believed? Rules per detector, all in board time, O(1) an edge.
+
+- range: more vehicles in an interval than physics allows (``max_per_interval``)
+- stuck on: presence without release for longer than ``stuck_on_s``
+- no hit: silent for longer than ``no_hit_s``
+- chatter: ``chatter_per_30_s`` rising edges or more within 30 s (38 is what Iowa DOT's detector health reports use)
+- duplicate edges: the same level twice; a few are lost edges, many make the count doubtful
+- gap: events of the interval were lost, so the count is a lower bound
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.node_config import DetectorConfig
+from contracts.reading import Quality
+
+CHATTER_WINDOW_MS = 30_000
+WORST_FIRST = (
+    Quality.STALE,
+    Quality.MISSING,
+    Quality.STUCK_ON,
+    Quality.CHATTER,
+    Quality.OUT_OF_RANGE,
+    Quality.GAP,
+    Quality.NO_HIT,
+    Quality.SUSPECT,
+    Quality.SUBSTITUTED,
+    Quality.GOOD,
+)
+RANK = {quality: rank for rank, quality in enumerate(WORST_FIRST)}
+USABLE = frozenset({Quality.GOOD, Quality.SUSPECT, Quality.SUBSTITUTED})
+"""What may stand in a window. A doubtful count is replaced by the last good one or the forecast is not made."""
+
+
+def worst(first: Quality, second: Quality) -> Quality:
+    return first if RANK[first] <= RANK[second] else second
+
+
+class DetectorHealth:
+    """Edges of one detector during the open step, and what outlives a step: presence, last hit, chatter memory."""
+
+    __slots__ = (
+        "_chatter_at",
+        "_chatter_ms",
+        "_no_hit_ms",
+        "_stuck_ms",
+        "chattered",
+        "duplicates",
+        "hits",
+        "last_hit_ms",
+        "level",
+        "on_since_ms",
+        "readings",
+        "releases",
+        "stuck",
+    )
+
+    def __init__(self, config: DetectorConfig, start_ms: int) -> None:
+        self._stuck_ms = config.stuck_on_s * 1000
+        self._no_hit_ms = config.no_hit_s * 1000
+        self._chatter_ms = [-CHATTER_WINDOW_MS - 1] * max(1, config.chatter_per_30_s - 1)  # the last rising edges
+        self._chatter_at = 0
+        self.level = -1  # not known
+        self.on_since_ms = self.last_hit_ms = start_ms
+        self.releases = 0  # ever; a detector that only sends pulses never releases
+        self.hits = self.readings = self.duplicates = 0  # of the open step
+        self.chattered = self.stuck = False
+
+    def edge(self, ms: int, value: int) -> None:
+        """One edge, in order of time. A vehicle is a rising edge."""
+        self.readings += 1
+        if value:
+            self.hits += 1
+            self.last_hit_ms = ms
+            at = self._chatter_at
+            if ms - self._chatter_ms[at] < CHATTER_WINDOW_MS:
+                self.chattered = True
+            self._chatter_ms[at] = ms
+            self._chatter_at = at + 1 if at + 1 < len(self._chatter_ms) else 0
+            if self.level == 1:
+                self.duplicates += 1
+            else:
+                self.level = 1
+                self.on_since_ms = ms
+        else:
+            if self.level == 1 and ms - self.on_since_ms > self._stuck_ms:
+                self.stuck = True
+            elif self.level == 0:
+                self.duplicates += 1
+            self.level = 0
+            self.releases += 1
+
+    def close(self, end_ms: int) -> tuple[int, Quality, int]:
+        """End the step at ``end_ms``: ``(vehicles, quality, readings)``; the next step begins empty."""
+        hits, readings = self.hits, self.readings
+        pulses_only = self.releases == 0 and self.duplicates > 0
+        if self.stuck or (self.level == 1 and not pulses_only and end_ms - self.on_since_ms > self._stuck_ms):
+            quality = Quality.STUCK_ON
+        elif self.chattered:
+            quality = Quality.CHATTER
+        elif end_ms - self.last_hit_ms > self._no_hit_ms:
+            quality = Quality.NO_HIT
+        elif not pulses_only and self.duplicates >= 3 and self.duplicates * 20 > readings:
+            quality = Quality.SUSPECT
+        else:
+            quality = Quality.GOOD
+        if pulses_only:
+            self.on_since_ms = end_ms
+        self.hits = self.readings = 0
+        self.duplicates = min(self.duplicates, 1) if pulses_only else 0
+        self.chattered = self.stuck = False
+        return hits, quality, readings
+
+    def state(self) -> list[Any]:
+        """What a restart needs, as plain JSON values."""
+        return [
+            self.level,
+            self.on_since_ms,
+            self.last_hit_ms,
+            self.releases,
+            self.hits,
+            self.readings,
+            self.duplicates,
+            self.chattered,
+            self.stuck,
+        ]
+
+    def restore(self, state: list[Any]) -> None:
+        (
+            self.level,
+            self.on_since_ms,
+            self.last_hit_ms,
+            self.releases,
+            self.hits,
+            self.readings,
+            self.duplicates,
+            self.chattered,
+            self.stuck,
+        ) = state

@@ -1,0 +1,112 @@
+"""The board on its serial line: open, say hello, read, give signs of life, and begin again after an unplug.
+
+An event is acknowledged to the board only when it is durable here; the board keeps it until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from contracts.node_config import BoardConfig
+from edge.backoff import full_jitter
+from edge.tasks import Pipeline
+from firmware_bridge.board import BoardLink
+from firmware_bridge.errors import LineError, MessageError, WrongBoard
+from firmware_bridge.transport import SerialLine, open_transport
+
+HEARTBEAT_S = 0.2
+SILENT_S = 5.0  # without a good frame the line is opened anew
+RETRY_BASE_S, RETRY_CAP_S = 0.2, 10.0
+log = structlog.get_logger(__name__)
+
+
+class SerialBoard:
+    """Feeds ``pipeline`` from the board of ``config`` until cancelled."""
+
+    def __init__(self, config: BoardConfig, pipeline: Pipeline, congested: Callable[[], bool]) -> None:
+        """``congested`` says that storage does not keep up: then nothing is read, and the board keeps its events."""
+        self._config, self._pipeline, self._congested = config, pipeline, congested
+        self._link = BoardLink(config.identity)
+        self._line: SerialLine | None = None
+        self._request = 0
+        self.connected = False
+        self.heard_at = float("-inf")  # loop time of the last good frame
+        self.raw_bytes = 0
+        self.decode_errors = 0
+        self._errors_before = 0
+
+    async def run(self) -> None:
+        attempt = 0
+        while True:
+            trouble = "closed"
+            before = self._link.received.statuses
+            try:
+                await self._converse()
+            except WrongBoard as exc:
+                self._pipeline.alert("board", f"wrong board: {exc}"[:256])
+                trouble = str(exc)
+                self._errors_before = self.decode_errors
+                self._link = BoardLink(self._config.identity)
+                before = 0
+            except (LineError, TimeoutError) as exc:
+                trouble = str(exc) or "silent"
+            finally:
+                if self._line is not None:
+                    self._line.close()
+                self._line = None
+                if self.connected:
+                    self._pipeline.alert("board", f"line lost: {trouble}"[:256])
+                self.connected = False
+            attempt = 0 if self._link.received.statuses > before else attempt + 1
+            log.warning("board line down", trouble=trouble, attempt=attempt)
+            await asyncio.sleep(max(0.05, full_jitter(attempt, RETRY_BASE_S, RETRY_CAP_S, random.Random())))  # noqa: S311
+
+    async def _converse(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._line = line = open_transport(self._config.port, self._config.baud)
+        boot, seq = self._pipeline.durable
+        line.write(self._link.hello(seq, boot) if boot else self._link.hello())
+        opened = next_beat = loop.time()
+        good = self._link.counts.frames
+        while True:
+            while self._congested():  # noqa: ASYNC110
+                await asyncio.sleep(HEARTBEAT_S)  # no sign of life: after a while the board stops sending and keeps
+            now = loop.time()
+            if now >= next_beat:
+                boot, seq = self._pipeline.durable
+                line.write(self._link.heartbeat(seq, boot or None))
+                self._send_plan(line)
+                next_beat = now + HEARTBEAT_S
+            try:
+                async with asyncio.timeout(max(0.0, next_beat - now)):
+                    data = await line.read()
+            except TimeoutError:
+                data = b""
+            if data:
+                self.raw_bytes += len(data)
+                self._pipeline.receive(self._link.receive(data))
+                self._count_errors()
+            if self._link.counts.frames != good:
+                good = self._link.counts.frames
+                self.heard_at = loop.time()
+                self.connected = self.connected or self._link.identity is not None
+            if loop.time() - max(self.heard_at, opened) > SILENT_S:
+                raise TimeoutError(f"{self._config.port}: nothing heard for {SILENT_S:.0f} s")
+
+    def _send_plan(self, line: SerialLine) -> None:
+        plan, self._pipeline.plan = self._pipeline.plan, None
+        cycle_s = self._pipeline.cycle_s
+        if plan is None or cycle_s is None:
+            return
+        self._request = (self._request + 1) & 0xFFFF
+        try:
+            line.write(self._link.phase_times(self._request, plan, cycle_s))
+        except MessageError as exc:
+            self._pipeline.alert("board", f"the plan does not fit the line: {exc}"[:256])
+
+    def _count_errors(self) -> None:
+        self.decode_errors = self._errors_before + self._link.counts.dropped + self._link.received.refused

@@ -1,0 +1,157 @@
+"""History of steps and the model's windows over it: ring buffers, no allocation on the hot path.
+
+A row of a window covers ``interval_s``, the sum of ``interval_s / step_s`` steps; rows are ``interval_s`` apart and
+the newest ends now, so that consecutive windows overlap when a step is shorter than an interval. The calendar of a
+row is that of its **end** (see :class:`edge.clock.LocalCalendar`). NaN is "not known", never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from contracts.task import TaskSpec
+from edge.errors import EdgeError
+from edge.runtimes.runtime import Float32
+
+NAN = float("nan")
+
+
+class TaskMismatch(EdgeError):  # noqa: N818
+    """The model asks for what this node does not have."""
+
+
+class History:
+    """The last ``capacity`` interval sums of each datastream, with the calendar of their ends.
+
+    Every value is written twice, ``capacity`` apart, so that any window is one slice without wrap-around.
+    """
+
+    def __init__(self, datastreams: Sequence[str], capacity: int) -> None:
+        self.names = tuple(datastreams)
+        self.capacity = capacity
+        self.steps = 0
+        self.values: Float32 = np.full((len(self.names), 2 * capacity), np.nan, np.float32)
+        self.calendar: Float32 = np.full((2, 2 * capacity), np.nan, np.float32)  # hour, weekday
+        self.last_gap = [0] * len(self.names)  # steps at which something was last missing, counted from 1
+        self.last_timeless = 0
+
+    def push(self, values: Sequence[float | None], hour: float | None, weekday: float | None) -> None:
+        """Append one step's interval values, in the order of ``names``."""
+        at = self.steps % self.capacity
+        self.steps += 1
+        for i, value in enumerate(values):
+            if value is None:
+                self.last_gap[i] = self.steps
+                value = NAN  # noqa: PLW2901
+            row = self.values[i]
+            row[at] = row[at + self.capacity] = value
+        self._set_calendar(at, self.steps, hour, weekday)
+
+    def skip(self, steps: int) -> None:
+        """``steps`` steps of which nothing is known."""
+        for _ in range(min(steps, self.capacity)):
+            self.push([None] * len(self.names), None, None)
+
+    def retime(self, back: int, hour: float, weekday: float) -> None:
+        """Give the step ``back`` steps ago (0: the newest) its calendar, now that the clock is known."""
+        step = self.steps - back
+        if step > 0 and back < self.capacity:
+            self._set_calendar((step - 1) % self.capacity, step, hour, weekday)
+
+    def _set_calendar(self, at: int, step: int, hour: float | None, weekday: float | None) -> None:
+        if hour is None or weekday is None:
+            self.last_timeless = max(self.last_timeless, step)
+            hour = weekday = NAN
+        self.calendar[0, at] = self.calendar[0, at + self.capacity] = hour
+        self.calendar[1, at] = self.calendar[1, at + self.capacity] = weekday
+
+
+class Windows:
+    """Windows (1, T, F) of one task over a history."""
+
+    def __init__(self, history: History, task: TaskSpec, steps_per_interval: int, lanes: Mapping[str, int]) -> None:
+        """Raises: TaskMismatch."""
+        self._history = history
+        self._every = steps_per_interval
+        self._rows = task.window
+        self._span = (task.window - 1) * steps_per_interval + 1  # steps from the oldest row's end to the newest's
+        if self._span > history.capacity:
+            raise TaskMismatch(f"the model's window spans {self._span} steps; this node keeps {history.capacity}")
+        names = [i.name for i in task.inputs]
+        self._volume = names.index(task.output)
+        self._hour = names.index("hour") if "hour" in names else None
+        self._weekday = names.index("weekday") if "weekday" in names else None
+        self._lanes_at = names.index("lanes") if "lanes" in names else None
+        self._others = []
+        for at, name in enumerate(names):
+            if at in (self._volume, self._hour, self._weekday, self._lanes_at):
+                continue
+            if name not in history.names:
+                raise TaskMismatch(f"the model wants the datastream {name!r}, which this node does not have")
+            self._others.append((at, history.names.index(name)))
+        self._lanes = lanes
+        self._x: Float32 = np.zeros((1, task.window, len(names)), np.float32)
+        self._column = self._x[0, :, self._volume]
+        self._calendar_step = -1
+        self._timeless = True
+
+    def fill(self, index: int) -> tuple[Float32, int] | None:  # noqa: PLR0912 -- flat is fast
+        """The window of datastream ``index`` that ends now, and how many of its rows are substituted.
+
+        The array is reused by the next call. ``None`` if more than half of the rows are missing, the oldest is, or
+        the calendar is needed and not known.
+        """
+        history = self._history
+        if history.steps < self._span:
+            return None
+        end = (history.steps - 1) % history.capacity + history.capacity + 1
+        rows = slice(end - self._span, end, self._every)
+        if self._calendar_step != history.steps:  # shared by the datastreams of a step
+            self._calendar_step = history.steps
+            self._timeless = False
+            if self._hour is not None or self._weekday is not None:
+                if self._hour is not None:
+                    self._x[0, :, self._hour] = history.calendar[0, rows]
+                if self._weekday is not None:
+                    self._x[0, :, self._weekday] = history.calendar[1, rows]
+                if history.last_timeless > history.steps - self._span:
+                    self._timeless = bool(np.isnan(history.calendar[:, rows]).any())
+            for at, other in self._others:
+                self._x[0, :, at] = history.values[other, rows]
+        if self._timeless:
+            return None
+        self._column[:] = history.values[index, rows]
+        if self._lanes_at is not None:
+            self._x[0, :, self._lanes_at] = self._lanes.get(history.names[index], 1)
+        if history.last_gap[index] <= history.steps - self._span:
+            substituted = 0
+        else:
+            filled = _substitute(self._column)
+            if filled is None:
+                return None
+            substituted = filled
+        for at, other in self._others:
+            if history.last_gap[other] > history.steps - self._span:
+                filled = _substitute(self._x[0, :, at])
+                if filled is None:
+                    return None
+                substituted += filled
+        return self._x, substituted
+
+
+def _substitute(column: Float32) -> int | None:
+    """Put the last good value where one is missing, in place; ``None`` if more than half of them are."""
+    missing = 0
+    last = NAN
+    for row, value in enumerate(column.tolist()):
+        if math.isnan(value):
+            missing += 1
+            column[row] = last
+        else:
+            last = value
+    if missing * 2 > len(column) or math.isnan(float(column[0])):
+        return None
+    return missing

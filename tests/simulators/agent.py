@@ -1,0 +1,152 @@
+"""A real agent as a process, on a simulated board's port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from contracts.summary import Summary
+
+ROOT = Path(__file__).parents[2]
+
+
+class AgentProcess:
+    def __init__(self, folder: Path, toml: str, *, preexec: Any = None) -> None:
+        self.folder = folder
+        self.config = folder / "node.toml"
+        self.config.write_text(toml)
+        self.preexec = preexec
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> AgentProcess:
+        self.log = (self.folder / "agent.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "wayside.py"), "agent", "run", str(self.config)],
+            stderr=self.log,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            preexec_fn=self.preexec,  # noqa: PLW1509
+        )
+        return self
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        status = self.process.wait(timeout=20)
+        self.log.close()
+        return status
+
+    @property
+    def status(self) -> dict[str, Any]:
+        path = self.folder / "state" / "status.json"
+        said: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {"counters": {}}
+        return said
+
+    def rows(self) -> list[Summary]:
+        """What waits in the outbox."""
+        path = self.folder / "state" / "node.sqlite3"
+        if not path.exists():
+            return []
+        db = sqlite3.connect(path)
+        try:
+            found = db.execute("SELECT body FROM outbox ORDER BY id").fetchall()
+        finally:
+            db.close()
+        return [msgspec.json.decode(body, type=Summary) for (body,) in found]
+
+    def counters(self) -> dict[str, int]:
+        """The durable ones."""
+        path = self.folder / "state" / "node.sqlite3"
+        if not path.exists():
+            return {}
+        db = sqlite3.connect(path)
+        try:
+            found = db.execute("SELECT body FROM state WHERE key = 'counters'").fetchone()
+        except sqlite3.OperationalError:
+            return {}
+        finally:
+            db.close()
+        counted: dict[str, int] = json.loads(found[0]) if found else {}
+        return counted
+
+    def wait(self, what: Any, timeout_s: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not what(self):
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"the agent ended: {(self.folder / 'agent.log').read_text()[-3000:]}")
+            if time.monotonic() > deadline:
+                log = (self.folder / "agent.log").read_text()[-2000:]
+                raise AssertionError(f"not in time; counters {self.counters()}; {len(self.rows())} rows; {log}")
+            time.sleep(0.1)
+
+    def __enter__(self) -> AgentProcess:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+
+
+def node_toml(
+    port: str,
+    *,
+    anchor_s: float,
+    speed: float = 600.0,
+    hub: str = "",
+    detectors: tuple[int, ...] = (1, 2),
+    clock: str = "scaled",
+    step_s: float = 900.0,
+    extra: str = "",
+) -> str:
+    """Detectors of ``detectors`` call the phases 2 and 4 in turn; time begins at 2024-01-01T00:00 UTC."""
+    rows = [
+        f'[[detectors]]\nchannel = {c}\ndatastream = "det/{c}"\nphase = {(2, 4)[i % 2]}\nlanes = 1\n'
+        for i, c in enumerate(detectors)
+    ]
+    return f"""
+wire = 1
+node = "node-1"
+state_dir = "state"
+[clock]
+kind = "{clock}"
+speed = {speed}
+start_unix_s = 1704067200
+anchor_unix_s = {anchor_s:.6f}
+[board]
+port = "{port}"
+baud = 921600
+[task]
+bundle = "traffic-flow"
+interval_s = 900
+step_s = {step_s}
+[storage]
+checkpoint_s = 0.2
+{hub}
+[signal]
+cycle_s = 60
+[[signal.phases]]
+phase = 2
+green_s = 26
+min_green_s = 8
+max_green_s = 45
+yellow_s = 3
+red_clearance_s = 1
+[[signal.phases]]
+phase = 4
+green_s = 26
+min_green_s = 8
+max_green_s = 45
+yellow_s = 3
+red_clearance_s = 1
+{"".join(rows)}
+{extra}
+"""
