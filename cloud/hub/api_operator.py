@@ -68,7 +68,7 @@ def routes(writer: Writer, rollouts: RolloutStore, tuf: TufRepository, token: st
         tuf.check_published(document.target, document.bundle, document.version)
 
         def job(connection: sa.Connection) -> Rollout:
-            fleet = dict(connection.execute(sa.select(nodes.c.name, nodes.c.heartbeat)).tuples().all())
+            fleet = dict(connection.execute(sa.select(nodes.c.name, nodes.c.heartbeat)).all())
             if not fleet:
                 raise ConflictError("no_nodes", "no node is enrolled: there is nothing to roll out to")
             running = [r for r in load_all(connection) if r.state is RolloutState.RUNNING]
