@@ -25,6 +25,7 @@ from firmware_bridge.messages import (
     PROTOCOL,
     SCHEMA,
     Event,
+    Flag,
     Heartbeat,
     Hello,
     Identity,
@@ -230,8 +231,7 @@ class BoardLink:
             self._gap(self._next, self._board_next - 1, heard)
         if self._boot != identity.boot:
             self._boot, self._next, self._board_next, self._ms = identity.boot, None, 0, None
-        # An IDENTITY that was not asked for: the board knows no HELLO of ours.
-        self._ask_again = not self._asked
+            self._ask_again = not self._asked  # nobody asked: the board restarted, and knows no HELLO of ours
         self._asked = False
         self.identity = identity._replace(rebooted=rebooted)
         heard.append(self.identity)
@@ -249,8 +249,8 @@ class BoardLink:
         if status.oldest_seq > self._next:
             self._gap(self._next, status.oldest_seq - 1, heard)
             self._next = status.oldest_seq
-        if status.sent_seq >= self._next:
-            self._ask_again = True  # it was sent and did not arrive
+        if status.sent_seq >= self._next or not status.flags & Flag.LINKED:
+            self._ask_again = True  # it was sent and did not arrive; or the board knows no HELLO of ours
         ms = status.ms if self._ms is None else _unwrap(status.ms, self._ms)
         self._ms = ms if self._ms is None else max(ms, self._ms)
         self.received.statuses += 1

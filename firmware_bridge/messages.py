@@ -46,6 +46,7 @@ class Flag(enum.IntFlag):
     HOST_ALIVE = 1  # a heartbeat came within HOST_SILENT
     FAIL_SAFE = 2  # nobody is there: the fixed-time plan holds
     HOST_PLAN = 4  # an accepted request's plan is in force
+    LINKED = 8  # a HELLO came since the start, or since the line last hung up
 
 
 class PlanCode(enum.IntEnum):

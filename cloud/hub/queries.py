@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import threading
+import time
 from collections import defaultdict
 from typing import Any, Literal
 
@@ -47,6 +49,8 @@ def _node(row: dict[str, Any], live: list[Rollout], now_ms: int) -> views.NodeVi
         age_s=age,
         usual_gap_s=gap,
         health=_health(age, gap, heartbeat),
+        reported=(heartbeat or {}).get("reported", {}),
+        counters=(heartbeat or {}).get("counters", {}),
         heartbeat=heartbeat,
         desired=next((r.desired for r in live if r.offers(row["name"])), None),
     )
@@ -82,12 +86,11 @@ def list_summaries(
     datastream: str | None = None,
     kind: str | None = None,
     since: int | None = None,
-    after: int | None = None,
-    before: int | None = None,
+    cursor: int | None = None,
     newest_first: bool = False,
     limit: int = 100,
 ) -> views.SummaryPage:
-    """A page in order of arrival. ``since`` is phenomenon time (ms); ``after`` and ``before`` are ids."""
+    """A page in order of arrival. ``since`` is phenomenon time (ms); ``cursor`` is the last page's ``next``."""
     query = (
         sa.select(summaries, nodes.c.name.label("node"), boots.c.boot, datastreams.c.name.label("datastream"))
         .join_from(summaries, boots)
@@ -101,8 +104,7 @@ def list_summaries(
         (datastreams.c.name, operator.eq, datastream),
         (summaries.c.kind, operator.eq, kind),
         (summaries.c.wall_ms, operator.ge, since),
-        (summaries.c.id, operator.gt, after),
-        (summaries.c.id, operator.lt, before),
+        (summaries.c.id, operator.lt if newest_first else operator.gt, cursor),
     ):
         if given is not None:
             query = query.where(is_(column, given))
@@ -166,7 +168,7 @@ def series(connection: sa.Connection, node: str, datastream: str, hours: float) 
 
 
 _BOOTS = """
-SELECT b.node_id, b.boot, s.kind, count(*) AS rows, max(s.seq) AS last_seq
+SELECT b.node_id, b.boot, s.kind, count(*), count(DISTINCT s.seq), max(s.seq)
 FROM summaries s JOIN boots b ON b.id = s.boot_id GROUP BY b.id, s.kind ORDER BY b.id
 """
 _ERRORS = """
@@ -179,26 +181,28 @@ GROUP BY b.node_id
 
 def stats(connection: sa.Connection) -> views.Stats:
     """Counts and forecast errors of every node, over all that is stored."""
-    by_boot: dict[int, dict[str, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
-    for node_id, boot, kind, rows, last in connection.exec_driver_sql(_BOOTS):
-        by_boot[node_id][boot][kind] = (rows, last)
+    by_boot: dict[int, dict[str, dict[str, tuple[int, int, int]]]] = defaultdict(lambda: defaultdict(dict))
+    for node_id, boot, kind, rows, distinct, last in connection.exec_driver_sql(_BOOTS):
+        by_boot[node_id][boot][kind] = (rows, distinct, last)
     errors = {row.node_id: row for row in connection.exec_driver_sql(_ERRORS)}
     found = []
     for node in connection.execute(sa.select(nodes.c.id, nodes.c.name, nodes.c.duplicates).order_by(nodes.c.name)):
         kinds: dict[str, int] = defaultdict(int)
-        node_boots = []
+        node_boots, distinct = [], 0
         for boot, parts in by_boot[node.id].items():
-            rows, last = sum(r for r, _ in parts.values()), max(s for _, s in parts.values())
+            rows, last = sum(p[0] for p in parts.values()), max(p[2] for p in parts.values())
+            distinct += sum(p[1] for p in parts.values())
             node_boots.append(views.BootStats(boot=boot, rows=rows, last_seq=last, missing=last + 1 - rows))
-            for kind, (count, _) in parts.items():
+            for kind, (count, _, _) in parts.items():
                 kinds[kind] += count
         error = errors.get(node.id)
         found.append(
             views.NodeStats(
                 node=node.name,
-                rows=sum(b.rows for b in node_boots),
+                stored=sum(b.rows for b in node_boots),
+                distinct=distinct,
                 kinds=dict(kinds),
-                duplicates=node.duplicates,
+                duplicates_refused=node.duplicates,
                 missing=sum(b.missing for b in node_boots),
                 boots=node_boots,
                 forecast=_error(error.n, error.forecast, error.naive) if error else _error(0, 0, 0),
@@ -206,8 +210,8 @@ def stats(connection: sa.Connection) -> views.Stats:
         )
     return views.Stats(
         nodes=found,
-        rows=sum(n.rows for n in found),
-        duplicates=sum(n.duplicates for n in found),
+        stored=sum(n.stored for n in found),
+        duplicates_refused=sum(n.duplicates_refused for n in found),
         missing=sum(n.missing for n in found),
         forecast=_error(
             sum(e.n for e in errors.values()),
@@ -215,6 +219,26 @@ def stats(connection: sa.Connection) -> views.Stats:
             sum(e.naive for e in errors.values()),
         ),
     )
+
+
+class RecentStats:
+    """The one answer that reads every row: asked at most every two seconds, and at most a twentieth of the time."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._kept: views.Stats | None = None
+        self._good_until = 0.0
+
+    def get(self) -> views.Stats:
+        with self._lock:
+            if self._kept is None or time.monotonic() > self._good_until:
+                started = time.monotonic()
+                with self._engine.connect() as connection:
+                    self._kept = stats(connection)
+                took = time.monotonic() - started
+                self._good_until = time.monotonic() + max(2.0, 20 * took)
+            return self._kept
 
 
 def _error(n: int, forecast: float, naive: float) -> views.ForecastError:

@@ -34,7 +34,9 @@ class NodeView(View, frozen=True, kw_only=True):
     duplicates: int  # rows that came again
     requests: int
     bytes: int
-    heartbeat: dict[str, Any] | None  # contracts.sync.Heartbeat, as it came
+    reported: dict[str, Any]  # contracts.sync.Reported; empty before the first sync
+    counters: dict[str, Any]  # contracts.sync.Counters
+    heartbeat: dict[str, Any] | None  # contracts.sync.Heartbeat, as it came: also holds the two above
     desired: Desired | None
 
 
@@ -69,7 +71,7 @@ class SummaryView(msgspec.Struct, frozen=True, kw_only=True):
 
 class SummaryPage(View, frozen=True, kw_only=True):
     summaries: list[SummaryView]
-    next: int | None  # pass as ``after`` (``before`` in newest-first order) for the following page
+    next: int | None  # pass as ``cursor`` for the following page
 
 
 class DatastreamView(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +114,10 @@ class ForecastError(msgspec.Struct, frozen=True, kw_only=True):
 
 class NodeStats(msgspec.Struct, frozen=True, kw_only=True):
     node: str
-    rows: int
+    stored: int  # rows
+    distinct: int  # (boot, seq) among them
     kinds: dict[str, int]
-    duplicates: int
+    duplicates_refused: int
     missing: int
     boots: list[BootStats]
     forecast: ForecastError
@@ -122,8 +125,8 @@ class NodeStats(msgspec.Struct, frozen=True, kw_only=True):
 
 class Stats(View, frozen=True, kw_only=True):
     nodes: list[NodeStats]
-    rows: int
-    duplicates: int
+    stored: int
+    duplicates_refused: int
     missing: int
     forecast: ForecastError
 

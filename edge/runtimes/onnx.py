@@ -15,6 +15,8 @@ PROVIDERS: dict[str, str] = {
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+# TF32 rounds fp32 weights to 10 bits: more than the golden tolerance of an fp32 variant allows.
+OPTIONS: dict[str, dict[str, str]] = {"cuda": {"use_tf32": "0"}}
 log = structlog.get_logger(__name__)
 
 
@@ -35,7 +37,9 @@ class OnnxRuntime:
         options.log_severity_level = 3  # errors; they also arrive as exceptions
         wanted = _present(providers)
         try:
-            session = ort.InferenceSession(content, options, providers=[PROVIDERS[p] for p in wanted])
+            session = ort.InferenceSession(
+                content, options, providers=[(PROVIDERS[p], OPTIONS.get(p, {})) for p in wanted]
+            )
         except Exception as exc:  # pybind11 types without a common base
             raise RuntimeLoadError(f"onnxruntime cannot load the model: {exc}") from exc
         used = session.get_providers()

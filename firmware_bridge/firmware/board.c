@@ -35,7 +35,8 @@ void board_line_down(board *b) {
     b->linked = b->alive = b->result_due = false;
     b->tx_head = b->tx_length = 0;
     b->rx.length = 0;
-    b->identity_due = true;
+    b->identity_due = false; /* a host that says HELLO at once shall hear one IDENTITY, its answer */
+    b->identity_ms = hal_uptime_ms() + IDENTITY_EVERY_MS;
     (void)put_byte_run(b, &delimiter, 1); /* ends whatever half frame the other side may hold */
 }
 
@@ -47,7 +48,7 @@ void board_start(board *b) {
     b->identity.major = FIRMWARE_MAJOR;
     b->identity.minor = FIRMWARE_MINOR;
     b->identity.patch = FIRMWARE_PATCH;
-    b->status_ms = b->identity_ms = hal_uptime_ms();
+    b->status_ms = hal_uptime_ms();
     plan_fall_back(&b->plan);
     board_line_down(b);
 }
@@ -77,10 +78,10 @@ static void on_hello(board *b, const msg_hello *m) {
 }
 
 static void on_heartbeat(board *b, const msg_heartbeat *m) {
-    if (m->boot == b->identity.boot && b->linked)
-        acknowledge(b, m->ack_seq);
-    else
+    if (!b->linked || (m->boot != 0 && m->boot != b->identity.boot))
         b->identity_due = true;
+    else if (m->boot != 0)
+        acknowledge(b, m->ack_seq);
 }
 
 static void on_phase_times(board *b, const uint8_t *payload, size_t n) {
@@ -155,7 +156,8 @@ static bool send_status(board *b, uint64_t clock_ms) {
         .acked_seq = b->acked,
         .lost = b->lost,
         .rx_errors = board_rx_errors(b),
-        .flags = (uint8_t)((b->alive ? FLAG_HOST_ALIVE : FLAG_FAIL_SAFE) | (b->host_plan ? FLAG_HOST_PLAN : 0)),
+        .flags = (uint8_t)((b->alive ? FLAG_HOST_ALIVE : FLAG_FAIL_SAFE) | (b->host_plan ? FLAG_HOST_PLAN : 0) |
+                           (b->linked ? FLAG_LINKED : 0)),
     });
     return send(b, payload, sizeof payload);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PROTOCOL 1u
-#define SCHEMA 0x974c5980u
+#define SCHEMA 0x864b6452u
 #define MAX_PAYLOAD 64u
 #define MAX_FRAME 67u /* without the delimiter */
 #define MAX_PHASES 16u
@@ -34,6 +34,7 @@ enum flag {
     FLAG_HOST_ALIVE = 1,
     FLAG_FAIL_SAFE = 2,
     FLAG_HOST_PLAN = 4,
+    FLAG_LINKED = 8,
 };
 
 enum plan_code {

@@ -91,6 +91,8 @@ async def test_every_event_of_the_feed_arrives_once_as_it_was(tmp_path: Path) ->
         assert host.events == list(range(1, 3001))
         stats = board.stats()
     assert (stats["produced"], stats["acked"], stats["lost"], stats["rx_errors"]) == (3000, 3000, 0, 0)
+    assert stats["sent"] == 3000, "on a clean line nothing is sent twice"
+    assert host.link.received.identities == 1
     assert not os.path.lexists(board.port)  # noqa: ASYNC240
 
 

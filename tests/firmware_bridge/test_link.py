@@ -30,9 +30,11 @@ def identity(boot: int = BOOT, board: str = "board-1", schema: int = SCHEMA) -> 
     return Identity(PROTOCOL, schema, 1, 0, 0, board, boot, 1, 8192)
 
 
-def status(next_seq: int, oldest: int | None = None, sent: int | None = None, acked: int = 0, ms: int = 0) -> Status:
+def status(
+    next_seq: int, oldest: int | None = None, sent: int | None = None, acked: int = 0, ms: int = 0, flags: int = 9
+) -> Status:
     oldest = next_seq if oldest is None else oldest
-    return Status(ms, next_seq, oldest, next_seq - 1 if sent is None else sent, acked, 0, 0, 1)
+    return Status(ms, next_seq, oldest, next_seq - 1 if sent is None else sent, acked, 0, 0, flags)
 
 
 def event(seq: int, ms: int | None = None) -> Event:
@@ -118,6 +120,18 @@ def test_a_boards_restart_while_the_line_stays_up_is_noticed_from_its_unasked_id
     link.receive(said(identity(boot=6)))
     # The agent's seq still is of boot 5: it is not acknowledged to boot 6.
     assert asked(link.heartbeat(1, boot=BOOT)) == Hello(6, 0)
+
+
+def test_a_second_answer_to_a_repeated_hello_starts_nothing() -> None:
+    link = linked()
+    assert link.receive(said(event(1), identity(), status(2, oldest=1, sent=1), event(2)))[-1] == event(2)
+    assert asked(link.heartbeat(2)) == Heartbeat(BOOT, 2)
+
+
+def test_a_board_that_knows_no_hello_gets_one() -> None:
+    link = linked()
+    link.receive(said(event(1), status(2, oldest=1, sent=1, flags=2)))
+    assert asked(link.heartbeat(1)) == Hello(BOOT, 1)
 
 
 def test_numbers_that_run_back_make_the_link_ask_who_is_there() -> None:

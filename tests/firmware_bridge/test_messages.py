@@ -85,3 +85,17 @@ def test_any_payload_is_a_message_or_refused_by_name(payload: bytes) -> None:
 def test_what_does_not_fit_is_refused_before_it_is_sent(message: messages.Message) -> None:
     with pytest.raises(MessageError):
         messages.encode(message)
+
+
+def test_the_document_has_every_byte_of_every_message() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "wire.md").read_text()
+    types = {"uint8_t": ("u8", 1), "uint16_t": ("u16", 2), "uint32_t": ("u32", 4), "char": ("char[8]", 8)}
+    assert f"{messages.SCHEMA:#010x}" in text
+    assert frames.encode(messages.encode(Event(1, 1000, 1, 3, 1))).hex(" ") in text
+    for id_, kind in messages.MESSAGES.items():
+        section = text.split(f"`0x{id_:02x}` **{kind.__name__}**")[1].split("\n`0x")[0]
+        at = 1
+        for field in messages.fields(kind):
+            c_type, size = types[field.c_type]
+            assert f"| {at} | {field.name} | {c_type} |" in section
+            at += size

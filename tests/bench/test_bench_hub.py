@@ -1,0 +1,144 @@
+"""Signed ingest of 60 rows a request beside a bare ``executemany`` and COMMIT of the same rows, in one run.
+
+Every side writes the same rows into the same schema with WAL and ``synchronous=FULL``. "through HTTP" is the whole
+way: several nodes, each with its own connection and its own nonce chain, to a hub in a process of its own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from cloud.hub import registry
+from cloud.hub.ingest import _COLUMNS, _INSERT_ONE, Ingest
+from cloud.hub.store import DATABASE, open_engine
+from cloud.hub.writer import Writer
+from contracts.identity import NONCE_HEADER
+from contracts.sync import EnrolRequest, SyncRequest
+from contracts.wire import decode
+from tests.hub.conftest import HubProcess, hub_process, initialise  # noqa: F401 a fixture
+from tests.simulators.node import SYNC, SimulatedNode
+
+ROWS = 60  # of one request
+NODES = 8
+REQUESTS = 40  # of one node, in one round
+BARE_INSERT = _INSERT_ONE.split("ON CONFLICT")[0]
+
+
+def note(benchmark: object, rows: int, seconds: float) -> None:
+    benchmark.extra_info["rows_per_s"] = round(rows / seconds)  # type: ignore[attr-defined]
+    print(f"\n  {rows / seconds:,.0f} rows/s")
+
+
+def requests_of(node: SimulatedNode, count: int) -> list[bytes]:
+    return [
+        node.request(
+            [
+                node.summary(40.0, forecast=41.5, naive=39.0, anomaly=0.2, model="traffic-flow 1.0.0")
+                for _ in range(ROWS)
+            ]
+        )
+        for _ in range(count)
+    ]
+
+
+def enrolled(data: Path, name: str) -> tuple[SimulatedNode, int]:
+    node = SimulatedNode(None, name)
+    engine = open_engine(data)
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        token = registry.make_token(connection, node=name, site=None, ttl_s=60, now_ms=0)
+        request = EnrolRequest(node=name, token=token, public_key=node.public_key)
+        made, _ = registry.enrol(connection, request, 0)
+    engine.dispose()
+    return node, made.id
+
+
+def test_bench_bare_sqlite(benchmark: object, tmp_path: Path) -> None:
+    """The floor: rows ready as tuples, no HTTP, no signature, one COMMIT for 60 rows."""
+    data = initialise(tmp_path / "bare")
+    node, node_id = enrolled(data, "node-1")
+    ingest, engine = Ingest(), open_engine(data)
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        first = decode(requests_of(node, 1)[0], SyncRequest)
+        ingest.store(connection, node_id, first, 0, 0)
+        sample = ingest._row(connection, node_id, first.summaries[0], 0)
+    engine.dispose()
+    database = sqlite3.connect(data / DATABASE, isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        database.execute(f"PRAGMA {pragma}")
+    seq = itertools.count(1_000_000)
+    batches = NODES * REQUESTS
+
+    def prepare() -> tuple[tuple[list[list[tuple[object, ...]]]], dict[str, object]]:
+        rows = [[(sample[0], next(seq), *sample[2:]) for _ in range(ROWS)] for _ in range(batches)]
+        return (rows,), {}
+
+    def work(batches: list[list[tuple[object, ...]]]) -> None:
+        for rows in batches:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany(BARE_INSERT, rows)
+            database.execute("COMMIT")
+
+    benchmark.pedantic(work, setup=prepare, rounds=5)  # type: ignore[attr-defined]
+    note(benchmark, batches * ROWS, benchmark.stats.stats.median)  # type: ignore[attr-defined]
+    database.close()
+    assert len(_COLUMNS.split(",")) == len(sample)
+
+
+def test_bench_ingest_in_process(benchmark: object, tmp_path: Path) -> None:
+    """Decoding and the group-commit writer, without HTTP and signatures."""
+    data = initialise(tmp_path / "hub")
+    node, node_id = enrolled(data, "node-1")
+    engine, ingest = open_engine(data), Ingest()
+    writer = Writer(engine, on_rollback=ingest.forget)
+    writer.start()
+    batches = NODES * REQUESTS
+
+    def work(bodies: list[bytes]) -> None:
+        def job(body: bytes) -> Callable[..., object]:
+            request = decode(body, SyncRequest)
+            return lambda connection: ingest.store(connection, node_id, request, len(body), 0)
+
+        for future in [writer.submit(job(body)) for body in bodies]:
+            future.result()
+
+    benchmark.pedantic(work, setup=lambda: ((requests_of(node, batches),), {}), rounds=5)  # type: ignore[attr-defined]
+    note(benchmark, batches * ROWS, benchmark.stats.stats.median)  # type: ignore[attr-defined]
+    writer.stop()
+    engine.dispose()
+
+
+def test_bench_signed_ingest_over_http(
+    benchmark: object,
+    hub_process: Callable[[], HubProcess],  # noqa: F811
+) -> None:
+    hub = hub_process()
+    host, port = hub.url.removeprefix("http://").split(":")
+    nodes = [hub.node(f"node-{i}") for i in range(NODES)]
+    lines = [http.client.HTTPConnection(host, int(port)) for _ in nodes]
+
+    def talk(node: SimulatedNode, line: http.client.HTTPConnection, bodies: list[bytes]) -> None:
+        for body in bodies:
+            line.request("POST", SYNC, body, node.headers(body))
+            answer = line.getresponse()
+            content = answer.read()
+            assert answer.status == 200, content
+            node.nonce = answer.headers[NONCE_HEADER]
+
+    def work(everyone: list[list[bytes]]) -> None:
+        threads = [threading.Thread(target=talk, args=each) for each in zip(nodes, lines, everyone, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    benchmark.pedantic(  # type: ignore[attr-defined]
+        work, setup=lambda: (([requests_of(node, REQUESTS) for node in nodes],), {}), rounds=5
+    )
+    note(benchmark, NODES * REQUESTS * ROWS, benchmark.stats.stats.median)  # type: ignore[attr-defined]
+    stats = hub.client.get("/api/v1/stats").json()
+    assert (stats["duplicates_refused"], stats["missing"]) == (0, 0)

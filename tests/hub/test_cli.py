@@ -1,0 +1,93 @@
+"""``wayside hub`` and ``wayside rollout``: plain words, plain errors, files with the right modes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.hub.conftest import OPERATOR, ROOT, HubProcess
+from tests.hub.offline_keys import OfflineKeys
+
+
+def wayside(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("WAYSIDE")}
+    return subprocess.run(
+        [sys.executable, "wayside.py", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=clean | environment,
+    )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_init_makes_private_keys_once_and_token_prints_one(tmp_path: Path) -> None:
+    data = tmp_path / "hub"
+    assert wayside("hub", "init", "--data", str(data)).returncode == 0
+    secret = (data / "operator.token").read_text()
+    for file in ("operator.token", "tuf/online.key"):
+        assert (data / file).stat().st_mode & 0o777 == 0o600
+    assert wayside("hub", "init", "--data", str(data)).returncode == 0
+    assert (data / "operator.token").read_text() == secret
+    made = json.loads(wayside("hub", "token", "--node", "node-1", "--data", str(data), "--json").stdout)
+    assert made["node"] == "node-1"
+    assert len(made["token"]) >= 32
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
+    assert "hub init" in complaint(wayside("hub", "run", "--data", str(tmp_path / "none")))
+    assert "hub init" in complaint(wayside("hub", "token", "--data", str(tmp_path)))
+    assert "does not answer" in complaint(wayside("rollout", "list", "--hub", "http://127.0.0.1:9"))
+    assert "not a list of percentages" in complaint(wayside("rollout", "start", "b", "1.0.0", "--phases", "all"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        data = tmp_path / "hub"
+        wayside("hub", "init", "--data", str(data))
+        port = str(taken.getsockname()[1])
+        assert "already in use" in complaint(wayside("hub", "run", "--data", str(data), "--port", port))
+
+
+@pytest.mark.parametrize("spoil", ["tuf/online.key", "operator.token"])
+def test_a_data_directory_with_a_spoilt_file_is_refused(tmp_path: Path, spoil: str) -> None:
+    data = tmp_path / "hub"
+    wayside("hub", "init", "--data", str(data))
+    (data / spoil).write_text("short")
+    assert Path(spoil).name in complaint(wayside("hub", "run", "--data", str(data), "--port", "0"))
+
+
+def test_a_rollout_from_the_command_line(hub_process: Callable[[], HubProcess]) -> None:
+    hub = hub_process()
+    node = hub.node("node-1")
+    keys = OfflineKeys(hub.client)
+    keys.initialise()
+    keys.publish("1.0.0", b"x")
+    start = ("rollout", "start", "traffic-flow", "1.0.0", "--hub", hub.url, "--phases", "100", "--json")
+    assert "operator" in complaint(wayside(*start))
+    made = wayside(*start, WAYSIDE_OPERATOR_TOKEN=OPERATOR)
+    assert made.returncode == 0, made.stderr
+    number = str(json.loads(made.stdout)["id"])
+    assert node.sync().desired is not None
+    assert "paused" in wayside("rollout", "pause", number, "--hub", hub.url, "--operator-token", OPERATOR).stdout
+    assert "running" in wayside("rollout", "resume", number, "--hub", hub.url, "--operator-token", OPERATOR).stdout
+    node.run("1.0.0")
+    node.sync()
+    watched = wayside("rollout", "show", number, "--hub", hub.url, "--watch", "--json")
+    assert json.loads(watched.stdout)["state"] == "completed"
+    assert "completed" in wayside("rollout", "list", "--hub", hub.url).stdout
+    assert "may not go" in complaint(
+        wayside("rollout", "abort", number, "--hub", hub.url, "--operator-token", OPERATOR)
+    )
