@@ -253,10 +253,6 @@ class Updater:
                 continue
             active = ActiveModel(bundle.passport, variant, runtime, slot.name)
             break
-        if trouble is None and self._slots.damaged:
-            trouble = BundleRefused(
-                Refusal.STORAGE, "; ".join(f"slot {n}: {w}" for n, w in self._slots.damaged.items())
-            )
         self._reported = self._after_restart(active, trouble)
         return active
 
@@ -265,15 +261,17 @@ class Updater:
         if (runs.bundle, runs.version) == (was.bundle, was.version):
             # The model of before, and whatever was said of the last attempt; the configuration may be a new one.
             return _with(was, variant=runs.variant, runtime=runs.runtime)
-        if active is not None and (trouble is None or was.version is None):
+        damaged = [f"slot {name}: {what}" for name, what in self._slots.damaged.items()]
+        if active is not None and (was.version is None or not (trouble or damaged)):
             return runs  # the slots know better: power failed between the switch and the report
-        reason = str(trouble or "both slots are gone")
+        reason = str(trouble or "; ".join(damaged) or "both slots are gone")
         log.error("model rolled back", lost=was.version, runs=runs.version, reason=reason)
         return _with(
             runs,
             state=UpdateState.ROLLED_BACK,
             attempted=was.version,
-            refusal=trouble.refusal if trouble else Refusal.STORAGE,
+            # A damaged slot is not the bundle's fault: without a refusal the caller installs it again.
+            refusal=trouble.refusal if trouble else None,
             reason=reason[:MAX_REASON],
         )
 

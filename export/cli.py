@@ -44,6 +44,10 @@ def _faults(verb: str) -> Iterator[None]:
     except (ExportError, EdgeError) as exc:
         print(f"wayside {verb}: {exc}", file=sys.stderr)
         raise typer.Exit(1) from exc
+    except ModuleNotFoundError as exc:
+        missing = f"needs the package {exc.name!r}, which is not installed here"
+        print(f'wayside {verb}: {missing}; pip install "wayside[export]"', file=sys.stderr)
+        raise typer.Exit(1) from exc
     except KeyboardInterrupt as exc:
         print(f"wayside {verb}: interrupted; nothing was left half-done", file=sys.stderr)
         raise typer.Exit(130) from exc
@@ -51,7 +55,9 @@ def _faults(verb: str) -> Iterator[None]:
 
 @export.command()
 def run(
-    run_dir: Annotated[Path, typer.Argument(help="What `wayside train` wrote: checkpoint.pt and windows.npz.")],
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="What `wayside train` wrote: checkpoint.pt and windows.npz.")
+    ],
     *,
     out: Annotated[Path, typer.Option("--out", help="Directory for the bundle and its parts.")],
     version: Annotated[str, typer.Option(help="Version of the bundle, MAJOR.MINOR.PATCH.")] = "1.0.0",
@@ -124,7 +130,7 @@ def init(keys: Keys, hub: HubUrl, operator_token: Token = None) -> None:
 
 @release.command()
 def publish(
-    bundle: Annotated[Path, typer.Argument(help="What `wayside export` wrote.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `wayside export` wrote.")],
     keys: Keys,
     hub: HubUrl,
     operator_token: Token = None,

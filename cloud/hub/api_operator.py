@@ -15,11 +15,12 @@ from cloud.hub.errors import ConflictError
 from cloud.hub.openapi import answers, decoded, reply, takes
 from cloud.hub.queries import rollout_view
 from cloud.hub.rollout_store import RolloutStore, load_all
-from cloud.hub.rollouts import Rollout, plan
+from cloud.hub.rollouts import Rollout, failure_of, plan
 from cloud.hub.store import nodes
 from cloud.hub.tuf_repository import TufRepository
 from cloud.hub.writer import Writer
 from contracts.rollout import RolloutState
+from contracts.sync import Heartbeat
 from contracts.wire import ContractError
 
 _BODY_BYTES = 65_536
@@ -67,14 +68,18 @@ def routes(writer: Writer, rollouts: RolloutStore, tuf: TufRepository, token: st
         tuf.check_published(document.target, document.bundle, document.version)
 
         def job(connection: sa.Connection) -> Rollout:
-            names = list(connection.execute(sa.select(nodes.c.name)).scalars())
-            if not names:
+            fleet = dict(connection.execute(sa.select(nodes.c.name, nodes.c.heartbeat)).all())
+            if not fleet:
                 raise ConflictError("no_nodes", "no node is enrolled: there is nothing to roll out to")
             running = [r for r in load_all(connection) if r.state is RolloutState.RUNNING]
             if running:
                 raise ConflictError(
                     "running", f"rollout {running[0].id} ({running[0].version}) is running: pause or abort it first"
                 )
+            members = plan(document.bundle, fleet, document.phases)
+            for name, member in members.items():
+                if heartbeat := fleet[name]:
+                    member.reason = failure_of(decoded(heartbeat.encode(), Heartbeat).reported, document.version)
             at = now_ms()
             return rollouts.start(
                 connection,
@@ -87,7 +92,7 @@ def routes(writer: Writer, rollouts: RolloutStore, tuf: TufRepository, token: st
                     deadline_s=document.deadline_s,
                     created_ms=at,
                     phase_started_ms=at,
-                    members=plan(document.bundle, names, document.phases),
+                    members=members,
                 ),
             )
 

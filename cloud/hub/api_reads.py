@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Annotated, Literal
 
 import sqlalchemy as sa
@@ -18,13 +16,10 @@ Id = Annotated[int | None, Query(ge=0, le=2**53)]
 Text = Annotated[str | None, Query(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Kind = Literal["interval", "alert", "decision", "gap"]
-STATS_LIFE_S = 2.0  # the one answer that reads every row: shared by all who look
 
 
-def routes(engine: sa.Engine) -> APIRouter:
+def routes(engine: sa.Engine, stats: queries.RecentStats) -> APIRouter:
     router = APIRouter(tags=["reads"])
-    stats_lock = threading.Lock()
-    stats_kept: tuple[float, views.Stats] | None = None
 
     @router.get("/api/v1/nodes", responses=answers(views.NodeList))
     def list_nodes() -> Response:
@@ -90,13 +85,8 @@ def routes(engine: sa.Engine) -> APIRouter:
 
     @router.get("/api/v1/stats", responses=answers(views.Stats))
     def get_stats() -> Response:
-        """Rows, duplicates, missing sequence numbers and forecast errors, at most two seconds old."""
-        nonlocal stats_kept
-        with stats_lock:
-            if stats_kept is None or time.monotonic() - stats_kept[0] > STATS_LIFE_S:
-                with engine.connect() as connection:
-                    stats_kept = (time.monotonic(), queries.stats(connection))
-            return reply(stats_kept[1])
+        """Rows, duplicates, missing sequence numbers and forecast errors, a few seconds old at most."""
+        return reply(stats.get())
 
     @router.get("/api/v1/rollouts", responses=answers(views.RolloutList))
     def list_rollouts() -> Response:

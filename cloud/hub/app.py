@@ -25,6 +25,7 @@ from cloud.hub.auth import Nonces
 from cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
 from cloud.hub.ingest import Ingest
 from cloud.hub.metrics import Metrics
+from cloud.hub.queries import RecentStats
 from cloud.hub.registry import Registry
 from cloud.hub.rollout_store import RolloutStore
 from cloud.hub.store import migrate, open_engine, translated
@@ -53,7 +54,8 @@ def create_app(data: Path, operator_token: str) -> FastAPI:
     engine = open_engine(data)
     fleet, nonces, ingest, rollouts = Registry(), Nonces(), Ingest(), RolloutStore()
     tuf = TufRepository(data)
-    metrics = Metrics(engine)
+    stats = RecentStats(engine)
+    metrics = Metrics(engine, stats)
 
     def forget() -> None:
         ingest.forget()
@@ -87,7 +89,7 @@ def create_app(data: Path, operator_token: str) -> FastAPI:
     app.include_router(
         api_nodes.routes(writer=writer, fleet=fleet, nonces=nonces, ingest=ingest, rollouts=rollouts, metrics=metrics)
     )
-    app.include_router(api_reads.routes(engine))
+    app.include_router(api_reads.routes(engine, stats))
     app.include_router(api_operator.routes(writer, rollouts, tuf, operator_token))
     app.include_router(api_tuf.routes(tuf, operator_token))
     app.include_router(pages.routes())

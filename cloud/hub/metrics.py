@@ -15,7 +15,7 @@ from cloud.hub.rollout_store import load_all
 
 
 class Metrics:
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, stats: queries.RecentStats) -> None:
         self.registry = CollectorRegistry()
         self.rows = Counter("wayside_rows_ingested", "Summaries stored", registry=self.registry)
         self.duplicates = Counter("wayside_rows_duplicate", "Summaries that came again", registry=self.registry)
@@ -26,7 +26,7 @@ class Metrics:
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
             registry=self.registry,
         )
-        self.registry.register(_Fleet(engine))
+        self.registry.register(_Fleet(engine, stats))
 
     def text(self) -> bytes:
         """The exposition format."""
@@ -34,8 +34,9 @@ class Metrics:
 
 
 class _Fleet(Collector):
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, stats: queries.RecentStats) -> None:
         self._engine = engine
+        self._stats = stats
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return []  # so that registering does not read the store
@@ -43,7 +44,6 @@ class _Fleet(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         with self._engine.connect() as connection:
             nodes = queries.list_nodes(connection, time.time_ns() // 1_000_000)
-            stats = queries.stats(connection)
             rollouts = load_all(connection)
         by_health = GaugeMetricFamily("wayside_nodes", "Enrolled nodes by health", labels=["health"])
         for health in ("never", "fresh", "late", "silent", "unhealthy"):
@@ -59,7 +59,7 @@ class _Fleet(Collector):
         error = GaugeMetricFamily(
             "wayside_forecast_mae", "Mean absolute error over all stored intervals", labels=["node", "by"]
         )
-        for entry in stats.nodes:
+        for entry in self._stats.get().nodes:
             stored.add_metric([entry.node], entry.stored)
             missing.add_metric([entry.node], entry.missing)
             for by, value in (("model", entry.forecast.mae), ("naive", entry.forecast.naive_mae)):

@@ -33,7 +33,7 @@ class Member:
     node: str
     phase: int
     state: MemberState = MemberState.WAITING
-    reason: str | None = None
+    reason: str | None = None  # of a waiting member: the failure it reported before the start, which is not news
 
 
 @dataclass
@@ -83,15 +83,14 @@ class Rollout:
             member.state, member.reason = MemberState.ACTIVE, None
             self._proceed(now_ms)
             return True
-        failed = reported.attempted == self.version and (
-            reported.state is UpdateState.ROLLED_BACK
-            or (reported.state is UpdateState.REFUSED and reported.refusal is not Refusal.DOWNLOAD)
-        )
-        if not failed or member.state is MemberState.FAILED or member.phase > self.phase:
+        failure = failure_of(reported, self.version)
+        if failure is None:
+            news = member.state is MemberState.WAITING and member.reason is not None
+            member.reason = None if news else member.reason
+            return news
+        if member.state is MemberState.FAILED or member.phase > self.phase or failure == member.reason:
             return False
-        kind = reported.refusal.value if reported.refusal else reported.state.value
-        member.state = MemberState.FAILED
-        member.reason = f"{kind}: {reported.reason or 'no reason given'}"
+        member.state, member.reason = MemberState.FAILED, failure
         if self.state is RolloutState.RUNNING:
             self.pause(f"{node} {reported.state.value.replace('_', ' ')} {self.version}: {member.reason}")
         return True
@@ -146,6 +145,15 @@ def plan(bundle: str, nodes: Iterable[str], phases: tuple[int, ...]) -> dict[str
         if phase is not None:
             members[node] = Member(node, phase)
     return members
+
+
+def failure_of(reported: Reported, version: str) -> str | None:
+    """Why a node would not run ``version``; a failed download is not the version's fault."""
+    refused = reported.state is UpdateState.REFUSED and reported.refusal is not Refusal.DOWNLOAD
+    if reported.attempted != version or not (refused or reported.state is UpdateState.ROLLED_BACK):
+        return None
+    kind = reported.refusal.value if reported.refusal else reported.state.value
+    return f"{kind}: {reported.reason or 'no reason given'}"
 
 
 def _settled(member: Member) -> bool:

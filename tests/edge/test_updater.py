@@ -351,7 +351,8 @@ def test_a_rotten_slot_falls_back_to_the_one_before_and_says_so(hub, node, tmp_p
     path = tmp_path / "node" / "model" / f"{up.active().slot}.bundle"
     path.write_bytes(path.read_bytes()[:-1])
     after = node()
-    assert state(after) == (UpdateState.ROLLED_BACK, "1.0.0", "1.1.0", Refusal.STORAGE)
+    assert state(after) == (UpdateState.ROLLED_BACK, "1.0.0", "1.1.0", None)
+    assert "recorded hash" in after.reported().reason
     works(after)
     # … and the lost version can be installed again.
     after.install(Desired(bundle="traffic-flow", version="1.1.0", target="models/traffic-flow-1.1.0.bundle"))
@@ -365,7 +366,35 @@ def test_with_both_slots_rotten_the_node_starts_without_a_model(hub, node, tmp_p
         path.write_bytes(b"")
     after = node()
     assert after.active() is None
-    assert state(after) == (UpdateState.ROLLED_BACK, None, "1.0.0", Refusal.STORAGE)
+    assert state(after) == (UpdateState.ROLLED_BACK, None, "1.0.0", None)
+
+
+def test_a_runtime_that_answers_wrong_after_an_upgrade_rolls_back_with_the_evidence(hub, node, monkeypatch):
+    up = node()
+    up.install(hub.publish(bundle()))
+    up.install(hub.publish(bundle("1.1.0")))
+    real, broken = updater.load_runtime, [True]
+
+    class Upgraded:
+        """The first load is of the newest slot; its kernels now answer with a bias."""
+
+        def __init__(self, runtime):
+            self._runtime = runtime
+            self.name, self.provider = runtime.name, runtime.provider
+            self.input_shape, self.output_shape, self.close = runtime.input_shape, runtime.output_shape, runtime.close
+
+        def run(self, x):
+            return self._runtime.run(x) + np.float32(9)
+
+    def load(*args, **kwargs):
+        runtime = real(*args, **kwargs)
+        return Upgraded(runtime) if broken and broken.pop() else runtime
+
+    monkeypatch.setattr(updater, "load_runtime", load)
+    after = node()
+    assert state(after) == (UpdateState.ROLLED_BACK, "1.0.0", "1.1.0", Refusal.GOLDEN)
+    assert "max difference" in after.reported().reason
+    works(after)
 
 
 def test_a_new_configuration_runs_the_other_runtime_after_its_golden_test(hub, node):

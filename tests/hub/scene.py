@@ -43,11 +43,13 @@ def play(hub: HubProcess) -> list[SimulatedNode]:
                 rows.append(node.summary(part, datastream=stream, forecast=ahead, naive=past, model=model))
             last = value or last
         rows.append(node.summary(3.0, kind=Kind.GAP, datastream="board/events", detail={"first": 1001, "last": 1003}))
-        why = "phase 2: 41.0 s proposed for a forecast of 57 vehicles by traffic-flow 1.0.0"
-        said = {"verdict": "allowed", "why": why, "phase_2_s": 41.0}
-        rows.append(node.summary(None, kind=Kind.DECISION, datastream="signal/plan", detail=said))
-        said = {"verdict": "refused", "why": "phase 2: green 75.0 s is over the maximum 60.0 s", "phase_2_s": 75.0}
-        rows.append(node.summary(None, kind=Kind.DECISION, datastream="signal/plan", detail=said))
+        flows = {"flows_veh_h_lane": "2:412 6:388", "attempt": 2}
+        said = {"outcome": "allowed", "greens": "2:41.0 4:22.0 6:41.0", **flows}
+        why = "phase 2: green 75.0 s is over the maximum 60.0 s"
+        no = {"outcome": "refused", "why": why, "greens": "2:75.0 4:15.0", **flows, "attempt": 1}
+        for value, detail in ((0.0, no), (1.0, said)):
+            plan = {"kind": Kind.DECISION, "datastream": "signal/plan", "unit": "1", "model": "traffic-flow 1.0.0"}
+            rows.append(node.summary(value, detail=detail, **plan))
         node.run("1.0.0")
         counters = Counters(
             readings_sent=12_400,

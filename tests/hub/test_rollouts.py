@@ -236,6 +236,21 @@ def test_a_refused_version_stops_at_the_canary_and_abort_returns_to_the_one_befo
     assert hub.client.post(f"/api/v1/rollouts/{made['id']}/resume", headers=AUTH).status_code == 409
 
 
+def test_a_second_attempt_is_not_stopped_by_the_refusal_of_the_first(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    first = start(hub, "1.0.1", (100,))
+    fleet[0].refuse("1.0.1")
+    fleet[0].sync()
+    assert hub.client.post(f"/api/v1/rollouts/{first['id']}/abort", headers=AUTH).status_code == 200
+    second = start(hub, "1.0.1", (100,))
+    fleet[0].sync()  # still says what it said before
+    assert hub.get(f"/api/v1/rollouts/{second['id']}")["state"] == "running"
+    fleet[0].reported = Reported(state=UpdateState.DOWNLOADING, attempted="1.0.1")
+    fleet[0].sync()
+    fleet[0].refuse("1.0.1")  # tried again, refused again: that is news
+    fleet[0].sync()
+    assert hub.get(f"/api/v1/rollouts/{second['id']}")["state"] == "paused"
+
+
 def test_a_rollout_needs_a_published_version_nodes_and_no_other_running(hub: Hub) -> None:
     ask = {"bundle": "flow", "version": "1.0.0", "target": "models/flow-1.0.0.bundle", "phases": [100]}
     post = lambda: hub.client.post("/api/v1/rollouts", json=ask, headers=AUTH).json()["error"]  # noqa: E731

@@ -202,11 +202,13 @@
     text("total-rollout", latest ? latest.version : "–");
     text("note-rollout", latest ? `${latest.state}, phase ${latest.phase} of ${latest.phases.length}` : "none yet");
   }
+  const MAIN = ["why", "what", "explanation", "reason", "message"], VERDICT = ["verdict", "outcome"];
+  const LABELS = { greens: "green times (phase:s)", flows_veh_h_lane: "forecast flow (phase:veh/h per lane)" };
   function sentence(row) {
-    const said = row.detail, main = said.why ?? said.explanation ?? said.reason ?? said.message;
-    const rest = Object.entries(said).filter(([k]) => !["why", "explanation", "reason", "message", "verdict"].includes(k)).map(([k, v]) => `${k.replaceAll("_", " ")}: ${typeof v === "number" ? short(v) : v}`);
+    const said = row.detail, main = MAIN.map((name) => said[name]).find((v) => v !== undefined);
+    const rest = Object.entries(said).filter(([k]) => !MAIN.includes(k) && !VERDICT.includes(k)).map(([k, v]) => `${LABELS[k] ?? k.replaceAll("_", " ")}: ${typeof v === "number" ? short(v) : v}`);
     const number = row.value !== null && row.kind === "alert" && (row.unit !== "1" || row.forecast !== null) ? [`${short(row.value)} ${unitWord(row.unit)}`.trim() + (row.forecast !== null ? ` where ${short(row.forecast)} was forecast` : "")] : [];
-    return [main, ...number, ...rest].filter((part) => part !== undefined && part !== null && part !== "").join("; ") || row.quality;
+    return [main, ...number, ...rest, row.kind === "decision" && row.model ? `model ${row.model}` : null].filter((part) => part !== undefined && part !== null && part !== "").join("; ") || row.quality;
   }
   const line = (row, word, kind) => element("li", {},
     tag(word, kind), element("span", { class: "where" }, `${row.node} · ${row.datastream}`),
@@ -231,7 +233,7 @@
       showRollouts(rollouts.rollouts);
       showList("alerts", alerts.summaries.map((r) => line(r, "alert", "alert")), "None.");
       showList("decisions", decisions.summaries.map((r) => {
-        const verdict = String(r.detail.verdict ?? "held");
+        const verdict = String(r.detail.verdict ?? r.detail.outcome ?? "held");
         return line(r, verdict, ["allowed", "refused", "held"].includes(verdict) ? verdict : "never");
       }), "None yet.");
       lastSeen = Date.now();
