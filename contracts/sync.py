@@ -75,6 +75,7 @@ class Heartbeat(Document, frozen=True, kw_only=True):
     board: Board | None = None
     rss_bytes: Count | None = None
     backlog: Count = 0  # summaries still in the outbox
+    timezone: Label | None = None  # IANA name, where the node stands: for showing its times
 
 
 class SyncRequest(Document, frozen=True, kw_only=True):

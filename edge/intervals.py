@@ -106,6 +106,8 @@ class Intervals:
         if self._gap:
             closed.append(Lost(self._gap, self._last_ms, ms))
             self._gap_in_step = True
+            for health in self._health:
+                health.forget(ms)
         if ms >= self._end_ms + MAX_CATCH_UP * self.step_ms:
             skipped = (ms - self._end_ms) // self.step_ms
             self._partial = True
@@ -116,7 +118,7 @@ class Intervals:
             self._partial = True
         while ms >= self._end_ms:
             self._close(closed)
-            self._gap_in_step = self._gap > 0
+            self._gap_in_step = self._gap > 0 and ms > self._start_ms
         self._gap = 0
         self._last_ms = ms
 
@@ -138,7 +140,7 @@ class Intervals:
             hits, quality, n = health.close(end)
             if self._gap_in_step:
                 quality = worst(quality, Quality.GAP)
-            blind = self._partial or (quality is Quality.GAP and not hits)  # a lower bound of 0 says nothing
+            blind = self._partial or (self._gap_in_step and not hits)  # a lower bound of 0 says nothing
             counts.append(None if blind else hits)
             qualities.append(Quality.MISSING if blind else quality)
             readings.append(n)

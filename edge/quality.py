@@ -91,6 +91,11 @@ class DetectorHealth:
             self.level = 0
             self.releases += 1
 
+    def forget(self, ms: int) -> None:
+        """Edges before ``ms`` were lost: presence is not known, and whether something came neither."""
+        self.level = -1
+        self.last_hit_ms = ms
+
     def close(self, end_ms: int) -> tuple[int, Quality, int]:
         """End the step at ``end_ms``: ``(vehicles, quality, readings)``; the next step begins empty."""
         hits, readings = self.hits, self.readings

@@ -29,7 +29,7 @@ class Feed(NamedTuple):
     rows: list[tuple[int, int, int, int]]  # ms since the start, kind, channel, value
     start: pd.Timestamp  # local time of ms 0
     seconds: float
-    vehicles: dict[int, int]  # rising edges by channel: the ground truth
+    vehicles: dict[int, int]  # detector-on events by channel: the ground truth
 
     def write(self, path: Path) -> None:
         path.write_text("".join(f"{ms},{kind},{channel},{value}\n" for ms, kind, channel, value in self.rows))
@@ -50,7 +50,7 @@ def controller_log() -> tuple[Feed, dict[int, int]]:
         (int(t), LOG_KINDS[code], int(channel), int(code != 81))
         for t, code, channel in zip(ms, log["EventId"], log["Parameter"], strict=True)
     ]
-    return Feed(rows, start, 7200.0, _rising(rows)), {
+    return Feed(rows, start, 7200.0, _vehicles(rows)), {
         int(c): int(p) for c, p in zip(config["Parameter"], config["Phase"], strict=True)
     }
 
@@ -72,18 +72,15 @@ def counted_day(day: str, seed: int) -> Feed:
             rows.append((round(t * 1000), DETECTOR, int(channel), 1))
             rows.append((round((t + PULSE_S) * 1000), DETECTOR, int(channel), 0))
     rows.sort()
-    return Feed(rows, start, 86400.0, _rising(rows))
+    return Feed(rows, start, 86400.0, _vehicles(rows))
 
 
-def _rising(rows: list[tuple[int, int, int, int]]) -> dict[int, int]:
-    """Vehicles by channel: changes from absent to present."""
-    present: dict[int, int] = {}
+def _vehicles(rows: list[tuple[int, int, int, int]]) -> dict[int, int]:
+    """Vehicles by channel: its detector-on events, as ATSPM counts them."""
     vehicles: dict[int, int] = {}
     for _, kind, channel, value in rows:
         if kind == DETECTOR:
-            vehicles.setdefault(channel, 0)
-            vehicles[channel] += value == 1 and present.get(channel, 0) == 0
-            present[channel] = value
+            vehicles[channel] = vehicles.get(channel, 0) + value
     return vehicles
 
 

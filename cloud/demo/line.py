@@ -157,7 +157,7 @@ class Line:
         self.processes.start(f"agent-{node.name}", command)
 
     def roll_out(self) -> None:
-        self.wait("the nodes to enrol", 20, lambda: len(self.get("/api/v1/nodes") or []) == len(self.nodes))
+        self.wait("the nodes to enrol", 20, lambda: len(self.heartbeats()) == len(self.nodes))
         self.wayside("rollout", "rollout", "start", BUNDLE, VERSION, "--hub", self.hub, "--phases", "34,100")
 
     def live(self, show: Live) -> None:
@@ -176,7 +176,7 @@ class Line:
             while events and done >= events[0][0]:
                 events.pop(0)[1]()
             self.processes.check()
-            show(max(0.0, done), self.get("/api/v1/nodes") or [])
+            show(max(0.0, done), list(self.heartbeats().values()))
             time.sleep(0.5)
 
     def back_at(self, node: Node) -> float:
@@ -189,14 +189,11 @@ class Line:
         """Wait until every reading is accounted for and every summary acknowledged, then stop agents and boards."""
 
         def drained() -> bool:
-            listed = {n["node"]: n for n in self.get("/api/v1/nodes") or []}
+            heartbeats = self.heartbeats()
             for node in self.nodes:
-                counters = listed.get(node.name, {}).get("counters", {})
-                sent = self.board_stats(node)["produced"]
-                if (
-                    sent != len(node.feed.rows)
-                    or counters.get("readings_received", 0) + counters.get("readings_lost", 0) != sent
-                ):
+                counters = heartbeats.get(node.name, {}).get("counters", {})
+                accounted = counters.get("readings_received", 0) + counters.get("readings_lost", 0)
+                if not self.board_stats(node)["produced"] == len(node.feed.rows) == accounted:
                     return False
             return True
 
@@ -206,28 +203,28 @@ class Line:
         self.processes.stop(*(f"board-{node.name}" for node in self.nodes))
 
     def report(self) -> dict[str, Any]:
-        listed = {n["node"]: n for n in self.get("/api/v1/nodes") or []}
-        stats = {s["node"]: s for s in self.get("/api/v1/stats") or []}
+        heartbeats = self.heartbeats()
         shipped = report.passport(self.bundle)
         per_node = []
         totals: dict[str, int] = {}
         absolute = [0.0, 0.0, 0.0]
         for node in self.nodes:
             rows = list(self.rows(node.name))
+            reported = heartbeats[node.name]["reported"]
             start = int(node.start_unix_s * 1000)
             measured = report.volumes(rows, start, start + int(node.feed.seconds * 1000))
             status = json.loads((self.state(node) / "status.json").read_text())
             counters = status["counters"]
             board = self.board_stats(node)
             sums = report.errors(rows)
-            if node.runtime and node.step_s == report.INTERVAL_MS // 1000:  # the held-out days
+            if node.held_out:
                 absolute = [a + b for a, b in zip(absolute, sums, strict=True)]
             entry = {
                 "id": node.name,
                 "model": shipped.bundle,
-                "model version": listed[node.name]["reported"].get("version"),
-                "runtime": listed[node.name]["reported"].get("runtime"),
-                "variant": listed[node.name]["reported"].get("variant"),
+                "model version": reported.get("version"),
+                "runtime": reported.get("runtime"),
+                "variant": reported.get("variant"),
                 "readings_sent": board["produced"],
                 "readings_received": counters.get("readings_received", 0),
                 "readings_lost": counters.get("readings_lost", 0),
@@ -239,7 +236,8 @@ class Line:
                 "forecast_mae": sums[0] / sums[2] if sums[2] else None,
                 "naive_mae": sums[1] / sums[2] if sums[2] else None,
                 "summaries_produced": counters.get("summaries_produced", 0),
-                "summaries_stored": stats[node.name]["stored"],
+                "summaries_stored": len(rows),
+                "summaries_twice": len(rows) - len({(row["boot"], row["seq"]) for row in rows}),
                 "agent_rss_bytes": status.get("rss_bytes"),
             }
             per_node.append(entry)
@@ -258,8 +256,7 @@ class Line:
             **totals,
             "forecast_mae": absolute[0] / absolute[2] if absolute[2] else None,
             "naive_mae": absolute[1] / absolute[2] if absolute[2] else None,
-            "duplicates": sum(n["summaries_stored"] - stats[n["id"]]["distinct"] for n in per_node),
-            "retransmissions_refused": sum(s["duplicates_refused"] for s in stats.values()),
+            "duplicates": sum(n["summaries_twice"] for n in per_node),
             "lost": totals["summaries_produced"] - totals["summaries_stored"],
             "nodes": per_node,
             "variants": [{"name": v.name, "bytes": v.bytes, "max_abs_diff": v.max_abs_diff} for v in shipped.variants],
@@ -306,10 +303,15 @@ class Line:
         except (httpx.TransportError, ValueError):
             return None
 
+    def heartbeats(self) -> dict[str, dict[str, Any]]:
+        """The last heartbeat of each node that has sent one; empty while the hub is away."""
+        listed = (self.get("/api/v1/nodes") or {"nodes": []})["nodes"]
+        return {n["node"]: {"node": n["node"], "counters": {}, **n["heartbeat"]} for n in listed if n["heartbeat"]}
+
     def rows(self, node: str) -> Iterator[dict[str, Any]]:
-        after: str | None = None
+        after: int | None = None
         while True:
-            page = self.get(f"/api/v1/summaries?node={node}&limit=1000" + (f"&cursor={after}" if after else ""))
+            page = self.get(f"/api/v1/summaries?node={node}&limit=1000" + (f"&after={after}" if after else ""))
             if page is None:
                 raise StageError(f"the hub does not tell its rows of {node}\n{self.processes.tail('hub')}")
             yield from page["summaries"]

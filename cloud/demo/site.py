@@ -37,6 +37,11 @@ class Node(NamedTuple):
     contacts: bool = False
 
     @property
+    def held_out(self) -> bool:
+        """It sees a whole day that no model was trained on."""
+        return self.feed.seconds == 86400.0
+
+    @property
     def start_unix_s(self) -> float:
         return float(self.feed.start.tz_localize(ZoneInfo(TIMEZONE)).timestamp())
 

@@ -59,7 +59,8 @@ def test_a_failed_stage_shows_the_end_of_its_log(tmp_path: Path) -> None:
 def test_no_process_stays_behind_when_the_demo_itself_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from cloud.demo.processes import Processes\n"
-        f"p = Processes(Path({str(tmp_path)!r})); p.start('child', [sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"p = Processes(Path({str(tmp_path)!r}))\n"
+        "p.start('child', [sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "print(p._running['child'].pid, flush=True); time.sleep(600)"
     )
     demo = subprocess.Popen(

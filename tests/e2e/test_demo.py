@@ -75,13 +75,12 @@ def ready(demo: Demo) -> list[dict[str, Any]]:
     while time.monotonic() < deadline:
         assert demo.process.poll() is None, (demo.home.parent / "demo.log").read_text()[-3000:]
         try:
-            nodes = httpx.get(f"{demo.hub}/api/v1/nodes", timeout=5).json()
-            stats = httpx.get(f"{demo.hub}/api/v1/stats", timeout=5).json()
-        except (httpx.TransportError, ValueError):
-            nodes = stats = []
-        active = len(nodes) == 3 and all(n["reported"].get("version") == "1.0.0" for n in nodes)
-        if active and len(stats) == 3 and all(s["stored"] > 200 for s in stats):
-            return list(nodes)
+            nodes = httpx.get(f"{demo.hub}/api/v1/nodes", timeout=5).json()["nodes"]
+        except (httpx.TransportError, ValueError, KeyError):
+            nodes = []
+        active = [n for n in nodes if n["heartbeat"] and n["heartbeat"]["reported"].get("version") == "1.0.0"]
+        if len(active) == 3 and all(n["stored"] > 200 for n in active):
+            return active
         time.sleep(0.5)
     raise AssertionError(
         "the nodes never ran the released model\n" + (demo.home.parent / "demo.log").read_text()[-3000:]
@@ -147,7 +146,8 @@ def test_the_untouched_nodes_received_every_reading_that_was_sent(report: dict[s
 
 
 def test_the_hub_holds_the_true_counts_of_the_untouched_nodes(report: dict[str, Any]) -> None:
-    assert report["nodes"][1]["vehicles_stored"] == report["nodes"][1]["vehicles_fed"]
+    for node in report["nodes"][:2]:
+        assert node["vehicles_stored"] == node["vehicles_fed"]
 
 
 def test_the_killed_nodes_gap_is_what_its_board_could_not_buffer(report: dict[str, Any]) -> None:

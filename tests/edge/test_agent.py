@@ -10,7 +10,7 @@ from pathlib import Path
 from contracts.reading import ClockState, Quality
 from contracts.summary import Kind, Summary
 from tests.simulators.agent import AgentProcess, node_toml
-from tests.simulators.board import BoardProcess, Edge
+from tests.simulators.board import BoardProcess, Edge, firmware
 
 STEP_MS = 900_000
 
@@ -39,7 +39,8 @@ def intervals(rows: list[Summary], datastream: str) -> list[Summary]:
 
 def test_every_vehicle_is_counted_in_its_interval_without_hub_or_model(tmp_path: Path) -> None:
     edges = traffic(4)
-    anchor = time.time() + 0.5
+    firmware()  # built before the clock starts
+    anchor = time.time() + 1.0
     with BoardProcess(tmp_path, edges, speed=3600, anchor_s=anchor) as board:  # noqa: SIM117
         with AgentProcess(tmp_path, node_toml(board.port, anchor_s=anchor, speed=3600)) as agent:
             agent.wait(lambda a: len(intervals(a.rows(), "det/1")) >= 16)
@@ -61,7 +62,8 @@ def test_every_vehicle_is_counted_in_its_interval_without_hub_or_model(tmp_path:
 
 def test_after_sigkill_and_ring_overflow_received_and_lost_are_all_that_was_produced(tmp_path: Path) -> None:
     edges = traffic(5, each_s=10)
-    anchor = time.time() + 0.5
+    firmware()  # built before the clock starts
+    anchor = time.time() + 1.0
     with BoardProcess(tmp_path, edges, speed=3600, anchor_s=anchor, ring=64) as board:
         toml = node_toml(board.port, anchor_s=anchor, speed=3600)
         with AgentProcess(tmp_path, toml) as agent:

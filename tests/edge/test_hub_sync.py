@@ -1,0 +1,50 @@
+"""The agent against the real hub, both as processes, on the real firmware."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.edge.test_agent import traffic
+from tests.hub.conftest import AUTH, HubProcess, hub_process
+from tests.simulators.agent import AgentProcess, node_toml
+from tests.simulators.board import BoardProcess, firmware
+
+__all__ = ["hub_process"]
+
+
+def hub_toml(hub: HubProcess, node: str = "node-1") -> str:
+    token = hub.client.post("/api/v1/tokens", json={"node": node}, headers=AUTH).json()["token"]
+    return f'[hub]\nurl = "{hub.url}"\ntoken = "{token}"\nsync_s = 0.3\nbackoff_max_s = 0.5\n'
+
+
+def test_every_summary_is_at_the_hub_once_though_hub_and_agent_are_killed(
+    tmp_path: Path, hub_process: Callable[[], HubProcess]
+) -> None:
+    edges = traffic(4)
+    hub = hub_process()
+    toml_hub = hub_toml(hub)
+    firmware()  # built before the clock starts
+    anchor = time.time() + 1.0
+    with BoardProcess(tmp_path, edges, speed=3600, anchor_s=anchor) as board:
+        toml = node_toml(board.port, anchor_s=anchor, speed=3600, hub=toml_hub)
+        with AgentProcess(tmp_path, toml) as agent:
+            agent.wait(lambda a: a.counters().get("summaries_acknowledged", 0) > 4)
+            port = int(hub.url.rsplit(":", 1)[1])
+            hub.kill()
+            time.sleep(0.5)
+            agent.stop(signal.SIGKILL)
+            agent.start()
+            hub.start(port)
+            agent.wait(lambda a: a.counters().get("readings_received", 0) == len(edges), timeout_s=10)
+            agent.wait(lambda a: a.counters()["summaries_acknowledged"] > 60 and not a.rows())
+            assert agent.stop() == 0
+            counters = agent.counters()
+            left = len(agent.rows())
+    stats = hub.client.get("/api/v1/stats").json()
+    (mine,) = stats["nodes"] if isinstance(stats["nodes"], list) else stats["nodes"].values()
+    assert mine["rows"] == counters["summaries_acknowledged"] == counters["summaries_produced"] - left
+    assert counters["readings_sent"] == counters["readings_received"] == len(edges)
+    assert counters["bytes_sent"] > 0
