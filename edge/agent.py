@@ -296,6 +296,7 @@ class Agent:
             at=stamp(self._clock, self._boot, self._clock.mono_ns()),
             uptime_s=time.monotonic() - self._began,
             healthy=self._healthy(),
+            timezone=self._config.clock.timezone,
             reported=self._reported(),
             counters=msgspec.convert(self._pipeline.count(), Counters),
             board=board,

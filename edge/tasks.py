@@ -166,7 +166,14 @@ class Pipeline:
         if self._intervals.started:
             self._intervals.lose(gap.events)
         else:
-            self._row(Kind.GAP, "board/events", self._now(), value=float(gap.events), detail={"from_seq": gap.first})
+            self._row(
+                Kind.GAP,
+                "board/events",
+                self._now(),
+                value=float(gap.events),
+                quality=Quality.GAP,
+                detail={"from_seq": gap.first},
+            )
 
     def _on_identity(self, identity: Identity, closed: list[Step | Lost]) -> None:
         self.board = identity
@@ -220,7 +227,15 @@ class Pipeline:
             elif type(item) is Lost:
                 at = self._at(item.to_ms)
                 seconds = (item.to_ms - item.from_ms) / 1000
-                self._row(Kind.GAP, "board/events", at, value=float(item.events), duration_s=seconds, unit="{event}")
+                self._row(
+                    Kind.GAP,
+                    "board/events",
+                    at,
+                    value=float(item.events),
+                    quality=Quality.GAP,
+                    duration_s=seconds,
+                    unit="{event}",
+                )
         closed.clear()
 
     def _at(self, board_ms: int) -> Stamp:
@@ -438,7 +453,7 @@ class Pipeline:
         self._hold(at, "every proposal was refused: the fixed plan holds")
 
     def _hold(self, at: Stamp, why: str) -> None:
-        self._row(Kind.DECISION, SIGNAL, at, detail={"outcome": "held", "why": why, "greens": _greens(self._fixed)})
+        self._row(Kind.DECISION, SIGNAL, at, detail={"verdict": "held", "why": why, "greens": _greens(self._fixed)})
         if self._in_force != self._fixed:
             # To the plan that holds when in doubt at once: the limit on changes is for optimizing, not for safety.
             self.plan, self._in_force = dict(self._fixed), dict(self._fixed)
@@ -447,7 +462,7 @@ class Pipeline:
         self, at: Stamp, proposal: dict[int, float], attempt: int, reasons: Sequence[str], flows: dict[int, float]
     ) -> None:
         detail: dict[str, str | float | int | bool | None] = {
-            "outcome": "refused" if reasons else "allowed",
+            "verdict": "refused" if reasons else "allowed",
             "attempt": attempt,
             "greens": _greens(proposal)[:256],
             "flows_veh_h_lane": " ".join(f"{p}:{v:.0f}" for p, v in sorted(flows.items()))[:256],

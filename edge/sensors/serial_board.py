@@ -54,6 +54,9 @@ class SerialBoard:
                 before = 0
             except (LineError, TimeoutError) as exc:
                 trouble = str(exc) or "silent"
+            except asyncio.CancelledError:
+                self.connected = False  # the agent stops: nothing is wrong with the line
+                raise
             finally:
                 if self._line is not None:
                     self._line.close()

@@ -57,7 +57,7 @@ def test_every_vehicle_is_counted_in_its_interval_without_hub_or_model(tmp_path:
     assert counters["readings_received"] == counters["readings_sent"] == len(edges)
     assert counters["readings_lost"] == 0
     held = [r for r in rows if r.kind is Kind.DECISION]
-    assert held and all(r.detail["outcome"] == "held" and "no model" in str(r.detail["why"]) for r in held)
+    assert held and all(r.detail["verdict"] == "held" and "no model" in str(r.detail["why"]) for r in held)
 
 
 def test_after_sigkill_and_ring_overflow_received_and_lost_are_all_that_was_produced(tmp_path: Path) -> None:

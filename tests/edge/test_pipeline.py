@@ -105,8 +105,8 @@ def test_each_decision_is_logged_with_its_verdict_and_allowed_plans_go_to_the_bo
     for _ in range(6):
         feed.step(60, 40)
     decisions = [r for r in pipeline.rows if r.kind is Kind.DECISION]
-    assert [r.detail["outcome"] for r in decisions[:3]] == ["held"] * 3
-    assert {r.detail["outcome"] for r in decisions[3:]} <= {"allowed", "refused", "held"}
+    assert [r.detail["verdict"] for r in decisions[:3]] == ["held"] * 3
+    assert {r.detail["verdict"] for r in decisions[3:]} <= {"allowed", "refused", "held"}
     counts = pipeline.count()
     assert counts["proposals_allowed"] + counts.get("proposals_refused", 0) >= 1
     assert pipeline.plan is not None

@@ -44,9 +44,9 @@ def play(hub: HubProcess) -> list[SimulatedNode]:
             last = value or last
         rows.append(node.summary(3.0, kind=Kind.GAP, datastream="board/events", detail={"first": 1001, "last": 1003}))
         flows = {"flows_veh_h_lane": "2:412 6:388", "attempt": 2}
-        said = {"outcome": "allowed", "greens": "2:41.0 4:22.0 6:41.0", **flows}
+        said = {"verdict": "allowed", "greens": "2:41.0 4:22.0 6:41.0", **flows}
         why = "phase 2: green 75.0 s is over the maximum 60.0 s"
-        no = {"outcome": "refused", "why": why, "greens": "2:75.0 4:15.0", **flows, "attempt": 1}
+        no = {"verdict": "refused", "why": why, "greens": "2:75.0 4:15.0", **flows, "attempt": 1}
         for value, detail in ((0.0, no), (1.0, said)):
             plan = {"kind": Kind.DECISION, "datastream": "signal/plan", "unit": "1", "model": "traffic-flow 1.0.0"}
             rows.append(node.summary(value, detail=detail, **plan))

@@ -1,11 +1,10 @@
-"""The real firmware as a process on a pty. Built once per session, into the test run's own folder."""
+"""The real firmware as a process on a pty. Built when this is imported, unless nothing changed since the last build."""
 
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -13,8 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from firmware_bridge.native import SOURCE as FIRMWARE
-from firmware_bridge.native import compile_program
+from firmware_bridge.native import build
 
 Edge = tuple[int, int, int, int]  # ms, kind, channel, value
 
@@ -22,8 +20,10 @@ Edge = tuple[int, int, int, int]  # ms, kind, channel, value
 @cache
 def firmware() -> Path:
     """The board program."""
-    out = Path(tempfile.mkdtemp(prefix="wayside-firmware-"))
-    return compile_program(out / "board", (FIRMWARE / "hal_posix.c",))
+    return build(Path(__file__).parents[2] / "build" / "firmware")
+
+
+firmware()  # now, not while a test's anchor goes by
 
 
 def write_feed(path: Path, edges: Iterable[Edge]) -> Path:
@@ -35,7 +35,8 @@ class BoardProcess:
     """``with BoardProcess(tmp_path, edges) as board:`` runs one; ``board.port`` is the link that a host opens.
 
     The same folder again is the same cabinet: a second board takes over the same port. ``anchor_s=None`` lets the
-    board's clock start with the process.
+    board's clock start with the process; with an anchor that passed before the process started, the edges in between
+    are skipped, as a board that was off would.
     """
 
     def __init__(

@@ -21,8 +21,20 @@
     if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
     return seconds < 129600 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86400)} days ago`;
   }
-  function when(ms) {
-    return ms === null || ms === undefined ? "time unknown" : new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+  // Each node's times are shown as its own street's clocks show them.
+  const zones = {}, formats = {};
+  function zoneOf(node) {
+    const zone = zones[node] || "UTC";
+    try {
+      formats[zone] ??= new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "short" });
+      return zone;
+    } catch { // a zone that this browser does not know
+      zones[node] = "UTC";
+      return zoneOf(node);
+    }
+  }
+  function when(ms, node) {
+    return ms === null || ms === undefined ? "time unknown" : formats[zoneOf(node)].format(new Date(ms));
   }
   const unitWord = (unit) => ({ "{vehicle}": "vehicles", "1": "", "s": "s", "%": "%" }[unit] ?? (unit || "").replace(/[{}]/g, ""));
 
@@ -71,7 +83,7 @@
       element("td", { class: "number" }, count(beat.backlog || 0)),
       element("td", { class: "number" }, count(node.stored), element("small", {}, node.duplicates ? `${count(node.duplicates)} twice` : "")),
       element("td", { class: "number" }, count(counters.readings_lost || 0), element("small", {}, counters.readings_received ? `of ${count((counters.readings_received || 0) + (counters.readings_lost || 0))}` : "")),
-      element("td", {}, when(at.wall_ms), element("small", {}, at.clock || "")));
+      element("td", {}, when(at.wall_ms, node.node), element("small", {}, at.clock || "")));
     return row;
   }
   function select(node) {
@@ -148,7 +160,7 @@
       const shown = (_, v) => (v === null || v === undefined ? "–" : short(v));
       plot = new uPlot({
         width: box.clientWidth, height: 292,
-        tzDate: (s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
+        tzDate: (s) => uPlot.tzDate(new Date(s * 1000), zoneOf(choice.node)),
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 1) * 1.08 || 1] } },
         axes: [
           { ...axis, space: 60, values: [
@@ -158,7 +170,7 @@
           ] },
           { ...axis, size: 56, label: unit, labelSize: 18, labelFont: "12px system-ui, sans-serif" }],
         series: [
-          { label: "end of interval", value: (_, v) => (v === null || v === undefined ? "–" : when(v * 1000)) },
+          { label: "end of interval", value: (_, v) => (v === null || v === undefined ? "–" : when(v * 1000, choice.node)) },
           { label: "measured", stroke: colour("--value"), width: 2, spanGaps: false, value: shown, points: { size: 5 } },
           { label: "forecast", stroke: colour("--forecast"), width: 2, dash: [6, 4], spanGaps: false, value: shown, points: { show: false } }],
       }, data, box);
@@ -167,7 +179,7 @@
     plotted = key;
     const missing = data[1].filter((v) => v === null).length;
     const rows = series.end_ms.length;
-    const words = rows ? [`${count(rows)} intervals of ${short(series.duration_s.at(-1) / 60)} min, ${when(series.end_ms[0])} to ${when(series.end_ms.at(-1))}`] : ["no data yet"];
+    const words = rows ? [`${count(rows)} intervals of ${short(series.duration_s.at(-1) / 60)} min, ${when(series.end_ms[0], choice.node)} to ${when(series.end_ms.at(-1), choice.node)}`] : ["no data yet"];
     if (missing) words.push(`${count(missing)} missing or incomplete (breaks in the line)`);
     if (series.untimed) words.push(`${count(series.untimed)} more without a trusted time`);
     text("chart-note", words.join("; "));
@@ -202,7 +214,7 @@
     text("total-rollout", latest ? latest.version : "–");
     text("note-rollout", latest ? `${latest.state}, phase ${latest.phase} of ${latest.phases.length}` : "none yet");
   }
-  const MAIN = ["why", "what", "explanation", "reason", "message"], VERDICT = ["verdict", "outcome"];
+  const MAIN = ["why", "what", "explanation", "reason", "message"], VERDICT = ["verdict"];
   const LABELS = { greens: "green times (phase:s)", flows_veh_h_lane: "forecast flow (phase:veh/h per lane)" };
   function sentence(row) {
     const said = row.detail, main = MAIN.map((name) => said[name]).find((v) => v !== undefined);
@@ -212,7 +224,7 @@
   }
   const line = (row, word, kind) => element("li", {},
     tag(word, kind), element("span", { class: "where" }, `${row.node} · ${row.datastream}`),
-    element("time", {}, when(row.at.wall_ms)), element("span", { class: "what" }, sentence(row)));
+    element("time", {}, when(row.at.wall_ms, row.node)), element("span", { class: "what" }, sentence(row)));
   function showList(id, rows, empty) {
     fill(byId(id), rows.length ? rows : [element("li", { class: "empty" }, empty)]);
   }
@@ -227,13 +239,14 @@
       const [fleet, stats, rollouts, alerts, decisions] = await Promise.all([
         ask("/api/v1/nodes"), ask("/api/v1/stats"), ask("/api/v1/rollouts"), ask("/api/v1/alerts?limit=20"),
         ask("/api/v1/summaries?kind=decision&order=newest&limit=20")]);
+      for (const n of fleet.nodes) zones[n.node] = n.heartbeat?.timezone || "UTC";
       await showChart(fleet.nodes);
       showNodes(fleet.nodes);
       showStats(stats);
       showRollouts(rollouts.rollouts);
       showList("alerts", alerts.summaries.map((r) => line(r, "alert", "alert")), "None.");
       showList("decisions", decisions.summaries.map((r) => {
-        const verdict = String(r.detail.verdict ?? r.detail.outcome ?? "held");
+        const verdict = String(r.detail.verdict ?? "held");
         return line(r, verdict, ["allowed", "refused", "held"].includes(verdict) ? verdict : "never");
       }), "None yet.");
       lastSeen = Date.now();
