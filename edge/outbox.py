@@ -122,8 +122,13 @@ class Outbox:
             return None
 
     def history(self) -> list[Any]:
-        """The kept steps, oldest first."""
-        return [msgspec.json.decode(body) for (body,) in self._db.execute("SELECT body FROM history ORDER BY step")]
+        """The kept steps, oldest first; none if they cannot be read, the windows then fill anew."""
+        try:
+            found = self._db.execute("SELECT body FROM history ORDER BY step").fetchall()
+            return [msgspec.json.decode(body) for (body,) in found]
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
+            log.error("history unreadable", error=str(exc))
+            return []
 
     def commit(
         self,
@@ -198,17 +203,23 @@ class Outbox:
         if excess <= 0:
             return doomed
         query = "SELECT id, priority, length(body) FROM outbox ORDER BY priority DESC, id"
-        for id_, priority, length in self._db.execute(query):
-            doomed.setdefault(_KINDS[priority], []).append(id_)
-            excess -= length + _ROW_OVERHEAD
-            if excess <= 0:
-                break
+        try:
+            for id_, priority, length in self._db.execute(query):
+                doomed.setdefault(_KINDS[priority], []).append(id_)
+                excess -= length + _ROW_OVERHEAD
+                if excess <= 0:
+                    break
+        except sqlite3.DatabaseError as exc:
+            raise _translated(exc, self._path) from exc
         return doomed
 
     def timeless(self, boot: str) -> list[tuple[int, Summary]]:
         """Rows of ``boot`` that have no wall time yet."""
-        found = self._db.execute("SELECT id, body FROM outbox WHERE boot = ?", (boot,))
-        rows = [(id_, _decode_summary(body)) for id_, body in found]
+        try:
+            found = self._db.execute("SELECT id, body FROM outbox WHERE boot = ?", (boot,))
+            rows = [(id_, _decode_summary(body)) for id_, body in found]
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
+            raise StorageError(f"{self._path}: {exc}") from exc
         return [(id_, row) for id_, row in rows if row.at.wall_ms is None]
 
     def rewrite(self, rows: Sequence[tuple[int, Summary]]) -> None:
