@@ -7,7 +7,7 @@ EDGE := .venv-edge
 BIN := $(VENV)/bin
 DEMO_SECONDS ?= 300
 DEMO_PORT ?= 8000
-PIP := -m pip --disable-pip-version-check install --quiet --no-input
+PIP := -m pip --disable-pip-version-check install -qq --no-input
 SOURCES := $(shell find contracts edge firmware_bridge -name '*.py' -o -name '*.[ch]' 2>/dev/null) wayside.py
 
 .PHONY: help
