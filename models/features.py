@@ -25,6 +25,7 @@ class Features(nn.Module):
 
     mean: torch.Tensor  # (1,) of the root of the volume
     std: torch.Tensor  # (1,)
+    turns: torch.Tensor  # (HARMONICS,) radians per hour
     other_mean: torch.Tensor  # (E,) of the inputs that are neither output nor calendar
     other_std: torch.Tensor  # (E,)
 
@@ -38,6 +39,7 @@ class Features(nn.Module):
         self.window = task.window
         self.register_buffer("mean", torch.zeros(1))
         self.register_buffer("std", torch.ones(1))
+        self.register_buffer("turns", torch.arange(1, HARMONICS + 1) * (2 * math.pi / 24))
         self.register_buffer("other_mean", torch.zeros(len(self.others)))
         self.register_buffer("other_std", torch.ones(len(self.others)))
 
@@ -70,9 +72,8 @@ class Features(nn.Module):
         scaled = (torch.sqrt(self.volumes(x)) - self.mean) / self.std  # (B, T)
         parts = []
         if self.hour is not None:
-            angle = x[:, -1:, self.hour] * (2 * math.pi / 24)  # (B, 1)
-            for k in range(1, HARMONICS + 1):
-                parts += [torch.sin(k * angle), torch.cos(k * angle)]
+            angles = x[:, -1:, self.hour] * self.turns  # (B, 1) → (B, HARMONICS): one sine and one cosine to run
+            parts += [torch.sin(angles), torch.cos(angles)]
         if self.weekday is not None:
             day = x[:, -1:, self.weekday]  # (B, 1), 0 = Monday
             angle = day * (2 * math.pi / 7)
