@@ -387,6 +387,7 @@ class Agent:
             "boot": self._boot,
             **msgspec.to_builtins(beat),
             "counters": {name: getattr(beat.counters, name) for name in Counters.__struct_fields__ if name != "extra"},
+            "readings": self._pipeline.readings(),
             "pid": os.getpid(),
             "trouble": {"storage": self._storage_trouble, "hub": self._hub_trouble},
         }

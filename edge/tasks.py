@@ -17,7 +17,7 @@ import structlog
 
 from contracts.node_config import ContactConfig, NodeConfig, TaskConfig
 from contracts.passport import Passport
-from contracts.reading import Quality, Stamp
+from contracts.reading import Quality, Reading, Stamp
 from contracts.summary import Kind, Summary
 from edge.clock import BoardTime, Clock, LocalCalendar, stamp
 from edge.errors import EdgeError
@@ -551,6 +551,17 @@ class Pipeline:
         return True
 
     # --- durable state ------------------------------------------------------------------------------------------
+
+    def readings(self) -> list[Reading]:
+        """What each detector read in the step that ended last: for people at the cabinet, not for the hub."""
+        if not self._bins:
+            return []
+        step = self._bins[-1]
+        at = self._at(step.end_ms)
+        return [
+            Reading(datastream=name, value=count, unit=VEHICLES, quality=quality, at=at)
+            for name, count, quality in zip(self._names, step.counts, step.qualities, strict=True)
+        ]
 
     def count(self) -> dict[str, int]:
         """Totals for :class:`contracts.sync.Counters`."""
