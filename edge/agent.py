@@ -26,7 +26,7 @@ import structlog
 
 import wayside
 from contracts.node_config import HubConfig, NodeConfig
-from contracts.rollout import Refusal, UpdateState
+from contracts.rollout import Refusal
 from contracts.summary import Kind
 from contracts.sync import MAX_BODY_BYTES, MAX_SUMMARIES, Board, Counters, Desired, Heartbeat, Reported, SyncRequest
 from edge.backoff import full_jitter
@@ -332,9 +332,8 @@ class Agent:
         if desired is None or self._updater is None or (self._installing and not self._installing.done()):
             return
         active, reported = self._updater.active(), self._updater.reported()
-        runs = active and (active.passport.bundle, active.passport.version) == (desired.bundle, desired.version)
-        # Rolled back to what runs already: installing it does nothing but clear the refusal that was reported.
-        if runs and reported.state is UpdateState.ACTIVE:
+        # Also while a refusal is reported: people must see it until another model has come in.
+        if active and (active.passport.bundle, active.passport.version) == (desired.bundle, desired.version):
             return
         early = time.monotonic() < self._retry_install_at
         tried = reported.attempted == desired.version and reported.refusal is not None
@@ -370,11 +369,9 @@ class Agent:
 
     async def _report_loop(self) -> None:
         while True:
-            healthy = self._healthy()
-            # An unplugged board is not cured by restarting the agent, which keeps trying; a stuck agent is.
-            unplugged = self._board is not None and not self._board.connected
-            if healthy or (unplugged and self._storage_trouble is None):
+            if self._healthy():
                 self._notifier.pet()
+            unplugged = self._board is not None and not self._board.connected
             said = self._storage_trouble or ("board not connected" if unplugged else self._hub_trouble or "ok")
             self._notifier.status(f"{said}; {self._outbox.rows} rows wait")
             self._write_status()
