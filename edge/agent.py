@@ -63,6 +63,7 @@ class Agent:
         self._config = config
         self._state_dir = (folder / config.state_dir).resolve()
         self._lock = _take(self._state_dir)
+        self._identity = load_or_create(self._state_dir)
         self._began = time.monotonic()
         self._boot = secrets.token_hex(16)
         self._clock = open_clock(config.clock)
@@ -196,7 +197,7 @@ class Agent:
     # --- hub ----------------------------------------------------------------------------------------------------
 
     async def _sync_loop(self, hub: HubConfig) -> None:
-        client = HubClient(hub, self._config.node, load_or_create(self._state_dir))
+        client = HubClient(hub, self._config.node, self._identity)
         draw = random.SystemRandom()
         failures = 0
         try:
@@ -270,7 +271,7 @@ class Agent:
         hub = self._config.hub
         if hub is None or not self._enrolled or self._hub_trouble is not None:
             return
-        client = HubClient(hub, self._config.node, load_or_create(self._state_dir))
+        client = HubClient(hub, self._config.node, self._identity)
         try:
             async with asyncio.timeout(LAST_SYNC_S):
                 await self._sync_once(client, hub)

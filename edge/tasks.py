@@ -201,7 +201,10 @@ class Pipeline:
 
     def _start(self, ms: int) -> None:
         """Begin to observe: from the board's own beginning where all its events are here, else from now."""
-        self._intervals.start(0 if (self._last_seq or 0) == 0 and self._board_next >= 1 and self._origin == 1 else ms)
+        whole = (self._last_seq or 0) == 0 and self._board_next >= 1 and self._origin == 1
+        if self._clock.board_zero_ms is not None and self._intervals.index:
+            whole = False  # a simulated board's clock does not begin again when the board does
+        self._intervals.start(0 if whole else ms)
         if self._history.steps:  # a hole lies between
             wall = self._clock.wall(self.board_time.mono_ns(ms)).ms
             known = wall is not None and self._last_wall_ms is not None
