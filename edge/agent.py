@@ -32,7 +32,7 @@ from contracts.sync import MAX_BODY_BYTES, MAX_SUMMARIES, Board, Counters, Desir
 from edge.backoff import full_jitter
 from edge.clock import open_clock, stamp
 from edge.errors import EdgeError
-from edge.hub_client import HubClient, HubError, HubRefused
+from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable
 from edge.identity import load_or_create
 from edge.outbox import Batch, Outbox, StorageError
 from edge.sensors.gpio import Contacts, GpioError
@@ -48,6 +48,7 @@ REPORT_S = 2.0
 STORE_LATE_S = 60.0
 RETRY_BASE_S = 1.0
 LAST_SYNC_S = 5.0
+PATIENCE = 30  # time-outs that one exchange may take in all: who answers a byte at a time is given up, too
 log = structlog.get_logger(__name__)
 
 
@@ -204,7 +205,7 @@ class Agent:
             while True:
                 self._urgent.clear()
                 try:
-                    pause_s = await self._sync_once(client, hub)
+                    pause_s = await self._sync_in_time(client, hub)
                     failures = 0
                     if self._hub_trouble is not None:
                         log.info("hub answers again")
@@ -222,6 +223,13 @@ class Agent:
                         await self._urgent.wait()
         finally:
             await client.close()
+
+    async def _sync_in_time(self, client: HubClient, hub: HubConfig) -> float:
+        try:
+            async with asyncio.timeout(PATIENCE * hub.timeout_s):
+                return await self._sync_once(client, hub)
+        except TimeoutError as exc:
+            raise HubUnreachable(f"{hub.url} needs more than {PATIENCE * hub.timeout_s:g} s for one answer") from exc
 
     async def _sync_once(self, client: HubClient, hub: HubConfig) -> float:
         """One exchange; seconds until the next."""

@@ -134,9 +134,8 @@ def test_a_board_that_loses_power_leaves_a_gap_where_it_was_off_and_true_counts_
                 stats = second.stats()
             rows, counters = agent.rows(), agent.counters()
     assert told(agent, "line lost")
-    print(len(before), len(after), stats, counters, [(r.at.wall_ms and (r.at.wall_ms-START_MS)/STEP_MS, r.value, r.quality.value) for r in intervals(rows, "det/1")], [(r.seq, r.kind, r.value, r.detail) for r in rows if r.kind in (Kind.ALERT, Kind.GAP)])
     produced = len(before) + stats["produced"]
-    assert counters["readings_received"] == counters["readings_sent"] == produced
+    assert counters["readings_received"] == counters["readings_sent"] == produced, str((stats, counters))
     assert counters["readings_lost"] == 0
     for channel in (1, 2):
         truth, seen = vehicles(edges, channel), intervals(rows, f"det/{channel}")
