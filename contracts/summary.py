@@ -56,9 +56,12 @@ class Summary(Document, frozen=True, kw_only=True):
     detail: Annotated[dict[Text, Text | float | int | bool | None], msgspec.Meta(max_length=32)] = {}
 
     def __post_init__(self) -> None:
-        for name in ("value", "forecast", "naive", "anomaly", "duration_s"):
-            number = getattr(self, name)
-            if number is not None and not math.isfinite(number):
-                raise ValueError(f"{name} is finite")
+        # Every row of every request comes by here: a sum is finite only if each of its terms is.
+        total = (self.value or 0.0) + (self.forecast or 0.0) + (self.naive or 0.0) + (self.anomaly or 0.0)
+        if not math.isfinite(total + self.duration_s):
+            for name in ("value", "forecast", "naive", "anomaly", "duration_s"):
+                number = getattr(self, name)
+                if number is not None and not math.isfinite(number):
+                    raise ValueError(f"{name} is finite")
         if self.kind is Kind.INTERVAL and (self.value is None) != (self.quality in (Quality.MISSING, Quality.STALE)):
             raise ValueError("an interval without a value has quality 'missing' or 'stale', and only then")

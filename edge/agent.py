@@ -26,7 +26,7 @@ import structlog
 
 import wayside
 from contracts.node_config import HubConfig, NodeConfig
-from contracts.rollout import Refusal, UpdateState
+from contracts.rollout import Refusal
 from contracts.summary import Kind
 from contracts.sync import MAX_BODY_BYTES, MAX_SUMMARIES, Board, Counters, Desired, Heartbeat, Reported, SyncRequest
 from edge.backoff import full_jitter
@@ -341,9 +341,8 @@ class Agent:
         if desired is None or self._updater is None or (self._installing and not self._installing.done()):
             return
         active, reported = self._updater.active(), self._updater.reported()
-        runs = active and (active.passport.bundle, active.passport.version) == (desired.bundle, desired.version)
-        # Rolled back to what runs already: installing it does nothing but clear the refusal that was reported.
-        if runs and reported.state is UpdateState.ACTIVE:
+        # Also while a refusal is reported: people must see it until another model has come in.
+        if active and (active.passport.bundle, active.passport.version) == (desired.bundle, desired.version):
             return
         early = time.monotonic() < self._retry_install_at
         tried = reported.attempted == desired.version and reported.refusal is not None
@@ -396,6 +395,7 @@ class Agent:
             "boot": self._boot,
             **msgspec.to_builtins(beat),
             "counters": {name: getattr(beat.counters, name) for name in Counters.__struct_fields__ if name != "extra"},
+            "readings": self._pipeline.readings(),
             "pid": os.getpid(),
             "trouble": {"storage": self._storage_trouble, "hub": self._hub_trouble},
         }

@@ -130,6 +130,9 @@ def status(config: Config, as_json: AsJson = False) -> None:
     }
     for name, value in rows.items():
         typer.echo(f"{name:<24} {value if value is not None else '-'}")
+    for reading in said.get("readings", []):
+        value = "-" if reading["value"] is None else f"{reading['value']:g} {reading['unit']}"
+        typer.echo(f"{reading['datastream']:<24} {value} ({reading['quality']})")
 
 
 @node.command()

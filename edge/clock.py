@@ -158,11 +158,13 @@ def kernel_sync_error_ms() -> int | None:
 
 def stamp(clock: Clock, boot: str, mono_ns: int, extra_error_ms: int = 0) -> Stamp:
     """``mono_ns`` as a contract stamp; ``extra_error_ms`` is added to the clock's own bound."""
-    wall = clock.wall(mono_ns)
-    if wall.ms is None or wall.ms < 0:
-        return Stamp(boot=boot, mono_ns=max(0, mono_ns))
-    error = None if wall.error_ms is None else wall.error_ms + extra_error_ms
-    return Stamp(boot=boot, mono_ns=max(0, mono_ns), wall_ms=wall.ms, clock=wall.state, error_ms=error)
+    wall_ms, state, error_ms = clock.wall(mono_ns)
+    mono_ns = max(0, mono_ns)
+    if wall_ms is None or wall_ms < 0:
+        return Stamp(boot=boot, mono_ns=mono_ns)
+    if error_ms is not None:
+        error_ms += extra_error_ms
+    return Stamp(boot=boot, mono_ns=mono_ns, wall_ms=wall_ms, clock=state, error_ms=error_ms)
 
 
 class LocalCalendar:

@@ -34,7 +34,8 @@ USABLE = frozenset({Quality.GOOD, Quality.SUSPECT, Quality.SUBSTITUTED})
 
 
 def worst(first: Quality, second: Quality) -> Quality:
-    return first if RANK[first] <= RANK[second] else second
+    # An enum member hashes in Python: the usual case, twice the same, does without.
+    return first if first is second or RANK[first] <= RANK[second] else second
 
 
 class DetectorHealth:

@@ -17,7 +17,7 @@ import structlog
 
 from contracts.node_config import ContactConfig, NodeConfig, TaskConfig
 from contracts.passport import Passport
-from contracts.reading import Quality, Stamp
+from contracts.reading import Quality, Reading, Stamp
 from contracts.summary import Kind, Summary
 from edge.clock import BoardTime, Clock, LocalCalendar, stamp
 from edge.errors import EdgeError
@@ -149,7 +149,7 @@ class Pipeline:
             self._last_seq = status.acked_seq
             self._origin = status.acked_seq + 1
         self._board_next = max(self._board_next, status.next_seq)
-        if status.fail_safe and self._in_force != self._fixed:
+        if self._in_force != self._fixed and status.fail_safe:
             self._in_force = dict(self._fixed)
         if self._last_seq + 1 >= status.next_seq:  # everything before this word of the board has arrived
             if not self._intervals.started:
@@ -262,7 +262,7 @@ class Pipeline:
             if value is not None and value > detector.max_per_interval:
                 quality = worst(quality, Quality.OUT_OF_RANGE)
             values.append(value)
-            usable.append(value if quality in USABLE else None)
+            usable.append(value if quality is Quality.GOOD or quality in USABLE else None)
             counts.append(n)
             qualities.append(quality)
         hour, weekday = self._calendar.of(at.wall_ms) if at.wall_ms is not None else (None, None)
@@ -279,7 +279,7 @@ class Pipeline:
         body = [self.board_boot, at.wall_ms, *step[1:6], values, usable, forecasts, self._model_label]
         self._step_no += 1
         self._last_wall_ms = at.wall_ms
-        self.steps.append((self._step_no, msgspec.to_builtins(body)))
+        self.steps.append((self._step_no, body))
 
     def _interval(self, i: int) -> tuple[float | None, Quality, int]:
         if self._k == 1:
@@ -449,8 +449,7 @@ class Pipeline:
             self._decision(at, proposal, attempt, verdict.reasons, flows)
             if verdict.allowed:
                 if proposal != self._in_force:
-                    self.plan = dict(proposal)
-                self._in_force = dict(proposal)
+                    self.plan, self._in_force = dict(proposal), proposal
                 return
             proposal = toward_fixed(proposal, signal)
         self._hold(at, "every proposal was refused: the fixed plan holds")
@@ -468,7 +467,7 @@ class Pipeline:
             "verdict": "refused" if reasons else "allowed",
             "attempt": attempt,
             "greens": _greens(proposal)[:256],
-            "flows_veh_h_lane": " ".join(f"{p}:{v:.0f}" for p, v in sorted(flows.items()))[:256],
+            "flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256],
         }
         if reasons:
             detail["why"] = "; ".join(reasons)[:256]
@@ -494,9 +493,41 @@ class Pipeline:
         """The ledger's row for summaries that were sacrificed to the disk's limit."""
         return self._row(Kind.GAP, "outbox", self._now(), value=float(rows), unit="{row}", detail={"kind": kind.value})
 
-    def _row(self, kind: Kind, datastream: str, at: Stamp, **fields: Any) -> Summary:
+    def _row(
+        self,
+        kind: Kind,
+        datastream: str,
+        at: Stamp,
+        *,
+        duration_s: float = 0.0,
+        value: float | None = None,
+        unit: str = "1",
+        quality: Quality = Quality.GOOD,
+        n: int = 0,
+        forecast: float | None = None,
+        naive: float | None = None,
+        anomaly: float | None = None,
+        model: str | None = None,
+        detail: dict[str, str | float | int | bool | None] | None = None,
+    ) -> Summary:
+        # Spelled out: passing the fields on as ``**fields`` costs twice what making the row does.
         row = Summary(
-            node=self._config.node, boot=self._boot, seq=self._seq, kind=kind, datastream=datastream, at=at, **fields
+            node=self._config.node,
+            boot=self._boot,
+            seq=self._seq,
+            kind=kind,
+            datastream=datastream,
+            at=at,
+            duration_s=duration_s,
+            value=value,
+            unit=unit,
+            quality=quality,
+            n=n,
+            forecast=forecast,
+            naive=naive,
+            anomaly=anomaly,
+            model=model,
+            detail=detail or {},
         )
         self._seq += 1
         self.rows.append(row)
@@ -523,6 +554,17 @@ class Pipeline:
         return True
 
     # --- durable state ------------------------------------------------------------------------------------------
+
+    def readings(self) -> list[Reading]:
+        """What each detector read in the step that ended last: for people at the cabinet, not for the hub."""
+        if not self._bins:
+            return []
+        step = self._bins[-1]
+        at = self._at(step.end_ms)
+        return [
+            Reading(datastream=name, value=count, unit=VEHICLES, quality=quality, at=at)
+            for name, count, quality in zip(self._names, step.counts, step.qualities, strict=True)
+        ]
 
     def count(self) -> dict[str, int]:
         """Totals for :class:`contracts.sync.Counters`."""
@@ -594,4 +636,4 @@ def _sum(values: Sequence[float | None]) -> float | None:
 
 
 def _greens(plan: dict[int, float]) -> str:
-    return " ".join(f"{phase}:{green:.1f}" for phase, green in sorted(plan.items()))
+    return " ".join([f"{phase}:{green:.1f}" for phase, green in sorted(plan.items())])

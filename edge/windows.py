@@ -82,19 +82,22 @@ class Windows:
             raise TaskMismatch(f"the model's window spans {self._span} steps; this node keeps {history.capacity}")
         names = [i.name for i in task.inputs]
         self._volume = names.index(task.output)
-        self._hour = names.index("hour") if "hour" in names else None
-        self._weekday = names.index("weekday") if "weekday" in names else None
-        self._lanes_at = names.index("lanes") if "lanes" in names else None
-        self._others = []
+        hour, weekday, lanes_at = (names.index(n) if n in names else None for n in ("hour", "weekday", "lanes"))
+        others = []
         for at, name in enumerate(names):
-            if at in (self._volume, self._hour, self._weekday, self._lanes_at):
+            if at in (self._volume, hour, weekday, lanes_at):
                 continue
             if name not in history.names:
                 raise TaskMismatch(f"the model wants the datastream {name!r}, which this node does not have")
-            self._others.append((at, history.names.index(name)))
-        self._lanes = lanes
+            others.append((at, history.names.index(name)))
+        self._lanes_of = [float(lanes.get(name, 1)) for name in history.names]
         self._x: Float32 = np.zeros((1, task.window, len(names)), np.float32)
-        self._column = self._x[0, :, self._volume]
+        columns = [self._x[0, :, at] for at in range(len(names))]
+        self._column = columns[self._volume]
+        self._hours = None if hour is None else columns[hour]
+        self._weekdays = None if weekday is None else columns[weekday]
+        self._lanes = None if lanes_at is None else columns[lanes_at]
+        self._others = [(columns[at], other) for at, other in others]
         self._calendar_step = -1
         self._timeless = True
 
@@ -112,20 +115,20 @@ class Windows:
         if self._calendar_step != history.steps:  # shared by the datastreams of a step
             self._calendar_step = history.steps
             self._timeless = False
-            if self._hour is not None or self._weekday is not None:
-                if self._hour is not None:
-                    self._x[0, :, self._hour] = history.calendar[0, rows]
-                if self._weekday is not None:
-                    self._x[0, :, self._weekday] = history.calendar[1, rows]
+            if self._hours is not None or self._weekdays is not None:
+                if self._hours is not None:
+                    self._hours[:] = history.calendar[0, rows]
+                if self._weekdays is not None:
+                    self._weekdays[:] = history.calendar[1, rows]
                 if history.last_timeless > history.steps - self._span:
                     self._timeless = bool(np.isnan(history.calendar[:, rows]).any())
-            for at, other in self._others:
-                self._x[0, :, at] = history.values[other, rows]
+            for column, other in self._others:
+                column[:] = history.values[other, rows]
         if self._timeless:
             return None
         self._column[:] = history.values[index, rows]
-        if self._lanes_at is not None:
-            self._x[0, :, self._lanes_at] = self._lanes.get(history.names[index], 1)
+        if self._lanes is not None:
+            self._lanes.fill(self._lanes_of[index])
         if history.last_gap[index] <= history.steps - self._span:
             substituted = 0
         else:
@@ -133,9 +136,9 @@ class Windows:
             if filled is None:
                 return None
             substituted = filled
-        for at, other in self._others:
+        for column, other in self._others:
             if history.last_gap[other] > history.steps - self._span:
-                filled = _substitute(self._x[0, :, at])
+                filled = _substitute(column)
                 if filled is None:
                     return None
                 substituted += filled

@@ -56,13 +56,14 @@ def run(
         Path | None,
         typer.Option(help="CSV of limits and fixed plan: phase,ring,min_green,max_green,clearance,green in 0.1 s."),
     ] = None,
+    end: Annotated[float | None, typer.Option(help="The board's clock stands still at this many ms.")] = None,
     out: Out = native.BUILD,
 ) -> None:
     """Run a board as a process on a pty; Ctrl-C ends it. Its first line names the pty."""
     with _said_plainly():
         program = str(native.build(out))
         options = {"pty-link": pty_link, "feed": feed, "speed": speed, "anchor": anchor, "id": board_id}
-        options |= {"ring": ring, "stats": stats, "plan": plan}
+        options |= {"ring": ring, "stats": stats, "plan": plan, "end": end}
         command = [program]
         for name, value in options.items():
             if value is not None:

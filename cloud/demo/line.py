@@ -309,14 +309,14 @@ class Line:
         return {n["node"]: {"node": n["node"], "counters": {}, **n["heartbeat"]} for n in listed if n["heartbeat"]}
 
     def rows(self, node: str) -> Iterator[dict[str, Any]]:
-        after: int | None = None
+        cursor: int | None = None
         while True:
-            page = self.get(f"/api/v1/summaries?node={node}&limit=1000" + (f"&after={after}" if after else ""))
+            page = self.get(f"/api/v1/summaries?node={node}&limit=1000" + (f"&cursor={cursor}" if cursor else ""))
             if page is None:
                 raise StageError(f"the hub does not tell its rows of {node}\n{self.processes.tail('hub')}")
             yield from page["summaries"]
-            after = page.get("next")
-            if after is None:
+            cursor = page["next"]
+            if cursor is None:
                 return
 
     def wait(self, what: str, seconds: float, ready: Callable[[], bool]) -> None:

@@ -7,9 +7,9 @@ ed., ch. 19). The cycle length is given. The policy does not know the legal limi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from contracts.node_config import SignalConfig
+from contracts.node_config import PhaseLimits, SignalConfig
 
 MIN_FLOW_RATIO = 0.01  # an empty approach still gets a share; dividing by nothing gives nothing
 
@@ -22,33 +22,44 @@ def propose(flows: Mapping[int, float], signal: SignalConfig) -> dict[int, float
             its fixed green.
     """
     greens: dict[int, float] = {}
-    for ring in {p.ring for p in signal.phases}:
-        members = [p for p in signal.phases if p.ring == ring]
-        free = signal.cycle_s - sum(p.yellow_s + p.red_clearance_s for p in members)
-        free -= sum(p.green_s for p in members if p.phase not in flows)
-        ratios = {
-            p.phase: max(MIN_FLOW_RATIO, flows[p.phase] / signal.saturation_flow_veh_h)
-            for p in members
-            if p.phase in flows
-        }
+    rings = _rings(signal)
+    for members in rings:
+        free = signal.cycle_s
+        ratios: dict[int, float] = {}
+        for p in members:
+            free -= p.yellow_s + p.red_clearance_s
+            flow = flows.get(p.phase)
+            if flow is None:
+                free -= p.green_s
+                greens[p.phase] = p.green_s
+            else:
+                ratios[p.phase] = max(MIN_FLOW_RATIO, flow / signal.saturation_flow_veh_h)
         total = sum(ratios.values())
         for phase, ratio in ratios.items():
             greens[phase] = free * ratio / total
-        greens.update({p.phase: p.green_s for p in members if p.phase not in flows})
-    return _tenths(greens, signal)
+    return _tenths(greens, rings)
 
 
 def toward_fixed(proposal: Mapping[int, float], signal: SignalConfig) -> dict[int, float]:
     """Halfway between ``proposal`` and the fixed plan: what is asked for after a refusal."""
-    return _tenths({p.phase: (proposal[p.phase] + p.green_s) / 2 for p in signal.phases}, signal)
+    return _tenths({p.phase: (proposal[p.phase] + p.green_s) / 2 for p in signal.phases}, _rings(signal))
 
 
-def _tenths(greens: dict[int, float], signal: SignalConfig) -> dict[int, float]:
+def _tenths(greens: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> dict[int, float]:
     """Round to the board's tenths; what rounding leaves over goes to the ring's longest green."""
     rounded = {phase: round(green, 1) for phase, green in greens.items()}
-    for ring in {p.ring for p in signal.phases}:
-        members = [p.phase for p in signal.phases if p.ring == ring]
-        longest = max(members, key=lambda phase: rounded[phase])
-        left = sum(greens[m] for m in members) - sum(rounded[m] for m in members)
+    for members in rings:
+        left, longest = 0.0, members[0].phase
+        for p in members:
+            left += greens[p.phase] - rounded[p.phase]
+            if rounded[p.phase] > rounded[longest]:
+                longest = p.phase
         rounded[longest] = round(rounded[longest] + left, 1)
     return rounded
+
+
+def _rings(signal: SignalConfig) -> Collection[Sequence[PhaseLimits]]:
+    rings: dict[int, list[PhaseLimits]] = {}
+    for phase in signal.phases:
+        rings.setdefault(phase.ring, []).append(phase)
+    return rings.values()

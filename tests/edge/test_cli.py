@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from contracts.reading import Quality, Reading
+from contracts.wire import from_builtins
 from tests.edge.test_agent import intervals, traffic
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
@@ -82,5 +84,9 @@ def test_presses_are_counted_a_door_is_an_alert_and_the_node_can_be_looked_at(tm
         said = json.loads(wayside("node", "status", str(agent.config), "--json").stdout)
         assert said["node"] == "node-1"
         assert said["rss_bytes"] > 0
+        readings = [from_builtins(r, Reading) for r in said["readings"]]
+        assert {r.datastream for r in readings} >= {"det/1"}
+        assert all((r.value is None) == (r.quality is Quality.MISSING) for r in readings)
+        assert "det/1" in wayside("node", "status", str(agent.config)).stdout
         waiting = json.loads(wayside("node", "outbox", str(agent.config), "--json").stdout)
         assert waiting["waiting"] == len(agent.rows())
