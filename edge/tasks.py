@@ -185,7 +185,7 @@ class Pipeline:
             if self._intervals.started:
                 self._intervals.interrupt(closed)
                 self._take(closed)
-            self._sent_before += self._board_next - self._origin
+            self._sent_before += self._sent() - self._origin
         self.board_boot = identity.boot
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._in_force = dict(self._fixed)
@@ -568,8 +568,12 @@ class Pipeline:
 
     def count(self) -> dict[str, int]:
         """Totals for :class:`contracts.sync.Counters`."""
-        sent = self._sent_before + self._board_next - self._origin
+        sent = self._sent_before + self._sent() - self._origin
         return {**self.counters, **self._base, "readings_sent": sent}
+
+    def _sent(self) -> int:
+        """The board's next number: events may have come since its last STATUS."""
+        return max(self._board_next, (self._last_seq or 0) + 1)
 
     def state(self) -> dict[str, Any]:
         """Everything that a restart needs, as plain JSON values."""

@@ -131,9 +131,7 @@ def test_whatever_answers_in_the_hubs_place_sensing_goes_on_and_all_arrives_once
                 agent.wait(lambda a: bool(a.status["trouble"]["hub"]))
                 assert agent.status["rss_bytes"] < 300_000_000
             hub.start(port)
-            agent.wait(
-                lambda a: a.counters().get("readings_received", 0) == len(edges) and not a.rows(), timeout_s=60
-            )
+            agent.wait(lambda a: a.counters().get("readings_received", 0) == len(edges) and not a.rows(), timeout_s=60)
             assert agent.stop() == 0
             counters, said = agent.counters(), [e["event"] for e in events(agent)]
     assert said.count("sync failed") == 1

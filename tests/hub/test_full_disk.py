@@ -67,9 +67,7 @@ def test_the_agent_keeps_its_rows_while_the_hub_is_full_and_they_arrive_once_aft
             port = int(hub.url.rsplit(":", 1)[1])
             hub.kill()
             hub.start(port)  # with room
-            agent.wait(
-                lambda a: a.counters().get("readings_received", 0) == len(edges) and not a.rows(), timeout_s=60
-            )
+            agent.wait(lambda a: a.counters().get("readings_received", 0) == len(edges) and not a.rows(), timeout_s=60)
             assert agent.stop() == 0
             counters = agent.counters()
     assert counters["summaries_acknowledged"] == counters["summaries_produced"]
