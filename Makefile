@@ -61,7 +61,6 @@ $(EDGE)/.ready: pyproject.toml constraints.txt $(SOURCES)
 	@echo "setting up $(EDGE): what a node has, nothing else"
 	@test -x $(EDGE)/bin/python || $(PYTHON) -m venv $(EDGE)
 	@$(EDGE)/bin/python $(PIP) -c constraints.txt '.[edge]'
-	@$(EDGE)/bin/python $(PIP) --force-reinstall --no-deps .
 	@touch $@
 
 # Debian packages: installed when root, named in one line otherwise.

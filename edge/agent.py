@@ -378,11 +378,9 @@ class Agent:
 
     async def _report_loop(self) -> None:
         while True:
-            healthy = self._healthy()
-            # An unplugged board is not cured by restarting the agent, which keeps trying; a stuck agent is.
-            unplugged = self._board is not None and not self._board.connected
-            if healthy or (unplugged and self._storage_trouble is None):
+            if self._healthy():
                 self._notifier.pet()
+            unplugged = self._board is not None and not self._board.connected
             said = self._storage_trouble or ("board not connected" if unplugged else self._hub_trouble or "ok")
             self._notifier.status(f"{said}; {self._outbox.rows} rows wait")
             self._write_status()
