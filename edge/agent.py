@@ -32,7 +32,7 @@ from contracts.sync import MAX_BODY_BYTES, MAX_SUMMARIES, Board, Counters, Desir
 from edge.backoff import full_jitter
 from edge.clock import open_clock, stamp
 from edge.errors import EdgeError
-from edge.hub_client import HubClient, HubError, HubRefused
+from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable
 from edge.identity import load_or_create
 from edge.outbox import Batch, Outbox, StorageError
 from edge.sensors.gpio import Contacts, GpioError
@@ -48,6 +48,7 @@ REPORT_S = 2.0
 STORE_LATE_S = 60.0
 RETRY_BASE_S = 1.0
 LAST_SYNC_S = 5.0
+PATIENCE = 30  # time-outs that one exchange may take in all: who answers a byte at a time is given up, too
 log = structlog.get_logger(__name__)
 
 
@@ -63,6 +64,7 @@ class Agent:
         self._config = config
         self._state_dir = (folder / config.state_dir).resolve()
         self._lock = _take(self._state_dir)
+        self._identity = load_or_create(self._state_dir)
         self._began = time.monotonic()
         self._boot = secrets.token_hex(16)
         self._clock = open_clock(config.clock)
@@ -196,14 +198,14 @@ class Agent:
     # --- hub ----------------------------------------------------------------------------------------------------
 
     async def _sync_loop(self, hub: HubConfig) -> None:
-        client = HubClient(hub, self._config.node, load_or_create(self._state_dir))
+        client = HubClient(hub, self._config.node, self._identity)
         draw = random.SystemRandom()
         failures = 0
         try:
             while True:
                 self._urgent.clear()
                 try:
-                    pause_s = await self._sync_once(client, hub)
+                    pause_s = await self._sync_in_time(client, hub)
                     failures = 0
                     if self._hub_trouble is not None:
                         log.info("hub answers again")
@@ -221,6 +223,13 @@ class Agent:
                         await self._urgent.wait()
         finally:
             await client.close()
+
+    async def _sync_in_time(self, client: HubClient, hub: HubConfig) -> float:
+        try:
+            async with asyncio.timeout(PATIENCE * hub.timeout_s):
+                return await self._sync_once(client, hub)
+        except TimeoutError as exc:
+            raise HubUnreachable(f"{hub.url} needs more than {PATIENCE * hub.timeout_s:g} s for one answer") from exc
 
     async def _sync_once(self, client: HubClient, hub: HubConfig) -> float:
         """One exchange; seconds until the next."""
@@ -270,7 +279,7 @@ class Agent:
         hub = self._config.hub
         if hub is None or not self._enrolled or self._hub_trouble is not None:
             return
-        client = HubClient(hub, self._config.node, load_or_create(self._state_dir))
+        client = HubClient(hub, self._config.node, self._identity)
         try:
             async with asyncio.timeout(LAST_SYNC_S):
                 await self._sync_once(client, hub)

@@ -185,7 +185,7 @@ class Pipeline:
             if self._intervals.started:
                 self._intervals.interrupt(closed)
                 self._take(closed)
-            self._sent_before += self._board_next - self._origin
+            self._sent_before += self._sent() - self._origin
         self.board_boot = identity.boot
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._in_force = dict(self._fixed)
@@ -201,7 +201,10 @@ class Pipeline:
 
     def _start(self, ms: int) -> None:
         """Begin to observe: from the board's own beginning where all its events are here, else from now."""
-        self._intervals.start(0 if (self._last_seq or 0) == 0 and self._board_next >= 1 and self._origin == 1 else ms)
+        whole = (self._last_seq or 0) == 0 and self._board_next >= 1 and self._origin == 1
+        if self._clock.board_zero_ms is not None and self._intervals.index:
+            whole = False  # a simulated board's clock does not begin again when the board does
+        self._intervals.start(0 if whole else ms)
         if self._history.steps:  # a hole lies between
             wall = self._clock.wall(self.board_time.mono_ns(ms)).ms
             known = wall is not None and self._last_wall_ms is not None
@@ -565,8 +568,12 @@ class Pipeline:
 
     def count(self) -> dict[str, int]:
         """Totals for :class:`contracts.sync.Counters`."""
-        sent = self._sent_before + self._board_next - self._origin
+        sent = self._sent_before + self._sent() - self._origin
         return {**self.counters, **self._base, "readings_sent": sent}
+
+    def _sent(self) -> int:
+        """The board's next number: events may have come since its last STATUS."""
+        return max(self._board_next, (self._last_seq or 0) + 1)
 
     def state(self) -> dict[str, Any]:
         """Everything that a restart needs, as plain JSON values."""

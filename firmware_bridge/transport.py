@@ -31,7 +31,9 @@ def open_transport(url: str, baud: int) -> SerialLine:
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0, **exclusive)
     except (OSError, ValueError, LookupError) as exc:
-        raise LineUnavailable(f"cannot open {url}: {exc}; is the board plugged in, and is it free?") from exc
+        # pyserial wraps the system's words in its own, twice; the number behind them says it once.
+        why = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
+        raise LineUnavailable(f"cannot open {url}: {why}; is the board plugged in, and is it free?") from exc
     return SerialLine(port, url)
 
 

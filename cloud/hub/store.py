@@ -173,8 +173,9 @@ def migrate(data: Path, revision: str = "head") -> None:
 
 def translated(exc: DBAPIError) -> HubError:
     """SQLite's complaint as one of ours."""
-    code = getattr(exc.orig, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
-    if code == sqlite3.SQLITE_FULL:
+    code = getattr(exc.orig, "sqlite_errorcode", 0)
+    # A quota or a file-size limit (EDQUOT, EFBIG) is a failed write to SQLite, where only ENOSPC is "full".
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
         return StoreFullError("store_full", "the hub's disk is full; nothing was stored, send it again later")
     return StoreUnavailableError(
         "store_unavailable", f"the hub's database does not answer ({exc.orig}); send it again later"

@@ -41,14 +41,16 @@ class SerialBoard:
 
     async def run(self) -> None:
         attempt = 0
+        said: str | None = None  # a fault that lasts is one alert and one line in the log, not one an attempt
         while True:
             trouble = "closed"
             before = self._link.received.statuses
             try:
                 await self._converse()
             except WrongBoard as exc:
-                self._pipeline.alert("board", f"wrong board: {exc}"[:256])
-                trouble = str(exc)
+                trouble = f"wrong board: {exc}"
+                if trouble != said:
+                    self._pipeline.alert("board", trouble[:256])
                 self._errors_before = self.decode_errors
                 self._link = BoardLink(self._config.identity)
                 before = 0
@@ -64,8 +66,11 @@ class SerialBoard:
                 if self.connected:
                     self._pipeline.alert("board", f"line lost: {trouble}"[:256])
                 self.connected = False
-            attempt = 0 if self._link.received.statuses > before else attempt + 1
-            log.warning("board line down", trouble=trouble, attempt=attempt)
+            talked = self._link.received.statuses > before
+            attempt = 0 if talked else attempt + 1
+            if talked or trouble != said:
+                log.warning("board line down", trouble=trouble)
+            said = trouble
             await asyncio.sleep(max(0.05, full_jitter(attempt, RETRY_BASE_S, RETRY_CAP_S, random.Random())))  # noqa: S311
 
     async def _converse(self) -> None:
