@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"wayside: there is no verb {args[0]!r}\n\n{usage()}", file=sys.stderr)
         return 2
     try:
-        app = getattr(importlib.import_module(verb.module), verb.app)
+        # Verbs import what is heavy when they run: a package may be missing there, too.
+        getattr(importlib.import_module(verb.module), verb.app)(args=args[1:], prog_name=f"wayside {args[0]}")
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.split(".")[0] in (
             "contracts",
@@ -70,7 +71,6 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    app(args=args[1:], prog_name=f"wayside {args[0]}")
     return 0
 
 

@@ -10,6 +10,7 @@ from contracts.reading import Name
 from contracts.wire import Document, decode_toml, wire_field
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+UnixSeconds = Annotated[float, msgspec.Meta(ge=0, le=32_503_680_000)]  # to the year 3000; NaN is refused
 Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Phase = Annotated[int, msgspec.Meta(ge=1, le=16)]  # NEMA phase
 
@@ -19,8 +20,8 @@ class ClockConfig(Document, frozen=True, kw_only=True):
 
     kind: Literal["system", "scaled"] = "system"
     speed: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 1.0
-    start_unix_s: float = 0.0
-    anchor_unix_s: float = 0.0
+    start_unix_s: UnixSeconds = 0.0
+    anchor_unix_s: UnixSeconds = 0.0
     timezone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"  # IANA name, for hour and weekday
 
 
@@ -121,7 +122,7 @@ class TaskConfig(Document, frozen=True, kw_only=True):
 
     bundle: Name
     interval_s: Seconds = 900.0
-    step_s: Seconds = 900.0
+    step_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 900.0
     alert_sigma: Annotated[float, msgspec.Meta(gt=0)] = 6.0
 
     def __post_init__(self) -> None:

@@ -79,7 +79,6 @@ class Agent:
         self._raw_before, self._errors_before = totals.get("raw_bytes", 0), totals.get("decode_errors", 0)
         self._enrolled = bool(self._outbox.load("enrolled"))
         self._updater = self._open_updater(folder)
-        self._desired: Desired | None = None
         self._installing: asyncio.Task[None] | None = None
         self._retry_install_at = 0.0
         self._install_failures = 0

@@ -16,8 +16,10 @@ from contracts.node_config import NodeConfig, load_node_config
 from contracts.wire import ContractError
 from edge.errors import EdgeError
 
-agent = typer.Typer(no_args_is_help=True, add_completion=False, help="Run a node's agent.")
-node = typer.Typer(no_args_is_help=True, add_completion=False, help="Look at a node.")
+agent = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run a node's agent."
+)
+node = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look at a node.")
 
 Config = Annotated[Path, typer.Argument(help="the node's TOML file", metavar="CONFIG")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]

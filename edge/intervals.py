@@ -14,9 +14,13 @@ from typing import Any, NamedTuple
 from contracts.node_config import DetectorConfig
 from contracts.reading import Quality
 from edge.quality import DetectorHealth, worst
+from firmware_bridge.messages import EventKind
 
 MAX_CATCH_UP = 4096  # steps; a longer silence is one hole, not a row for each step
-DETECTOR, GREEN, YELLOW, RED = 1, 2, 3, 4  # kinds of board events
+# Plain integers: comparing with an IntEnum member costs a call for every event.
+DETECTOR, GREEN, YELLOW, RED = (
+    int(k) for k in (EventKind.DETECTOR, EventKind.PHASE_GREEN, EventKind.PHASE_YELLOW, EventKind.PHASE_RED)
+)
 
 
 class Step(NamedTuple):

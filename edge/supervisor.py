@@ -21,7 +21,7 @@ class Notifier:
         self._send(f"STATUS={text}")
 
     def pet(self) -> None:
-        """Only on end-to-end progress: fresh readings, inferred, stored. A live but deaf agent must be restarted."""
+        """Only while readings flow from the board to the disk: a live but deaf agent must be restarted."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:

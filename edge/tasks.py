@@ -36,7 +36,7 @@ from firmware_bridge.messages import Event, Identity, PlanCode, PlanResult, Stat
 
 TOTAL = "intersection/volume"
 SIGNAL = "intersection/signal"
-VEHICLES = "{veh}"
+VEHICLES, EVENTS = "{veh}", "{event}"  # UCUM annotations
 PROPOSALS = 3  # the policy's own and two steps toward the fixed plan
 LATE_REAL_S = 5.0
 log = structlog.get_logger(__name__)
@@ -79,6 +79,7 @@ class Pipeline:
         self._model: Model | None = None
         self._windows: Windows | None = None
         self._model_label: str | None = None
+        self._substituted = 0  # rows of the windows of the last step
         self._anomalous = [False] * len(self._names)
         self._presses = {c.datastream: 0 for c in config.gpio.contacts if c.role == "ped_button"}
         self._fixed = {p.phase: p.green_s for p in config.signal.phases} if config.signal else {}
@@ -240,7 +241,7 @@ class Pipeline:
                     value=float(item.events),
                     quality=Quality.GAP,
                     duration_s=seconds,
-                    unit="{event}",
+                    unit=EVENTS,
                 )
         closed.clear()
 
@@ -402,17 +403,22 @@ class Pipeline:
         if windows is None or model is None:
             return [None] * len(self._names)
         forecasts: list[float | None] = []
+        self._substituted = 0
         for i, name in enumerate(self._names):
             window = windows.fill(i)
             if window is None:
                 forecasts.append(None)
                 continue
-            y = float(model.runtime.run(window[0])[0, 0])
-            if not math.isfinite(y):
-                self.alert(name, "the model's forecast is not a number", at=at)
-                forecasts.append(None)
+            self._substituted += window[1]
+            try:
+                y = float(model.runtime.run(window[0])[0, 0])
+            except EdgeError as exc:
+                self.alert(name, f"no forecast: {exc}"[:256], at=at)
+                y = math.nan
             else:
-                forecasts.append(max(0.0, y))
+                if not math.isfinite(y):
+                    self.alert(name, "the model's forecast is not a number", at=at)
+            forecasts.append(max(0.0, y) if math.isfinite(y) else None)
         return forecasts
 
     def _decide(self, at: Stamp, forecasts: Sequence[float | None], step: Step) -> None:
@@ -472,6 +478,8 @@ class Pipeline:
             "greens": _greens(proposal)[:256],
             "flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256],
         }
+        if self._substituted:
+            detail["substituted_rows"] = self._substituted
         if reasons:
             detail["why"] = "; ".join(reasons)[:256]
         self._row(Kind.DECISION, SIGNAL, at, value=0.0 if reasons else 1.0, model=self._model_label, detail=detail)

@@ -30,7 +30,7 @@ from contracts.rollout import Refusal, UpdateState, advance
 from contracts.sync import Desired, Reported
 from contracts.wire import ContractError, Document, decode, encode, wire_field
 from edge import golden
-from edge.runtimes.runtime import Runtime, RuntimeLoadError, load_runtime
+from edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError, load_runtime
 from edge.slots import Slots, replace_file
 from edge.trusted_bundle import Bundle, BundleRefused, open_bundle
 
@@ -235,7 +235,7 @@ class Updater:
             )
         try:
             return runtime, golden.check(runtime, bundle.golden_inputs, bundle.golden_outputs, variant.tolerance)
-        except golden.GoldenMismatch as exc:
+        except (golden.GoldenMismatch, RuntimeRunError) as exc:
             runtime.close()
             raise BundleRefused(Refusal.GOLDEN, f"{variant.name}: {exc}") from exc
 

@@ -76,7 +76,6 @@ class Windows:
         """Raises: TaskMismatch."""
         self._history = history
         self._every = steps_per_interval
-        self._rows = task.window
         self._span = (task.window - 1) * steps_per_interval + 1  # steps from the oldest row's end to the newest's
         if self._span > history.capacity:
             raise TaskMismatch(f"the model's window spans {self._span} steps; this node keeps {history.capacity}")

@@ -44,10 +44,6 @@ def _faults(verb: str) -> Iterator[None]:
     except (ExportError, EdgeError) as exc:
         print(f"wayside {verb}: {exc}", file=sys.stderr)
         raise typer.Exit(1) from exc
-    except ModuleNotFoundError as exc:
-        missing = f"needs the package {exc.name!r}, which is not installed here"
-        print(f'wayside {verb}: {missing}; pip install "wayside[export]"', file=sys.stderr)
-        raise typer.Exit(1) from exc
     except KeyboardInterrupt as exc:
         print(f"wayside {verb}: interrupted; nothing was left half-done", file=sys.stderr)
         raise typer.Exit(130) from exc

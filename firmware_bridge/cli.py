@@ -22,7 +22,9 @@ from firmware_bridge.errors import BridgeError
 from firmware_bridge.messages import SCHEMA, Event, EventKind, Identity
 from firmware_bridge.transport import open_transport
 
-board = typer.Typer(help="Build, run and watch a board.", no_args_is_help=True, add_completion=False)
+board = typer.Typer(
+    help="Build, run and watch a board.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 HEARTBEAT_S = 0.2
 Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
 

@@ -20,7 +20,9 @@ from rich.table import Table
 from cloud.demo.line import Line
 from cloud.demo.processes import Processes, StageError
 
-demo = typer.Typer(add_completion=False, help="Run the whole line on this machine, on real data.")
+demo = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, help="Run the whole line on this machine, on real data."
+)
 
 
 @demo.command()
@@ -28,7 +30,9 @@ def run(
     edge_python: Annotated[Path, typer.Option(help="Python of an environment that holds the edge extra alone.")] = Path(
         sys.executable
     ),
-    seconds: Annotated[float, typer.Option(min=60, help="How long it may take.", envvar="DEMO_SECONDS")] = 300.0,
+    seconds: Annotated[
+        float, typer.Option(min=120, help="About how long it takes, end to end.", envvar="DEMO_SECONDS")
+    ] = 300.0,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the hub's page.", envvar="DEMO_PORT")] = 8000,
     home: Annotated[Path, typer.Option(help="Everything is written here, and removed at the next start.")] = Path(
         "var/demo"
@@ -86,6 +90,8 @@ def promises(report: dict[str, Any]) -> list[str]:
         for node in report["nodes"][:-1]
         if node["readings_sent"] != node["readings_received"]
     ]
+    if report["rollout"] != "completed":
+        broken.append(f"the rollout is {report['rollout']}, not completed")
     if report["duplicates"] or report["lost"]:
         broken.append(f"{report['lost']} summaries lost, {report['duplicates']} stored twice")
     if report["forecast_mae"] is None or report["forecast_mae"] >= report["naive_mae"]:

@@ -23,8 +23,18 @@ from rich.text import Text
 
 from cloud.hub.errors import ConfigurationError, HubError
 
-hub = typer.Typer(help="Run the hub; make enrolment tokens.", no_args_is_help=True)
-rollout = typer.Typer(help="Start, watch, pause and abort rollouts.", no_args_is_help=True)
+hub = typer.Typer(
+    help="Run the hub; make enrolment tokens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+rollout = typer.Typer(
+    help="Start, watch, pause and abort rollouts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Data = Annotated[Path, typer.Option("--data", help="The hub's data directory.")]
 Url = Annotated[str, typer.Option("--hub", envvar="WAYSIDE_HUB", help="The hub's address.")]

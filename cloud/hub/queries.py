@@ -173,8 +173,9 @@ FROM summaries s JOIN boots b ON b.id = s.boot_id GROUP BY b.id, s.kind ORDER BY
 """
 _ERRORS = """
 SELECT b.node_id, count(*) AS n, total(abs(s.value - s.forecast)) AS forecast, total(abs(s.value - s.naive)) AS naive
-FROM summaries s JOIN boots b ON b.id = s.boot_id
+FROM summaries s JOIN boots b ON b.id = s.boot_id JOIN datastreams d ON d.id = s.datastream_id
 WHERE s.kind = 'interval' AND s.value IS NOT NULL AND s.forecast IS NOT NULL AND s.naive IS NOT NULL
+  AND d.name NOT LIKE 'intersection/%' -- sums of the others
 GROUP BY b.node_id
 """
 

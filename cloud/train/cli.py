@@ -16,7 +16,7 @@ from rich.table import Table
 from cloud.train.errors import TrainError
 from models.errors import ModelError
 
-train = typer.Typer(add_completion=False, rich_markup_mode="rich")
+train = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 console = Console(stderr=True)  # talk goes to stderr, results to stdout
 
 

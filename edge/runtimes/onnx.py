@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime as ort
 import structlog
 
-from edge.runtimes.runtime import Float32, RuntimeInputError, RuntimeLoadError, check_signature
+from edge.errors import EdgeError
+from edge.runtimes.runtime import Float32, RuntimeInputError, RuntimeLoadError, RuntimeRunError, check_signature
 
 PROVIDERS: dict[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -67,7 +68,12 @@ class OnnxRuntime:
         if x.shape != self.input_shape or x.dtype != np.float32:
             raise RuntimeInputError(f"the window is {x.dtype} {x.shape}; the model takes float32 {self.input_shape}")
         self._x[...] = x
-        self._infer(self._binding)
+        try:
+            self._infer(self._binding)
+        except EdgeError:
+            raise
+        except Exception as exc:  # pybind11 types without a common base
+            raise RuntimeRunError(f"onnxruntime cannot run the model: {exc}") from exc
         return self._y.copy()
 
     def close(self) -> None:

@@ -35,6 +35,10 @@ class RuntimeLoadError(EdgeError):
     """The runtime's package is missing, or the model is damaged or has the wrong signature."""
 
 
+class RuntimeRunError(EdgeError):
+    """The model loaded, and failed when it ran."""
+
+
 class RuntimeInputError(EdgeError, ValueError):
     """The window is not float32 of the model's shape."""
 

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from edge.runtimes.runtime import MODULES, Float32, RuntimeInputError, RuntimeLoadError, check_signature
+from edge.errors import EdgeError
+from edge.runtimes.runtime import (
+    MODULES,
+    Float32,
+    RuntimeInputError,
+    RuntimeLoadError,
+    RuntimeRunError,
+    check_signature,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +52,14 @@ class TfliteRuntime:
         """Infer ``x`` (1, T, F) float32 → (1, H) float32."""
         if x.shape != self.input_shape or x.dtype != np.float32:
             raise RuntimeInputError(f"the window is {x.dtype} {x.shape}; the model takes float32 {self.input_shape}")
-        self._set(self._input, x)
-        self._invoke()
-        y: Float32 = self._get(self._output)  # a copy
+        try:
+            self._set(self._input, x)
+            self._invoke()
+            y: Float32 = self._get(self._output)  # a copy
+        except (RuntimeError, ValueError) as exc:
+            if isinstance(exc, EdgeError):
+                raise
+            raise RuntimeRunError(f"{self.name} cannot run the model: {exc}") from exc
         return y
 
     def close(self) -> None:

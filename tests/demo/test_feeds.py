@@ -12,10 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cloud.demo.feeds import DETECTOR, controller_log, counted_day
+from cloud.demo.feeds import DETECTOR, GREEN, RED, YELLOW, controller_log, counted_day
 from cloud.demo.processes import Processes, StageError
 from cloud.demo.site import nodes
 from contracts.node_config import load_node_config
+from firmware_bridge.messages import EventKind
+
+
+def test_event_kinds_are_the_boards() -> None:
+    assert tuple(EventKind)[:4] == (DETECTOR, GREEN, YELLOW, RED)
 
 
 def test_the_controller_log_is_replayed_whole() -> None:

@@ -22,6 +22,7 @@ from edge.intervals import Intervals, Lost, Step
 from edge.outbox import Outbox
 from edge.policies.signal_timing import propose, toward_fixed
 from edge.quality import DetectorHealth
+from edge.runtimes.runtime import RuntimeRunError
 from edge.tasks import Pipeline
 from edge.windows import History, Windows
 from firmware_bridge.board import Gap
@@ -350,3 +351,21 @@ def test_a_scaled_clock_agrees_with_itself_after_a_restart() -> None:
     said = stamp(first, "0" * 32, 900 * 10**9)
     assert said.wall_ms == 1704067200_000 + STEP
     assert said.clock is ClockState.SIMULATED
+
+
+def test_a_model_that_fails_when_it_runs_costs_the_forecast_and_nothing_else() -> None:
+    pipeline = Pipeline(config(), open_clock(config().clock), "0" * 32)
+    model = TinyModel()
+
+    def fails(_: object) -> None:
+        raise RuntimeRunError("onnxruntime cannot run the model: indices out of range")
+
+    model.run = fails  # type: ignore[assignment]
+    pipeline.set_model(model)
+    feed = Feed(pipeline)
+    for _ in range(8):
+        feed.step(10, 12)
+    rows = pipeline.rows
+    assert [r.value for r in rows if r.datastream == "det/1" and r.kind is Kind.INTERVAL] == [10.0] * 8
+    assert any(r.kind is Kind.ALERT and "cannot run the model" in str(r.detail["what"]) for r in rows)
+    assert {r.detail["verdict"] for r in rows if r.kind is Kind.DECISION} == {"held"}

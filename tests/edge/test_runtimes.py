@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from edge.errors import EdgeError
-from edge.runtimes.runtime import FORMATS, RuntimeLoadError, available, load_runtime
+from edge.runtimes.runtime import FORMATS, RuntimeLoadError, RuntimeRunError, available, load_runtime
+from tests.simulators.exported_bundle import failing_onnx
 
 
 def tiny_onnx(shape=(1, 4, 3), dtype=TensorProto.FLOAT, outputs=1) -> bytes:
@@ -105,6 +106,12 @@ def test_a_truncated_onnx_model_is_refused(cut):
     except EdgeError:
         return
     pytest.fail("a truncated model was loaded")
+
+
+def test_a_model_that_fails_when_it_runs_raises_this_houses_error():
+    runtime = load_runtime("onnxruntime", failing_onnx())
+    with pytest.raises(RuntimeRunError, match="cannot run the model"):
+        runtime.run(np.ones((1, 4, 3), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from contracts.wire import decode
 from edge import slots, updater
 from edge.updater import Updater
 from export.keys import make_keys, signer
-from tests.simulators.exported_bundle import exported
+from tests.simulators.exported_bundle import exported, failing_onnx
 from tests.simulators.signed_hub import bundle, signed_hub
 
 
@@ -275,6 +275,10 @@ class TestRefusals:
             assert state(up) == (UpdateState.ACTIVE, "1.0.0", "1.0.0", None)
         self.refuses(desired, Refusal.LOAD, "the agent died 2 times while testing it", up=up)
         assert up.install(self.hub.publish(bundle("1.2.0", files={"model-int8.onnx": other_int8()}))).version == "1.2.0"
+
+    def test_a_model_that_fails_when_it_runs_is_refused_and_the_agent_lives(self):
+        desired = self.hub.publish(bundle("1.1.0", files={"model-int8.onnx": failing_onnx()}))
+        self.refuses(desired, Refusal.GOLDEN, "cannot run the model")
 
     def test_one_death_while_testing_is_forgiven(self, monkeypatch):
         def dies(*args, **kwargs):

@@ -75,13 +75,6 @@ class TestExport:
         assert result.exit_code == 1
         assert "wayside train" in result.stderr
 
-    def test_a_missing_package_names_the_extra(self, tmp_path, monkeypatch):
-        monkeypatch.setitem(sys.modules, "export.pipeline", None)
-        monkeypatch.delattr("export.pipeline", raising=False)
-        result = call(cli.export, trained(), "--out", tmp_path / "out")
-        assert result.exit_code == 1
-        assert 'pip install "wayside[export]"' in result.stderr
-
     def test_interrupting_leaves_nothing(self, tmp_path, monkeypatch):
         def interrupted(*args, **kwargs):
             raise KeyboardInterrupt

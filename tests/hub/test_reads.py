@@ -41,12 +41,14 @@ def test_filters_take_node_datastream_kind_and_time(hub: Hub) -> None:
 
 def test_forecast_errors_are_over_the_intervals_that_have_both(hub: Hub) -> None:
     node = hub.node()
+    one = {"datastream": "detector/1/volume"}
     node.sync(
         [
-            node.summary(10.0, forecast=12.0, naive=15.0),
-            node.summary(20.0, forecast=19.0, naive=10.0),
-            node.summary(30.0, forecast=1.0),
-            node.summary(None, forecast=5.0, naive=6.0),
+            node.summary(10.0, forecast=12.0, naive=15.0, **one),
+            node.summary(20.0, forecast=19.0, naive=10.0, **one),
+            node.summary(30.0, forecast=1.0, **one),
+            node.summary(None, forecast=5.0, naive=6.0, **one),
+            node.summary(900.0, forecast=1.0, naive=1.0),  # the sum over detectors is not counted beside them
         ]
     )
     forecast = hub.get("/api/v1/stats")["forecast"]
@@ -91,7 +93,7 @@ def test_health_is_judged_by_the_nodes_usual_gap(
 
 def test_metrics_name_nodes_rows_errors_and_rollouts(hub: Hub) -> None:
     node = hub.node()
-    rows = [node.summary(10.0, forecast=12.0, naive=15.0)]
+    rows = [node.summary(10.0, forecast=12.0, naive=15.0, datastream="detector/1/volume")]
     node.sync(rows)
     node.sync(rows)
     text = hub.client.get("/metrics").text

@@ -22,7 +22,6 @@ def test_the_int8_network_passes_the_gate_in_both_formats(trained: tuple[Path, d
         assert everything[variant.name] < 1.01 * everything["torch"] < everything["naive"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", ["linear", "gru"])
 def test_every_other_family_converts_to_both_formats(
     family: str, task: TaskSpec, counts: Counts, tmp_path: Path
