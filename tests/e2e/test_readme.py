@@ -42,7 +42,9 @@ class Shell:
         self.background: list[subprocess.Popen[bytes]] = []
         program = folder / "bin" / "wayside"
         program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / "wayside.py"))} "$@"\n')
+        program.write_text(
+            f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / "wayside.py"))} "$@"\n'
+        )
         program.chmod(0o755)
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("WAYSIDE")}
         self.environment |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
