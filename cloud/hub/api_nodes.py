@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from cloud.hub import registry
 from cloud.hub.auth import Nonces, verify_signature
-from cloud.hub.bodies import decompressed, read_body
+from cloud.hub.bodies import decoded_sync, decompressed, read_body
 from cloud.hub.errors import ForbiddenError, HubError, NotFoundError, UnauthenticatedError
 from cloud.hub.ingest import Ingest, Stored
 from cloud.hub.metrics import Metrics
@@ -107,7 +107,7 @@ def routes(
         nonces.check(node.name, given)  # again: another request may have used it while the body arrived
         nonces.use(node.name, issued)
         plain = decompressed(sent, request.headers.get("content-encoding"), MAX_BODY_BYTES)
-        document = decoded(plain, SyncRequest)
+        document = decoded_sync(plain)
         if document.node != node.name:
             raise ForbiddenError("other_node", f"{node.name} signed, but the request says {document.node}", "node")
         at = now_ms()

@@ -1,13 +1,20 @@
-"""Request bodies are hostile: bounded while they arrive, bounded again while they are decompressed."""
+"""Request bodies are hostile: bounded while they arrive and while they are decompressed, then held to the contract."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Annotated
 
+import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from cloud.hub.errors import BadRequestError, TooLargeError
+from cloud.hub.openapi import decoded
+from contracts.reading import BootId, Name, Stamp
+from contracts.summary import Summary
+from contracts.sync import MAX_SUMMARIES, SyncRequest
+from contracts.wire import WIRE_VERSION
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -52,6 +59,43 @@ def decompressed(body: bytes, encoding: str | None, limit: int) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise BadRequestError("gzip", "the gzip body is cut short or has something behind it")
     return plain
+
+
+class _Stamp(Stamp, frozen=True, kw_only=True):
+    boot: str
+
+
+class _Row(Summary, frozen=True, kw_only=True):
+    node: str
+    boot: str
+    datastream: str
+    at: _Stamp
+
+
+class _SyncRequest(SyncRequest, frozen=True, kw_only=True):
+    summaries: Annotated[list[_Row], msgspec.Meta(max_length=MAX_SUMMARIES)] = []  # type: ignore[assignment]
+
+
+_rows_unnamed = msgspec.json.Decoder(_SyncRequest)
+
+
+def decoded_sync(body: bytes) -> SyncRequest:
+    """The same as ``decoded(body, SyncRequest)``, in half of the time.
+
+    Most of decoding is matching the same few names and boots in each row: here each distinct one is matched once.
+    What does not pass so is decoded by the contract itself, which names the field or keeps the unknown ones.
+
+    Raises:
+        ContractBrokenError: naming the field and the rule.
+    """
+    try:
+        request = _rows_unnamed.decode(body)
+        rows = request.summaries
+        msgspec.convert({row.datastream for row in rows}, set[Name])
+        msgspec.convert({row.boot for row in rows} | {row.at.boot for row in rows}, set[BootId])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decoded(body, SyncRequest)
+    return request if request.wire == WIRE_VERSION else decoded(body, SyncRequest)
 
 
 def too_large(limit: int) -> TooLargeError:

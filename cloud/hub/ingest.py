@@ -6,6 +6,7 @@ loop verifies the next request. Measured against ``executemany``: about a third 
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -23,15 +24,13 @@ _ROW = f"({', '.join('?' * len(_COLUMNS.split(',')))})"
 _CHUNK = 60  # rows of one statement: 1200 of SQLite's 32766 parameters
 
 
+@functools.cache
 def _insert(rows: int) -> str:
     return (
         f"INSERT INTO summaries ({_COLUMNS}) VALUES {', '.join([_ROW] * rows)} "  # noqa: S608 only constants
         "ON CONFLICT (boot_id, seq) DO NOTHING"
     )
 
-
-_INSERT_CHUNK = _insert(_CHUNK)
-_INSERT_ONE = _insert(1)
 
 _SEEN = """
 UPDATE nodes SET heartbeat = ?, extra = coalesce(?, extra), stored = stored + ?, duplicates = duplicates + ?,
@@ -61,18 +60,14 @@ class Ingest:
         self, connection: sa.Connection, node_id: int, request: SyncRequest, body_bytes: int, now_ms: int
     ) -> Stored:
         """Store what is new and count what is not; the heartbeat replaces the last one."""
-        rows = [self._row(connection, node_id, row, now_ms) for row in request.summaries]
+        rows = request.summaries
         stored = 0
-        whole = len(rows) - len(rows) % _CHUNK
-        for start in range(0, whole, _CHUNK):
-            flat = tuple(value for row in rows[start : start + _CHUNK] for value in row)
-            stored += connection.exec_driver_sql(_INSERT_CHUNK, flat).rowcount
-        if rest := rows[whole:]:
-            if len(rest) > 1:
-                flat = tuple(value for row in rest for value in row)
-                stored += connection.exec_driver_sql(_insert(len(rest)), flat).rowcount
-            else:
-                stored += connection.exec_driver_sql(_INSERT_ONE, rest[0]).rowcount
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            flat: list[object] = []
+            for row in chunk:
+                flat += self._row(connection, node_id, row, now_ms)
+            stored += connection.exec_driver_sql(_insert(len(chunk)), tuple(flat)).rowcount
         duplicates = len(rows) - stored
         heartbeat = encode(request.heartbeat).decode()
         extra = json.encode(request.extra).decode() if request.extra else None
@@ -87,15 +82,15 @@ class Ingest:
             row.seq,
             self._ids.get(("datastreams", node_id, row.datastream))
             or self._id(connection, "datastreams", node_id, row.datastream, now_ms),
-            row.kind.value,
+            row.kind._value_,
             at.wall_ms,
             at.mono_ns,
-            at.clock.value,
+            at.clock._value_,
             at.error_ms,
             row.duration_s,
             row.value,
             row.unit,
-            row.quality.value,
+            row.quality._value_,
             row.n,
             row.forecast,
             row.naive,

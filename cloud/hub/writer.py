@@ -36,6 +36,7 @@ class Writer:
         self._on_rollback = on_rollback
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
+        self._connection: sa.Connection | None = None  # kept: a pooled one costs more than the transaction around it
         self._closed = False
         self.commits = 0
 
@@ -69,6 +70,12 @@ class Writer:
         return await asyncio.wrap_future(self.submit(job))
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._disconnect()
+
+    def _serve(self) -> None:
         while (first := self._jobs.get()) is not None:
             batch = [first]
             stop = False
@@ -98,12 +105,21 @@ class Writer:
             for (_, future), value in zip(batch, values, strict=True):
                 future.set_result(value)
 
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _transact(self, jobs: list[Callable[[sa.Connection], Any]]) -> list[Any]:
         try:
-            with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if self._connection is None:
+                self._connection = self._engine.connect().execution_options(writes=True)
+            connection = self._connection
+            with connection.begin():
                 values = [job(connection) for job in jobs]
         except Exception:
             self._on_rollback()
+            self._disconnect()  # whatever was wrong with it, the next one is fresh
             raise
         self.commits += 1
         return values

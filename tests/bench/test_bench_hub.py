@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cloud.hub import registry
-from cloud.hub.ingest import _INSERT_ONE, Ingest
+from cloud.hub.ingest import Ingest, _insert
 from cloud.hub.store import DATABASE, open_engine
 from cloud.hub.writer import Writer
 from contracts.identity import NONCE_HEADER
@@ -28,7 +28,7 @@ from tests.simulators.node import SYNC, SimulatedNode
 ROWS = 60  # of one request
 NODES = 24
 REQUESTS = 16  # of one node, in one round
-BARE_INSERT = _INSERT_ONE.split("ON CONFLICT")[0]
+BARE_INSERT = _insert(1).split("ON CONFLICT")[0]
 
 
 def note(benchmark: object, rows: int, seconds: float) -> None:
