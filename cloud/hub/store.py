@@ -179,7 +179,7 @@ def translated(exc: DBAPIError) -> HubError:
         return StoreFullError("store_full", "the hub's disk is full; nothing was stored, send it again later")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreUnavailableError(
-            "store_damaged", f"the hub's database is damaged ({exc.orig}): restore {DATABASE} from a backup"
+            "store_unavailable", f"the hub's database is damaged ({exc.orig}): restore {DATABASE} from a backup"
         )
     return StoreUnavailableError(
         "store_unavailable", f"the hub's database does not answer ({exc.orig}); send it again later"
