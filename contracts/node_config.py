@@ -123,7 +123,6 @@ class TaskConfig(Document, frozen=True, kw_only=True):
     interval_s: Seconds = 900.0
     step_s: Seconds = 900.0
     alert_sigma: Annotated[float, msgspec.Meta(gt=0)] = 6.0
-    policy: Name = "signal_timing"
 
     def __post_init__(self) -> None:
         if (self.interval_s / self.step_s) % 1:

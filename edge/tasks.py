@@ -3,6 +3,9 @@
 board messages → steps → window → int8 inference → forecast and anomaly → policy → guard → plan. Whoever owns the
 pipeline moves bytes: it commits :attr:`Pipeline.rows` with :meth:`Pipeline.state`, and gives :attr:`Pipeline.plan` to
 the board. An event counts as received only when a commit contains it.
+
+Longer than the house's files on purpose: this is the hot path, and what crosses objects on it is paid for at every step
+(``tests/bench/test_bench_agent.py``).
 """
 
 from __future__ import annotations

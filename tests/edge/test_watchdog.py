@@ -31,15 +31,17 @@ def test_the_watchdog_is_petted_only_while_readings_flow(tmp_path: Path, monkeyp
         systemd.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         anchor = time.time() + 1.0
-        with BoardProcess(tmp_path, traffic(1), speed=60, anchor_s=anchor) as board:
-            with AgentProcess(tmp_path, node_toml(board.port, anchor_s=anchor, speed=60)) as agent:
-                agent.wait(lambda a: a.counters().get("readings_received", 0) > 0)
-                assert b"WATCHDOG=1" in heard(systemd, 30)
-                board.stop()
-                agent.wait(lambda a: a.status.get("healthy") is False)
-                while b"WATCHDOG=1" in heard(systemd, 0.5):
-                    continue  # what was sent before
-                later = heard(systemd, 6)
-                assert b"WATCHDOG=1" not in later
-                assert any(b"board not connected" in word for word in later)
-                assert agent.stop() == 0
+        with (
+            BoardProcess(tmp_path, traffic(1), speed=60, anchor_s=anchor) as board,
+            AgentProcess(tmp_path, node_toml(board.port, anchor_s=anchor, speed=60)) as agent,
+        ):
+            agent.wait(lambda a: a.counters().get("readings_received", 0) > 0)
+            assert b"WATCHDOG=1" in heard(systemd, 30)
+            board.stop()
+            agent.wait(lambda a: a.status.get("healthy") is False)
+            while b"WATCHDOG=1" in heard(systemd, 0.5):
+                continue  # what was sent before
+            later = heard(systemd, 6)
+            assert b"WATCHDOG=1" not in later
+            assert any(b"board not connected" in word for word in later)
+            assert agent.stop() == 0
