@@ -239,6 +239,8 @@ class Agent:
             self._outbox.commit(state={"enrolled": True})
             self._enrolled = True
         # While the time is unknown, ask for it first: rows that go out timeless stay so.
+        if self._pipeline.clock_arrived():
+            self._restamp()
         timeless = self._clock.wall(self._clock.mono_ns()).ms is None
         rows = 0 if timeless else self._batch_rows
         batch = self._outbox.batch(rows, MAX_BODY_BYTES * 3 // 4) if rows else Batch([], [])
@@ -257,8 +259,6 @@ class Agent:
         self._batch_rows = min(MAX_SUMMARIES, self._batch_rows * 2)
         if batch.ids:
             self._commit(batch)
-        if self._pipeline.clock_arrived():
-            self._restamp()
         self._want(reply.desired)
         more = self._outbox.rows >= MAX_SUMMARIES // 4 or timeless
         return max(reply.not_before_s, 0.05 if more else random.uniform(0.9, 1.1) * hub.sync_s)  # noqa: S311

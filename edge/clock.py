@@ -21,6 +21,8 @@ from edge.errors import EdgeError
 DRIFT_PPM = 50  # of a free-running crystal, with margin for a cabinet in the sun
 HUB_TRUST_NS = 86_400 * 1_000_000_000  # after that without word from the hub its time is 'held'
 
+LIFETIME_MS = 50 * 365 * 86_400_000  # no release of this software runs longer
+
 
 class ClockError(EdgeError):
     """The configured time zone does not exist on this machine."""
@@ -92,7 +94,7 @@ class SystemClock:
     def hear_hub(self, hub_unix_ms: int, sent_ns: int, received_ns: int) -> None:
         if self._source is ClockState.NTP and self.wall(received_ns).state is ClockState.NTP:
             return
-        if hub_unix_ms < self._built_ms:  # a hub that is itself lost in time
+        if not self._built_ms <= hub_unix_ms < self._built_ms + LIFETIME_MS:  # a hub that is itself lost in time
             return
         self._offset_ns = hub_unix_ms * 1_000_000 - (sent_ns + received_ns) // 2
         self._trusted_ns, self._source = received_ns, ClockState.HUB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console, Group
@@ -90,21 +91,47 @@ def run(
 
     if not data.is_dir():
         raise ConfigurationError("data", f"there is no {data}: run `wayside hub init --data {data}` first")
-    app = create_app(data, load_operator_token(data))
-    listener = socket.socket(fileno=fd) if fd is not None else _listen(host, port)
-    address, at_port = listener.getsockname()[:2]
-    typer.echo(f"hub: http://{address}:{at_port}/ serving {data}")
-    sys.stdout.flush()
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, timeout_keep_alive=75, backlog=2048
-    )
-    # Each sync makes hundreds of short-lived rows: looking for cycles every 700 objects, among all that was imported,
-    # took a third of the hub's time.
-    gc.freeze()
-    gc.set_threshold(20_000)
-    # uvicorn raises the signal again when it has shut down; having stopped as told is success.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    operator_token = load_operator_token(data)
+    with _take(data):
+        app = create_app(data, operator_token)
+        listener = _inherited(fd) if fd is not None else _listen(host, port)
+        address, at_port = listener.getsockname()[:2]
+        typer.echo(f"hub: http://{address}:{at_port}/ serving {data}")
+        sys.stdout.flush()
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=10,
+            timeout_keep_alive=75,
+            backlog=2048,
+        )
+        # Each sync makes hundreds of short-lived rows: looking for cycles every 700 objects, among all that was
+        # imported, took a third of the hub's time.
+        gc.freeze()
+        gc.set_threshold(20_000)
+        # uvicorn raises the signal again when it has shut down; having stopped as told is success.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _take(data: Path) -> IO[str]:
+    """The data directory's lock, held until the process ends: nonces and the TUF key's versions are one process's."""
+    try:
+        lock = (data / "hub.lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise ConfigurationError("data", f"another hub runs on {data}; stop it first") from exc
+    except OSError as exc:
+        raise ConfigurationError("data", f"cannot write in {data}: {exc.strerror}") from exc
+    return lock
+
+
+def _inherited(fd: int) -> socket.socket:
+    try:
+        return socket.socket(fileno=fd)
+    except OSError as exc:
+        raise ConfigurationError("fd", f"--fd {fd} is not an inherited socket: {exc.strerror}") from exc
 
 
 def _listen(host: str, port: int) -> socket.socket:

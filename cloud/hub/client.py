@@ -43,11 +43,15 @@ class HubClient:
             answer = self._client.request(method, path, json=document)
             reply = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise HubError("unreachable", f"the hub at {self._client.base_url} does not answer: {exc}") from exc
+            message = f"the hub at {self._client.base_url} does not answer: {exc}; --hub names another"
+            raise HubError("unreachable", message) from exc
         except ValueError as exc:
             raise HubError("not_a_hub", f"{self._client.base_url} answers, but not like a wayside hub") from exc
         if not isinstance(reply, dict):
             raise HubError("not_a_hub", f"{self._client.base_url} answers, but not like a wayside hub")
+        if answer.is_error and reply.get("error") == "operator":
+            where = "set WAYSIDE_OPERATOR_TOKEN to what the hub's operator.token holds"
+            raise HubError("operator", f"the hub refuses the operator's token: {where}")
         if answer.is_error:
             raise HubError(str(reply.get("error", answer.status_code)), str(reply.get("message", answer.text)))
         return reply

@@ -177,6 +177,10 @@ def translated(exc: DBAPIError) -> HubError:
     # A quota or a file-size limit (EDQUOT, EFBIG) is a failed write to SQLite, where only ENOSPC is "full".
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
         return StoreFullError("store_full", "the hub's disk is full; nothing was stored, send it again later")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreUnavailableError(
+            "store_unavailable", f"the hub's database is damaged ({exc.orig}): restore {DATABASE} from a backup"
+        )
     return StoreUnavailableError(
         "store_unavailable", f"the hub's database does not answer ({exc.orig}); send it again later"
     )
