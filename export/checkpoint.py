@@ -119,7 +119,10 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as exc:
         raise RunDirectoryError(f"{path} is missing; `wayside train --out DIR` writes it") from exc
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as exc:
-        raise RunDirectoryError(f"{path} is not a checkpoint of plain weights: {exc}") from exc
+        # Not torch's own words: they advise loading what may run code.
+        raise RunDirectoryError(
+            f"{path} is damaged, or no checkpoint of plain weights; `wayside train --out DIR` writes a good one"
+        ) from exc
     if not (isinstance(checkpoint, dict) and {"state_dict", "config"} <= checkpoint.keys()):
         raise RunDirectoryError(f"{path} has no state_dict and config")
     return checkpoint
