@@ -195,7 +195,8 @@ def _verified(hub: Hub, pinned: bytes) -> dict[str, Metadata[Any]]:
         except tuf.DownloadError as exc:
             why = exc.__cause__ or exc
             raise ReleaseError(
-                f"the repository at {hub.url} cannot be fetched: {why}; `wayside release init` makes it"
+                f"the repository at {hub.url} cannot be fetched ({type(why).__name__}): "
+                "is the hub running, and was `wayside release init` run?"
             ) from exc
         except (tuf.RepositoryError, OSError) as exc:
             raise ReleaseError(f"the repository at {hub.url} does not verify: {type(exc).__name__}: {exc}") from exc
