@@ -83,6 +83,7 @@ class Node(NamedTuple):
             f"step_s = {self.step_s}",
             "[signal]",
             f"cycle_s = {self.cycle_s}",
+            "max_change_s = 4.0",  # drivers should not meet another intersection every quarter of an hour
         ]
         for phase, green, low, high, ring in self.plan:
             lines += [
