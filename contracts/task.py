@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,19 +11,23 @@ from contracts.reading import Name
 from contracts.wire import Document, wire_field
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Unit = Annotated[str, msgspec.Meta(max_length=16)]
 
 
 class Input(Document, frozen=True, kw_only=True):
     """One column of the window, in physical units. ``low``/``high`` are the declared bounds.
 
-    The names ``volume``, ``hour`` (0–24, local) and ``weekday`` (0 = Monday … 6) are filled by the node itself,
-    ``lanes`` from its configuration, any other from the datastream of that name.
+    The names ``hour`` (0–24, local), ``weekday`` (0 = Monday … 6) and ``yearday`` (0–366) are the calendar of a row's
+    time, ``site`` the index into :attr:`TaskSpec.sites`; ``volume`` is counted and ``lanes`` configured by the node;
+    any other name is the datastream of that name. Missing values are NaN: the graph itself knows what to do.
     """
 
     name: Name
-    unit: Annotated[str, msgspec.Meta(max_length=16)]
+    unit: Unit
     low: float
     high: float
+    ahead: bool = False  # known beforehand (a holiday): row k holds the value ``horizon`` intervals after t_k
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -31,24 +35,74 @@ class Input(Document, frozen=True, kw_only=True):
 
 
 class TaskSpec(Document, frozen=True, kw_only=True):
-    """Window of ``window`` × ``len(inputs)`` values, oldest row first; ``horizon`` outputs of ``output``."""
+    """What goes into a model and what comes out.
+
+    ========  =========================  ==========================================================================
+    kind      in                         out
+    ========  =========================  ==========================================================================
+    forecast  (B, ``window``, F)         (B, H) of ``output`` in ``output_unit``; (B, H, Q) if ``quantiles`` are given
+    score     (B, ``window``, F)         (B, 1) how unusual the window is, ≥ 0; typical windows score about 1
+    classify  (B, *``image``)            (B, ``len(classes)``) logits
+    count     (B, *``image``)            (B, ``len(classes)``) how many of each class the frame shows
+    ========  =========================  ==========================================================================
+
+    Rows are oldest first, F = ``len(inputs)``; the first target is ``lead`` intervals after the newest row, and with
+    ``lead`` 0 the output itself is no input. Images are height × width × channels, float32, 0–255.
+    """
 
     wire: int = wire_field()
     name: Name
     domain: Name
+    kind: Literal["forecast", "score", "classify", "count"] = "forecast"
     inputs: Annotated[tuple[Input, ...], msgspec.Meta(min_length=1, max_length=64)]
     output: Name
-    output_unit: Annotated[str, msgspec.Meta(max_length=16)]
+    output_unit: Unit
     window: Annotated[int, msgspec.Meta(ge=1, le=1024)]
     horizon: Annotated[int, msgspec.Meta(ge=1, le=1024)]
+    lead: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 1
     interval_s: Positive  # of one row of the window
     season: Annotated[int, msgspec.Meta(ge=1)]  # intervals of the seasonal floor, e.g. a week
     holdout_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the last days of the data: never trained on
     validation_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the days before them
+    quantiles: Annotated[tuple[Annotated[float, msgspec.Meta(gt=0, lt=1)], ...], msgspec.Meta(max_length=9)] = ()
+    sites: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=128)], ...], msgspec.Meta(max_length=4096)] = ()
+    image: tuple[Side, Side, Side] | None = None  # height, width, channels
+    classes: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=64)], ...], msgspec.Meta(max_length=1024)] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one example, without the batch axis."""
+        return self.image if self.image is not None else (self.window, len(self.inputs))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of one answer, without the batch axis."""
+        if self.kind in ("classify", "count"):
+            return (len(self.classes),)
+        if self.kind == "score":
+            return (1,)
+        return (self.horizon, len(self.quantiles)) if self.quantiles else (self.horizon,)
+
+    @property
+    def median(self) -> int:
+        """Index of the median among ``quantiles``."""
+        return self.quantiles.index(0.5)
 
     def __post_init__(self) -> None:
         names = [i.name for i in self.inputs]
         if len(set(names)) != len(names):
             raise ValueError("inputs have distinct names")
-        if self.output not in names:
-            raise ValueError("output is one of the inputs")
+        if (self.image is not None) != (self.kind in ("classify", "count")):
+            raise ValueError("tasks of kind classify and count have an image, others have none")
+        if self.image is not None:
+            if not self.classes:
+                raise ValueError("an image task names its classes")
+            return
+        if self.kind == "forecast" and (self.output in names) != (self.lead > 0):
+            raise ValueError("output is one of the inputs" if self.lead else "with lead 0 the output is no input")
+        if self.quantiles and (0.5 not in self.quantiles or sorted(set(self.quantiles)) != list(self.quantiles)):
+            raise ValueError("quantiles rise, and 0.5 is among them")
+        if ("site" in names) != bool(self.sites):
+            raise ValueError("sites are named if, and only if, site is an input")
+        if any(i.ahead for i in self.inputs) and self.window < self.horizon:
+            raise ValueError("inputs known ahead need a window at least as long as the horizon")

@@ -77,8 +77,8 @@ def open_bundle(
     opened = Bundle(
         passport=passport,
         files=files,
-        golden_inputs=_array(golden.inputs, files, (golden.count, task.window, len(task.inputs))),
-        golden_outputs=_array(golden.outputs, files, (golden.count, task.horizon)),
+        golden_inputs=_array(golden.inputs, files, (golden.count, *task.input_shape)),
+        golden_outputs=_array(golden.outputs, files, (golden.count, *task.output_shape)),
     )
     for what, is_, wanted in (("bundle", passport.bundle, bundle), ("version", passport.version, version)):
         if wanted is not None and is_ != wanted:

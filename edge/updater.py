@@ -228,7 +228,7 @@ class Updater:
         except RuntimeLoadError as exc:
             raise BundleRefused(Refusal.LOAD, f"{variant.name}: {exc}") from exc
         task = bundle.passport.task
-        shapes = (1, task.window, len(task.inputs)), (1, task.horizon)
+        shapes = (1, *task.input_shape), (1, *task.output_shape)
         if (runtime.input_shape, runtime.output_shape) != shapes:
             raise BundleRefused(
                 Refusal.LOAD, f"{variant.name} maps {runtime.input_shape} to {runtime.output_shape}, the task {shapes}"

@@ -143,7 +143,7 @@ def _read_windows(path: Path) -> dict[str, Float32]:
 
 def _check_shapes(trained: Trained, run_dir: Path) -> None:
     task, held = trained.task, trained.heldout
-    window, horizon = (task.window, len(task.inputs)), (task.horizon,)
+    window, horizon = task.input_shape, task.output_shape
     n = len(held.x)
     for name, array, rows, shape in (
         ("calibration", trained.calibration, None, window),

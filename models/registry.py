@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from torch import nn
@@ -9,11 +10,26 @@ from torch import nn
 from contracts.task import TaskSpec
 from contracts.wire import ContractError, from_builtins
 from models.errors import ModelConfigError
-from models.gru import GRU
-from models.linear import Linear
-from models.mlp import MLP
 
-FAMILIES: dict[str, type[nn.Module]] = {"linear": Linear, "mlp": MLP, "gru": GRU}
+FAMILIES: dict[str, str] = {
+    "linear": "models.linear:Linear",
+    "mlp": "models.mlp:MLP",
+    "gru": "models.gru:GRU",
+}
+"""``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
+
+
+def family(name: str) -> type[nn.Module]:
+    """The class of the family ``name``.
+
+    Raises:
+        ModelConfigError: there is none.
+    """
+    if name not in FAMILIES:
+        raise ModelConfigError(f"there is no model family {name!r}; known: {', '.join(FAMILIES)}")
+    module, _, of = FAMILIES[name].partition(":")
+    found: type[nn.Module] = getattr(importlib.import_module(module), of)
+    return found
 
 
 def build(config: dict[str, Any]) -> nn.Module:
@@ -22,12 +38,10 @@ def build(config: dict[str, Any]) -> nn.Module:
     Raises:
         ModelConfigError: unknown family, a task that breaks its contract, sizes that the family does not have.
     """
-    family = config.get("family")
-    if family not in FAMILIES:
-        raise ModelConfigError(f"there is no model family {family!r}; known: {', '.join(FAMILIES)}")
+    made = family(str(config.get("family")))
     try:
-        return FAMILIES[family](from_builtins(config.get("task"), TaskSpec), **config.get("sizes", {}))
+        return made(from_builtins(config.get("task"), TaskSpec), **config.get("sizes", {}))
     except ContractError as exc:
         raise ModelConfigError(f"the task of the model breaks its contract: {exc}") from exc
     except TypeError as exc:
-        raise ModelConfigError(f"family {family!r} has no such sizes: {exc}") from exc
+        raise ModelConfigError(f"family {config['family']!r} has no such sizes: {exc}") from exc
