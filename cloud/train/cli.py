@@ -53,13 +53,13 @@ def run(
 def _run(out: Path, task: str, family: str, data: Path | None, seed: int, epochs: int | None) -> list[dict[str, Any]]:
     from cloud.train import datasets, run
     from cloud.train.fit import Epoch
-    from models.registry import FAMILIES
+    from models.registry import families as known
 
     spec = datasets.load_task(task)
     counts, spec = datasets.load(spec, data)
     for line in counts.quality.lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    families = list(FAMILIES) if family == "all" else [family]
+    families = list(known("forecast")) if family == "all" else [family]
     reports = []
     columns = (TextColumn("{task.description:<8}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:

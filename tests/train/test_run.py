@@ -163,7 +163,7 @@ def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
     for name in ("naive", "seasonal", "linear, least squares", "linear, gradient descent", "mlp", "gru"):
         assert name in done.stdout
     assert "street.csv: 2304 rows, 2 detectors" in done.stderr
-    assert all((tmp_path / f / "checkpoint.pt").exists() for f in registry.FAMILIES)
+    assert all((tmp_path / f / "checkpoint.pt").exists() for f in registry.families("forecast"))
 
 
 def test_json_on_stdout_is_nothing_but_json(tmp_path: Path) -> None:
