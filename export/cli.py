@@ -60,7 +60,9 @@ def run(
     bundle: Annotated[str | None, typer.Option(help="Name of the bundle; the task's name unless given.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: onnx, tflite.")] = "onnx,tflite",
     int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Also make int8 variants.")] = True,
-    stage: Annotated[str, typer.Option(help="Stop after: load, graph, quantize, parity, passport, bundle.")] = "bundle",
+    stage: Annotated[
+        str, typer.Option(help="Stop after: train, graph, quantize, parity, passport, bundle.")
+    ] = "bundle",
     as_json: Json = False,
 ) -> None:
     """Turn a checkpoint into a bundle: ONNX and TFLite, fp32 and int8, past the parity gate.
