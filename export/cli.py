@@ -52,7 +52,7 @@ def _faults(verb: str) -> Iterator[None]:
 @export.command()
 def run(
     run_dir: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR", help="What `wayside train` wrote: checkpoint.pt and windows.npz.")
+        Path, typer.Argument(metavar="CHECKPOINT|RUN_DIR", help="What `wayside train` wrote, or its checkpoint.pt.")
     ],
     *,
     out: Annotated[Path, typer.Option("--out", help="Directory for the bundle and its parts.")],
@@ -77,6 +77,7 @@ def run(
         options = pipeline.Options(
             formats=tuple(name.strip() for name in formats.split(",") if name.strip()),
             int8=int8,
+            require_int8=require_int8,
             bundle=bundle,
             version=version,
         )

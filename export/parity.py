@@ -203,11 +203,12 @@ class _Gate:
             GateRefused: the slice furthest beyond its limit, with its number.
         """
         every = accuracy.losses(self.metrics, self.slices, self.trained.heldout, self.torch, given)
-        broken = []
-        for name, each in every.items():
-            for loss in each:
-                if breaks(loss, self.limits, overall=name == "all"):
-                    broken.append((name != "all", -loss.loss, name, loss))
+        broken = [
+            (name != "all", -loss.loss, name, loss)
+            for name, each in every.items()
+            for loss in each
+            if breaks(loss, self.limits, overall=name == "all")
+        ]
         if broken:
             overall, _, name, loss = min(broken, key=lambda b: b[:3])
             limit = self.limits.int8_slice_loss if overall else self.limits.int8_loss

@@ -280,7 +280,7 @@ class TestRunDirectory:
         [
             ("golden", lambda a: a[:, :2], "golden in windows.npz"),
             ("holdout_y", lambda a: a[:5], "holdout_y in windows.npz"),
-            ("calibration", lambda a: a * np.inf, "not finite"),
+            ("calibration", lambda a: np.full_like(a, np.inf), "not finite"),
             ("holdout_y", lambda a: a * np.nan, "not finite"),
         ],
     )
