@@ -8,7 +8,9 @@ import pytest
 
 from cloud.train import datasets
 from cloud.train.datasets import Counts
-from cloud.train.run import train
+from cloud.train.fit import RECIPES
+from cloud.train.run import train, with_fit
+from cloud.train.taskfile import Data, TaskFile
 from contracts.task import TaskSpec
 
 
@@ -27,7 +29,12 @@ def counts(task: TaskSpec) -> Counts:
 def trained(task: TaskSpec, counts: Counts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A short run of the MLP on the real sample, and its report."""
     out = tmp_path_factory.mktemp("run")
-    return out, train("mlp", task, counts, out, epochs=2)
+    return out, train(recipe_of(task, "mlp", epochs=2), counts, out)
+
+
+def recipe_of(task: TaskSpec, family: str, *, epochs: int | None = None, refit: bool = True) -> TaskFile:
+    taskfile = TaskFile(task=task, data=Data(files=(), layout="long"), fit=RECIPES["mlp"])
+    return with_fit(taskfile, family=family, epochs=epochs, refit=refit)
 
 
 @pytest.fixture(scope="session")
