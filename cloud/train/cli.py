@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich import box
 from rich.console import Console
@@ -33,14 +34,12 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many [dim](default: by family)[/dim]")] = None,
-    refit: Annotated[
-        bool, typer.Option("--refit/--no-refit", help="Fit again on all days, into OUT/final: what a city deploys.")
-    ] = True,
+    no_refit: Annotated[bool, typer.Option("--no-refit", help="Do not fit again on all days, into OUT/final.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Train forecasters, and print their errors on held-out days beside the naive and seasonal floors."""
     try:
-        reports = _run(out, task, family, data, seed, epochs, refit)
+        reports = _run(out, task, family, data, seed, epochs, not no_refit)
     except (TrainError, ModelError) as exc:
         console.print(f"wayside train: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from exc
@@ -61,11 +60,11 @@ def _run(
 ) -> list[dict[str, Any]]:
     from cloud.train import datasets, run
     from cloud.train.fit import RECIPES, Epoch
-    from cloud.train.taskfile import Data, TaskFile
+    from cloud.train.taskfile import load_task
 
-    spec = datasets.load_task(task)
-    counts, spec = datasets.load(spec, data)
-    taskfile = TaskFile(task=spec, data=Data(files=(), layout="long"), fit=RECIPES["mlp"])
+    taskfile = load_task(task)
+    counts, spec = datasets.load(taskfile.task, data)
+    taskfile = msgspec.structs.replace(taskfile, task=spec)
     for line in counts.quality.lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     reports = []

@@ -50,7 +50,7 @@ def with_fit(
     if family not in (None, recipe.family):
         registry.family(family)
         recipe = RECIPES.get(family, Fit(family=family))
-    changes = {"epochs": epochs or recipe.epochs, "refit": refit and recipe.refit}
+    changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
     return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))
 
 

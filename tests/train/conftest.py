@@ -3,14 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from cloud.train import datasets
 from cloud.train.datasets import Counts
-from cloud.train.fit import RECIPES
 from cloud.train.run import train, with_fit
-from cloud.train.taskfile import Data, TaskFile
+from cloud.train.taskfile import TaskFile, load_task
 from contracts.task import TaskSpec
 
 
@@ -32,9 +32,10 @@ def trained(task: TaskSpec, counts: Counts, tmp_path_factory: pytest.TempPathFac
     return out, train(recipe_of(task, "mlp", epochs=2), counts, out)
 
 
-def recipe_of(task: TaskSpec, family: str, *, epochs: int | None = None, refit: bool = True) -> TaskFile:
-    taskfile = TaskFile(task=task, data=Data(files=(), layout="long"), fit=RECIPES["mlp"])
-    return with_fit(taskfile, family=family, epochs=epochs, refit=refit)
+def recipe_of(task: TaskSpec, family: str, *, epochs: int | None = None, refit: bool = False) -> TaskFile:
+    taskfile = load_task("traffic_flow")
+    recipe = msgspec.structs.replace(taskfile.fit, refit=refit)
+    return with_fit(msgspec.structs.replace(taskfile, task=task, fit=recipe), family=family, epochs=epochs)
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,7 @@ def test_steps_limit_the_batches_of_an_epoch() -> None:
     data = streets()
     train = Counting(data.train.x, data.train.y, data.train.site)
     fit(changed(epochs=1, steps=3), TASK, Split(train=train, validation=data.validation, holdout=data.holdout))  # type: ignore[arg-type]
-    assert sum(counted[1:]) - 512 - 1 <= 3 * 64 + 1  # beside one look at all, for the normalization
+    assert sum(counted[1:]) - 256 - 1 <= 3 * 64 + 1  # beside one look at all, for the normalization
 
 
 def test_training_stops_when_patience_ends_and_keeps_the_best() -> None:

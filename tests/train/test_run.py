@@ -149,8 +149,8 @@ def test_a_stopped_run_leaves_the_earlier_one_whole(
 
 def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    runs.train(recipe_of(street[0], "linear"), street[1], tmp_path)
-    runs.train(recipe_of(street[0], "linear"), street[1], tmp_path)
+    runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
+    runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
     names = {p.name for p in tmp_path.iterdir()}
     assert names == {
         "thesis.tex",
@@ -162,7 +162,7 @@ def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Cou
         "final",
     }
     with pytest.raises(OutputError, match="choose another --out"):
-        runs.train(recipe_of(street[0], "linear"), street[1], tmp_path / "thesis.tex")
+        runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path / "thesis.tex")
 
 
 def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
@@ -194,3 +194,30 @@ def test_a_fault_of_the_user_is_one_message_and_status_1(tmp_path: Path) -> None
         assert said in done.stderr
         assert "Traceback" not in done.output
         assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_final_has_seen_every_day_and_claims_only_what_the_honest_run_found(
+    street: tuple[TaskSpec, Counts], tmp_path: Path
+) -> None:
+    task, counts = street
+    report = runs.train(recipe_of(task, "mlp", epochs=2, refit=True), counts, tmp_path)
+    honest, final = (torch.load(tmp_path / f / "checkpoint.pt", weights_only=True) for f in ("", "final"))
+    assert "seen_until" not in honest["config"]
+    assert final["config"]["seen_until"] == str(counts.ends[-1])
+    assert final["config"]["honest"]["holdout"] == report["holdout"]["scores"]["mlp"]
+    assert final["config"]["residual_std"] == honest["config"]["residual_std"]
+    assert not all(torch.equal(honest["state_dict"][k], final["state_dict"][k]) for k in honest["state_dict"])
+    later = json.loads((tmp_path / "final" / "report.json").read_text())
+    assert later["holdout"] == json.loads(json.dumps(report["holdout"]))
+    assert later["splits"]["refit"]["windows"] > report["splits"]["train"]["windows"]
+    with np.load(tmp_path / "windows.npz") as a, np.load(tmp_path / "final" / "windows.npz") as b:
+        assert a.files == b.files
+        assert np.array_equal(a["holdout_x"], b["holdout_x"])
+
+
+def test_a_run_without_refit_leaves_no_older_final_behind(street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
+    task, counts = street
+    runs.train(recipe_of(task, "linear", refit=True), counts, tmp_path)
+    assert (tmp_path / "final" / "checkpoint.pt").exists()
+    runs.train(recipe_of(task, "linear", refit=False), counts, tmp_path)
+    assert not (tmp_path / "final").exists()

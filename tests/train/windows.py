@@ -40,7 +40,7 @@ class Rows:
         return self.x[indices], self.y[indices]
 
 
-def street(windows: int = 512, *, seed: int = 0, horizon: int = TASK.horizon) -> Rows:
+def street(windows: int = 256, *, seed: int = 0, horizon: int = TASK.horizon) -> Rows:
     rng = np.random.default_rng(seed)
     site = np.arange(windows) % 2
     hour = rng.uniform(0, 24, (windows, 1)) + np.arange(TASK.window + horizon) / 4  # (N, T + H)
@@ -51,6 +51,6 @@ def street(windows: int = 512, *, seed: int = 0, horizon: int = TASK.horizon) ->
     return Rows(x.astype(np.float32), volume[:, t:].astype(np.float32), site)
 
 
-def streets(windows: int = 512, *, horizon: int = TASK.horizon) -> Split:
+def streets(windows: int = 256, *, horizon: int = TASK.horizon) -> Split:
     parts = [street(windows, seed=seed, horizon=horizon) for seed in range(3)]
     return Split(train=parts[0], validation=parts[1], holdout=parts[2])  # type: ignore[arg-type]
