@@ -110,8 +110,7 @@ class CNN(nn.Module):
         # "MobileFaceNets", 2018). A red light is above, a digit in the middle.
         self.head = nn.Sequential(
             *convolution(stages[-1][0], head, 1),
-            nn.Conv2d(head, head, left, groups=head, bias=False),
-            nn.BatchNorm2d(head),
+            nn.Conv2d(head, head, left, groups=head),
         )
         self.dropout = nn.Dropout(dropout)
         self.classes = nn.Linear(head, len(task.classes))

@@ -55,7 +55,7 @@ def mirror_signs(x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -
     for member, dims in ((LEFT_RIGHT, (2,)), (UPSIDE_DOWN, (1,)), (HALF_TURN, (1, 2))):
         may = torch.isin(y, torch.tensor(member)) & (_uniform(generator, 0, 1, len(y)) < 0.5)
         x = torch.where(may[:, None, None, None], x.flip(dims), x)
-    other = torch.arange(max(int(y.max()), 42) + 1)
+    other = torch.arange(43)
     for a, b in PARTNERS:
         other[a], other[b] = b, a
     swap = (other[y] != y) & (_uniform(generator, 0, 1, len(y)) < 0.5)
