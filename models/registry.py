@@ -15,6 +15,8 @@ FAMILIES: dict[str, str] = {
     "linear": "models.linear:Linear",
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
+    "tcn": "models.tcn:TCN",
+    "light": "models.light:Light",
 }
 """``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
 

@@ -80,7 +80,7 @@ def fit(
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
     if isinstance(module, Linear):
         return _solve(module, config, x, y, solver)
-    module.features.fit(x)
+    module.prepare(x, y)
     if epochs is not None:
         recipe = replace(recipe, epochs=epochs)
     return _descend(module, config, recipe, data, seed=seed, on_epoch=on_epoch)
@@ -94,6 +94,7 @@ def _solve(module: Linear, config: dict[str, Any], x: torch.Tensor, y: torch.Ten
     else:
         weights, notes["steps"] = gradient_descent(features, target)
     module.set_weights(weights)
+    module.set_quantiles(features, target)
     return Fitted(module=module.eval(), config=config, notes=notes)
 
 
