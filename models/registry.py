@@ -16,6 +16,8 @@ FAMILIES: dict[str, str] = {
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
     "spans": "models.spans:Spans",
+    "tcn": "models.tcn:TCN",
+    "light": "models.light:Light",
     "cnn": "models.cnn:CNN",
     "count": "models.count:Count",
 }
