@@ -33,6 +33,7 @@ YEAR = 365.25
 LIMIT = 5.0  # of a standardized feature: int8 ranges stay useful, and a day never seen explodes nothing
 PREPARE_ROWS = 100_000  # windows × steps that the closed form looks at
 PRIOR = 1e-3  # values of the longer span mixed into a shorter one: all, where there is nothing else
+HARMONICS = 4  # of the day
 KINDS = (0, 0, 0, 0, 0, 1, 2)  # workday, Saturday, Sunday
 
 
@@ -98,26 +99,27 @@ class Spans(nn.Module):
     ) -> None:
         super().__init__()
         c = self.columns = Columns(task)
-        if c.output is None or c.hour is None or task.horizon > task.window:
-            raise ModelConfigError(
-                f"family spans needs the inputs {task.output!r} and 'hour' and a window as long as the horizon; "
-                f"task {task.name!r} has not all of them"
-            )
+        timed = c.hour is not None and c.weekday is not None
+        if level == "profile" and not timed:
+            raise ModelConfigError(f"a profile needs the inputs hour and weekday; task {task.name!r} has not both")
         self.window, self.horizon, self.lead, self.quantiles = task.window, task.horizon, task.lead, task.quantiles
         self.step = task.interval_s / 3600  # hours
         self.day = max(1, round(24 / self.step))  # rows
         self.work, self.level, self.shrink, self.ridge, self.noise = work, level, shrink, ridge, noise
-        self.floor = task.inputs[c.output].low
+        self.floor = task.inputs[c.output].low if c.output is not None else None
         furthest = task.lead + task.horizon - 1  # rows to the last target
         back = [d for d in range(1, 1 + task.window // self.day) if d * self.day >= furthest]
-        self.days = [d for d in back if d * self.day - task.lead < task.window][:days]
+        lagged = c.output is not None
+        self.days = [d for d in back if lagged and d * self.day - task.lead < task.window][:days]
         self.other_days = [d for d in back if d in other_days and d * self.day + task.horizon <= task.window]
         self.spans = sorted({min(k, task.window) for k in spans}, reverse=True)
-        self.changes = sorted({k for k in changes if k + 7 * self.day <= task.window}, reverse=True)
+        self.changes = sorted({k for k in changes if lagged and k + 7 * self.day <= task.window}, reverse=True)
         self.other_spans = sorted({min(k, task.window) for k in others}, reverse=True)
         self.extremes, self.season = extremes, season if c.yearday is not None else 0
         like = {i for i in c.others if task.inputs[i].unit == task.output_unit}
-        self.turns = [(i, 2 * math.pi / (task.inputs[i].high + 1)) for i in c.others if task.inputs[i].name in directions]
+        self.turns = [
+            (i, 2 * math.pi / (task.inputs[i].high + 1)) for i in c.others if task.inputs[i].name in directions
+        ]
         turning = {i for i, _ in self.turns}
         self.alike = [i for i in c.others if i in like and i not in turning]
         self.plain = [i for i in c.others if i not in like and i not in turning]
@@ -139,8 +141,8 @@ class Spans(nn.Module):
         self.skip = nn.Parameter(torch.zeros(size))
         self.skip_bias = nn.Parameter(torch.zeros(1))
         self.site_embedding = nn.Embedding(self.sites + 1, site_size) if c.site is not None and site_size else None
-        self.time_embedding = nn.Embedding(self.slots, time_size) if time_size else None
-        into = size + (site_size if self.site_embedding is not None else 0) + time_size
+        self.time_embedding = nn.Embedding(self.slots, time_size) if c.hour is not None and time_size else None
+        into = size + sum(e.embedding_dim for e in (self.site_embedding, self.time_embedding) if e is not None)
         self.outputs = max(1, len(task.quantiles))
         self.members = nn.ModuleList(self._perceptron(into, hidden, depth, dropout) for _ in range(members))
 
@@ -217,19 +219,19 @@ class Spans(nn.Module):
 
     def _features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features (B, H, D), and what forecasts deviate from and are multiplied by (B, H), working units."""
+        once: list[torch.Tensor] = []  # of the window, (B, ·) each
+        each: list[torch.Tensor] = []  # of each step, (B, H) each
         z, there, base, scale, centre = self._deviations(x)
-        wide = _mean(z, there, 0.0)  # (B, 1)
-        filled = z + (1 - there) * wide  # (B, T)
-        once = [self._means(z, there, self.spans)]  # of the window, (B, ·) each
-        for k in self.changes:
-            for shift in (self.day, 7 * self.day):
-                change = z[:, -k:] - z[:, -k - shift : -shift]
-                once.append(_mean(change, there[:, -k:] * there[:, -k - shift : -shift], 0.0))
-        if self.level == "window":
-            once.append(centre / self.usual[-1] - 1)
-        each = [  # of each step, (B, H) each
-            filled[:, self.window - 1 + self.lead - d * self.day :][:, : self.horizon] for d in self.days
-        ]
+        if self.columns.output is not None:
+            once.append(self._means(z, there, self.spans))
+            for k in self.changes:
+                for shift in (self.day, 7 * self.day):
+                    change = z[:, -k:] - z[:, -k - shift : -shift]
+                    once.append(_mean(change, there[:, -k:] * there[:, -k - shift : -shift], 0.0))
+            if self.level == "window":
+                once.append(centre / self.usual[-1] - 1)
+            filled = z + (1 - there) * _mean(z, there, 0.0)  # (B, T)
+            each += [self._at(filled, d) for d in self.days]
         for values, known_ in self._others(x):
             once.append(self._means(values, known_, self.other_spans))
             whole = values + (1 - known_) * _mean(values, known_, 0.0)
@@ -237,29 +239,38 @@ class Spans(nn.Module):
                 last = whole[:, -self.day :]
                 once += [last.amax(dim=1, keepdim=True), last.amin(dim=1, keepdim=True)]
             for d in self.other_days:
-                each.append(whole[:, self.window - 1 + self.lead - d * self.day :][:, : self.horizon])
+                each.append(self._at(whole, d))
         for i in self.columns.ahead:
             for d in (0, *self.other_days):
-                first = self.window - 1 + self.lead - self.horizon - d * self.day
+                first = self.window - self.horizon - d * self.day  # row k holds the value of the last target after t_k
                 each.append(known(x[:, first : first + self.horizon, i]))
         day, _, angle = self._target_time(x)
-        for n in range(1, 5):
-            each += [torch.sin(n * angle), torch.cos(n * angle)]
+        if self.columns.hour is not None:
+            for n in range(1, HARMONICS + 1):
+                each += [torch.sin(n * angle), torch.cos(n * angle)]
         for n in range(1, self.season + 1):
             turn = known(x[:, -1:, self.columns.yearday]) * (2 * math.pi * n / YEAR)
             once += [torch.sin(turn), torch.cos(turn)]
-        if self.horizon > 1:
-            each.append(torch.linspace(-1, 1, self.horizon, device=x.device).expand_as(angle) + 0 * angle)
-        parts = [torch.cat(once, dim=1).unsqueeze(1).expand(-1, self.horizon, -1), torch.stack(each, dim=2)]
+        # How far ahead; one number at least, whatever the task has.
+        each.append(torch.linspace(-1, 1, self.horizon, device=x.device) + 0 * angle)
+        parts = [torch.stack(each, dim=2)]
+        if once:
+            parts.append(torch.cat(once, dim=1).unsqueeze(1).expand(-1, self.horizon, -1))
         if day is not None:
             parts.append(self.weekdays[day])  # (B, H, 7)
         return torch.cat(parts, dim=2), base, scale
+
+    def _at(self, values: torch.Tensor, days: int) -> torch.Tensor:
+        """(B, T) → (B, H): the values ``days`` before each target."""
+        first = self.window - 1 + self.lead - days * self.day
+        return values[:, first : first + self.horizon]
 
     def _deviations(
         self, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Deviations and where they are known (B, T), base and scale of the forecast (B, H), the window's level."""
-        raw = x[:, :, self.columns.output]
+        # A task without lags has no deviations: zeros that nothing looks at.
+        raw = x[:, :, self.columns.output if self.columns.output is not None else 0]
         there = present(raw)  # (B, T)
         w = self._into(known(raw))
         site = self._site(x)
@@ -306,12 +317,13 @@ class Spans(nn.Module):
     def _target_time(self, x: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
         """Weekday, slot of the day (B, H) int64, and angle of the day (B, H) of each target."""
         later = self.step * (self.lead + torch.arange(self.horizon, device=x.device))  # (H,) hours
-        hour = known(x[:, -1:, self.columns.hour]) + later  # (B, H)
+        newest = known(x[:, -1:, self.columns.hour]) if self.columns.hour is not None else 0 * known(x[:, -1:, 0])
+        hour = newest + later  # (B, H)
         days = torch.floor(hour / 24 + 1e-4)
         hour = hour - 24 * days
         day = None
         if self.columns.weekday is not None:
-            weekday = known(x[:, -1:, self.columns.weekday]) + days
+            weekday = known(x[:, -1:, self.columns.weekday]) + days  # (B, H)
             day = index(weekday - 7 * torch.floor(weekday / 7 + 1e-4), 7)
         return day, self._slot(hour), hour * (2 * math.pi / 24)
 
@@ -321,9 +333,9 @@ class Spans(nn.Module):
 
     def _site(self, x: torch.Tensor) -> torch.Tensor:
         """(B,) index of the site; the last one is a site never seen."""
-        if self.columns.site is None:
-            return index(x[:, -1, self.columns.hour] * 0, self.sites + 1, self.sites)
-        return index(x[:, -1, self.columns.site], self.sites + 1, self.sites)
+        column = self.columns.site
+        site = known(x[:, -1, 0]) * 0 + self.sites if column is None else x[:, -1, column]
+        return index(site, self.sites + 1, self.sites)
 
     def _into(self, values: torch.Tensor) -> torch.Tensor:
         """Physical → working units."""
@@ -338,7 +350,7 @@ class Spans(nn.Module):
             values = torch.relu(values).square()
         elif self.work == "log":
             values = torch.exp(torch.clamp(values, 0, 20)) - 1
-        return torch.clamp(values, min=self.floor)
+        return torch.clamp(values, min=self.floor) if self.floor is not None else values
 
     def _take_profile(self, site: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> None:
         """Means of the first targets ``w`` (N,) by site, weekday and time, shrunk to those of their kind of day."""
