@@ -56,6 +56,8 @@ COUNT = TaskSpec(
 CHOICES: tuple[tuple[TaskSpec, ...], ...] = ((RICH, PLAIN), (SCORE,), (CLASSIFY,), (COUNT,))
 FURTHER = {"light": (BESIDE,)}
 """The family of the tasks without lags is tried on one."""
+SIZES = {"cnn": {"stages": ((16, 1),), "head": 16}, "count": {"stages": ((16, 1),), "head": 16}}
+"""Smaller than they come; the layers are the same."""
 LIMITS = Limits(int8_loss=0.10, int8_slice_loss=0.30)
 """These nets are hardly trained: the suite compares runtimes, it judges no model."""
 
@@ -104,7 +106,15 @@ def serves(family: str, task: TaskSpec) -> str | None:
 
 
 def config(family: str, task: TaskSpec) -> dict:
-    return {"family": family, "task": to_builtins(task), "seed": 1, "data_sha256": "0" * 64, "residual_std": 5.0}
+    sizes = SIZES.get(family, {})
+    return {
+        "family": family,
+        "sizes": sizes,
+        "task": to_builtins(task),
+        "seed": 1,
+        "data_sha256": "0" * 64,
+        "residual_std": 5.0,
+    }
 
 
 @functools.cache
