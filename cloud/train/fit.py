@@ -171,11 +171,11 @@ def _descend(
         summed = torch.zeros(())
         order = torch.randperm(len(train), generator=shuffle)[: batches * recipe.batch]
         for xb, yb, sb, rows in _batches(train, order, recipe.batch):
-            xa = _augment(recipe, xb, noise)
             optimizer.zero_grad()
-            if len(xa):
+            if len(xb):
+                xa, ya = _augment(recipe, xb, yb, noise)
                 # Of a whole batch the mean; of a share of it, the share's part of that mean.
-                of = loss(module, xa, yb, sb) * (len(xa) / rows)
+                of = loss(module, xa, ya, sb) * (len(xb) / rows)
                 of.backward()
                 summed += of.detach() * rows
             ranks.add_gradients(module)
@@ -264,15 +264,15 @@ def _batches(windows: Windows, order: torch.Tensor, batch: int) -> Iterator[Batc
         yield from zip(x, y, site, [len(part) for part in many.split(batch)], strict=True)
 
 
-def _augment(recipe: Fit, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
-    if recipe.augment:
-        from cloud.train.augment import AUGMENT
+def _augment(
+    recipe: Fit, x: torch.Tensor, y: torch.Tensor, noise: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if not recipe.augment:
+        return x, y
+    from cloud.train.augment import augment
 
-        for name in recipe.augment:
-            if name not in AUGMENT:
-                raise TaskError(f"[fit] augment: there is no {name!r}; known: {', '.join(AUGMENT)}")
-            x = AUGMENT[name](x, noise)
-    return x
+    changed: tuple[torch.Tensor, torch.Tensor] = augment(recipe.augment, x, y, noise)
+    return changed
 
 
 def _mean_loss(module: nn.Module, loss: Criterion, windows: Windows, batch: int) -> float:
