@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train.datasets import Array, Windows
+from cloud.train.windows import Array, Windows
 from contracts.task import TaskSpec
 
 CALIBRATION, GOLDEN, EXTREMES = 1024, 48, 32

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich import box
 from rich.console import Console
@@ -86,8 +85,7 @@ def _run(
     with Progress(*_columns(), console=console) as progress:
         for name in tasks:
             taskfile = load_task(name)
-            source, spec = datasets.load(taskfile.task, data)
-            taskfile = msgspec.structs.replace(taskfile, task=spec)
+            source, taskfile = datasets.load(taskfile, data)
             for line in source.quality.lines():
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             folder = out / taskfile.task.name if len(tasks) > 1 else out

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, O
 from torch.optim.swa_utils import AveragedModel
 
 from cloud.train import ranks
-from cloud.train.datasets import Split, Windows
+from cloud.train.datasets import Examples, Split
 from cloud.train.errors import DivergedError, TaskError
 from cloud.train.losses import Criterion, criterion
 from cloud.train.taskfile import Fit
@@ -85,7 +85,7 @@ def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, on_epoch: On
 def refit(
     recipe: Fit,
     task: TaskSpec,
-    every: Windows,
+    every: Examples,
     first: Fitted,
     data: Split,
     *,
@@ -142,8 +142,8 @@ def _build(recipe: Fit, task: TaskSpec) -> tuple[dict[str, Any], nn.Module]:
 def _descend(
     recipe: Fit,
     task: TaskSpec,
-    train: Windows,
-    validation: Windows | None,
+    train: Examples,
+    validation: Examples | None,
     *,
     seed: int,
     on_epoch: OnEpoch,
@@ -248,7 +248,7 @@ def _moving(decay: float) -> Callable[[Any, Any, Any], None]:
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]
 
 
-def _batches(windows: Windows, order: torch.Tensor, batch: int) -> Iterator[Batch]:
+def _batches(windows: Examples, order: torch.Tensor, batch: int) -> Iterator[Batch]:
     """This process's share of each batch: x, y, site, and how many rows the whole batch has."""
     if not len(order):
         return
@@ -275,7 +275,7 @@ def _augment(
     return changed
 
 
-def _mean_loss(module: nn.Module, loss: Criterion, windows: Windows, batch: int) -> float:
+def _mean_loss(module: nn.Module, loss: Criterion, windows: Examples, batch: int) -> float:
     summed = torch.zeros((), dtype=torch.float64)
     with torch.inference_mode():
         for x, y, site, _ in _batches(windows, torch.arange(len(windows)), max(batch, 1024)):
@@ -284,7 +284,7 @@ def _mean_loss(module: nn.Module, loss: Criterion, windows: Windows, batch: int)
     return float(ranks.total(summed)) / len(windows)
 
 
-def _some(train: Windows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _some(train: Examples) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """x, y, site of all training windows, or of as many, drawn at random, as `PREPARED` holds."""
     row = sum(a.nbytes for a in train.take(np.arange(1)))
     index = np.arange(len(train))

@@ -22,12 +22,12 @@ import torch
 from torch import nn
 
 from cloud.train import datasets, files
-from cloud.train.datasets import Array, Source, Split
+from cloud.train.datasets import Source, Split
 from cloud.train.errors import DataError, TaskError
 from cloud.train.evaluate import FLOORS, answers, point, score, truth
 from cloud.train.fit import OnEpoch, fit
 from cloud.train.taskfile import TaskFile
-from cloud.train.windows import Windows
+from cloud.train.windows import Array, Windows
 from contracts.task import TaskSpec
 
 Mask = npt.NDArray[np.bool_]

@@ -25,17 +25,19 @@ import numpy as np
 import torch
 
 from cloud.train import cases, datasets, ranks
-from cloud.train.datasets import Counts, Windows
+from cloud.train.datasets import Examples, Source
 from cloud.train.errors import OutputError
 from cloud.train.evaluate import answers, compare, point, truth
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
 from cloud.train.taskfile import Fit, TaskFile
 from cloud.train.tracking import Tracker, draw
+from cloud.train.windows import Array, Windows
 from contracts.task import TaskSpec
 from models import registry
 
 CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
 PARTS = (WINDOWS, REPORT, PICTURE, "tensorboard", "wandb", FINAL)
+HELD, HELD_BYTES = 20_000, 256 << 20
 
 
 def with_fit(
@@ -55,9 +57,9 @@ def with_fit(
 
 
 def train(
-    taskfile: TaskFile, counts: Counts, out: Path, *, seed: int = 0, on_epoch: OnEpoch = lambda _: None
+    taskfile: TaskFile, source: Source, out: Path, *, seed: int = 0, on_epoch: OnEpoch = lambda _: None
 ) -> dict[str, Any]:
-    """Fit ``taskfile.fit`` on ``counts`` and write the run into ``out``.
+    """Fit ``taskfile.fit`` on ``source`` and write the run into ``out``.
 
     Returns:
         The report, as written; nothing in processes but the first.
@@ -73,7 +75,7 @@ def train(
     # Batches of 32 are too small to share between cores, and one thread makes the weights reproducible.
     torch.set_num_threads(1)
     task, recipe = taskfile.task, taskfile.fit
-    data = datasets.split(counts, task)
+    data = datasets.split(source, taskfile)
     with ranks.joined(), _staged(out) as stage, Tracker(stage, taskfile, seed) as tracker:
 
         def tell(epoch: Epoch) -> None:
@@ -83,7 +85,7 @@ def train(
         begun = time.perf_counter()
         fitted = fit(recipe, task, data, seed=seed, on_epoch=tell)
         between = time.perf_counter()
-        every = datasets.windows(counts, task) if recipe.refit else None
+        every = datasets.every(source, taskfile, data.statistics) if recipe.refit else None
         last = every and refit(recipe, task, every, fitted, data, seed=seed, on_epoch=tell)
         done = time.perf_counter()
         if ranks.rank():
@@ -97,7 +99,7 @@ def train(
         results = {p: compare(task, judged[p], of) for p, of in named.items()}
         config = fitted.config | {
             "seed": seed,
-            "data_sha256": counts.sha256,
+            "data_sha256": source.sha256,
             "residual_std": _residual_std(task, data.validation, named["validation"][own]),
             "parameters": sum(p.numel() for p in fitted.module.parameters()),
         }
@@ -108,7 +110,7 @@ def train(
             "fit": msgspec.to_builtins(recipe),
             "seed": seed,
             "data_sha256": config["data_sha256"],
-            "data": counts.quality.as_dict(),
+            "data": source.quality.as_dict(),
             "splits": {"train": _stretch(data.train)} | {p: _stretch(windows) for p, windows in judged.items()},
             "parameters": config["parameters"],
             "residual_std": config["residual_std"],
@@ -121,7 +123,7 @@ def train(
             tracker.result(part, comparison)
         if task.kind == "forecast":
             forecast = point(task, named["holdout"][own])
-            figure = draw(data.holdout, forecast, task, counts.detectors, recipe.family)
+            figure = draw(data.holdout, forecast, task, source.sites, recipe.family)
             tracker.figure(figure)
             figure.savefig(stage / PICTURE, dpi=110)
         _write(stage, fitted, config, report, _windows(data.train, data.holdout, task, seed))
@@ -149,7 +151,7 @@ def _write(
     torch.save({"state_dict": fitted.module.state_dict(), "config": config}, folder / CHECKPOINT)
 
 
-def _residual_std(task: TaskSpec, windows: Windows, own: datasets.Array) -> float:
+def _residual_std(task: TaskSpec, windows: Examples, own: Array) -> float:
     """Of the forecasts' errors, output units; 1 where a task has no such errors."""
     if task.kind not in ("forecast", "count"):
         return 1.0
@@ -157,21 +159,34 @@ def _residual_std(task: TaskSpec, windows: Windows, own: datasets.Array) -> floa
     return max(float(np.std(point(task, own) - truth(windows))), 1e-6)
 
 
-def _stretch(windows: Windows) -> dict[str, Any]:
-    return {"first": str(windows.first.min()), "last": str(windows.last.max()), "windows": len(windows)}
+def _stretch(examples: Examples) -> dict[str, Any]:
+    if isinstance(examples, Windows):
+        return {"first": str(examples.first.min()), "last": str(examples.last.max()), "windows": len(examples)}
+    return {"windows": len(examples)}
 
 
-def _windows(seen: Windows, held: Windows, task: TaskSpec, seed: int) -> dict[str, Any]:
+def _windows(seen: Examples, held: Examples, task: TaskSpec, seed: int) -> dict[str, Any]:
+    """What travels with the checkpoint: `docs/data.md` describes the arrays.
+
+    Of very many held-out examples so many, evenly drawn, as are enough for the gate; the report is about all.
+    """
+    most = min(HELD, HELD_BYTES // sum(a.nbytes for a in held.take(np.arange(1))))
+    if len(held) > most:
+        held = held.where(np.linspace(0, len(held) - 1, most).round().astype(np.int64))
     x, y = held.take(np.arange(len(held)))
-    return {
+    arrays = {
         "calibration": cases.calibration(seen, task, seed),
         "golden": cases.golden(seen, task, seed),
         "holdout_x": x,
         "holdout_y": y,
-        "holdout_naive": held.naive,
-        "holdout_seasonal": held.seasonal,
-        "holdout_hour": held.hour,
+        "holdout_site": held.site,
     }
+    if isinstance(held, Windows):
+        end = held.end.astype("datetime64[s]").astype(np.int64)
+        arrays |= {"holdout_hour": held.hour, "holdout_end": end}
+        if task.kind == "forecast":
+            arrays |= {"holdout_naive": held.naive, "holdout_seasonal": held.seasonal}
+    return arrays
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from contracts.wire import ContractError, Document, decode_toml
 from models.errors import ModelError
 
 RESULT = "sweep.json"
-OBJECTS = 100_000_000  # bytes of Ray's own memory on this machine: reports are small, and data each process reads itself
+OBJECTS = 100_000_000  # bytes that Ray shares between processes here: reports are small, data are read by each
 
 
 class Grid(Document, frozen=True, kw_only=True):
