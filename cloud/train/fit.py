@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, O
 from torch.optim.swa_utils import AveragedModel
 
 from cloud.train import ranks
+from cloud.train.augment import augment
 from cloud.train.datasets import Examples, Split
 from cloud.train.errors import DivergedError, TaskError
 from cloud.train.losses import Criterion, criterion
@@ -173,7 +174,7 @@ def _descend(
         for xb, yb, sb, rows in _batches(train, order, recipe.batch):
             optimizer.zero_grad()
             if len(xb):
-                xa, ya = _augment(recipe, xb, yb, noise)
+                xa, ya = augment(recipe.augment, xb, yb, noise)
                 # Of a whole batch the mean; of a share of it, the share's part of that mean.
                 of = loss(module, xa, ya, sb) * (len(xb) / rows)
                 of.backward()
@@ -262,17 +263,6 @@ def _batches(windows: Examples, order: torch.Tensor, batch: int) -> Iterator[Bat
         x, y = (torch.as_tensor(a).split(sizes) for a in windows.take(index))
         site = torch.from_numpy(windows.site[index]).split(sizes)
         yield from zip(x, y, site, [len(part) for part in many.split(batch)], strict=True)
-
-
-def _augment(
-    recipe: Fit, x: torch.Tensor, y: torch.Tensor, noise: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    if not recipe.augment:
-        return x, y
-    from cloud.train.augment import augment
-
-    changed: tuple[torch.Tensor, torch.Tensor] = augment(recipe.augment, x, y, noise)
-    return changed
 
 
 def _mean_loss(module: nn.Module, loss: Criterion, windows: Examples, batch: int) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -14,6 +12,7 @@ import torch
 from torch import nn
 
 from cloud.train import fit as fitting
+from cloud.train.augment import AUGMENT
 from cloud.train.datasets import Split
 from cloud.train.errors import DivergedError, TaskError
 from cloud.train.fit import Epoch, fit, refit
@@ -202,16 +201,16 @@ def test_classes_are_learned_by_cross_entropy_with_augmentation(monkeypatch: pyt
     rows = Rows(x.astype(np.float32), y, np.zeros(256, np.int64))
     calls = []
 
-    def dim(names: Any, x: torch.Tensor, y: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        calls.append((*names, len(x)))
+    def dim(x: torch.Tensor, y: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(x))
         return x * torch.empty(len(x), 1, 1, 1).uniform_(0.9, 1, generator=noise), y
 
-    module = ModuleType("cloud.train.augment")
-    module.augment = dim  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(AUGMENT, "dim", dim)
     monkeypatch.setattr(fitting, "_build", lambda recipe, task: ({"task": to_builtins(task)}, Looker()))
     recipe = changed(loss="cross-entropy", augment=("dim",), rate=0.3, epochs=4)
     fitted = fit(recipe, image, Split(train=rows, validation=rows, holdout=rows))  # type: ignore[arg-type]
-    assert calls == [("dim", 64)] * 16
+    assert calls == [64] * 16
     with torch.inference_mode():
         assert (fitted.module(torch.from_numpy(rows.x)).argmax(1).numpy() == y).mean() > 0.95
+    with pytest.raises(TaskError, match="'fog' is unknown"):
+        fit(changed(loss="cross-entropy", augment=("fog",)), image, Split(train=rows, validation=rows, holdout=rows))  # type: ignore[arg-type]
