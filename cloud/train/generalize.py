@@ -10,6 +10,7 @@ says so; without it each site is alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import nn
 
 from cloud.train import datasets, files
 from cloud.train.datasets import Source, Split
-from cloud.train.errors import DataError, TaskError
+from cloud.train.errors import DataError, OutputError, TaskError
 from cloud.train.evaluate import FLOORS, answers, point, score, truth
 from cloud.train.fit import OnEpoch, fit
 from cloud.train.taskfile import TaskFile
@@ -33,6 +34,7 @@ from contracts.task import TaskSpec
 Mask = npt.NDArray[np.bool_]
 OnModel = Callable[[str, int, int], OnEpoch]
 """(what is trained, its number from 1, of how many) → who hears of its epochs."""
+RESULT = "generalize.json"
 SEEN, UNSEEN = "trained with it", "trained without it"
 
 
@@ -153,6 +155,21 @@ def pooled(folds: Sequence[Fold]) -> dict[str, dict[str, float]]:
         return float(((values**power * n).sum() / n.sum()) ** (1 / power))
 
     return {name: {"mae": mean(name, "mae", 1), "rmse": mean(name, "rmse", 2)} for name in folds[0].scores}
+
+
+def write(out: Path, result: dict[str, Any]) -> Path:
+    """Put ``result`` into ``out/generalize.json``, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        temporary = out / f".{RESULT}.tmp"
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+        return temporary.replace(out / RESULT)
+    except OSError as exc:
+        raise OutputError(f"cannot write {out / RESULT}: {exc}; choose another --out") from exc
 
 
 def _trained(taskfile: TaskFile, split: Split, seed: int, on_epoch: OnEpoch) -> nn.Module:
