@@ -18,9 +18,10 @@ from cloud.train.files import observed
 from cloud.train.grid import FURTHER, Grid, on_grid
 from cloud.train.images import Images
 from cloud.train.taskfile import TaskFile
-from cloud.train.windows import Windows, windows
+from cloud.train.windows import Array, Windows, windows
 from contracts.task import TaskSpec
 
+__all__ = ["Array", "Examples", "Source", "Split", "Windows", "every", "load", "split", "test_windows", "windows"]
 Source = Grid | Images
 Examples = Windows | Images
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from cloud.train import cases, datasets, ranks
@@ -29,15 +30,14 @@ from cloud.train.datasets import Examples, Source
 from cloud.train.errors import OutputError
 from cloud.train.evaluate import answers, compare, point, truth
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
+from cloud.train.images import Images
 from cloud.train.taskfile import Fit, TaskFile
 from cloud.train.tracking import Tracker, draw
-from cloud.train.windows import Array, Windows
 from contracts.task import TaskSpec
 from models import registry
 
 CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
 PARTS = (WINDOWS, REPORT, PICTURE, "tensorboard", "wandb", FINAL)
-HELD, HELD_BYTES = 20_000, 256 << 20
 
 
 def with_fit(
@@ -100,6 +100,7 @@ def train(
         config = fitted.config | {
             "seed": seed,
             "data_sha256": source.sha256,
+            "statistics": data.statistics,
             "residual_std": _residual_std(task, data.validation, named["validation"][own]),
             "parameters": sum(p.numel() for p in fitted.module.parameters()),
         }
@@ -126,10 +127,10 @@ def train(
             figure = draw(data.holdout, forecast, task, source.sites, recipe.family)
             tracker.figure(figure)
             figure.savefig(stage / PICTURE, dpi=110)
-        _write(stage, fitted, config, report, _windows(data.train, data.holdout, task, seed))
+        _write(stage, fitted, config, report, _windows(taskfile, fitted, data.train, data.holdout, seed))
         if every and last:
             claims = {
-                "seen_until": str(every.last.max()),
+                "seen_until": _stretch(every).get("last", ""),
                 "honest": {p: result["scores"][own] for p, result in results.items()},
             }
             again = {
@@ -137,7 +138,7 @@ def train(
                 "seconds": round(done - between, 2),
                 "epochs": [[e.train, None] for e in last.epochs],
             }
-            windows = _windows(every, data.holdout, task, seed)
+            windows = _windows(taskfile, last, every, data.holdout, seed)
             _write(stage / FINAL, last, config | claims, report | claims | again, windows)
     return report
 
@@ -151,7 +152,7 @@ def _write(
     torch.save({"state_dict": fitted.module.state_dict(), "config": config}, folder / CHECKPOINT)
 
 
-def _residual_std(task: TaskSpec, windows: Examples, own: Array) -> float:
+def _residual_std(task: TaskSpec, windows: Examples, own: datasets.Array) -> float:
     """Of the forecasts' errors, output units; 1 where a task has no such errors."""
     if task.kind not in ("forecast", "count"):
         return 1.0
@@ -159,34 +160,37 @@ def _residual_std(task: TaskSpec, windows: Examples, own: Array) -> float:
     return max(float(np.std(point(task, own) - truth(windows))), 1e-6)
 
 
-def _stretch(examples: Examples) -> dict[str, Any]:
-    if isinstance(examples, Windows):
-        return {"first": str(examples.first.min()), "last": str(examples.last.max()), "windows": len(examples)}
-    return {"windows": len(examples)}
+def _stretch(windows: Examples) -> dict[str, Any]:
+    if isinstance(windows, Images):
+        return {"windows": len(windows)}
+    return {"first": str(windows.first.min()), "last": str(windows.last.max()), "windows": len(windows)}
 
 
-def _windows(seen: Examples, held: Examples, task: TaskSpec, seed: int) -> dict[str, Any]:
-    """What travels with the checkpoint: `docs/data.md` describes the arrays.
+def _windows(taskfile: TaskFile, fitted: Fitted, seen: Examples, held: Examples, seed: int) -> dict[str, Any]:
+    return cases.stored(taskfile, seen, held, seed, _worst(taskfile.task, fitted, seen))
 
-    Of very many held-out examples so many, evenly drawn, as are enough for the gate; the report is about all.
-    """
-    most = min(HELD, HELD_BYTES // sum(a.nbytes for a in held.take(np.arange(1))))
-    if len(held) > most:
-        held = held.where(np.linspace(0, len(held) - 1, most).round().astype(np.int64))
-    x, y = held.take(np.arange(len(held)))
-    arrays = {
-        "calibration": cases.calibration(seen, task, seed),
-        "golden": cases.golden(seen, task, seed),
-        "holdout_x": x,
-        "holdout_y": y,
-        "holdout_site": held.site,
-    }
-    if isinstance(held, Windows):
-        end = held.end.astype("datetime64[s]").astype(np.int64)
-        arrays |= {"holdout_hour": held.hour, "holdout_end": end}
-        if task.kind == "forecast":
-            arrays |= {"holdout_naive": held.naive, "holdout_seasonal": held.seasonal}
-    return arrays
+
+def _worst(task: TaskSpec, fitted: Fitted, seen: Examples, most: int = 4096) -> npt.NDArray[np.int64]:
+    """Indices of the training examples on which the model errs most, of up to ``most``, evenly drawn."""
+    drawn = cases.evenly(len(seen), most)
+    some = seen.where(drawn)
+    given, y = answers(fitted.module, some), truth(some)
+    if task.kind == "score":
+        error = given[:, 0]
+    elif task.kind == "classify":
+        error = _doubt(given, y)
+    else:
+        error = np.abs(point(task, given) - y).reshape(len(y), -1).mean(axis=1)
+    return drawn[np.argsort(-error, kind="stable")[: cases.WORST]]
+
+
+def _doubt(logits: datasets.Array, y: npt.NDArray[np.int64]) -> datasets.Array:
+    """(N,) by how much the best wrong class stands above the right one."""
+    rows = np.arange(len(y))
+    right, others = logits[rows, y], logits.copy()
+    others[rows, y] = -np.inf
+    best: datasets.Array = others.max(axis=1) - right
+    return best
 
 
 @contextlib.contextmanager

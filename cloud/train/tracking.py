@@ -17,12 +17,11 @@ from matplotlib.figure import Figure
 from msgspec import to_builtins
 
 from cloud.train import ranks
-from cloud.train.datasets import Examples
+from cloud.train.datasets import Array, Windows
 from cloud.train.errors import TrackingError
 from cloud.train.evaluate import truth
 from cloud.train.fit import Epoch
 from cloud.train.taskfile import TaskFile
-from cloud.train.windows import Array
 from contracts.task import TaskSpec
 
 
@@ -96,8 +95,8 @@ def _weights_and_biases(folder: Path, taskfile: TaskFile, seed: int) -> Any:
     )
 
 
-def draw(windows: Examples, forecast: Array, task: TaskSpec, sites: tuple[str, ...], title: str) -> Figure:
-    """Truth, forecast (N, H; the first step is shown) and the naive floor at the busiest detector."""
+def draw(windows: Windows, forecast: Array, task: TaskSpec, sites: tuple[str, ...], title: str) -> Figure:
+    """Truth, forecast (N, H; the first step is shown) and the naive floor at the busiest site."""
     y = truth(windows)[:, 0]  # (N,)
     busiest = int(np.argmax(np.bincount(windows.site, weights=y)))
     here = windows.site == busiest

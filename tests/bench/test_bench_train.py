@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -21,8 +20,7 @@ BATCH, WINDOWS = 32, 8192
 @pytest.fixture(scope="module")
 def windows() -> tuple[torch.Tensor, torch.Tensor]:
     torch.set_num_threads(1)
-    source, taskfile = datasets.load(load_task("traffic_flow"))
-    x, y = datasets.split(source, taskfile).train.take(np.arange(WINDOWS))
+    x, y = datasets.split(*datasets.load(load_task("traffic_flow"))).train.take(slice(WINDOWS))
     return torch.from_numpy(x), torch.from_numpy(y)
 
 

@@ -27,21 +27,22 @@ def task(taskfile: TaskFile) -> TaskSpec:
 @pytest.fixture(scope="session")
 def counts(taskfile: TaskFile) -> Grid:
     """The real sample."""
-    source, _ = datasets.load(taskfile)
-    assert isinstance(source, Grid)
-    return source
+    grid = datasets.load(taskfile)[0]
+    assert isinstance(grid, Grid)
+    return grid
 
 
 @pytest.fixture(scope="session")
-def trained(taskfile: TaskFile, counts: Grid, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def trained(task: TaskSpec, counts: Grid, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A short run of the MLP on the real sample, and its report."""
     out = tmp_path_factory.mktemp("run")
-    return out, train(recipe_of(taskfile, "mlp", epochs=2), counts, out)
+    return out, train(recipe_of(task, "mlp", epochs=2), counts, out)
 
 
-def recipe_of(taskfile: TaskFile, family: str, *, epochs: int | None = None, refit: bool = False) -> TaskFile:
+def recipe_of(task: TaskSpec, family: str, *, epochs: int | None = None, refit: bool = False) -> TaskFile:
+    taskfile = load_task("traffic_flow")
     recipe = msgspec.structs.replace(taskfile.fit, refit=refit)
-    return with_fit(msgspec.structs.replace(taskfile, fit=recipe), family=family, epochs=epochs)
+    return with_fit(msgspec.structs.replace(taskfile, task=task, fit=recipe), family=family, epochs=epochs)
 
 
 @pytest.fixture(scope="session")

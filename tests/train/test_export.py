@@ -9,7 +9,7 @@ import pytest
 
 from cloud.train.grid import Grid
 from cloud.train.run import train
-from cloud.train.taskfile import TaskFile
+from contracts.task import TaskSpec
 from export import pipeline
 from tests.train.conftest import recipe_of
 
@@ -24,10 +24,8 @@ def test_the_int8_network_passes_the_gate_in_both_formats(trained: tuple[Path, d
 
 
 @pytest.mark.parametrize("family", ["linear", "gru"])
-def test_every_other_family_converts_to_both_formats(
-    family: str, taskfile: TaskFile, counts: Grid, tmp_path: Path
-) -> None:
-    train(recipe_of(taskfile, family, epochs=2), counts, tmp_path)
+def test_every_other_family_converts_to_both_formats(family: str, task: TaskSpec, counts: Grid, tmp_path: Path) -> None:
+    train(recipe_of(task, family, epochs=2), counts, tmp_path)
     passport = pipeline.run(tmp_path, until="passport").passport
     assert passport is not None
     assert {"onnx-fp32", "tflite-fp32"} <= {v.name for v in passport.variants}

@@ -35,8 +35,8 @@ def test_the_network_beats_both_floors_on_the_held_out_days(trained: Trained) ->
     assert scores["mlp"]["mae"] < 0.95 * scores["seasonal"]["mae"]
 
 
-def test_every_linear_way_beats_naive_and_both_agree(taskfile: TaskFile, counts: Grid, tmp_path: Path) -> None:
-    scores = runs.train(recipe_of(taskfile, "linear"), counts, tmp_path)["holdout"]["scores"]
+def test_every_linear_way_beats_naive_and_both_agree(task: TaskSpec, counts: Grid, tmp_path: Path) -> None:
+    scores = runs.train(recipe_of(task, "linear"), counts, tmp_path)["holdout"]["scores"]
     closed, walked = scores["linear, least squares"], scores["linear, gradient descent"]
     assert closed["mae"] < scores["naive"]["mae"]
     assert closed["mae"] == pytest.approx(walked["mae"], abs=1e-3)
@@ -101,14 +101,14 @@ def test_tensorboard_has_the_curve_and_the_floors(trained: Trained) -> None:
 
 
 @pytest.fixture(scope="module")
-def street(taskfile: TaskFile, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskFile, Grid]:
+def street(taskfile: TaskFile, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskSpec, Grid]:
     counts, widened = datasets.load(taskfile, write_csv(tmp_path_factory.mktemp("csv") / "street.csv"))
     assert isinstance(counts, Grid)
-    return widened, counts
+    return widened.task, counts
 
 
 @pytest.mark.parametrize("family", ["linear", "mlp", "gru"])
-def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskFile, Grid], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskSpec, Grid], tmp_path: Path) -> None:
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         runs.train(recipe_of(street[0], family, epochs=1), street[1], tmp_path / name, seed=seed)
     a, b, c = ({f: (tmp_path / n / f).read_bytes() for f in ("checkpoint.pt", "windows.npz")} for n in "abc")
@@ -116,20 +116,18 @@ def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskFile,
     assert a != c
 
 
-def test_the_best_weights_are_restored(street: tuple[TaskFile, Grid]) -> None:
-    taskfile, counts = street
-    data = datasets.split(counts, taskfile)
-    fitted = fit.fit(recipe_of(taskfile, "mlp", epochs=6).fit, taskfile.task, data)
-    kept = compare(taskfile.task, data.validation, {"mlp": answers(fitted.module, data.validation)})["scores"]["mlp"][
-        "rmse"
-    ]
+def test_the_best_weights_are_restored(street: tuple[TaskSpec, Grid]) -> None:
+    task, counts = street
+    data = datasets.split(counts, recipe_of(task, "mlp"))
+    fitted = fit.fit(recipe_of(task, "mlp", epochs=6).fit, task, data)
+    kept = compare(task, data.validation, {"mlp": answers(fitted.module, data.validation)})["scores"]["mlp"]["rmse"]
     spread = float(data.train.y.std(ddof=1))
     assert kept**2 == pytest.approx(spread**2 * min(e.validation for e in fitted.epochs), rel=1e-4)
 
 
 @pytest.mark.parametrize("stop_at", ["first epoch", "picture", "windows"])
 def test_a_stopped_run_leaves_the_earlier_one_whole(
-    stop_at: str, street: tuple[TaskFile, Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop_at: str, street: tuple[TaskSpec, Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.train(recipe_of(street[0], "mlp", epochs=1), street[1], tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
@@ -151,7 +149,7 @@ def test_a_stopped_run_leaves_the_earlier_one_whole(
     assert not (tmp_path / ".partial").exists()
 
 
-def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskFile, Grid], tmp_path: Path) -> None:
+def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Grid], tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
     runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
@@ -201,10 +199,10 @@ def test_a_fault_of_the_user_is_one_message_and_status_1(tmp_path: Path) -> None
 
 
 def test_final_has_seen_every_day_and_claims_only_what_the_honest_run_found(
-    street: tuple[TaskFile, Grid], tmp_path: Path
+    street: tuple[TaskSpec, Grid], tmp_path: Path
 ) -> None:
-    taskfile, counts = street
-    report = runs.train(recipe_of(taskfile, "mlp", epochs=2, refit=True), counts, tmp_path)
+    task, counts = street
+    report = runs.train(recipe_of(task, "mlp", epochs=2, refit=True), counts, tmp_path)
     honest, final = (torch.load(tmp_path / f / "checkpoint.pt", weights_only=True) for f in ("", "final"))
     assert "seen_until" not in honest["config"]
     assert final["config"]["seen_until"] == str(counts.ends[-1])
@@ -219,9 +217,9 @@ def test_final_has_seen_every_day_and_claims_only_what_the_honest_run_found(
         assert np.array_equal(a["holdout_x"], b["holdout_x"])
 
 
-def test_a_run_without_refit_leaves_no_older_final_behind(street: tuple[TaskFile, Grid], tmp_path: Path) -> None:
-    taskfile, counts = street
-    runs.train(recipe_of(taskfile, "linear", refit=True), counts, tmp_path)
+def test_a_run_without_refit_leaves_no_older_final_behind(street: tuple[TaskSpec, Grid], tmp_path: Path) -> None:
+    task, counts = street
+    runs.train(recipe_of(task, "linear", refit=True), counts, tmp_path)
     assert (tmp_path / "final" / "checkpoint.pt").exists()
-    runs.train(recipe_of(taskfile, "linear", refit=False), counts, tmp_path)
+    runs.train(recipe_of(task, "linear", refit=False), counts, tmp_path)
     assert not (tmp_path / "final").exists()
