@@ -16,10 +16,11 @@ from cloud.evaluate import judge as judging
 from cloud.evaluate.errors import NothingToJudge
 from cloud.evaluate.metrics import loss, measure
 from cloud.evaluate.row import Row
-from cloud.train import datasets, run
-from cloud.train.taskfile import TaskFile
+from cloud.train import datasets, files, run
+from cloud.train.errors import DataError
+from cloud.train.taskfile import TaskFile, load_task, task_names
 from contracts.task import TaskSpec
-from contracts.wire import encode
+from contracts.wire import encode, from_builtins
 from export import checkpoint, pipeline
 
 Tell = Callable[[str, float], None]
@@ -46,31 +47,27 @@ def evaluate(job: Job, tell: Tell = lambda what, share: None) -> Row:
 
     Raises:
         EvaluateError: nothing to judge.
-        TrainError, ExportError, EdgeError: with their own words.
+        TrainError, ExportError, EdgeError, ModelError: with their own words.
     """
-    taskfile = datasets.load_task(job.task)
+    taskfile = run.with_fit(load_task(job.task), epochs=job.epochs)
     folder = job.runs / taskfile.task.name
     if job.unseen is None or job.retrain or not (folder / run.CHECKPOINT).exists():
-        trained(job, taskfile, folder, tell)
-    if job.unseen is None:
-        task = _task_of(folder)
-        counts, _ = datasets.load(taskfile, job.data)
-        return _judged(job, taskfile, folder, datasets.split(counts, task).holdout, tell)
+        tell("reading the data", 0)
+        source, taskfile = datasets.load(taskfile, job.data)
+        trained(job, taskfile, source, folder, tell)
+        if job.unseen is None:
+            return _judged(job, taskfile, folder, datasets.split(source, taskfile).holdout, tell)
     # The weights that saw all the days that there were: what would be on the node when the later period begins.
     final = folder / run.FINAL
     folder = final if (final / run.CHECKPOINT).exists() else folder
     tell("reading the unseen period", 0)
-    windows = datasets.unseen(taskfile, _task_of(folder), job.unseen)
-    return _judged(job, taskfile, folder, windows, tell)
+    examples = datasets.test_windows(taskfile, *_known(folder), override=[job.unseen])
+    return _judged(job, taskfile, folder, examples, tell)
 
 
-def trained(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> None:
+def trained(job: Job, taskfile: TaskFile, source: datasets.Source, folder: Path, tell: Tell) -> None:
     """A run of ``taskfile`` in ``folder``; one of the same task file, data and seed is kept."""
-    tell("reading the data", 0)
-    taskfile = run.with_fit(taskfile, epochs=job.epochs)
-    counts, task = datasets.load(taskfile, job.data)
-    taskfile = msgspec.structs.replace(taskfile, task=task)
-    mark = hashlib.sha256(encode(taskfile) + f"{counts.sha256} {job.seed}".encode()).hexdigest()
+    mark = hashlib.sha256(encode(taskfile) + f"{source.sha256} {job.seed}".encode()).hexdigest()
     marked = folder / MARK
     if not job.retrain and (folder / run.CHECKPOINT).exists() and marked.exists() and marked.read_text() == mark:
         return
@@ -82,8 +79,9 @@ def trained(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> None:
         seen += 1
         tell(f"training, epoch {seen} of at most {epochs}", seen / epochs)
 
+    tell(f"training, epoch 1 of at most {epochs}", 0)
     marked.unlink(missing_ok=True)
-    run.train(taskfile, counts, folder, seed=job.seed, on_epoch=told)
+    run.train(taskfile, source, folder, seed=job.seed, on_epoch=told)
     marked.write_text(mark)
 
 
@@ -105,7 +103,7 @@ def exported(folder: Path, tell: Tell) -> tuple[Path, dict[str, Any]]:
     return bundle, gate
 
 
-def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Windows, tell: Tell) -> Row:
+def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examples, tell: Tell) -> Row:
     if not len(examples):
         raise NothingToJudge(f"{job.unseen or job.data}: no window of the task {taskfile.task.name} is complete in it")
     path, gate = exported(folder, tell)
@@ -114,7 +112,7 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Windo
     task, passport = bundle.passport.task, bundle.passport
     metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
     of = taskfile.goal.of if taskfile.goal else ""
-    scale = _scale(taskfile, job, examples)
+    scale = examples.spread[:, None] if taskfile.standardize else 1.0
     judge = judging.Judge(task, judging.truth(examples) / scale, metric, of)
     tell("torch", 0)
     fp32 = judging.torch_answers(trained.model, examples) / scale
@@ -159,19 +157,13 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Windo
     )
 
 
-def _task_of(folder: Path) -> TaskSpec:
-    """As it was trained: with the sites that the data had."""
-    return checkpoint.load(folder).task
+def _known(folder: Path) -> tuple[TaskSpec, dict[str, Any]]:
+    """The task as it was trained, with the sites that the data had, and the statistics of the training days."""
+    report = json.loads((folder / run.REPORT).read_text())
+    return from_builtins(report["task"], TaskSpec), report["statistics"]
 
 
-def _scale(taskfile: TaskFile, job: Job, examples: datasets.Windows) -> Any:
-    """(N, 1) what errors are divided by; 1 unless the task's errors are in standard deviations."""
-    if not taskfile.standardize:
-        return 1.0
-    return datasets.spreads(taskfile, job.data)[examples.site][:, None]
-
-
-def _slices(examples: datasets.Windows, task: TaskSpec, truth: Any) -> judging.Slices:
+def _slices(examples: datasets.Examples, task: TaskSpec, truth: Any) -> judging.Slices:
     """By hour of day and site; of pictures, by class."""
     if task.kind == "classify":
         for index, name in enumerate(task.classes):
@@ -185,7 +177,7 @@ def _slices(examples: datasets.Windows, task: TaskSpec, truth: Any) -> judging.S
         yield f"site {name}", examples.site == index
 
 
-def _period(examples: datasets.Windows, task: TaskSpec) -> str:
+def _period(examples: datasets.Examples, task: TaskSpec) -> str:
     if task.image is not None:
         return "groups that no training saw"
     return f"{str(examples.first.min())[:10]} – {str(examples.last.max())[:10]}"
@@ -195,3 +187,29 @@ def _commonest(truth: Any, task: TaskSpec) -> Any:
     """Answers (N, K) of one who always says the most frequent class."""
     counts = np.bincount(truth, minlength=len(task.classes))
     return np.tile(counts.astype(np.float32), (len(truth), 1))
+
+
+def names(wanted: str, data: Path | None) -> list[str]:
+    """The tasks that ``wanted`` lists; ``all``: those whose files are in ``data``, or in whose format it is.
+
+    Raises:
+        NothingToJudge: there is none.
+    """
+    if wanted != "all":
+        return [name.strip() for name in wanted.split(",") if name.strip()]
+    found = [name for name in task_names() if _has(load_task(name), data)]
+    if not found:
+        where = f"{data} has files of none of" if data is not None else "without --data there is none of"
+        raise NothingToJudge(f"{where} the tasks {', '.join(task_names())}; name a folder as docs/data.md says")
+    return found
+
+
+def _has(taskfile: TaskFile, data: Path | None) -> bool:
+    if data is None:
+        return not taskfile.data.files
+    if not taskfile.data.files:
+        return False  # its sample comes with a package, not with a folder
+    try:
+        return bool(files.find(taskfile, data))
+    except DataError:
+        return False
