@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,8 @@ def _has(taskfile: TaskFile, data: Path | None) -> bool:
         return not taskfile.data.files
     if not taskfile.data.files:
         return False  # its sample comes with a package, not with a folder
+    if not data.is_dir():
+        return any(fnmatch(data.name, Path(pattern).name) for pattern in taskfile.data.files)
     try:
         return bool(files.find(taskfile, data))
     except DataError:
