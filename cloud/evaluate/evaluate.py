@@ -10,7 +10,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from cloud.evaluate import judge as judging
