@@ -60,6 +60,9 @@ def run(
     bundle: Annotated[str | None, typer.Option(help="Name of the bundle; the task's name unless given.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: onnx, tflite.")] = "onnx,tflite",
     int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Also make int8 variants.")] = True,
+    require_int8: Annotated[
+        bool, typer.Option("--require-int8", help="Fail if an int8 variant is refused; else it is left out.")
+    ] = False,
     stage: Annotated[
         str, typer.Option(help="Stop after: train, graph, quantize, parity, passport, bundle.")
     ] = "bundle",

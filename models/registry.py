@@ -15,8 +15,19 @@ FAMILIES: dict[str, str] = {
     "linear": "models.linear:Linear",
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
+    "tcn": "models.tcn:TCN",
+    "light": "models.light:Light",
+    "cnn": "models.cnn:CNN",
+    "count": "models.count:Count",
 }
 """``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
+KINDS: dict[str, str] = {"cnn": "classify", "count": "count"}
+"""The kind of task that a family answers; of those not named here: forecast."""
+
+
+def families(kind: str) -> tuple[str, ...]:
+    """Names of the families that answer tasks of ``kind``."""
+    return tuple(name for name in FAMILIES if KINDS.get(name, "forecast") == kind)
 
 
 def family(name: str) -> type[nn.Module]:
