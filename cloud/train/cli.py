@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich import box
 from rich.console import Console
@@ -63,9 +62,8 @@ def _run(
     from cloud.train.taskfile import load_task
 
     taskfile = load_task(task)
-    counts, spec = datasets.load(taskfile.task, data)
-    taskfile = msgspec.structs.replace(taskfile, task=spec)
-    for line in counts.quality.lines():
+    source, taskfile = datasets.load(taskfile, data)
+    for line in source.quality.lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     reports = []
     columns = (TextColumn("{task.description:<8}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
@@ -82,7 +80,7 @@ def _run(
                 )
 
             folder = out / one.fit.family if family == "all" else out
-            reports.append(run.train(one, counts, folder, seed=seed, on_epoch=show))
+            reports.append(run.train(one, source, folder, seed=seed, on_epoch=show))
             progress.update(bar, total=1, completed=1, said=escape(str(folder)))
     return reports
 
