@@ -18,7 +18,7 @@ from cloud.evaluate.errors import EvaluateError, NothingToJudge
 from contracts.wire import ContractError
 
 if TYPE_CHECKING:
-    from cloud.evaluate.evaluate import Job
+    from cloud.evaluate.job import Job
     from cloud.evaluate.row import Row
 
 evaluate = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -58,7 +58,7 @@ def run(
         if results is not None:
             rows, failed = _read(results), {}
         else:
-            from cloud.evaluate.evaluate import Job, names
+            from cloud.evaluate.job import Job, names
 
             wanted = [
                 Job(task=name, data=data, runs=runs, unseen=test, seed=seed, epochs=epochs, retrain=retrain)
@@ -87,8 +87,8 @@ def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
     from cloud.evaluate.side_by_side import Told, side_by_side
 
     columns = (TextColumn("{task.description:<16}"), BarColumn(20), TextColumn("{task.fields[said]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        bars = {job.task: progress.add_task(job.task, total=1.0, said="waits", start=False) for job in wanted}
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+        bars = {job.name: progress.add_task(job.name, total=1.0, said="waits", start=False) for job in wanted}
 
         def told(news: Told) -> None:
             progress.start_task(bars[news.task])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,11 @@ import numpy as np
 
 from cloud.evaluate import judge as judging
 from cloud.evaluate.errors import NothingToJudge
+from cloud.evaluate.job import Job
 from cloud.evaluate.metrics import loss, measure
 from cloud.evaluate.row import Row
-from cloud.train import datasets, files, run
-from cloud.train.errors import DataError
-from cloud.train.taskfile import TaskFile, load_task, task_names
+from cloud.train import datasets, run
+from cloud.train.taskfile import TaskFile, load_task
 from contracts.task import TaskSpec
 from contracts.wire import encode, from_builtins
 from export import checkpoint, pipeline
@@ -29,17 +27,6 @@ METRICS = {"forecast": "mae", "classify": "accuracy", "count": "mae", "score": "
 """By kind, for tasks without a goal."""
 MARK = "evaluated.sha256"
 """In a run directory: of what the run was made from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    task: str  # name, or path of a task file
-    data: Path | None  # the data directory
-    runs: Path  # one run directory a task
-    unseen: Path | None = None  # a file, or a directory laid out like ``data``: the later period
-    seed: int = 0
-    epochs: int | None = None  # at most
-    retrain: bool = False
 
 
 def evaluate(job: Job, tell: Tell = lambda what, share: None) -> Row:
@@ -61,7 +48,8 @@ def evaluate(job: Job, tell: Tell = lambda what, share: None) -> Row:
     final = folder / run.FINAL
     folder = final if (final / run.CHECKPOINT).exists() else folder
     tell("reading the unseen period", 0)
-    examples = datasets.test_windows(taskfile, *_known(folder), override=[job.unseen])
+    task, statistics = _known(folder)
+    examples = datasets.test_windows(taskfile, task, [job.unseen], statistics)
     return _judged(job, taskfile, folder, examples, tell)
 
 
@@ -159,8 +147,8 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examp
 
 def _known(folder: Path) -> tuple[TaskSpec, dict[str, Any]]:
     """The task as it was trained, with the sites that the data had, and the statistics of the training days."""
-    report = json.loads((folder / run.REPORT).read_text())
-    return from_builtins(report["task"], TaskSpec), report["statistics"]
+    config = checkpoint.read(folder / run.CHECKPOINT)["config"]
+    return from_builtins(config["task"], TaskSpec), config["statistics"]
 
 
 def _slices(examples: datasets.Examples, task: TaskSpec, truth: Any) -> judging.Slices:
@@ -180,38 +168,11 @@ def _slices(examples: datasets.Examples, task: TaskSpec, truth: Any) -> judging.
 def _period(examples: datasets.Examples, task: TaskSpec) -> str:
     if task.image is not None:
         return "groups that no training saw"
-    return f"{str(examples.first.min())[:10]} – {str(examples.last.max())[:10]}"
+    last = examples.last.max() - np.timedelta64(1, "s")  # what ends at midnight belongs to the day before
+    return f"{str(examples.first.min())[:10]} – {str(last)[:10]}"
 
 
 def _commonest(truth: Any, task: TaskSpec) -> Any:
     """Answers (N, K) of one who always says the most frequent class."""
     counts = np.bincount(truth, minlength=len(task.classes))
     return np.tile(counts.astype(np.float32), (len(truth), 1))
-
-
-def names(wanted: str, data: Path | None) -> list[str]:
-    """The tasks that ``wanted`` lists; ``all``: those whose files are in ``data``, or in whose format it is.
-
-    Raises:
-        NothingToJudge: there is none.
-    """
-    if wanted != "all":
-        return [name.strip() for name in wanted.split(",") if name.strip()]
-    found = [name for name in task_names() if _has(load_task(name), data)]
-    if not found:
-        where = f"{data} has files of none of" if data is not None else "without --data there is none of"
-        raise NothingToJudge(f"{where} the tasks {', '.join(task_names())}; name a folder as docs/data.md says")
-    return found
-
-
-def _has(taskfile: TaskFile, data: Path | None) -> bool:
-    if data is None:
-        return not taskfile.data.files
-    if not taskfile.data.files:
-        return False  # its sample comes with a package, not with a folder
-    if not data.is_dir():
-        return any(fnmatch(data.name, Path(pattern).name) for pattern in taskfile.data.files)
-    try:
-        return bool(files.find(taskfile, data))
-    except DataError:
-        return False

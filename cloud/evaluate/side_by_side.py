@@ -11,11 +11,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cloud.evaluate.errors import EvaluateError
-from cloud.evaluate.evaluate import Job, evaluate
+from cloud.evaluate.job import Job
 from cloud.evaluate.row import Row
 from cloud.train.errors import TrainError
 from edge.errors import EdgeError
@@ -44,7 +43,7 @@ def side_by_side(wanted: Sequence[Job], jobs: int, told: Callable[[Told], None])
         news: Any = manager.Queue()
         pool = ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_begin, max_tasks_per_child=1)
         try:
-            waiting: dict[Future[Row | str], str] = {pool.submit(_one, job, news): job.task for job in wanted}
+            waiting: dict[Future[Row | str], str] = {pool.submit(_one, job, news): job.name for job in wanted}
             while waiting:
                 _drain(news, told)
                 for future in [f for f in waiting if f.done()]:
@@ -65,7 +64,7 @@ def side_by_side(wanted: Sequence[Job], jobs: int, told: Callable[[Told], None])
                     os.kill(child.pid, signal.SIGTERM)
             raise
         pool.shutdown()
-    return [rows[job.task] for job in wanted if job.task in rows], failed
+    return [rows[job.name] for job in wanted if job.name in rows], failed
 
 
 def _drain(news: Any, told: Callable[[Told], None]) -> None:
@@ -86,11 +85,13 @@ def _begin() -> None:
 
 def _one(job: Job, news: Any) -> Row | str:
     """The row, or why there is none: exceptions of other rooms do not all travel between processes."""
+    from cloud.evaluate.evaluate import evaluate  # torch, which only these processes need
+
     try:
-        return evaluate(job, lambda what, share: news.put(Told(job.task, what, share)))
+        return evaluate(job, lambda what, share: news.put(Told(job.name, what, share)))
     except (EvaluateError, TrainError, ModelError, ExportError, EdgeError) as exc:
         return str(exc)
     except Exception:
-        crash = job.runs / f"{Path(job.task).stem}.crash.txt"
+        crash = job.runs / f"{job.name}.crash.txt"
         crash.write_text(traceback.format_exc())
         return f"a defect of wayside: {sys.exc_info()[1]!r}; the traceback is in {crash}"
