@@ -56,7 +56,7 @@ def run(
     """
     with _faults():
         if results is not None:
-            rows, failed = _read(results), {}
+            rows, failed = _read(results)
         else:
             from cloud.evaluate.job import Job, names
 
