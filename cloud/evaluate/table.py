@@ -13,23 +13,30 @@ from cloud.evaluate.row import Row
 NAMES = {"mae": "MAE", "rmse": "RMSE", "mse": "MSE", "mape": "MAPE", "accuracy": "accuracy", "nab": "NAB score"}
 UNITS = {"mape": "%", "accuracy": "", "nab": "", "vus_pr": "", "mse": ""}
 PERFECT = {"nab": 100.0}  # of the measures of which more is better; 1 for the others
+VARIANTS = ("onnx-int8", "tflite-int8")
 HEAD = ("task", "measure", "naive", "seasonal", "others", "goal", "ours fp32", "int8 ONNX", "int8 TFLite")
 
 
 def terminal(rows: Sequence[Row]) -> Table:
-    """One line a task; the worse int8 variant is green where it reaches the goal, red where it does not."""
+    """One line a task, for 80 columns; int8 is green where it reaches the goal, red where it does not."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in (*HEAD, "params", "kB", "µs"):
-        table.add_column(name, justify="left" if name in ("task", "measure") else "right", no_wrap=name != "measure")
+    for name in ("task", "measure", "floor", "others", "goal", "fp32", "ONNX i8", "TFL i8", "kB", "µs"):
+        table.add_column(name, justify="left" if name in ("task", "measure") else "right", no_wrap=True)
     for row in rows:
         cells = _cells(row)
-        for at in (7, 8):
-            if row.goal is not None and cells[at] not in ("–", "refused"):
-                value = row.value(("onnx-int8", "tflite-int8")[at - 7])
-                good = value is not None and reached(row.metric, value, row.goal)
-                cells[at] = f"[{'green' if good else 'red'}]{cells[at]}[/]"
-        table.add_row(*cells, *_cost(row))
+        floors = [v for v in (row.value("naive"), row.value("seasonal")) if v is not None]
+        floor = (max if row.metric in RISING else min)(floors) if floors else None
+        table.add_row(row.task, cells[1].split(",")[0], _number(floor), *cells[4:7], *_marked(row, cells), *_cost(row))
     return table
+
+
+def _marked(row: Row, cells: list[str]) -> list[str]:
+    marked = []
+    for cell, variant in zip(cells[7:], VARIANTS, strict=True):
+        value = row.value(variant)
+        good = row.goal is None or value is None or reached(row.metric, value, row.goal)
+        marked.append(cell if row.goal is None or value is None else f"[{'green' if good else 'red'}]{cell}[/]")
+    return marked
 
 
 def markdown(rows: Sequence[Row], picture: str) -> str:
@@ -59,7 +66,7 @@ def markdown(rows: Sequence[Row], picture: str) -> str:
     for row in rows:
         cells = _cells(row)
         for at in (7, 8):
-            value = row.value(("onnx-int8", "tflite-int8")[at - 7])
+            value = row.value(VARIANTS[at - 7])
             if row.goal is not None and value is not None and reached(row.metric, value, row.goal):
                 cells[at] = f"**{cells[at]}**"
         lines.append("| " + " | ".join(cells) + " |")
@@ -142,7 +149,7 @@ def _cells(row: Row) -> list[str]:
     cells = [row.task, f"{name}{f' {row.of}' if row.of else ''}{f', {unit}' if unit else ''}"]
     cells += [_number(row.value("naive")), _number(row.value("seasonal"))]
     cells += [_number(others) if solid else "–", _number(row.goal), _number(row.value("fp32"))]
-    for variant in ("onnx-int8", "tflite-int8"):
+    for variant in VARIANTS:
         cells.append("refused" if variant in row.refused else _number(row.value(variant)))
     return cells
 
@@ -150,7 +157,7 @@ def _cells(row: Row) -> list[str]:
 def _cost(row: Row) -> list[str]:
     size = [row.bytes[v] for v in row.int8 if v in row.bytes] or list(row.bytes.values())
     quick = [row.us[v] for v in row.int8 if v in row.us] or list(row.us.values())
-    return [str(row.parameters), f"{min(size) / 1000:.1f}" if size else "–", f"{min(quick):.0f}" if quick else "–"]
+    return [f"{min(size) / 1000:.1f}" if size else "–", f"{min(quick):.0f}" if quick else "–"]
 
 
 def _number(value: float | None) -> str:
