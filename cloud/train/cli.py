@@ -54,7 +54,7 @@ def run(
         typer.Option(help="Many runs: a TOML file of tasks, seeds and \\[fit] values; instead of --task and --family."),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option(help="Where the grid runs: local, or the address of a Ray cluster.")
+        str | None, typer.Option(help="Where they run: local, local:2 (processes), or the address of a Ray cluster.")
     ] = None,
     generalize: Annotated[
         Ways | None, typer.Option(help="Train without some sites, or on each alone, and test where it was not trained.")

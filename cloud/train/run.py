@@ -38,6 +38,7 @@ from contracts.task import TaskSpec
 from models import registry
 
 CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
+STAGE = ".partial"
 PARTS = (WINDOWS, REPORT, PICTURE, "tensorboard", "wandb", FINAL)
 
 
@@ -196,7 +197,7 @@ def _doubt(logits: datasets.Array, y: npt.NDArray[np.int64]) -> datasets.Array:
 @contextlib.contextmanager
 def _staged(out: Path) -> Iterator[Path]:
     """A folder to write into; its content replaces that of ``out`` when the block ends well, else it vanishes."""
-    stage = out / ".partial"
+    stage = out / STAGE
     if ranks.rank():
         yield stage  # nothing is written there
         return
