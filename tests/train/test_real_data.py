@@ -1,11 +1,9 @@
-"""The real files, where `WAYSIDE_DATA` says that they are: what is known of them is what the loaders find."""
+"""The real files, where they are present (tests/real_data.py): what is known of them is what the loaders find."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +12,10 @@ from cloud.train import datasets
 from cloud.train.grid import Grid
 from cloud.train.taskfile import load_task
 from cloud.train.windows import Windows
+from tests.real_data import ABSENT, DATA
 
-DATA = Path(os.environ.get("WAYSIDE_DATA", "nowhere"))
 if not DATA.is_dir():
-    pytest.skip("WAYSIDE_DATA names no directory: the real files are not here", allow_module_level=True)
+    pytest.skip(ABSENT, allow_module_level=True)
 
 SIZES = {
     "auckland": (21, 52608),
