@@ -120,5 +120,5 @@ def test_the_verb_writes_what_it_prints(way: str, key: str, rows: int, tmp_path:
     assert len(result[key]) == rows
     assert json.loads((tmp_path / "out" / "generalize.json").read_text()) == result
     shown = CliRunner().invoke(app, args).stdout
-    assert "MAE on held-out days" in shown
-    assert f"{result[key][0]['n']}" in shown or way == "pairs"
+    assert "MAE" in shown
+    assert result[key][0].get("group", "d0") in shown
