@@ -147,5 +147,6 @@ def convolution(width: int, to: int, side: int, stride: int = 1, groups: int = 1
 
 
 def _around(x: torch.Tensor) -> torch.Tensor:
-    """Mean of each pixel's neighbourhood, within the picture."""
-    return functional.avg_pool2d(x, REACH, 1, REACH // 2, count_include_pad=False)
+    """Mean of each pixel's neighbourhood within the picture: rows, then columns, which costs a fifth of both at once."""
+    rows = functional.avg_pool2d(x, (1, REACH), 1, (0, REACH // 2), count_include_pad=False)
+    return functional.avg_pool2d(rows, (REACH, 1), 1, (REACH // 2, 0), count_include_pad=False)
