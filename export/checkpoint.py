@@ -57,6 +57,8 @@ class Trained:
     golden: Float32  # (N, *task.input_shape)
     heldout: Heldout
     report: dict[str, Any]  # what training said of itself
+    seen_until: str  # set if the weights were fitted again on all days, the held-out ones too
+    honest: dict[str, dict[str, float]]  # then: the scores of the run that had not seen them
 
     @property
     def calibration_sha256(self) -> str:
@@ -83,7 +85,7 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
         RunDirectoryError: a file is missing or damaged, or does not fit the task; nothing in it was executed.
     """
     run_dir = path.parent if path.name == CHECKPOINT and not path.is_dir() else path
-    checkpoint = _read_checkpoint(run_dir / CHECKPOINT)
+    checkpoint = read(run_dir / CHECKPOINT)
     config = checkpoint["config"]
     windows = _read_windows(run_dir / WINDOWS)
     try:
@@ -110,6 +112,8 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
                 **{name: windows.get(f"holdout_{name}") for name in ("naive", "seasonal", "hour", "site", "end")},
             ),
             report=_read_report(run_dir / REPORT),
+            seen_until=str(config.get("seen_until", "")),
+            honest=config.get("honest", {}),
         )
     except KeyError as exc:
         raise RunDirectoryError(f"{run_dir}: the run has no {exc}; train again with this version") from exc
@@ -121,7 +125,12 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
     return trained
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """``state_dict`` and ``config`` of the file ``path``; nothing in it is executed.
+
+    Raises:
+        RunDirectoryError: it is missing, damaged, or something else.
+    """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as exc:
