@@ -11,7 +11,7 @@ from pathlib import Path
 from firmware_bridge.errors import BuildError
 
 SOURCE = Path(__file__).parent / "firmware"
-CORE = ("board.c", "frame.c", "plan.c")
+CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", "signals.c")
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
 BUILD = Path("build") / "firmware"
 

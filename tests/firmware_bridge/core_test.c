@@ -54,7 +54,7 @@ static void host_hears(const uint8_t *p, size_t n) {
         assert(ms == seq * 3u);
         if (seq == host_next) host_next++;
     } else {
-        assert(p[0] == MSG_PLAN_RESULT && n == MSG_PLAN_RESULT_SIZE && p[3] <= PLAN_CODE_NO_HOST);
+        assert(p[0] == MSG_PLAN_RESULT && n == MSG_PLAN_RESULT_SIZE && p[3] <= PLAN_CODE_STORE_FAILED);
     }
 }
 
@@ -77,6 +77,13 @@ bool hal_next_edge(uint64_t now, edge *e) {
     *e = (edge){.ms = edges_made * 3u, .kind = 1, .channel = 2, .value = 1};
     return true;
 }
+
+static uint8_t memory[512];
+uint8_t hal_nv_read(uint16_t at) { return memory[at]; }
+bool hal_nv_ready(void) { return true; }
+void hal_nv_write(uint16_t at, uint8_t byte) { memory[at] = byte; }
+bool hal_nv_flush(void) { return true; }
+void hal_heads(const signal_heads *heads) { (void)heads; }
 
 static void say(const uint8_t *payload, size_t n) {
     if (to_board_n + FRAME_BYTES > sizeof to_board) return;
@@ -112,7 +119,7 @@ static void fuzz(unsigned turns) {
                 to_board_n += n;
             }
             break;
-        case 3: noise[0] = (uint8_t)(0x80 + r(5)); say(noise, n); break;
+        case 3: noise[0] = (uint8_t)(0x80 + r(8)); say(noise, n); break;
         case 4: noise[0] = MSG_PHASE_TIMES; noise[5] = (uint8_t)r(20); say(noise, 6u + 3u * (noise[5] % 18u)); break;
         case 5: edges_due = r(300); break;
         default: say_ack(MSG_HEARTBEAT, 77, host_next - 1); break;
