@@ -118,7 +118,8 @@ static enum plan_code call(signals *s, uint8_t ring, uint8_t row) {
 
 enum plan_code signals_request(signals *s, uint8_t action, uint8_t phase) {
     uint8_t row = 0;
-    if (s->mode != SIGNAL_MODE_RUN) return PLAN_CODE_NOT_RUNNING;
+    if (s->mode != SIGNAL_MODE_RUN && (action != ACTION_PED_CALL || s->mode == SIGNAL_MODE_FAULT))
+        return PLAN_CODE_NOT_RUNNING; /* a push button is remembered while the signals start */
     while (row < s->table.count && s->table.rows[row].phase != phase) row++;
     if (row == s->table.count) return PLAN_CODE_UNKNOWN_PHASE;
     const signal_row *limits = &s->table.rows[row];
