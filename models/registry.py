@@ -15,6 +15,8 @@ FAMILIES: dict[str, str] = {
     "linear": "models.linear:Linear",
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
+    "tcn": "models.tcn:TCN",
+    "light": "models.light:Light",
     "cnn": "models.cnn:CNN",
     "count": "models.count:Count",
 }

@@ -27,7 +27,7 @@ def test_a_checkpoint_of_the_family_becomes_a_bundle(family, tmp_path):
         "residual_std": 5.0,
     }
     model = build(config)
-    model.features.fit(windows)
+    model.prepare(windows, windows[:, -1, :1])
     torch.save({"state_dict": model.state_dict(), "config": config}, tmp_path / "checkpoint.pt")
 
     work = run(tmp_path, Options(int8=family == "mlp"))
