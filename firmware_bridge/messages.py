@@ -211,7 +211,9 @@ class TableCommit(NamedTuple):
     crc: U32  # CRC-32 over them
 
 
-Message = Identity | Event | Status | PlanResult | Hello | Heartbeat | PhaseTimes | SignalRequest | TablePart | TableCommit
+Message = (
+    Identity | Event | Status | PlanResult | Hello | Heartbeat | PhaseTimes | SignalRequest | TablePart | TableCommit
+)
 FROM_BOARD: dict[int, type[Message]] = {0x01: Identity, 0x02: Event, 0x03: Status, 0x04: PlanResult}
 FROM_HOST: dict[int, type[Message]] = {
     0x81: Hello,
@@ -304,10 +306,7 @@ def schema_text() -> str:
     """What the schema hash covers: every byte that can cross the line, and what its codes mean."""
     lines = [f"protocol {PROTOCOL}", *(_describe(id_, kind) for id_, kind in MESSAGES.items())]
     lines.append(_describe(0, PhaseGreen))
-    lines += (
-        f"{codes.__name__} " + " ".join(f"{c.name}={c.value}" for c in codes)
-        for codes in CODES
-    )
+    lines += (f"{codes.__name__} " + " ".join(f"{c.name}={c.value}" for c in codes) for codes in CODES)
     return "\n".join(lines) + "\n"
 
 

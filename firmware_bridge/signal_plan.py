@@ -99,7 +99,9 @@ class SignalPlan(msgspec.Struct, forbid_unknown_fields=True):
             strangers = [other for other in p.conflicts if other not in rows or other == p.phase]
             if strangers:
                 raise PlanError(f"phase {p.phase} cannot conflict with {strangers[0]}: name other phases of this plan")
-            for k in [rows[other] for other in p.conflicts] + [k for k, q in enumerate(self.phases) if q.ring == p.ring]:
+            for k in [rows[other] for other in p.conflicts] + [
+                k for k, q in enumerate(self.phases) if q.ring == p.ring
+            ]:
                 if k != i:
                     masks[i] |= 1 << k
                     masks[k] |= 1 << i

@@ -3,6 +3,7 @@
  *   core_test decode          stdin bytes -> one line of hexadecimal for each good payload, then "frames errors"
  *   core_test fuzz SEED TURNS random line, random host, random edges; checks what must always hold
  *   core_test cuts SEED TABLES cuts the power at every write of the plan table's two copies
+ *   core_test detect COUNT DEBOUNCE CHATTER STUCK NO_HIT END   stdin "ms channel value" lines -> events
  *   core_test frames SEED COUNT damages frames in every way that a line can; none may be taken for a good one
  */
 #include <assert.h>
@@ -261,6 +262,26 @@ static void frames(unsigned long count) {
     if (corrupt || late) exit(1);
 }
 
+/* --- detectors ------------------------------------------------------------------------------------- */
+
+static void detect(char **limits) {
+    static detectors d;
+    unsigned ms, channel, value;
+    edge e;
+    detectors_start(&d, &(detector_limits){.count = (uint8_t)atoi(limits[0]), .debounce_ms = (uint8_t)atoi(limits[1]),
+        .chatter = (uint8_t)atoi(limits[2]), .stuck_s = (uint16_t)atoi(limits[3]), .no_hit_s = (uint16_t)atoi(limits[4])},
+        0);
+    for (bool more = true; more;) {
+        more = scanf("%u %u %u", &ms, &channel, &value) == 3;
+        if (!more) ms = (unsigned)atoi(limits[5]);
+        while (detectors_next(&d, ms, &e)) printf("%u %u %u %u\n", e.ms, e.kind, e.channel, e.value);
+        e = (edge){.ms = ms, .kind = EVENT_KIND_DETECTOR, .channel = (uint8_t)channel, .value = (uint16_t)value};
+        if (!more) return;
+        if (!detectors_take(&d, &e)) printf("%u %u %u %u\n", e.ms, e.kind, e.channel, e.value);
+        while (detectors_next(&d, ms, &e)) printf("%u %u %u %u\n", e.ms, e.kind, e.channel, e.value);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc == 2) {
         frame_decoder d = {.length = 0};
@@ -271,6 +292,10 @@ int main(int argc, char **argv) {
             if (n) putchar('\n');
         }
         printf("%u %u\n", d.frames, d.errors);
+        return 0;
+    }
+    if (argc == 8) {
+        detect(argv + 2);
         return 0;
     }
     if (argc != 4) return 2;

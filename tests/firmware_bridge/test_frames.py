@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from firmware_bridge import frames
 from firmware_bridge.native import compile_program
 
-SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 payloads = st.binary(min_size=1, max_size=frames.MAX_PAYLOAD)
 # Noise with many zeros and small codes looks most like frames.
 noises = st.lists(st.one_of(st.binary(max_size=90), st.sampled_from([b"\0", b"\1\0", b"\3\1\0"]))).map(b"".join)
@@ -35,13 +34,6 @@ def damaged(frame: bytes, rng: random.Random) -> bytes:
             out[rng.randrange(len(out) - 1)] ^= 1 << rng.randrange(8)
         if out != frame:
             return bytes(out)
-
-
-@pytest.fixture(scope="session")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_program(
-        tmp_path_factory.mktemp("core") / "core_test", (Path(__file__).parent / "core_test.c",), SANITIZED
-    )
 
 
 @given(st.lists(payloads))

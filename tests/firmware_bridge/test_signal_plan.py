@@ -135,7 +135,10 @@ async def test_a_dry_run_says_what_is_wrong_and_changes_nothing(
     with BoardProcess(tmp_path, store=True) as board:
         async with host.on(board.port):
             await known(host)
-            assert await answer(host, host.link.plan_table(5, table(PLAN.replace(was, becomes, 1)), store=False), 5) == code
+            assert (
+                await answer(host, host.link.plan_table(5, table(PLAN.replace(was, becomes, 1)), store=False), 5)
+                == code
+            )
             assert host.link.identity is not None
             assert host.link.identity.table == 0
     assert set((tmp_path / "board.nv").read_bytes()) <= {0xFF}
@@ -148,7 +151,9 @@ async def test_a_matrix_that_is_not_symmetric_and_damaged_parts_are_refused(tmp_
     with BoardProcess(tmp_path, store=True) as board:
         async with host.on(board.port):
             await known(host)
-            assert await answer(host, host.link.plan_table(1, bytes(lopsided), store=True), 1) == PlanCode.TABLE_CONFLICTS
+            assert (
+                await answer(host, host.link.plan_table(1, bytes(lopsided), store=True), 1) == PlanCode.TABLE_CONFLICTS
+            )
             sent = host.link.plan_table(2, damaged, store=True).split(b"\0")
             del sent[0]  # a part that the line lost
             assert await answer(host, b"\0".join(sent), 2) == PlanCode.TABLE_CRC

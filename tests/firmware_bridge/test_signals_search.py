@@ -13,7 +13,9 @@ from firmware_bridge.native import SOURCE, WARNINGS
 SEARCH = Path(__file__).parent / "signals_search.c"
 INSTANCES = ["two", "crossing", "barriers", "change"]
 
-CONFLICTS = "    if (other->row != NO_ROW && other->state != RING_WAITS && conflict(&s->table, r->row, other->row)) return;\n"
+CONFLICTS = (
+    "    if (other->row != NO_ROW && other->state != RING_WAITS && conflict(&s->table, r->row, other->row)) return;\n"
+)
 MONITOR = "    if (heads_conflict(s)) s->mode = SIGNAL_MODE_FAULT;\n"
 
 # The core with one protection taken out: what is removed, what stands in its place, and what the search then says.
