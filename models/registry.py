@@ -15,6 +15,7 @@ FAMILIES: dict[str, str] = {
     "linear": "models.linear:Linear",
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
+    "spans": "models.spans:Spans",
     "tcn": "models.tcn:TCN",
     "light": "models.light:Light",
     "cnn": "models.cnn:CNN",
