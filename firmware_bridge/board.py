@@ -32,6 +32,7 @@ from firmware_bridge.messages import (
     Heartbeat,
     Hello,
     Identity,
+    Message,
     PhaseGreen,
     PhaseTimes,
     PlanResult,
@@ -162,10 +163,10 @@ class BoardLink:
         """Send a plan table, to be checked only or to be kept and put in force. ``PlanResult`` answers, for a table to
         keep when it is in the board's memory. ``TABLE_CRC`` and ``BUSY`` mean: again.
         """
-        parts = [TablePart(at, table[at : at + PART_BYTES]) for at in range(0, len(table), PART_BYTES)]
+        sent: list[Message] = [TablePart(at, table[at : at + PART_BYTES]) for at in range(0, len(table), PART_BYTES)]
         action = Action.STORE_TABLE if store else Action.CHECK_TABLE
-        commit = TableCommit(request & 0xFFFF, action, len(table), zlib.crc32(table))
-        return b"".join(frames.encode(messages.encode(m)) for m in (*parts, commit))
+        sent.append(TableCommit(request & 0xFFFF, action, len(table), zlib.crc32(table)))
+        return b"".join(frames.encode(messages.encode(message)) for message in sent)
 
     def _bounded(self, ack: int, boot: int | None) -> int:
         # Never acknowledge what this boot has not sent: after a restart the host's number may be of the boot before.

@@ -41,10 +41,17 @@ def _said_plainly() -> Iterator[None]:
 
 
 @board.command()
-def build(out: Out = native.BUILD) -> None:
-    """Build the firmware as a native process."""
+def build(
+    out: Out = native.BUILD,
+    mcu: Annotated[str | None, typer.Option(help="Build for this chip instead: atmega328p, atmega2560.")] = None,
+) -> None:
+    """Build the firmware, as a native process or for a real board."""
     with _said_plainly():
-        print(native.build(out))
+        if mcu is None:
+            print(native.build(out))
+        else:
+            program = native.build_avr(mcu, out)
+            print(f"{program.hex}: {program.flash} bytes of flash, {program.ram} of memory besides the stack")
 
 
 @board.command()
@@ -184,7 +191,7 @@ async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store:
                 ask_s = now + 1.0
             with contextlib.suppress(TimeoutError):
                 for message in link.receive(await asyncio.wait_for(line.read(), HEARTBEAT_S)):
-                    again = (PlanCode.BUSY, PlanCode.TABLE_CRC)
+                    again = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)
                     if isinstance(message, PlanResult) and message.request == request and message.code not in again:
                         return message
     finally:

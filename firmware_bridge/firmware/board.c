@@ -240,7 +240,7 @@ static void on_payload(board *b, const uint8_t *payload, size_t n) {
 }
 
 static void receive(board *b) {
-    uint8_t bytes[256], payload[MAX_FRAME];
+    uint8_t bytes[READ_BYTES], payload[MAX_FRAME];
     size_t n = hal_read(bytes, sizeof bytes);
     for (size_t i = 0; i < n; i++) {
         size_t length = frame_feed(&b->rx, bytes[i], payload);

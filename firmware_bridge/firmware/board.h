@@ -15,6 +15,9 @@
 #ifndef TX_BYTES
 #define TX_BYTES 4096u
 #endif
+#ifndef READ_BYTES
+#define READ_BYTES 256u
+#endif
 #define ANSWERS 4u
 #define TICK_MS 100u
 

@@ -41,7 +41,8 @@ static void settle(const detectors *d, detector *x, uint32_t ms, edge *out, uint
     *out = (edge){.ms = ms, .kind = EVENT_KIND_DETECTOR, .channel = channel, .value = x->raw};
     x->level = x->raw;
     x->level_ms = ms;
-    x->faults &= (uint8_t)~(x->level ? DETECTOR_FAULT_NO_HIT : DETECTOR_FAULT_STUCK_ON);
+    uint8_t gone = x->level ? DETECTOR_FAULT_NO_HIT : DETECTOR_FAULT_STUCK_ON;
+    x->faults &= (uint8_t)~gone;
     if (!x->level) return;
     x->rise_ms = ms;
     if (x->rises == 0 && !(x->faults & DETECTOR_FAULT_CHATTER)) x->window_ms = ms;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from firmware_bridge import signal_plan
 from firmware_bridge.errors import PlanError
-from firmware_bridge.messages import Action, Event, EventKind, Identity, PlanCode, PlanResult, SignalMode, Status
+from firmware_bridge.messages import Action, Event, EventKind, Flag, Identity, PlanCode, PlanResult, SignalMode, Status
 from firmware_bridge.signal_plan import SignalPlan
 from tests.firmware_bridge.test_board_process import Host
 from tests.simulators.board import BoardProcess
@@ -78,7 +79,8 @@ async def answer(host: Host, sent: bytes, request: int) -> PlanCode:
 
 
 async def known(host: Host) -> None:
-    await host.until(lambda: bool(host.of(Status)))
+    """Until the board has heard our HELLO."""
+    await host.until(lambda: any(s.flags & Flag.LINKED for s in host.of(Status)))  # type: ignore[attr-defined]
 
 
 def seen(host: Host, kind: EventKind, channel: int = 0) -> list[Event]:
@@ -88,7 +90,7 @@ def seen(host: Host, kind: EventKind, channel: int = 0) -> list[Event]:
 def lengths(host: Host, phase: int, colour: EventKind) -> list[int]:
     """How long the colour lasted each time, ms, where its end was seen."""
     events = [m for m in host.heard if isinstance(m, Event) and m.channel == phase and m.kind in COLOURS]
-    return [b.ms - a.ms for a, b in zip(events, events[1:], strict=False) if a.kind == colour]
+    return [b.ms - a.ms for a, b in itertools.pairwise(events) if a.kind == colour]
 
 
 def test_conflicts_are_complete_whichever_side_names_them_and_within_each_ring() -> None:
