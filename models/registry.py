@@ -16,6 +16,7 @@ FAMILIES: dict[str, str] = {
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
     "spans": "models.spans:Spans",
+    "cycle": "models.cycle:Cycle",
     "tcn": "models.tcn:TCN",
     "light": "models.light:Light",
     "cnn": "models.cnn:CNN",

@@ -4,18 +4,19 @@ every node, and to measure every exported variant by (docs/data.md lists the arr
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cloud.train.datasets import Examples
-from cloud.train.images import Images
 from cloud.train.taskfile import TaskFile
 from cloud.train.windows import Array, Windows
 from contracts.task import TaskSpec
 
-CALIBRATION, GOLDEN, HELD = 512, 48, 20_000
+CALIBRATION, GOLDEN = 512, 48
+HELD, HELD_BYTES = 20_000, 64 << 20
 EXTREMES = 256  # of the calibration windows at most
 GAPPY = 32  # of them have gaps, if there are so many
 WORST = 8  # of the golden ones are those on which the model errs most
@@ -27,22 +28,26 @@ Indices = npt.NDArray[np.int64]
 def stored(
     taskfile: TaskFile, seen: Examples, held: Examples, seed: int, worst: Indices | None = None
 ) -> dict[str, Any]:
-    """The arrays of ``windows.npz``. Of more than ``HELD`` held-out examples so many, evenly drawn.
+    """The arrays of ``windows.npz``. Of more than ``HELD`` held-out examples, or ``HELD_BYTES`` of inputs and targets,
+    so many, evenly drawn.
 
     Args:
         seen: examples that the model was trained on.
         worst: indices of those on which it errs most, the worst first.
     """
-    held = held.where(evenly(len(held), HELD))
-    x, y = held.take(slice(None))
+    x, y = held.take(np.arange(1))
+    kept = evenly(len(held), min(HELD, HELD_BYTES // (x.nbytes + y.nbytes)))
+    x, y = held.take(kept)
+    checked = golden(taskfile, seen, seed, worst)
     arrays = {
-        "calibration": calibration(taskfile, seen, seed),
-        "golden": golden(taskfile, seen, seed, worst),
+        "calibration": calibration(taskfile, seen, seed, checked),
+        "golden": checked,
         "holdout_x": x,
         "holdout_y": y,
-        "holdout_site": held.site,
+        "holdout_site": held.site[kept],
     }
     if isinstance(held, Windows):
+        held = held.where(kept)
         arrays |= {"holdout_hour": held.hour, "holdout_end": held.end}
         if taskfile.task.kind == "forecast":
             arrays |= {"holdout_naive": held.naive, "holdout_seasonal": held.seasonal}
@@ -54,21 +59,18 @@ def evenly(total: int, most: int) -> Indices:
     return np.arange(total) if total <= most else np.linspace(0, total - 1, most).astype(np.int64)
 
 
-def calibration(taskfile: TaskFile, seen: Examples, seed: int) -> Array:
-    """Up to ``CALIBRATION`` training examples: extremes of every input and of its change, windows with gaps, the golden
-    ones, and a random draw.
+def calibration(taskfile: TaskFile, seen: Examples, seed: int, known: Array) -> Array:
+    """Up to ``CALIBRATION`` training examples: the ``known`` (golden) ones, extremes of every input and of its change,
+    windows with gaps, and a random draw.
 
     Min/max calibration clips what it has not seen, inside the network too, where a steep rise counts more than a
     high level: so both are always among them. Declared bounds are not: nothing real is there, and a range that holds
     them has few steps left for what is.
     """
     rng = np.random.default_rng(seed)
-    known = golden(taskfile, seen, seed)
-    if isinstance(seen, Images):
-        drawn = _by_class(seen, CALIBRATION - len(known), rng)
-        return np.concatenate([known, seen.take(drawn)[0]])
-    pool = evenly(len(seen), max(CALIBRATION, POOL // int(np.prod(taskfile.task.input_shape))))
-    x = seen.take(pool)[0]
+    x, y = _pool(taskfile, seen)
+    if not isinstance(seen, Windows):
+        return np.concatenate([known, x[_by_class(y, CALIBRATION - len(known), rng)]])
     columns = [x[:, :, f] for f in range(x.shape[2])]  # of (N, T)
     steps = [np.diff(c, axis=1) for c in columns] if x.shape[1] > 1 else []
     each = max(1, EXTREMES // (2 * len(columns + steps)))
@@ -90,19 +92,23 @@ def golden(taskfile: TaskFile, seen: Examples, seed: int, worst: Indices | None 
     """
     rng = np.random.default_rng(seed + 1)
     worst = np.zeros(0, np.int64) if worst is None else worst[:WORST]
-    if isinstance(seen, Images):
-        made = np.stack(
-            [np.zeros(seen.pictures.shape[1:], np.float32), np.full(seen.pictures.shape[1:], 255, np.float32)]
-        )
-        light = seen.pictures.mean(axis=(1, 2, 3))
-        chosen = [*np.argsort(light, kind="stable")[[0, -1]], *worst]
-        chosen += list(_by_class(seen, GOLDEN - len(made) - len(chosen), rng))
-        return np.concatenate([seen.take(np.array(list(dict.fromkeys(chosen))))[0], made])
-    pool = evenly(len(seen), POOL // int(np.prod(taskfile.task.input_shape)))
-    x = seen.take(pool)[0]
+    erring = seen.take(worst)[0]
+    x, y = _pool(taskfile, seen)
+    if not isinstance(seen, Windows):
+        made = np.zeros((2, *taskfile.task.input_shape), np.float32)
+        made[1] = 255
+        room = GOLDEN - len(made) - len(worst)
+        light = x.mean(axis=(1, 2, 3))
+        chosen = [*np.argsort(light, kind="stable")[[0, -1]], *_by_class(y, room - 2, rng)]
+        return np.concatenate([x[chosen], erring, made])
     made = _without(x, taskfile.task) if taskfile.data.missing else x[:0]
     room = GOLDEN - len(made) - len(worst)
-    return np.concatenate([x[_telling(x, taskfile.task, rng, room)], seen.take(worst)[0], made])
+    return np.concatenate([x[_telling(x, taskfile.task, rng, room)], erring, made])
+
+
+def _pool(taskfile: TaskFile, seen: Examples) -> tuple[Array, npt.NDArray[Any]]:
+    """What is looked through: all if that is little, else evenly drawn, in order."""
+    return seen.take(evenly(len(seen), max(CALIBRATION, POOL // math.prod(taskfile.task.input_shape))))
 
 
 def _telling(x: Array, task: TaskSpec, rng: np.random.Generator, room: int) -> Indices:
@@ -136,12 +142,13 @@ def _without(x: Array, task: TaskSpec) -> Array:
     return np.stack([typical, np.full_like(typical, np.nan)])
 
 
-def _by_class(images: Images, count: int, rng: np.random.Generator) -> Indices:
-    """Up to ``count`` pictures, of every class as many as there are or as are due."""
-    shuffled = rng.permutation(len(images))
-    turn = np.zeros(len(images), np.int64)
-    for label in np.unique(images.labels):
-        here = shuffled[images.labels[shuffled] == label]
+def _by_class(y: npt.NDArray[Any], count: int, rng: np.random.Generator) -> Indices:
+    """Up to ``count`` pictures, of every label or number of things as many as there are or as are due."""
+    labels = y if y.ndim == 1 else y.sum(axis=1)
+    shuffled = rng.permutation(len(labels))
+    turn = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        here = shuffled[labels[shuffled] == label]
         turn[here] = np.arange(len(here))
     return shuffled[np.argsort(turn[shuffled], kind="stable")][: max(count, 0)]
 

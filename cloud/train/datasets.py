@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train import files, images
+from cloud.train import files
 from cloud.train.errors import DataError
 from cloud.train.files import observed
 from cloud.train.grid import FURTHER, Grid, on_grid
-from cloud.train.images import Images
+from cloud.train.quality import ImageQuality
 from cloud.train.taskfile import TaskFile
 from cloud.train.windows import Array, Windows, windows
 from contracts.task import TaskSpec
 
 __all__ = ["Array", "Examples", "Source", "Split", "Windows", "every", "load", "split", "test_windows", "windows"]
-Source = Grid | Images
-Examples = Windows | Images
+PICTURES = {"images": "cloud.train.images", "frames": "cloud.train.frames"}
+"""Layouts without a time: modules with ``read(taskfile, files, clean=…)`` and ``split(source, taskfile)``."""
+
+
+class Examples(Protocol):
+    """What training and evaluation take of windows, pictures and frames alike."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Any) -> tuple[Array, npt.NDArray[Any]]:
+        """Inputs (n, …), NaN where one is missing, and targets (n, …)."""
+
+    @property
+    def y(self) -> npt.NDArray[Any]:
+        """All targets."""
+
+    @property
+    def site(self) -> npt.NDArray[Any]:
+        """(N,) index of the site or source."""
+
+
+class Pictures(Examples, Protocol):
+    """Pictures or frames of one file format: at once the source and its examples."""
+
+    @property
+    def quality(self) -> ImageQuality: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+Source = Grid | Pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +88,11 @@ def load(
     if data is None and not override and taskfile.data.files:
         wanted = ", ".join(taskfile.data.files)
         raise DataError(f"the task {taskfile.task.name} reads {wanted}; give the folder that has them as --data")
+    if data is not None and data.is_dir() and not taskfile.data.files:
+        data = None  # its sample comes with a package; a folder of data for the other tasks has nothing of it
     paths = list(override) or (files.find(taskfile, data) if data is not None else [])
-    if taskfile.data.layout == "images":
-        return images.read(taskfile, paths, clean=not override), taskfile
+    if taskfile.data.layout in PICTURES:
+        return _pictures(taskfile).read(taskfile, paths, clean=not override), taskfile
     if not paths:
         grid = on_grid(files.sample_rows(), taskfile, "traffic-anomaly sample_counts")
     elif taskfile.data.layout == "nab":
@@ -68,6 +101,10 @@ def load(
         rows = files.read(taskfile, paths, np.datetime64(start, "s") if start else None)
         grid = on_grid(rows, taskfile, paths[0].name if len(paths) == 1 else f"{len(paths)} files")
     return grid, _as_found(taskfile, grid)
+
+
+def _pictures(taskfile: TaskFile) -> Any:
+    return importlib.import_module(PICTURES[taskfile.data.layout])
 
 
 def _as_found(taskfile: TaskFile, grid: Grid) -> TaskFile:
@@ -93,7 +130,7 @@ def every(source: Source, taskfile: TaskFile, statistics: dict[str, Any] | None 
     Raises:
         DataError: there is none.
     """
-    if isinstance(source, Images):
+    if not isinstance(source, Grid):
         return source
     found = windows(source, taskfile, statistics)
     return found.where(found.newest + found.reach < _limit(source, taskfile))
@@ -108,8 +145,8 @@ def split(source: Source, taskfile: TaskFile) -> Split:
     Raises:
         DataError: too few days, none of the sites, too few groups.
     """
-    if isinstance(source, Images):
-        return Split(**images.split(source, taskfile))
+    if not isinstance(source, Grid):
+        return Split(**_pictures(taskfile).split(source, taskfile))
     return _split_by_site(source, taskfile) if taskfile.data.holdout_sites else _split_in_time(source, taskfile)
 
 
@@ -195,4 +232,4 @@ def test_windows(
     paths = [f for path in override for f in files.find(taskfile, path)]
     start = known.get("until", "") if not taskfile.data.time else ""
     source, taskfile = load(taskfile, override=paths, start=start)
-    return source if isinstance(source, Images) else windows(source, taskfile, known)
+    return windows(source, taskfile, known) if isinstance(source, Grid) else source

@@ -138,6 +138,8 @@ def on_grid(rows: Rows, taskfile: TaskFile, source: str) -> Grid:
                 merged[name] = len(together)
         if rule.day:
             spread[name] = _spread(values[c].reshape(sites, intervals), (local - step).astype("datetime64[D]"))
+        if rule.over_sites:
+            _average(values[c].reshape(sites, intervals))
         if rule.fill:
             filled[name] = _fill(values[c].reshape(sites, intervals), rule.fill)
     shaped = np.ascontiguousarray(values.reshape(-1, sites, intervals).transpose(1, 2, 0))  # (D, N, C)
@@ -188,6 +190,14 @@ def _spread(values: npt.NDArray[np.float64], days: Times) -> int:
                 changed += int((row[a:b] != seen[0]).sum())
                 row[a:b] = seen[0]
     return changed
+
+
+def _average(values: npt.NDArray[np.float64]) -> None:
+    """Every site takes the mean of those that observed, in place (D, N)."""
+    seen = ~np.isnan(values)
+    count = seen.sum(axis=0)
+    total = np.where(seen, values, 0.0).sum(axis=0)
+    values[:] = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
 def _fill(values: npt.NDArray[np.float64], limit: int) -> int:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,15 +30,16 @@ import torch
 from cloud.train import cases, datasets, ranks
 from cloud.train.datasets import Examples, Source
 from cloud.train.errors import OutputError
-from cloud.train.evaluate import answers, compare, point, truth
+from cloud.train.evaluate import answers, compare, point, predict, truth
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
-from cloud.train.images import Images
 from cloud.train.taskfile import Fit, TaskFile
 from cloud.train.tracking import Tracker, draw
+from cloud.train.windows import Windows
 from contracts.task import TaskSpec
 from models import registry
 
 CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
+STAGE = ".partial"
 PARTS = (WINDOWS, REPORT, PICTURE, "tensorboard", "wandb", FINAL)
 
 
@@ -54,6 +57,13 @@ def with_fit(
         recipe = RECIPES.get(family, Fit(family=family))
     changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
     return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))
+
+
+def folder_of(taskfile: TaskFile, data: Path | None) -> Path | None:
+    """Where the task's data are: ``data`` if given, else ``WAYSIDE_DATA`` for a task that reads files."""
+    if data is None and taskfile.data.files and os.environ.get("WAYSIDE_DATA"):
+        return Path(os.environ["WAYSIDE_DATA"])
+    return data
 
 
 def train(
@@ -161,20 +171,19 @@ def _residual_std(task: TaskSpec, windows: Examples, own: datasets.Array) -> flo
 
 
 def _stretch(windows: Examples) -> dict[str, Any]:
-    if isinstance(windows, Images):
-        return {"windows": len(windows)}
-    return {"first": str(windows.first.min()), "last": str(windows.last.max()), "windows": len(windows)}
+    times = {"first": str(windows.first.min()), "last": str(windows.last.max())} if isinstance(windows, Windows) else {}
+    return times | {"windows": len(windows)}
 
 
 def _windows(taskfile: TaskFile, fitted: Fitted, seen: Examples, held: Examples, seed: int) -> dict[str, Any]:
     return cases.stored(taskfile, seen, held, seed, _worst(taskfile.task, fitted, seen))
 
 
-def _worst(task: TaskSpec, fitted: Fitted, seen: Examples, most: int = 4096) -> npt.NDArray[np.int64]:
-    """Indices of the training examples on which the model errs most, of up to ``most``, evenly drawn."""
-    drawn = cases.evenly(len(seen), most)
-    some = seen.where(drawn)
-    given, y = answers(fitted.module, some), truth(some)
+def _worst(task: TaskSpec, fitted: Fitted, seen: Examples) -> npt.NDArray[np.int64]:
+    """Indices of the training examples on which the model errs most, of some that are evenly drawn."""
+    drawn = cases.evenly(len(seen), min(4096, cases.POOL // math.prod(task.input_shape)))
+    x, y = seen.take(drawn)
+    given = predict(fitted.module, x)
     if task.kind == "score":
         error = given[:, 0]
     elif task.kind == "classify":
@@ -196,7 +205,7 @@ def _doubt(logits: datasets.Array, y: npt.NDArray[np.int64]) -> datasets.Array:
 @contextlib.contextmanager
 def _staged(out: Path) -> Iterator[Path]:
     """A folder to write into; its content replaces that of ``out`` when the block ends well, else it vanishes."""
-    stage = out / ".partial"
+    stage = out / STAGE
     if ranks.rank():
         yield stage  # nothing is written there
         return
