@@ -27,7 +27,7 @@ class Input(Document, frozen=True, kw_only=True):
     unit: Unit
     low: float
     high: float
-    ahead: bool = False  # known beforehand (a holiday): row k holds the value ``horizon`` intervals after t_k
+    ahead: bool = False  # known beforehand (a holiday): row k holds the value of the last target interval after t_k
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -46,8 +46,9 @@ class TaskSpec(Document, frozen=True, kw_only=True):
     count     (B, *``image``)            (B, ``len(classes)``) how many of each class the frame shows
     ========  =========================  ==========================================================================
 
-    Rows are oldest first, F = ``len(inputs)``; the first target is ``lead`` intervals after the newest row, and with
-    ``lead`` 0 the output itself is no input. Images are height × width × channels, float32, 0–255.
+    Rows are oldest first, F = ``len(inputs)``; the first target is ``lead`` intervals after the newest row, the last
+    ``lead + horizon - 1``; with ``lead`` 0 the output itself is no input. A task file leaves ``sites`` empty: training
+    writes down the sites that the data have. Images are height × width × channels, float32, 0–255.
     """
 
     wire: int = wire_field()
@@ -102,7 +103,7 @@ class TaskSpec(Document, frozen=True, kw_only=True):
             raise ValueError("output is one of the inputs" if self.lead else "with lead 0 the output is no input")
         if self.quantiles and (0.5 not in self.quantiles or sorted(set(self.quantiles)) != list(self.quantiles)):
             raise ValueError("quantiles rise, and 0.5 is among them")
-        if ("site" in names) != bool(self.sites):
-            raise ValueError("sites are named if, and only if, site is an input")
+        if self.sites and "site" not in names:
+            raise ValueError("sites are named only where site is an input")
         if any(i.ahead for i in self.inputs) and self.window < self.horizon:
             raise ValueError("inputs known ahead need a window at least as long as the horizon")

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloud.train.errors import DataError, TaskError
+from cloud.train import taskfile
+from cloud.train.errors import DataError
 from cloud.train.quality import Quality
 from contracts.task import Input, TaskSpec
-from contracts.wire import ContractError, decode_toml
 
 Array = npt.NDArray[np.float32]
 CALENDAR = ("hour", "weekday")
@@ -97,21 +97,8 @@ class Split:
 
 
 def load_task(name: str) -> TaskSpec:
-    """The task called ``name`` (a file of ``tasks/``), or the one in the TOML file of that path.
-
-    Raises:
-        TaskError: there is no such task, or it breaks its contract.
-    """
-    folder = importlib.resources.files("cloud.train") / "tasks"
-    try:
-        text = Path(name).read_text() if name.endswith(".toml") else (folder / f"{name}.toml").read_text()
-    except OSError as exc:
-        known = ", ".join(sorted(Path(str(f)).stem for f in folder.iterdir() if str(f).endswith(".toml")))
-        raise TaskError(f"there is no task {name!r}; known: {known}; or give the path of a .toml file") from exc
-    try:
-        return decode_toml(text, TaskSpec)
-    except ContractError as exc:
-        raise TaskError(f"task {name}: {exc}") from exc
+    """The task part of :func:`cloud.train.taskfile.load_task`."""
+    return taskfile.load_task(name).task
 
 
 def load(task: TaskSpec, path: Path | None = None) -> tuple[Counts, TaskSpec]:
