@@ -15,6 +15,8 @@ FAMILIES: dict[str, str] = {
     "linear": "models.linear:Linear",
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
+    "gan": "models.gan:Discriminator",
+    "residual": "models.residual:Residual",
 }
 """``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
 

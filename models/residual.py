@@ -1,0 +1,82 @@
+"""Forecast residual: card.
+
+How far the newest row is from what a forecaster expected of it, given the rows before. The forecaster gives quantiles,
+and the distance from the median is counted in the spread that it expected at this hour, site and level (0.8 standard
+deviations are the mean distance of a normal variable; the 10 % and 90 % quantiles are 2.56 of them apart). So a typical
+window scores about 1 wherever it is from, and the same threshold serves busy and quiet places (conformal scores of this
+form: Romano et al., "Conformalized quantile regression", NeurIPS 2019).
+
+Any family that forecasts quantiles will do; only its weighted part is int8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from contracts.task import TaskSpec
+from models import registry
+from models.features import Columns, known, present
+
+QUANTILES = (0.1, 0.5, 0.9)
+APART = 2.563  # standard deviations between the outer two of a normal variable
+MEAN_ABSOLUTE = 0.798  # standard deviations that it is away from its median, on average
+HIGHEST = 1e4  # of a score: what is further away is as unusual as can be
+
+
+class Residual(nn.Module):
+    """(B, T, F) physical units → (B, 1) how far the newest row is from its forecast; typical windows score about 1.
+
+    A window whose newest row is missing scores 0: nothing was seen, and silence is for the quality rules to judge.
+
+    Args:
+        forecaster: a family that forecasts quantiles.
+        of: its sizes.
+        least: smallest spread, in units of the output: a detector that always counted 0 may count 1.
+    """
+
+    def __init__(
+        self, task: TaskSpec, *, forecaster: str = "light", of: dict[str, Any] | None = None, least: float = 1e-6
+    ) -> None:
+        super().__init__()
+        self.columns = Columns(task)
+        assert self.columns.output is not None
+        self.output: int = self.columns.output
+        self.least = least
+        self.window = task.window
+        before = msgspec.structs.replace(
+            task, kind="forecast", window=max(task.window - 1, 1), horizon=1, lead=1, quantiles=QUANTILES
+        )
+        self.forecaster = registry.family(forecaster)(before, **({} if of is None else of))
+
+    def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """The forecaster's constants, from training windows (N, T, F)."""
+        rows, newest = self._apart(x)
+        seen = ~torch.isnan(newest[:, 0])
+        self.forecaster.prepare(rows[seen], newest[seen])
+
+    def training_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The forecaster's own loss on the newest rows, or its quantiles' (Koenker & Bassett 1978)."""
+        rows, newest = self._apart(x)
+        own = getattr(self.forecaster, "training_loss", None)
+        if own is not None:
+            loss: torch.Tensor = own(rows, newest)
+            return loss
+        error = newest.unsqueeze(2) - self.forecaster(rows)  # (B, 1, Q)
+        levels = error.new_tensor(QUANTILES)
+        return torch.maximum(levels * error, (levels - 1) * error).mean()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, newest = self._apart(x)
+        quantiles = self.forecaster(rows)  # (B, 1, 3)
+        low, median, high = (quantiles[:, :, q] for q in range(3))  # (B, 1)
+        spread = torch.relu(high - low) * (MEAN_ABSOLUTE / APART) + self.least
+        distance = torch.abs(known(newest) - median) / spread
+        return torch.clamp(distance, max=HIGHEST) * present(newest)
+
+    def _apart(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows before (B, T − 1, F) and the newest value (B, 1)."""
+        return x[:, : max(self.window - 1, 1)], x[:, -1:, self.output]
