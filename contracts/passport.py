@@ -13,6 +13,7 @@ from contracts.wire import Document, wire_field
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Layer = Annotated[str, msgspec.Meta(max_length=256)]
 
 PASSPORT_FILE = "passport.json"
 MAX_BUNDLE_BYTES = 64_000_000
@@ -32,10 +33,13 @@ class Variant(Document, frozen=True, kw_only=True):
     max_abs_diff: NonNegative
     mean_abs_diff: NonNegative
     tolerance: NonNegative  # the node refuses beyond this, on the golden windows, in output units
+    float_layers: tuple[Layer, ...] = ()  # int8: layers with weights that stay float because the measured loss said so
+    float_ops: tuple[Layer, ...] = ()  # int8: kinds of operations that run in float, e.g. normalization, embeddings
 
 
 class Golden(Document, frozen=True, kw_only=True):
-    """Golden windows: ``inputs`` (N, T, F) and torch's ``outputs`` (N, H), float32 ``.npy`` files."""
+    """Golden examples: ``inputs`` (N, *task.input_shape), NaN = missing, and torch's ``outputs``
+    (N, *task.output_shape); float32 ``.npy`` files."""
 
     inputs: FileName
     outputs: FileName
@@ -44,13 +48,23 @@ class Golden(Document, frozen=True, kw_only=True):
     count: Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
-class Accuracy(Document, frozen=True, kw_only=True):
-    """Mean absolute error on the held-out days, per slice, in output units; keys: variant names, ``torch``,
-    ``naive``, ``seasonal``."""
+class Loss(Document, frozen=True, kw_only=True):
+    """What an int8 variant loses against torch, relative: 0.01 is one per cent worse."""
 
-    slice: Annotated[str, msgspec.Meta(max_length=64)]  # "all", "hour 07", …
+    metric: str  # that loses most
+    loss: float
+    low: float  # 95 % interval, bootstrap over whole days (images: over examples)
+    high: float
+
+
+class Accuracy(Document, frozen=True, kw_only=True):
+    """One slice of the held-out examples; keys of the maps: variant names, ``torch``, ``naive``, ``seasonal``."""
+
+    slice: Annotated[str, msgspec.Meta(max_length=64)]  # "all", "hour 07", "site 3", "rain high", "class stop" …
     n: Annotated[int, msgspec.Meta(ge=0)]
-    mae: dict[str, NonNegative]
+    mae: dict[str, NonNegative]  # mean absolute error, output units; empty where the kind has none
+    scores: dict[str, dict[str, float]] = {}  # the kind's further metrics: rmse, pinball, accuracy, auc, rank
+    losses: dict[str, Loss] = {}  # int8 variants; of several runtimes, the one that loses most
 
 
 class Passport(Document, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ One function, two users: the exporter's parity gate, and every node before it sw
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ class GoldenResult(NamedTuple):
 
 
 def check(runtime: Runtime, inputs: Float32, outputs: Float32, tolerance: float) -> GoldenResult:
-    """Run ``inputs`` (N, T, F) one by one and compare with ``outputs`` (N, H).
+    """Run ``inputs`` (N, …) one by one and compare with ``outputs`` (N, …); a missing input is NaN.
 
     Args:
         tolerance: largest allowed absolute difference, in output units.
@@ -38,7 +38,7 @@ def check(runtime: Runtime, inputs: Float32, outputs: Float32, tolerance: float)
     answers = run_all(runtime, inputs)
     if answers.shape != outputs.shape:
         raise GoldenMismatch(f"{runtime.name} answers {answers.shape}, the golden outputs are {outputs.shape}")
-    bad = ~np.isfinite(answers).all(axis=1)
+    bad = ~np.isfinite(_rows(answers)).all(axis=1)
     if bad.any():
         first = int(np.argmax(bad))
         raise GoldenMismatch(
@@ -47,23 +47,34 @@ def check(runtime: Runtime, inputs: Float32, outputs: Float32, tolerance: float)
     spread = float(np.ptp(outputs, axis=0).max()) if len(outputs) else 0.0
     if len(answers) > 1 and spread > tolerance and not np.ptp(answers, axis=0).any():
         raise GoldenMismatch(
-            f"{runtime.name} gives the constant {answers[0].tolist()} where the golden outputs vary by {spread:.6g}"
+            f"{runtime.name} gives the constant {_few(answers[0])} where the golden outputs vary by {spread:.6g}"
         )
     diff = np.abs(answers.astype(np.float64) - outputs)
     result = GoldenResult(float(diff.max()), float(diff.mean()))
     if not result.max_abs_diff <= tolerance:  # also when a golden output is NaN
-        window = int(np.argmax(np.where(np.isnan(diff), np.inf, diff).max(axis=1)))
+        window = int(np.argmax(_rows(np.where(np.isnan(diff), np.inf, diff)).max(axis=1)))
         raise GoldenMismatch(
-            f"{runtime.name}: golden window {window} of {len(diff)} gives {answers[window].tolist()} instead of "
-            f"{outputs[window].tolist()}; max difference {result.max_abs_diff:.6g} > tolerance {tolerance:.6g}"
+            f"{runtime.name}: golden window {window} of {len(diff)} gives {_few(answers[window])} instead of "
+            f"{_few(outputs[window])}; max difference {result.max_abs_diff:.6g} > tolerance {tolerance:.6g}"
         )
     return result
 
 
 def run_all(runtime: Runtime, inputs: Float32) -> npt.NDArray[np.float32]:
-    """Answers (N, H) of the windows ``inputs`` (N, T, F), run one by one."""
+    """Answers (N, *output) of ``inputs`` (N, *input), run one by one."""
     n = len(inputs)
     answers = np.empty((n, *runtime.output_shape[1:]), np.float32)
     for i in range(n):
         answers[i] = runtime.run(inputs[i : i + 1])[0]
     return answers
+
+
+def _rows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(N, …) → (N, rest)."""
+    return array.reshape(len(array), -1)
+
+
+def _few(answer: Float32) -> str:
+    """A long answer must not drown the message."""
+    shown = ", ".join(f"{value:.6g}" for value in answer.ravel()[:4])
+    return f"[{shown}{', …' if answer.size > 4 else ''}]"

@@ -7,7 +7,8 @@ or the exporter may be wrong. In order:
    distinct names; what they unpack to is bounded too (zip bombs), CRCs match              → ``archive``
 2. ``passport.json`` keeps its contract; the other entries are exactly the files it names  → ``passport``
 3. length and SHA-256 of every file are the passport's                                     → ``passport``
-4. the golden arrays are float32 ``.npy`` of the task's shapes, finite; never unpickled    → ``passport``
+4. the golden arrays are float32 ``.npy`` of the task's shapes, never unpickled; inputs    → ``passport``
+   may be missing (NaN) but not infinite, outputs are finite
 5. bundle and version are the expected ones                                                → ``passport``
 6. this agent is not older than ``min_agent``                                              → ``unsupported``
 """
@@ -50,8 +51,8 @@ class BundleRefused(EdgeError):  # noqa: N818  (what happened, not that it is an
 class Bundle:
     passport: Passport
     files: dict[str, bytes]  # every file that the passport names
-    golden_inputs: Float32  # (N, T, F)
-    golden_outputs: Float32  # (N, H)
+    golden_inputs: Float32  # (N, *task.input_shape), NaN = missing
+    golden_outputs: Float32  # (N, *task.output_shape)
 
 
 def open_bundle(
@@ -77,7 +78,7 @@ def open_bundle(
     opened = Bundle(
         passport=passport,
         files=files,
-        golden_inputs=_array(golden.inputs, files, (golden.count, *task.input_shape)),
+        golden_inputs=_array(golden.inputs, files, (golden.count, *task.input_shape), missing=True),
         golden_outputs=_array(golden.outputs, files, (golden.count, *task.output_shape)),
     )
     for what, is_, wanted in (("bundle", passport.bundle, bundle), ("version", passport.version, version)):
@@ -144,7 +145,7 @@ def _check_files(passport: Passport, files: dict[str, bytes]) -> None:
             raise BundleRefused(Refusal.PASSPORT, f"{variant.file} does not have the passport's {variant.bytes} bytes")
 
 
-def _array(name: str, files: dict[str, bytes], shape: tuple[int, ...]) -> Float32:
+def _array(name: str, files: dict[str, bytes], shape: tuple[int, ...], *, missing: bool = False) -> Float32:
     """Parse a ``.npy`` without trusting its header: nothing is allocated that the bytes do not pay for."""
     stream = io.BytesIO(files[name])
     try:
@@ -158,7 +159,7 @@ def _array(name: str, files: dict[str, bytes], shape: tuple[int, ...]) -> Float3
     if len(body) != 4 * int(np.prod(shape)):
         raise BundleRefused(Refusal.PASSPORT, f"{name} is truncated or has extra bytes")
     array: Float32 = np.frombuffer(body, "<f4").reshape(shape)
-    if not np.isfinite(array).all():
+    if not (np.isfinite(array) | (np.isnan(array) & missing)).all():
         raise BundleRefused(Refusal.PASSPORT, f"{name} has values that are not finite")
     return array
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Golden, Passport, Variant
+from contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Accuracy, Golden, Passport, Variant
 from contracts.wire import decode, encode
 from export.checkpoint import Float32, Trained
 from export.errors import BundleError
 from export.parity import Parity
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden_inputs.npy", "golden_outputs.npy"
+SITES = 16
+"""Slices by site in a passport."""
 MIN_AGENT = "0.1.0"
 """The oldest agent that reads what this version writes."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's first day
@@ -60,6 +63,8 @@ def passport_of(trained: Trained, parity: Parity, *, bundle: str, version: str) 
                 max_abs_diff=m.max_abs_diff,
                 mean_abs_diff=m.mean_abs_diff,
                 tolerance=m.tolerance,
+                float_layers=m.graph.float_layers,
+                float_ops=m.graph.float_ops,
             )
             for m in parity.measured
         ),
@@ -70,9 +75,17 @@ def passport_of(trained: Trained, parity: Parity, *, bundle: str, version: str) 
             outputs_sha256=_sha256(files[GOLDEN_OUTPUTS]),
             count=len(trained.golden),
         ),
-        accuracy=parity.accuracy,
+        accuracy=tuple(_told(parity.accuracy)),
     )
     return decode(encode(passport), Passport)  # msgspec checks constraints when it decodes
+
+
+def _told(accuracy: Sequence[Accuracy]) -> Iterator[Accuracy]:
+    """Of many sites only those that lose most: the passport travels to every node. The gate has judged them all."""
+    sites = [a for a in accuracy if a.slice.startswith("site ")]
+    by_loss = sorted(sites, key=lambda a: -max((loss.loss for loss in a.losses.values()), default=0.0))
+    dropped = {id(a) for a in by_loss[SITES:]}
+    return (a for a in accuracy if id(a) not in dropped)
 
 
 def pack(passport: Passport, files: dict[str, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -19,54 +20,61 @@ from contracts.task import TaskSpec
 from contracts.wire import ContractError, from_builtins
 from export.errors import RunDirectoryError
 
-CHECKPOINT, WINDOWS = "checkpoint.pt", "windows.npz"
+CHECKPOINT, WINDOWS, REPORT = "checkpoint.pt", "windows.npz", "report.json"
+INTEGERS = ("holdout_hour", "holdout_site", "holdout_end")
 Float32 = npt.NDArray[np.float32]
 Build = Callable[[dict[str, Any]], nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heldout:
-    """Windows of the days that no training saw; volumes in output units."""
+    """Examples that no training saw; physical units. Missing inputs are NaN, truths are always observed.
 
-    x: Float32  # (N, T, F)
-    y: Float32  # (N, H)
-    naive: Float32  # (N, H)
-    seasonal: Float32  # (N, H)
-    hour: npt.NDArray[np.int64]  # (N,) local hour of the target
+    ``None`` where the kind has none: images have no floors, hour, site or end.
+    """
+
+    x: Float32  # (N, *task.input_shape)
+    y: npt.NDArray[Any]  # forecast (N, H), count (N, K) float32; classify (N,) int64; score (N, 1) float32
+    naive: Float32 | None  # (N, H)
+    seasonal: Float32 | None  # (N, H)
+    hour: npt.NDArray[np.int64] | None  # (N,) local hour of the target
+    site: npt.NDArray[np.int64] | None  # (N,) index into task.sites
+    end: npt.NDArray[np.int64] | None  # (N,) end of the first target interval, local, seconds since 1970
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """A model with its weights, and the windows to calibrate and judge it with."""
 
-    model: nn.Module  # (B, T, F) → (B, H), physical units
+    model: nn.Module  # (B, *task.input_shape) → (B, *task.output_shape), physical units
     task: TaskSpec
     family: str
     seed: int
     parameters: int
     data_sha256: str
     residual_std: float  # output units
-    calibration: Float32  # (N, T, F), training windows
-    golden: Float32  # (N, T, F)
+    calibration: Float32  # (N, *task.input_shape), training examples
+    golden: Float32  # (N, *task.input_shape)
     heldout: Heldout
+    report: dict[str, Any]  # what training said of itself
 
     @property
     def calibration_sha256(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.calibration).tobytes()).hexdigest()
 
     def sample(self) -> torch.Tensor:
-        """A window (1, T, F) that fixes the exported shape."""
+        """An example (1, *task.input_shape) that fixes the exported shape."""
         return torch.from_numpy(self.golden[:1].copy())
 
     def answers(self, windows: Float32, *, batch: int) -> Float32:
-        """torch's outputs (N, H) of ``windows`` (N, T, F), ``batch`` at a time."""
+        """torch's outputs (N, *task.output_shape) of ``windows`` (N, *task.input_shape), ``batch`` at a time."""
         with torch.inference_mode():
             parts = [self.model(torch.from_numpy(windows[i : i + batch].copy())) for i in range(0, len(windows), batch)]
-        return torch.cat(parts).numpy()  # (N, H)
+        return torch.cat(parts).numpy()
 
 
-def load(run_dir: Path, *, build: Build | None = None) -> Trained:
-    """Load the run in ``run_dir``.
+def load(path: Path, *, build: Build | None = None) -> Trained:
+    """Load the run in the directory ``path``, or the one whose checkpoint ``path`` is.
 
     Args:
         build: makes the module from the checkpoint's config; ``models.registry.build`` unless given.
@@ -74,6 +82,7 @@ def load(run_dir: Path, *, build: Build | None = None) -> Trained:
     Raises:
         RunDirectoryError: a file is missing or damaged, or does not fit the task; nothing in it was executed.
     """
+    run_dir = path.parent if path.name == CHECKPOINT and not path.is_dir() else path
     checkpoint = _read_checkpoint(run_dir / CHECKPOINT)
     config = checkpoint["config"]
     windows = _read_windows(run_dir / WINDOWS)
@@ -98,10 +107,9 @@ def load(run_dir: Path, *, build: Build | None = None) -> Trained:
             heldout=Heldout(
                 x=windows["holdout_x"],
                 y=windows["holdout_y"],
-                naive=windows["holdout_naive"],
-                seasonal=windows["holdout_seasonal"],
-                hour=windows["holdout_hour"].astype(np.int64),
+                **{name: windows.get(f"holdout_{name}") for name in ("naive", "seasonal", "hour", "site", "end")},
             ),
+            report=_read_report(run_dir / REPORT),
         )
     except KeyError as exc:
         raise RunDirectoryError(f"{run_dir}: the run has no {exc}; train again with this version") from exc
@@ -128,33 +136,56 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _read_windows(path: Path) -> dict[str, Float32]:
+def _read_windows(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {
-                name: archive[name] if name == "holdout_hour" else np.ascontiguousarray(archive[name], np.float32)
-                for name in archive.files
-            }
+            return {name: _plain(name, archive[name]) for name in archive.files}
     except FileNotFoundError as exc:
         raise RunDirectoryError(f"{path} is missing; `wayside train --out DIR` writes it") from exc
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as exc:
         raise RunDirectoryError(f"{path} is not an archive of plain arrays: {exc}") from exc
 
 
+def _plain(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if name in INTEGERS or (name == "holdout_y" and array.dtype.kind in "iu"):
+        return array.astype("datetime64[s]").astype(np.int64) if array.dtype.kind == "M" else array.astype(np.int64)
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    """Empty if there is none: the report is for people."""
+    try:
+        report = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as exc:
+        raise RunDirectoryError(f"{path} is no JSON document: {exc}") from exc
+    return report if isinstance(report, dict) else {}
+
+
 def _check_shapes(trained: Trained, run_dir: Path) -> None:
     task, held = trained.task, trained.heldout
-    window, horizon = task.input_shape, task.output_shape
     n = len(held.x)
-    for name, array, rows, shape in (
-        ("calibration", trained.calibration, None, window),
-        ("golden", trained.golden, None, window),
-        ("holdout_x", held.x, n, window),
-        ("holdout_y", held.y, n, horizon),
-        ("holdout_naive", held.naive, n, horizon),
-        ("holdout_seasonal", held.seasonal, n, horizon),
-        ("holdout_hour", held.hour, n, ()),
+    truth: dict[str, tuple[int, ...]] = {"forecast": (task.horizon,), "score": (1,), "classify": ()}
+    of_y = truth.get(task.kind, task.output_shape)
+    floors = (task.horizon,)
+    for name, array, rows, shape, missing in (
+        ("calibration", trained.calibration, None, task.input_shape, True),
+        ("golden", trained.golden, None, task.input_shape, True),
+        ("holdout_x", held.x, n, task.input_shape, True),
+        ("holdout_y", held.y, n, of_y, False),
+        ("holdout_naive", held.naive, n, floors, False),
+        ("holdout_seasonal", held.seasonal, n, floors, False),
+        ("holdout_hour", held.hour, n, (), False),
+        ("holdout_site", held.site, n, (), False),
+        ("holdout_end", held.end, n, (), False),
     ):
+        if array is None:
+            continue
         if array.shape[1:] != shape or len(array) == 0 or (rows is not None and len(array) != rows):
             raise RunDirectoryError(f"{run_dir}: {name} in {WINDOWS} is {array.shape}, not ({rows or 'N'}, *{shape})")
-        if not np.isfinite(array).all():
+        bad = np.isinf(array) if missing else ~np.isfinite(array)
+        if bad.any():
             raise RunDirectoryError(f"{run_dir}: {name} in {WINDOWS} has values that are not finite")
+    if task.kind == "forecast" and (held.naive is None or held.seasonal is None or held.hour is None):
+        raise RunDirectoryError(f"{run_dir}: {WINDOWS} lacks holdout_naive, holdout_seasonal or holdout_hour")

@@ -52,7 +52,7 @@ def _faults(verb: str) -> Iterator[None]:
 @export.command()
 def run(
     run_dir: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR", help="What `wayside train` wrote: checkpoint.pt and windows.npz.")
+        Path, typer.Argument(metavar="CHECKPOINT|RUN_DIR", help="What `wayside train` wrote, or its checkpoint.pt.")
     ],
     *,
     out: Annotated[Path, typer.Option("--out", help="Directory for the bundle and its parts.")],
@@ -60,7 +60,12 @@ def run(
     bundle: Annotated[str | None, typer.Option(help="Name of the bundle; the task's name unless given.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: onnx, tflite.")] = "onnx,tflite",
     int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Also make int8 variants.")] = True,
-    stage: Annotated[str, typer.Option(help="Stop after: load, graph, quantize, parity, passport, bundle.")] = "bundle",
+    require_int8: Annotated[
+        bool, typer.Option("--require-int8", help="Fail if an int8 variant is refused; else it is left out.")
+    ] = False,
+    stage: Annotated[
+        str, typer.Option(help="Stop after: train, graph, quantize, parity, passport, bundle.")
+    ] = "bundle",
     as_json: Json = False,
 ) -> None:
     """Turn a checkpoint into a bundle: ONNX and TFLite, fp32 and int8, past the parity gate.
@@ -75,6 +80,7 @@ def run(
         options = pipeline.Options(
             formats=tuple(name.strip() for name in formats.split(",") if name.strip()),
             int8=int8,
+            require_int8=require_int8,
             bundle=bundle,
             version=version,
         )

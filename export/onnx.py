@@ -14,7 +14,7 @@ INPUT, OUTPUT = "x", "y"
 
 
 def to_onnx(model: nn.Module, sample: torch.Tensor) -> bytes:
-    """Convert ``model``; ``sample`` (1, T, F) fixes the input's shape.
+    """Convert ``model``; ``sample`` (1, *input) fixes the input's shape.
 
     Raises:
         ConversionError: an operation of the model has no ONNX counterpart.

@@ -1,47 +1,37 @@
 """The parity gate: every variant, on every runtime that the passport promises, against torch.
 
-Two questions. Are the answers on the golden windows torch's? (``edge.golden``, the node's own test.) Is int8 as
-accurate on the held-out days, overall and in the worst hour? Quantization that is fine on average and bad at
+Two questions. Are the answers on the golden examples torch's? (``edge.golden``, the node's own test.) Is int8 as
+accurate on the held-out examples, overall and in the worst slice? Quantization that is fine on average and bad at
 night is the failure that nobody sees. A number beyond its limit refuses; nothing else decides.
+
+What judges. Over all examples the measured loss decides. A slice judges when it has ``slice_min_n`` examples, and
+
+* where the 95 % interval of its loss is narrow (half of it within the slice's limit), the measured loss decides;
+* where it is wide, the slice is too noisy for its number to be believed, and it refuses only if the whole interval
+  is beyond the limit. So the same model does not pass or fail by which days happened to be held out.
+
+A refused fp32 variant refuses the export. A refused int8 variant is tried again with more layers in float
+(:data:`export.quantize.ATTEMPTS`), then left out, and the number is told.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from contracts import passport
 from contracts.passport import Accuracy
 from edge import golden
-from edge.runtimes.runtime import FORMATS, load_runtime
+from edge.errors import EdgeError
+from edge.runtimes.runtime import FORMATS, RuntimeLoadError, load_runtime
+from export import accuracy
+from export.accuracy import Loss, Metric, Slice
 from export.checkpoint import Float32, Trained
 from export.errors import GateRefused
+from export.graph import Graph
 from export.quiet import quiet
-
-INT8_OPTIONAL = frozenset({"linear", "gru"})
-"""Families that ship without int8 if the gate refuses it: it neither shrinks nor speeds up so few or such
-recurrent weights. For the others a refused int8 variant refuses the export."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One converted model."""
-
-    format: str  # "onnx", "tflite"
-    precision: str  # "fp32", "int8"
-    content: bytes
-    ops: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.format}-{self.precision}"
-
-    @property
-    def file(self) -> str:
-        return f"model-{self.precision}.{self.format}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +40,9 @@ class Limits:
 
     fp32_golden: float = 1e-4
     int8_golden: float = 0.10
-    int8_mae: float = 0.01  # relative to torch's mean absolute error, all held-out windows
-    int8_hour_mae: float = 0.03  # the same, worst hour of the day
-    hour_min_n: int = 100  # hours with fewer held-out windows do not judge
+    int8_loss: float = 0.01  # relative to torch, every metric of the kind, all held-out examples
+    int8_slice_loss: float = 0.03  # the same, worst slice
+    slice_min_n: int = 100  # slices with fewer held-out examples do not judge
     margin: float = 1.5  # the node's tolerance: measured difference × margin + floor
     fp32_floor: float = 1e-4  # other processors round differently
     int8_floor: float = 1 / 255  # … and may land one quantization step away
@@ -67,98 +57,190 @@ class Measured:
     max_abs_diff: float
     mean_abs_diff: float
     tolerance: float
+    answers: Float32  # (N, *output) of the held-out examples, on the runtime that errs most
+    losses: dict[str, Loss]  # slice → the metric that loses most; int8 only
 
 
 @dataclass
 class Parity:
-    golden_outputs: Float32  # (N, H), torch's
+    golden_outputs: Float32  # (N, *output), torch's
+    torch: Float32  # (N, *output) of the held-out examples
     measured: list[Measured] = field(default_factory=list)
     accuracy: tuple[Accuracy, ...] = ()
-    refused: dict[str, str] = field(default_factory=dict)  # optional variants: name → the number that failed
+    refused: dict[str, str] = field(default_factory=dict)  # int8 variants: name → the number that failed
+    notes: list[str] = field(default_factory=list)
 
 
-def parity(trained: Trained, graphs: Sequence[Graph], runtimes: Sequence[str], limits: Limits | None = None) -> Parity:
+def parity(
+    trained: Trained,
+    graphs: Sequence[Graph],
+    runtimes: Sequence[str],
+    limits: Limits | None = None,
+    *,
+    softer: Callable[[Graph], Iterable[Graph]] = lambda fp32: (),
+) -> Parity:
     """Measure ``graphs`` on ``runtimes`` and let pass what is within ``limits``.
 
+    Args:
+        softer: further int8 attempts from an fp32 graph, tried in turn when the first is refused.
+
     Raises:
-        GateRefused: naming variant, runtime, number and limit; or a format that no runtime here can run.
-        RuntimeLoadError: a runtime does not load a variant.
+        GateRefused: an fp32 variant, naming runtime, number and limit; or a format that no runtime here can run.
+        RuntimeLoadError: a runtime does not load an fp32 variant.
+        ConversionError: a further attempt cannot be made.
     """
-    limits = limits or Limits()
-    held = trained.heldout
-    result = Parity(trained.answers(trained.golden, batch=1))
-    if not np.ptp(result.golden_outputs):
-        raise GateRefused("torch answers all golden windows with one number; the model was not trained")
-    answers = {"torch": trained.answers(held.x, batch=1024), "naive": held.naive, "seasonal": held.seasonal}
+    gate = _Gate(trained, runtimes, limits or Limits())
+    result = Parity(gate.golden_outputs, gate.torch)
+    fp32 = {graph.format: graph for graph in graphs if graph.precision == "fp32"}
     for graph in graphs:
-        names = tuple(name for name in runtimes if FORMATS[name] == graph.format)
-        if not names:
-            raise GateRefused(f"{graph.name}: no runtime for {graph.format} is here, so nothing can be promised")
+        if graph.precision == "fp32":
+            result.measured.append(gate.judge(graph))
+            continue
         try:
-            measured, answers[graph.name] = _measure(graph, trained, result.golden_outputs, names, limits)
-            if graph.precision == "int8":
-                _judge_int8(graph, answers[graph.name], answers["torch"], trained, limits)
-        except GateRefused as exc:
-            answers.pop(graph.name, None)
-            if graph.precision != "int8" or trained.family not in INT8_OPTIONAL:
-                raise
-            result.refused[graph.name] = str(exc)
+            result.measured.append(gate.judge(graph))
+            continue
+        except (GateRefused, RuntimeLoadError) as exc:
+            why = str(exc)
+        passed = None
+        for attempt in softer(fp32[graph.format]) if graph.format in fp32 else ():
+            try:
+                passed = gate.judge(attempt)
+            except (GateRefused, RuntimeLoadError) as exc:
+                why += f"; with {', '.join(attempt.float_layers)} in float {exc}"
+                continue
+            break
+        if passed is None:
+            result.refused[graph.name] = why
         else:
-            result.measured.append(measured)
-    result.accuracy = _accuracy(answers, held.y, held.hour)
+            result.measured.append(passed)
+            result.notes.append(f"{why}; with {', '.join(passed.graph.float_layers)} in float it passes")
+    result.accuracy = _accuracy(gate, result.measured)
     return result
 
 
-def _measure(
-    graph: Graph, trained: Trained, expected: Float32, names: Sequence[str], limits: Limits
-) -> tuple[Measured, Float32]:
-    """The golden test on the runtimes ``names``; also the held-out answers of the one that errs most."""
-    spread = float(np.ptp(expected))
-    fp32 = graph.precision == "fp32"
-    allowed = (limits.fp32_golden if fp32 else limits.int8_golden) * spread
-    results, answers = [], []
-    for name in names:
+def answers(content: bytes, runtime: str, x: Float32) -> Float32:
+    """What a node would answer: the model ``content`` on ``runtime``, ``x`` (N, *input) one by one → (N, *output).
+
+    Raises:
+        RuntimeLoadError: the runtime does not load the model.
+        RuntimeRunError: it fails when it runs.
+    """
+    with quiet():  # TFLite announces its delegate
+        loaded = load_runtime(runtime, content)
+    try:
+        return golden.run_all(loaded, np.ascontiguousarray(x, np.float32))
+    finally:
+        loaded.close()
+
+
+def breaks(loss: Loss, limits: Limits, *, overall: bool) -> bool:
+    """Whether ``loss`` refuses; see the module's rule. A loss that is no number refuses."""
+    limit = limits.int8_loss if overall else limits.int8_slice_loss
+    if not overall and loss.n < limits.slice_min_n:
+        return False
+    wide = not overall and (loss.high - loss.low) / 2 > limit
+    return not (loss.low if wide else loss.loss) <= limit
+
+
+class _Gate:
+    """What is measured once and serves every variant."""
+
+    def __init__(self, trained: Trained, runtimes: Sequence[str], limits: Limits) -> None:
+        self.trained, self.runtimes, self.limits = trained, runtimes, limits
+        self.golden_outputs = trained.answers(trained.golden, batch=1)
+        if not np.ptp(self.golden_outputs):
+            raise GateRefused("torch answers all golden windows with one number; the model was not trained")
+        self.torch = trained.answers(trained.heldout.x, batch=1024)
+        self.metrics: list[Metric] = accuracy.metrics(trained.task, trained.heldout, self.torch)
+        self.slices: list[Slice] = accuracy.slices(trained.task, trained.heldout)
+
+    def judge(self, graph: Graph) -> Measured:
+        """Raises: GateRefused, RuntimeLoadError."""
+        names = tuple(name for name in self.runtimes if FORMATS[name] == graph.format)
+        if not names:
+            raise GateRefused(f"{graph.name}: no runtime for {graph.format} is here, so nothing can be promised")
+        spread, fp32 = float(np.ptp(self.golden_outputs)), graph.precision == "fp32"
+        allowed = (self.limits.fp32_golden if fp32 else self.limits.int8_golden) * spread
+        results, runs = [], []
+        for name in names:
+            result, given = self._run(graph, name, allowed)
+            worst = {} if fp32 else self._judge_int8(f"{graph.name} on {name}", given)
+            results.append(result)
+            runs.append((worst["all"].loss if worst else 0.0, given, worst))
+        max_abs_diff = max(result.max_abs_diff for result in results)
+        _, given, worst = max(runs, key=lambda run: run[0])
+        return Measured(
+            graph=graph,
+            runtimes=names,
+            max_abs_diff=max_abs_diff,
+            mean_abs_diff=max(result.mean_abs_diff for result in results),
+            tolerance=self.limits.margin * max_abs_diff
+            + (self.limits.fp32_floor if fp32 else self.limits.int8_floor) * spread,
+            answers=given,
+            losses=worst,
+        )
+
+    def _run(self, graph: Graph, name: str, allowed: float) -> tuple[golden.GoldenResult, Float32]:
+        """The golden test on the runtime ``name``, and its held-out answers."""
         with quiet():  # TFLite announces its delegate
             runtime = load_runtime(name, graph.content)
         try:
-            results.append(golden.check(runtime, trained.golden, expected, allowed))
-            answers.append(golden.run_all(runtime, trained.heldout.x))
-        except golden.GoldenMismatch as exc:
+            result = golden.check(runtime, self.trained.golden, self.golden_outputs, allowed)
+            given = golden.run_all(runtime, self.trained.heldout.x)
+        except EdgeError as exc:
             raise GateRefused(f"{graph.name}: {exc}") from exc
         finally:
             runtime.close()
-    worst = max(result.max_abs_diff for result in results)
-    floor = (limits.fp32_floor if fp32 else limits.int8_floor) * spread
-    measured = Measured(
-        graph, tuple(names), worst, max(result.mean_abs_diff for result in results), limits.margin * worst + floor
-    )
-    return measured, max(answers, key=lambda a: _mae(a, trained.heldout.y))
+        bad = int((~np.isfinite(given)).reshape(len(given), -1).any(axis=1).sum())
+        if bad:
+            raise GateRefused(f"{graph.name}: {name}: {bad} of {len(given)} held-out windows give no finite number")
+        return result, given
 
+    def _judge_int8(self, where: str, given: Float32) -> dict[str, Loss]:
+        """Slice → the metric that loses most.
 
-def _judge_int8(graph: Graph, int8: Float32, torch: Float32, trained: Trained, limits: Limits) -> None:
-    held = trained.heldout
-    hours = [h for h in range(24) if int((held.hour == h).sum()) >= limits.hour_min_n]
-    for where, pick, limit in [
-        ("all", slice(None), limits.int8_mae),
-        *((f"hour {h:02d}", held.hour == h, limits.int8_hour_mae) for h in hours),
-    ]:
-        base, mae = _mae(torch[pick], held.y[pick]), _mae(int8[pick], held.y[pick])
-        if not mae <= base * (1 + limit):
-            worse = mae / base - 1 if base else math.inf
+        Raises:
+            GateRefused: the slice furthest beyond its limit, with its number.
+        """
+        every = accuracy.losses(self.metrics, self.slices, self.trained.heldout, self.torch, given)
+        broken = [
+            (name != "all", -loss.loss, name, loss)
+            for name, each in every.items()
+            for loss in each
+            if breaks(loss, self.limits, overall=name == "all")
+        ]
+        if broken:
+            overall, _, name, loss = min(broken, key=lambda b: b[:3])
+            limit = self.limits.int8_slice_loss if overall else self.limits.int8_loss
+            unit = "" if loss.metric in ("accuracy", "auc", "rank") else f" {self.trained.task.output_unit}"
+            more = f" ({len(broken) - 1} more)" if len(broken) > 1 else ""
             raise GateRefused(
-                f"{graph.name}: held-out mean absolute error, {where}: {mae:.4f} {trained.task.output_unit} is "
-                f"{worse:.2%} worse than torch's {base:.4f}; the limit is {limit:.2%}"
+                f"{where}: held-out {loss.metric}, {name}: {loss.value:.4f}{unit} is {loss.loss:.2%} worse than "
+                f"torch's {loss.base:.4f}; the limit is {limit:.2%}{more}"
             )
+        return {name: max(each, key=lambda loss: loss.loss) for name, each in every.items() if each}
 
 
-def _accuracy(answers: dict[str, Float32], y: Float32, hour: npt.NDArray[np.int64]) -> tuple[Accuracy, ...]:
-    slices = [("all", np.ones(len(y), bool)), *((f"hour {h:02d}", hour == h) for h in range(24))]
-    return tuple(
-        Accuracy(slice=name, n=int(pick.sum()), mae={k: round(_mae(a[pick], y[pick]), 6) for k, a in answers.items()})
-        for name, pick in slices
-        if pick.any()
-    )
+def _accuracy(gate: _Gate, measured: Sequence[Measured]) -> tuple[Accuracy, ...]:
+    held = gate.trained.heldout
+    floors = {"naive": held.naive, "seasonal": held.seasonal} if gate.trained.task.kind == "forecast" else {}
+    answers = {"torch": gate.torch} | {name: floor for name, floor in floors.items() if floor is not None}
+    answers |= {m.graph.name: m.answers for m in measured}
+    rows = []
+    for each in gate.slices:
+        by_metric = {m.name: accuracy.values(m, each, answers) for m in gate.metrics}
+        rounded = {m: {k: round(v, 6) for k, v in named.items()} for m, named in by_metric.items() if named}
+        rows.append(
+            Accuracy(
+                slice=each.name,
+                n=int(each.pick.sum()),
+                mae=rounded.pop("mae", {}),
+                scores=rounded,
+                losses={m.graph.name: _told(m.losses[each.name]) for m in measured if each.name in m.losses},
+            )
+        )
+    return tuple(rows)
 
 
-def _mae(answers: Float32, y: Float32) -> float:
-    return float(np.abs(answers.astype(np.float64) - y).mean())
+def _told(loss: Loss) -> passport.Loss:
+    return passport.Loss(metric=loss.metric, loss=round(loss.loss, 6), low=round(loss.low, 6), high=round(loss.high, 6))

@@ -1,6 +1,8 @@
 """Checkpoint to bundle, in stages; each names the stages that must have run before it.
 
-load → graph → quantize → parity → passport → bundle
+train → graph → quantize → parity → passport → bundle
+
+The first stage does not train: it reads what training left behind, and tells what that says of itself.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from contracts.passport import PASSPORT_FILE, Passport
 from contracts.wire import ContractError, encode
 from edge.runtimes.runtime import FORMATS, available
 from export import bundle as packing
-from export import checkpoint, onnx, tflite
+from export import card, checkpoint, onnx, tflite
 from export.checkpoint import Build, Trained
-from export.errors import ConversionError, ExportError
-from export.parity import INT8_OPTIONAL, Graph, Limits, Parity, parity
+from export.errors import ConversionError, ExportError, GateRefused
+from export.graph import Graph
+from export.parity import Limits, Parity, parity
 
 T = TypeVar("T")
 
@@ -29,6 +32,7 @@ T = TypeVar("T")
 class Options:
     formats: tuple[str, ...] = ("onnx", "tflite")
     int8: bool = True
+    require_int8: bool = False  # an int8 variant that cannot be made or that the gate refuses fails the export
     bundle: str | None = None  # the task's name unless given
     version: str = "1.0.0"
     runtimes: tuple[str, ...] = field(default_factory=available)  # promised by the passport
@@ -47,13 +51,28 @@ class Work:
     parity: Parity | None = None
     passport: Passport | None = None
     bundle: bytes | None = None
+    cards: dict[str, str] = field(default_factory=dict)  # file → the model card
     notes: list[str] = field(default_factory=list)
 
+    def left_out(self, variant: str, why: str) -> None:
+        """Ship without an int8 ``variant``, unless it was demanded.
 
-def load(work: Work) -> str:
-    work.trained = checkpoint.load(work.run_dir, build=work.build)
-    held = len(work.trained.heldout.x)
-    return f"{work.trained.family}, {work.trained.parameters} parameters, {held} held-out windows"
+        Raises:
+            GateRefused: it was.
+        """
+        if self.options.require_int8:
+            raise GateRefused(f"{why}; the export demands int8")
+        self.notes.append(f"{variant} is left out: {why}")
+
+
+def train(work: Work) -> str:
+    work.trained = trained = checkpoint.load(work.run_dir, build=work.build)
+    took = trained.report.get("seconds")
+    epochs = len(trained.report.get("epochs") or ())
+    told = f"; trained in {took:g} s" if isinstance(took, int | float) else ""
+    told += f", {epochs} epochs" if epochs else ""
+    held = len(trained.heldout.x)
+    return f"{trained.task.name}, {trained.family}, {trained.parameters} parameters, {held} held-out windows{told}"
 
 
 def graph(work: Work) -> str:
@@ -74,35 +93,45 @@ def graph(work: Work) -> str:
 def quantize(work: Work) -> str:
     if not work.options.int8:
         return "skipped"
-    from export.quantize import onnx_int8, tflite_int8  # onnxruntime's tools, a second of imports
+    from export.quantize import int8  # onnxruntime's tools, a second of imports
 
     trained = _made(work.trained)
     made = []
     for fp32 in work.graphs:
-        act, ops = (onnx_int8, onnx.ops) if fp32.format == "onnx" else (tflite_int8, tflite.ops)
         try:
-            content = act(fp32.content, trained.calibration)
+            made.append(int8(fp32, trained.calibration))
         except ConversionError as exc:
-            if trained.family not in INT8_OPTIONAL:
-                raise
-            work.notes.append(f"{fp32.format}-int8: {exc}; it is left out")
-            continue
-        made.append(Graph(fp32.format, "int8", content, ops(content)))
+            work.left_out(f"{fp32.format}-int8", str(exc))
     work.graphs += made
-    return f"{_sizes(made)}; {len(trained.calibration)} calibration windows"
+    return f"{_sizes(made) or 'nothing'}; {len(trained.calibration)} calibration windows"
 
 
 def judge(work: Work) -> str:
-    work.parity = result = parity(_made(work.trained), work.graphs, work.options.runtimes, work.options.limits)
-    work.notes += [f"{why}; it is left out" for why in result.refused.values()]
-    mae = result.accuracy[0].mae
-    return "held-out MAE " + ", ".join(f"{name} {value:.3f}" for name, value in mae.items())
+    from export.quantize import softer
+
+    trained, options = _made(work.trained), work.options
+    work.parity = result = parity(
+        trained,
+        work.graphs,
+        options.runtimes,
+        options.limits,
+        softer=lambda fp32: softer(fp32, trained.calibration),
+    )
+    work.notes += result.notes
+    for name, why in result.refused.items():
+        work.left_out(name, why)
+    chosen = {m.graph.name: m.graph for m in result.measured}
+    work.graphs = [chosen.get(graph.name, graph) for graph in work.graphs]
+    overall = result.accuracy[0]
+    metric, named = ("mae", overall.mae) if overall.mae else next(iter(overall.scores.items()))
+    return f"held-out {metric} " + ", ".join(f"{name} {value:.4g}" for name, value in named.items())
 
 
 def passport(work: Work) -> str:
     trained = _made(work.trained)
     name = work.options.bundle or trained.task.name.replace("_", "-")
     work.passport = packing.passport_of(trained, _made(work.parity), bundle=name, version=work.options.version)
+    work.cards = card.render(work.passport, trained.golden, _made(work.parity).golden_outputs)
     return f"{name} {work.options.version}, {len(work.passport.variants)} variants"
 
 
@@ -117,12 +146,12 @@ class Stage(NamedTuple):
 
 
 STAGES: dict[str, Stage] = {
-    "load": Stage(load, ()),
-    "graph": Stage(graph, ("load",)),
-    "quantize": Stage(quantize, ("load", "graph")),
-    "parity": Stage(judge, ("load", "graph", "quantize")),
-    "passport": Stage(passport, ("load", "parity")),
-    "bundle": Stage(bundle, ("load", "parity", "passport")),
+    "train": Stage(train, ()),
+    "graph": Stage(graph, ("train",)),
+    "quantize": Stage(quantize, ("train", "graph")),
+    "parity": Stage(judge, ("train", "graph", "quantize")),
+    "passport": Stage(passport, ("train", "parity")),
+    "bundle": Stage(bundle, ("train", "parity", "passport")),
 }
 
 
@@ -199,7 +228,9 @@ def write(work: Work, out: Path) -> list[Path]:
     Raises:
         ExportError: ``out`` cannot be written.
     """
-    files = {graph.file: graph.content for graph in work.graphs}
+    refused = set(work.parity.refused) if work.parity else set()
+    files = {graph.file: graph.content for graph in work.graphs if graph.name not in refused}
+    files |= {name: text.encode() for name, text in work.cards.items()}
     if work.passport:
         files[PASSPORT_FILE] = msgspec.json.format(encode(work.passport), indent=2)
     if work.passport and work.bundle:

@@ -16,7 +16,7 @@ SIGNATURE, INPUT = "serving_default", "args_0"
 
 
 def to_tflite(model: nn.Module, sample: torch.Tensor) -> bytes:
-    """Convert ``model``; ``sample`` (1, T, F) fixes the input's shape.
+    """Convert ``model``; ``sample`` (1, *input) fixes the input's shape.
 
     Raises:
         ConversionError: an operation of the model has no TFLite counterpart.

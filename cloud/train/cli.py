@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich import box
 from rich.console import Console
@@ -24,17 +26,20 @@ console = Console(stderr=True)  # talk goes to stderr, results to stdout
 def run(
     out: Annotated[Path, typer.Option(help="Directory of the run; with `--family all` one per family inside it.")],
     task: Annotated[str, typer.Option(help="Name of a task, or path of its TOML file.")] = "traffic_flow",
-    family: Annotated[str, typer.Option(help="linear, mlp, gru, or all.")] = "mlp",
+    family: Annotated[
+        str | None, typer.Option(help="linear, mlp, gru, or all of them. [dim](default: the task's own)[/dim]")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Your CSV: timestamp,detector,volume,… [dim](default: a real sample)[/dim]")
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many [dim](default: by family)[/dim]")] = None,
+    no_refit: Annotated[bool, typer.Option("--no-refit", help="Do not fit again on all days, into OUT/final.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Train forecasters, and print their errors on held-out days beside the naive and seasonal floors."""
     try:
-        reports = _run(out, task, family, data, seed, epochs)
+        reports = _run(out, task, family, data, seed, epochs, not no_refit)
     except (TrainError, ModelError) as exc:
         console.print(f"wayside train: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from exc
@@ -50,28 +55,34 @@ def run(
         results.print(_hours(reports[0]))
 
 
-def _run(out: Path, task: str, family: str, data: Path | None, seed: int, epochs: int | None) -> list[dict[str, Any]]:
+def _run(
+    out: Path, task: str, family: str | None, data: Path | None, seed: int, epochs: int | None, refit: bool
+) -> list[dict[str, Any]]:
     from cloud.train import datasets, run
-    from cloud.train.fit import Epoch
-    from models.registry import FAMILIES
+    from cloud.train.fit import RECIPES, Epoch
+    from cloud.train.taskfile import load_task
 
-    spec = datasets.load_task(task)
-    counts, spec = datasets.load(spec, data)
+    taskfile = load_task(task)
+    counts, spec = datasets.load(taskfile.task, data)
+    taskfile = msgspec.structs.replace(taskfile, task=spec)
     for line in counts.quality.lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    families = list(FAMILIES) if family == "all" else [family]
     reports = []
     columns = (TextColumn("{task.description:<8}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        for name in families:
-            bar = progress.add_task(name, total=None, said="")
+        for name in list(RECIPES) if family == "all" else [family]:
+            one = run.with_fit(taskfile, family=name, epochs=epochs, refit=refit)
+            bar = progress.add_task(one.fit.family, total=None, said="")
 
             def show(epoch: Epoch, bar: Any = bar) -> None:
-                said = f"epoch {epoch.number}, validation RMSE {epoch.validation_rmse:.3f}"
-                progress.update(bar, total=epoch.of, completed=epoch.number, said=said)
+                watched = math.isfinite(epoch.validation)
+                loss = f"validation loss {epoch.validation:.4f}" if watched else f"all days, loss {epoch.train:.4f}"
+                progress.update(
+                    bar, total=epoch.of, completed=epoch.number, said=f"epoch {epoch.number} of {epoch.of}, {loss}"
+                )
 
-            folder = out / name if family == "all" else out
-            reports.append(run.train(name, spec, counts, folder, seed=seed, epochs=epochs, on_epoch=show))
+            folder = out / one.fit.family if family == "all" else out
+            reports.append(run.train(one, counts, folder, seed=seed, on_epoch=show))
             progress.update(bar, total=1, completed=1, said=escape(str(folder)))
     return reports
 

@@ -78,6 +78,14 @@ class Windows:
     def __len__(self) -> int:
         return len(self.y)
 
+    def take(self, indices: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+        """x (n, T, F) and y (n, H) of those windows."""
+        return self.x[indices], self.y[indices]
+
+    @property
+    def site(self) -> npt.NDArray[np.int64]:
+        return self.detector
+
     @property
     def hour(self) -> npt.NDArray[np.int64]:
         """(N,) hour of day at which the first target interval ends."""

@@ -2,7 +2,9 @@
 
 TrainError
 ├── TaskError      the task file is missing or breaks its contract
+├── DivergedError  the loss became infinite or NaN
 ├── DataError      the data break a rule: the user's file, named by row and column
+├── TrackingError  Weights & Biases is asked for, and not installed
 └── OutputError    the run directory cannot be written
 """
 
@@ -17,8 +19,16 @@ class TaskError(TrainError, ValueError):
     """The task file is missing or breaks its contract."""
 
 
+class DivergedError(TrainError, ArithmeticError):
+    """The training loss became infinite or NaN: the recipe's fault."""
+
+
 class DataError(TrainError, ValueError):
     """The data break a rule, or there are too few of them."""
+
+
+class TrackingError(TrainError, RuntimeError):
+    """Weights & Biases is asked for, and not installed."""
 
 
 class OutputError(TrainError, OSError):

@@ -1,49 +1,55 @@
-"""The training loop: Adam on mean squared error, early stopping on the validation days, best weights restored."""
+"""Fitting a model as a task file's ``[fit]`` says: loss, optimizer, schedule, early stopping, weight averaging.
+
+Most families go down a gradient (`_descend`); those with a way of their own are in `OWN_WAYS`. Deterministic: the same
+recipe, data, seed and thread count give the same weights, bit for bit.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import msgspec
+import numpy as np
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel
 
-from cloud.train.datasets import Split
+from cloud.train import ranks
+from cloud.train.datasets import Split, Windows
+from cloud.train.errors import DivergedError, TaskError
+from cloud.train.losses import Criterion, criterion
+from cloud.train.taskfile import Fit
 from contracts.task import TaskSpec
 from contracts.wire import to_builtins
 from models import registry
 from models.linear import Linear, gradient_descent, least_squares
 
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How one family is trained."""
-
-    epochs: int
-    batch: int = 32
-    rate: float = 0.01  # of Adam, Kingma & Ba 2015
-    decay: float = 0.7  # of the rate, after each epoch: noisy small batches settle
-    patience: int = 3  # epochs without a better validation error
-    sizes: dict[str, int] = field(default_factory=dict)
-
-
+GATHERED = 32 << 20  # bytes of windows taken at once: large tasks never lie in memory as a whole
+PREPARED = 256 << 20  # bytes of training windows that normalization and spreads are taken from
 RECIPES = {
-    "mlp": Recipe(epochs=14, sizes={"hidden": 64}),
-    "gru": Recipe(epochs=10, batch=128, sizes={"hidden": 32}),
+    "linear": Fit(family="linear", epochs=1),
+    "mlp": Fit(family="mlp", epochs=14, sizes={"hidden": 64}),
+    "gru": Fit(family="gru", epochs=10, batch=128, sizes={"hidden": 32}),
 }
+"""For families that a task file does not itself describe: the references that its own model stands beside."""
 SOLVERS = ("least squares", "gradient descent")
-"""The linear family needs no recipe: both ways lead to its one best answer."""
+"""Both ways lead to the linear family's one best answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
     number: int  # from 1
     of: int
-    train_mse: float  # mean over the epoch's batches
-    validation_rmse: float
+    train: float  # mean loss over the epoch's batches
+    validation: float  # mean loss over the validation windows; NaN where nobody looks
+
+
+OnEpoch = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,43 +59,60 @@ class Fitted:
     module: nn.Module
     config: dict[str, Any]  # what models.registry.build needs
     epochs: tuple[Epoch, ...] = ()
+    best: int = 0  # the epoch whose weights these are; 0: the family knows no epochs
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def fit(
-    family: str,
+class OwnWay(Protocol):
+    """How a family fits itself: on ``data.train``, watching ``data.validation`` if it wants to."""
+
+    def __call__(self, recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoch) -> Fitted: ...
+
+
+def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, on_epoch: OnEpoch = lambda _: None) -> Fitted:
+    """Train on ``data.train``, watching ``data.validation``; ``data.holdout`` is not looked at.
+
+    Raises:
+        ModelConfigError: unknown family, or sizes that it does not have.
+        TaskError: the recipe does not fit the task.
+        DivergedError: the loss is no number any more.
+    """
+    if recipe.family in OWN_WAYS:
+        return OWN_WAYS[recipe.family](recipe, task, data, seed=seed, on_epoch=on_epoch)
+    return _descend(recipe, task, data.train, data.validation, seed=seed, on_epoch=on_epoch)
+
+
+def refit(
+    recipe: Fit,
     task: TaskSpec,
+    every: Windows,
+    first: Fitted,
     data: Split,
     *,
     seed: int = 0,
-    epochs: int | None = None,
-    solver: str = SOLVERS[0],
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_epoch: OnEpoch = lambda _: None,
 ) -> Fitted:
-    """Train ``family`` on ``data.train``, watching ``data.validation``; ``data.holdout`` is not looked at.
+    """Train once more, on ``every`` window there is, for as many epochs as served ``first`` best.
 
-    The same seed, data and thread count give the same weights, bit for bit.
-
-    Raises:
-        ModelConfigError: unknown family.
+    Nothing is left to watch, so that the schedule, and where it is left, are those of ``first``.
     """
+    if recipe.family in OWN_WAYS:
+        whole = msgspec.structs.replace(recipe, patience=0)
+        split = Split(train=every, validation=data.validation, holdout=data.holdout)
+        return OWN_WAYS[recipe.family](whole, task, split, seed=seed, on_epoch=on_epoch)
+    return _descend(recipe, task, every, None, seed=seed, stop=first.best, on_epoch=on_epoch)
+
+
+def solve(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, solver: str = SOLVERS[0]) -> Fitted:
+    """The linear family, by one of `SOLVERS`."""
     torch.manual_seed(seed)
-    recipe = RECIPES.get(family, Recipe(epochs=0))
-    config: dict[str, Any] = {"family": family, "sizes": dict(recipe.sizes), "task": to_builtins(task)}
-    module = registry.build(config)
-    x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
-    if isinstance(module, Linear):
-        return _solve(module, config, x, y, solver)
-    module.features.fit(x)
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
-    return _descend(module, config, recipe, data, seed=seed, on_epoch=on_epoch)
-
-
-def _solve(module: Linear, config: dict[str, Any], x: torch.Tensor, y: torch.Tensor, solver: str) -> Fitted:
+    config, module = _build(recipe, task)
+    if not isinstance(module, Linear):
+        raise TaskError(f"family {recipe.family} is not linear; nothing solves it in closed form")
+    x, y, _ = _some(data.train)
     features, target = module.standardize(x, y)
     notes: dict[str, Any] = {"solver": solver}
-    if solver == "least squares":
+    if solver == SOLVERS[0]:
         weights = least_squares(features, target)
     else:
         weights, notes["steps"] = gradient_descent(features, target)
@@ -97,48 +120,175 @@ def _solve(module: Linear, config: dict[str, Any], x: torch.Tensor, y: torch.Ten
     return Fitted(module=module.eval(), config=config, notes=notes)
 
 
+def _linear(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoch) -> Fitted:
+    return solve(recipe, task, data, seed=seed)
+
+
+def _adversarial(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoch) -> Fitted:
+    from cloud.train import adversarial
+
+    fitted: Fitted = adversarial.fit(recipe, task, data, seed=seed, on_epoch=on_epoch)
+    return fitted
+
+
+OWN_WAYS: dict[str, OwnWay] = {"linear": _linear, "gan": _adversarial}
+
+
+def _build(recipe: Fit, task: TaskSpec) -> tuple[dict[str, Any], nn.Module]:
+    config: dict[str, Any] = {"family": recipe.family, "sizes": dict(recipe.sizes), "task": to_builtins(task)}
+    return config, registry.build(config)
+
+
 def _descend(
-    module: nn.Module,
-    config: dict[str, Any],
-    recipe: Recipe,
-    data: Split,
+    recipe: Fit,
+    task: TaskSpec,
+    train: Windows,
+    validation: Windows | None,
     *,
     seed: int,
-    on_epoch: Callable[[Epoch], None],
+    on_epoch: OnEpoch,
+    stop: int | None = None,
 ) -> Fitted:
-    x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
-    shuffle = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(module.parameters(), lr=recipe.rate, fused=True)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, recipe.decay)
-    best, best_rmse, waited = copy.deepcopy(module.state_dict()), math.inf, 0
-    history = []
-    for number in range(1, recipe.epochs + 1):
+    torch.manual_seed(seed)
+    config, module = _build(recipe, task)
+    x, y, site = _some(train)
+    _prepare(module, x, y)
+    loss = criterion(recipe, task, x, y, site)
+    del x, y, site
+    torch.manual_seed(seed + ranks.rank())  # dropout differs between processes, weights do not
+    shuffle = torch.Generator().manual_seed(seed)  # one for all processes: they share each batch
+    noise = torch.Generator().manual_seed(seed + ranks.rank())
+    optimizer = _optimizer(recipe, module)
+    batches = math.ceil(len(train) / recipe.batch)
+    batches = min(batches, recipe.steps) if recipe.steps else batches
+    schedule = _schedule(recipe, optimizer, batches)
+    average = AveragedModel(module, multi_avg_fn=_moving(recipe.average), use_buffers=True) if recipe.average else None
+    judged: nn.Module = average.module if average is not None else module
+    best, best_loss, best_epoch = copy.deepcopy(judged.state_dict()), math.inf, 0
+    history: list[Epoch] = []
+    for number in range(1, (stop or recipe.epochs) + 1):
         module.train()
-        order = torch.randperm(len(x), generator=shuffle)
-        total = torch.zeros(())
-        # One gather an epoch, then views: a DataLoader takes a tenth longer (tests/bench/test_bench_train.py).
-        for xb, yb in zip(x[order].split(recipe.batch), y[order].split(recipe.batch), strict=True):
+        summed = torch.zeros(())
+        order = torch.randperm(len(train), generator=shuffle)[: batches * recipe.batch]
+        for xb, yb, sb, rows in _batches(train, order, recipe.batch):
+            xa = _augment(recipe, xb, noise)
             optimizer.zero_grad()
-            loss = nn.functional.mse_loss(module(xb), yb)
-            loss.backward()
+            if len(xa):
+                # Of a whole batch the mean; of a share of it, the share's part of that mean.
+                of = loss(module, xa, yb, sb) * (len(xa) / rows)
+                of.backward()
+                summed += of.detach() * rows
+            ranks.add_gradients(module)
             optimizer.step()
-            total += loss.detach() * len(xb)
-        schedule.step()
+            schedule.step()
+            if average is not None:
+                average.update_parameters(module)
         module.eval()
-        rmse = math.sqrt(_mse(module, data.validation.x, data.validation.y))
-        epoch = Epoch(number=number, of=recipe.epochs, train_mse=float(total) / len(x), validation_rmse=rmse)
-        history.append(epoch)
-        on_epoch(epoch)
-        if rmse < best_rmse:
-            best, best_rmse, waited = copy.deepcopy(module.state_dict()), rmse, 0
-        else:
-            waited += 1
-            if waited >= recipe.patience:
-                break
-    module.load_state_dict(best)
-    return Fitted(module=module.eval(), config=config, epochs=tuple(history), notes={"best_rmse": best_rmse})
+        judged.eval()
+        seen = float(ranks.total(summed)) / len(order)
+        watched = math.nan if validation is None else _mean_loss(judged, loss, validation, recipe.batch)
+        history.append(Epoch(number=number, of=stop or recipe.epochs, train=seen, validation=watched))
+        on_epoch(history[-1])
+        if not math.isfinite(seen):
+            raise DivergedError(
+                f"{task.name}: the training loss became {seen} in epoch {number}; lower [fit] rate, now {recipe.rate:g}"
+            )
+        if validation is None:
+            best_epoch = number
+        elif watched < best_loss:
+            best, best_loss, best_epoch = copy.deepcopy(judged.state_dict()), watched, number
+        elif recipe.patience and number - best_epoch >= recipe.patience:
+            break
+    if validation is not None:
+        judged.load_state_dict(best)
+    return Fitted(
+        module=judged.eval(), config=config, epochs=tuple(history), best=best_epoch, notes={"best_epoch": best_epoch}
+    )
 
 
-def _mse(module: nn.Module, x: Any, y: Any) -> float:
+def _prepare(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
+    if hasattr(module, "prepare"):
+        module.prepare(x, y)
+    elif hasattr(module, "features"):
+        module.features.fit(x)
+
+
+def _optimizer(recipe: Fit, module: nn.Module) -> torch.optim.Optimizer:
+    rate, decay = recipe.rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    of = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return of(module.parameters(), lr=rate, weight_decay=decay, fused=True)
+
+
+def _schedule(recipe: Fit, optimizer: torch.optim.Optimizer, batches: int) -> LRScheduler:
+    """Stepped after every batch."""
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=recipe.epochs * batches)
+    if recipe.schedule == "onecycle":
+        return OneCycleLR(optimizer, recipe.rate, epochs=recipe.epochs, steps_per_epoch=batches)
+    decay = recipe.decay if recipe.schedule == "exponential" else 1.0
+    return LambdaLR(optimizer, lambda step: decay ** (step // batches))
+
+
+def _moving(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Exponential moving average that forgets its first steps sooner: those weights were random."""
+
+    @torch.no_grad()
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], steps: torch.Tensor) -> None:
+        n = float(steps)
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+        else:  # counters of batch normalization
+            torch._foreach_copy_(averaged, current)
+
+    return update
+
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]
+
+
+def _batches(windows: Windows, order: torch.Tensor, batch: int) -> Iterator[Batch]:
+    """This process's share of each batch: x, y, site, and how many rows the whole batch has."""
+    if not len(order):
+        return
+    # Gathered many batches at a time, then views: a DataLoader takes longer (tests/bench/test_bench_train.py).
+    row = sum(a.nbytes for a in windows.take(order[:1].numpy()))
+    chunk = batch * max(1, GATHERED // (row * batch))
+    for many in order.split(chunk):
+        mine = [ranks.share(part) for part in many.split(batch)]
+        sizes = [len(part) for part in mine]
+        index = torch.cat(mine).numpy()
+        x, y = (torch.as_tensor(a).split(sizes) for a in windows.take(index))
+        site = torch.from_numpy(windows.site[index]).split(sizes)
+        yield from zip(x, y, site, [len(part) for part in many.split(batch)], strict=True)
+
+
+def _augment(recipe: Fit, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
+    if recipe.augment:
+        from cloud.train.augment import AUGMENT
+
+        for name in recipe.augment:
+            if name not in AUGMENT:
+                raise TaskError(f"[fit] augment: there is no {name!r}; known: {', '.join(AUGMENT)}")
+            x = AUGMENT[name](x, noise)
+    return x
+
+
+def _mean_loss(module: nn.Module, loss: Criterion, windows: Windows, batch: int) -> float:
+    summed = torch.zeros((), dtype=torch.float64)
     with torch.inference_mode():
-        return float(nn.functional.mse_loss(module(torch.from_numpy(x)), torch.from_numpy(y)))
+        for x, y, site, _ in _batches(windows, torch.arange(len(windows)), max(batch, 1024)):
+            if len(x):
+                summed += loss(module, x, y, site) * len(x)
+    return float(ranks.total(summed)) / len(windows)
+
+
+def _some(train: Windows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """x, y, site of all training windows, or of as many, drawn at random, as `PREPARED` holds."""
+    row = sum(a.nbytes for a in train.take(np.arange(1)))
+    index = np.arange(len(train))
+    if row * len(train) > PREPARED:
+        index = np.sort(np.random.default_rng(0).permutation(len(train))[: PREPARED // row])
+    x, y = train.take(index)
+    return torch.as_tensor(x), torch.as_tensor(y), torch.from_numpy(train.site[index])

@@ -1,8 +1,13 @@
 """One training run from data to its directory: ``checkpoint.pt``, ``windows.npz``, ``report.json``, ``forecast.png``,
-``tensorboard/``.
+``tensorboard/``, ``wandb/`` if asked for, and, inside it, ``final/``.
+
+The run itself is the honest one: its weights never saw the held-out days that its report is about. ``final/`` is what a
+city would deploy: the same model fitted again on all days for as many epochs, in a run directory of its own
+(``checkpoint.pt``, ``windows.npz``, ``report.json``). Its held-out days were trained on, so it makes no claim about
+them: its configuration says until when it has seen (``seen_until``) and carries the honest run's numbers (``honest``).
 
 Everything is made in ``OUT/.partial`` and then moved, the checkpoint last: a directory with a checkpoint is complete,
-whenever the run was stopped. Nothing else in ``OUT`` is touched.
+whenever the run was stopped. Nothing else in ``OUT`` is touched. Of several processes (`torchrun`) the first writes.
 """
 
 from __future__ import annotations
@@ -11,119 +16,161 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
-from cloud.train import cases
-from cloud.train.datasets import Counts, Split, Windows, split
+from cloud.train import cases, datasets, ranks
+from cloud.train.datasets import Counts, Windows
 from cloud.train.errors import OutputError
-from cloud.train.evaluate import compare, predict
-from cloud.train.fit import SOLVERS, Epoch, Fitted, fit
+from cloud.train.evaluate import answers, compare, point, truth
+from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
+from cloud.train.taskfile import Fit, TaskFile
 from cloud.train.tracking import Tracker, draw
 from contracts.task import TaskSpec
+from models import registry
 
-CHECKPOINT = "checkpoint.pt"
-PARTS = ("windows.npz", "report.json", "forecast.png", "tensorboard")
+CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
+PARTS = (WINDOWS, REPORT, PICTURE, "tensorboard", "wandb", FINAL)
+
+
+def with_fit(
+    taskfile: TaskFile, *, family: str | None = None, epochs: int | None = None, refit: bool = True
+) -> TaskFile:
+    """``taskfile`` with some of its ``[fit]`` replaced; another family than its own comes with that family's recipe.
+
+    Raises:
+        ModelConfigError: unknown family.
+    """
+    recipe = taskfile.fit
+    if family not in (None, recipe.family):
+        registry.family(family)
+        recipe = RECIPES.get(family, Fit(family=family))
+    changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
+    return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))
 
 
 def train(
-    family: str,
-    task: TaskSpec,
-    counts: Counts,
-    out: Path,
-    *,
-    seed: int = 0,
-    epochs: int | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    taskfile: TaskFile, counts: Counts, out: Path, *, seed: int = 0, on_epoch: OnEpoch = lambda _: None
 ) -> dict[str, Any]:
-    """Train ``family`` on ``counts`` and write the run into ``out``.
+    """Fit ``taskfile.fit`` on ``counts`` and write the run into ``out``.
 
     Returns:
-        The report, as written.
+        The report, as written; nothing in processes but the first.
 
     Raises:
         DataError: too few data for the task's days.
         OutputError: ``out`` cannot be written.
         ModelConfigError: unknown family.
+        TaskError: the recipe does not fit the task.
+        DivergedError: the loss is no number any more.
+        TrackingError: Weights & Biases is asked for, and not installed.
     """
     # Batches of 32 are too small to share between cores, and one thread makes the weights reproducible.
     torch.set_num_threads(1)
-    data = split(counts, task)
-    with _staged(out) as stage:
-        with Tracker(stage / "tensorboard") as tracker:
+    task, recipe = taskfile.task, taskfile.fit
+    data = datasets.split(counts, task)
+    with ranks.joined(), _staged(out) as stage, Tracker(stage, taskfile, seed) as tracker:
 
-            def seen(epoch: Epoch) -> None:
-                tracker.epoch(epoch)
-                on_epoch(epoch)
+        def tell(epoch: Epoch) -> None:
+            tracker.epoch(epoch)
+            on_epoch(epoch)
 
-            begun = time.perf_counter()
-            fitted = fit(family, task, data, seed=seed, epochs=epochs, on_epoch=seen)
-            seconds = time.perf_counter() - begun
-            models = {family: fitted}
-            if "solver" in fitted.notes:  # the linear family is solved both ways
-                models = {f"{family}, {s}": fit(family, task, data, seed=seed, solver=s) for s in SOLVERS}
-            named = {
-                n: {p: predict(m.module, getattr(data, p).x) for p in ("validation", "holdout")}
-                for n, m in models.items()
-            }
-            own = next(iter(named))
-            results = {
-                p: compare(getattr(data, p), {n: f[p] for n, f in named.items()}) for p in ("validation", "holdout")
-            }
-            for part, comparison in results.items():
-                tracker.result(part, comparison)
-            figure = draw(data.holdout, named[own]["holdout"], task, counts.detectors, family)
-            tracker.figure(figure)
-            figure.savefig(stage / "forecast.png", dpi=110)
-        config = _config(fitted, counts, seed, float(np.std(named[own]["validation"] - data.validation.y)))
+        begun = time.perf_counter()
+        fitted = fit(recipe, task, data, seed=seed, on_epoch=tell)
+        between = time.perf_counter()
+        every = datasets.windows(counts, task) if recipe.refit else None
+        last = every and refit(recipe, task, every, fitted, data, seed=seed, on_epoch=tell)
+        done = time.perf_counter()
+        if ranks.rank():
+            return {}
+        models = {recipe.family: fitted}
+        if "solver" in fitted.notes:  # the linear family is solved both ways
+            models = {f"{recipe.family}, {s}": solve(recipe, task, data, seed=seed, solver=s) for s in SOLVERS}
+        own = next(iter(models))
+        judged = {"validation": data.validation, "holdout": data.holdout}
+        named = {p: {n: answers(m.module, windows) for n, m in models.items()} for p, windows in judged.items()}
+        results = {p: compare(task, judged[p], of) for p, of in named.items()}
+        config = fitted.config | {
+            "seed": seed,
+            "data_sha256": counts.sha256,
+            "residual_std": _residual_std(task, data.validation, named["validation"][own]),
+            "parameters": sum(p.numel() for p in fitted.module.parameters()),
+        }
         report = {
-            "family": family,
+            "family": recipe.family,
             "model": own,
             "task": config["task"],
+            "fit": msgspec.to_builtins(recipe),
             "seed": seed,
             "data_sha256": config["data_sha256"],
             "data": counts.quality.as_dict(),
-            "splits": {p: _stretch(getattr(data, p)) for p in ("train", "validation", "holdout")},
+            "splits": {"train": _stretch(data.train)} | {p: _stretch(windows) for p, windows in judged.items()},
             "parameters": config["parameters"],
             "residual_std": config["residual_std"],
-            "seconds": round(seconds, 2),
-            "epochs": [[e.train_mse, e.validation_rmse] for e in fitted.epochs],
+            "seconds": round(between - begun, 2),
+            "epochs": [[e.train, e.validation] for e in fitted.epochs],
             "notes": {n: m.notes for n, m in models.items()},
             **results,
         }
-        torch.save({"state_dict": fitted.module.state_dict(), "config": config}, stage / CHECKPOINT)
-        np.savez(stage / "windows.npz", **_windows(data, task, seed))
-        (stage / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+        for part, comparison in results.items():
+            tracker.result(part, comparison)
+        if task.kind == "forecast":
+            forecast = point(task, named["holdout"][own])
+            figure = draw(data.holdout, forecast, task, counts.detectors, recipe.family)
+            tracker.figure(figure)
+            figure.savefig(stage / PICTURE, dpi=110)
+        _write(stage, fitted, config, report, _windows(data.train, data.holdout, task, seed))
+        if every and last:
+            claims = {
+                "seen_until": str(every.last.max()),
+                "honest": {p: result["scores"][own] for p, result in results.items()},
+            }
+            again = {
+                "splits": report["splits"] | {"refit": _stretch(every)},
+                "seconds": round(done - between, 2),
+                "epochs": [[e.train, None] for e in last.epochs],
+            }
+            windows = _windows(every, data.holdout, task, seed)
+            _write(stage / FINAL, last, config | claims, report | claims | again, windows)
     return report
 
 
-def _config(fitted: Fitted, counts: Counts, seed: int, residual_std: float) -> dict[str, Any]:
-    return fitted.config | {
-        "seed": seed,
-        "data_sha256": counts.sha256,
-        # A perfect fit on a tiny file must not make every later residual an infinite anomaly.
-        "residual_std": max(residual_std, 1e-6),
-        "parameters": sum(p.numel() for p in fitted.module.parameters()),
-    }
+def _write(
+    folder: Path, fitted: Fitted, config: dict[str, Any], report: dict[str, Any], windows: dict[str, Any]
+) -> None:
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / WINDOWS, **windows)
+    (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n")
+    torch.save({"state_dict": fitted.module.state_dict(), "config": config}, folder / CHECKPOINT)
+
+
+def _residual_std(task: TaskSpec, windows: Windows, own: datasets.Array) -> float:
+    """Of the forecasts' errors, output units; 1 where a task has no such errors."""
+    if task.kind not in ("forecast", "count"):
+        return 1.0
+    # A perfect fit on a tiny file must not make every later residual an infinite anomaly.
+    return max(float(np.std(point(task, own) - truth(windows))), 1e-6)
 
 
 def _stretch(windows: Windows) -> dict[str, Any]:
     return {"first": str(windows.first.min()), "last": str(windows.last.max()), "windows": len(windows)}
 
 
-def _windows(data: Split, task: TaskSpec, seed: int) -> dict[str, Any]:
+def _windows(seen: Windows, held: Windows, task: TaskSpec, seed: int) -> dict[str, Any]:
+    x, y = held.take(np.arange(len(held)))
     return {
-        "calibration": cases.calibration(data.train, task, seed),
-        "golden": cases.golden(data.train, task, seed),
-        "holdout_x": data.holdout.x,
-        "holdout_y": data.holdout.y,
-        "holdout_naive": data.holdout.naive,
-        "holdout_seasonal": data.holdout.seasonal,
-        "holdout_hour": data.holdout.hour,
+        "calibration": cases.calibration(seen, task, seed),
+        "golden": cases.golden(seen, task, seed),
+        "holdout_x": x,
+        "holdout_y": y,
+        "holdout_naive": held.naive,
+        "holdout_seasonal": held.seasonal,
+        "holdout_hour": held.hour,
     }
 
 
@@ -131,6 +178,9 @@ def _windows(data: Split, task: TaskSpec, seed: int) -> dict[str, Any]:
 def _staged(out: Path) -> Iterator[Path]:
     """A folder to write into; its content replaces that of ``out`` when the block ends well, else it vanishes."""
     stage = out / ".partial"
+    if ranks.rank():
+        yield stage  # nothing is written there
+        return
     try:
         shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
         stage.mkdir(parents=True)
@@ -138,11 +188,19 @@ def _staged(out: Path) -> Iterator[Path]:
             yield stage
             (out / CHECKPOINT).unlink(missing_ok=True)  # from here on the directory is incomplete, and says so
             for name in PARTS:
-                if (out / name).is_dir():
-                    shutil.rmtree(out / name)
-                (stage / name).replace(out / name)
+                _replace(stage / name, out / name)
             (stage / CHECKPOINT).replace(out / CHECKPOINT)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
     except OSError as exc:
         raise OutputError(f"cannot write the run into {out}: {exc}; choose another --out") from exc
+
+
+def _replace(made: Path, old: Path) -> None:
+    """Put ``made`` where ``old`` was; a part that this run has not made is gone."""
+    if old.is_dir():
+        shutil.rmtree(old)
+    elif not made.exists():
+        old.unlink(missing_ok=True)
+    if made.exists():
+        made.replace(old)

@@ -9,7 +9,14 @@ import onnxruntime as ort
 import structlog
 
 from edge.errors import EdgeError
-from edge.runtimes.runtime import Float32, RuntimeInputError, RuntimeLoadError, RuntimeRunError, check_signature
+from edge.runtimes.runtime import (
+    Float32,
+    RuntimeInputError,
+    RuntimeLoadError,
+    RuntimeRunError,
+    Tensor,
+    check_signature,
+)
 
 PROVIDERS: dict[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -30,7 +37,14 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, content: bytes, *, threads: int = 1, providers: Sequence[str] = ("cpu",)) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        threads: int = 1,
+        providers: Sequence[str] = ("cpu",),
+        output: int | None = None,
+    ) -> None:
         """Raises: RuntimeLoadError."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -48,23 +62,24 @@ class OnnxRuntime:
         if self.provider != wanted[0]:
             log.warning("provider did not start", wanted=wanted[0], using=self.provider)
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        check_signature(
-            [(i.shape, i.type == "tensor(float)") for i in inputs],
-            [(o.shape, o.type == "tensor(float)") for o in outputs],
+        chosen = check_signature(
+            [Tensor(i.shape, i.type == "tensor(float)") for i in inputs],
+            [Tensor(o.shape, o.type == "tensor(float)") for o in outputs],
+            output,
         )
         self.input_shape: tuple[int, ...] = tuple(inputs[0].shape)
-        self.output_shape: tuple[int, ...] = tuple(outputs[0].shape)
+        self.output_shape: tuple[int, ...] = tuple(outputs[chosen].shape)
         self._x = np.zeros(self.input_shape, np.float32)
         self._y = np.zeros(self.output_shape, np.float32)
         binding = session.io_binding()
         # Bound to the host's memory: with a device provider onnxruntime copies there and back by itself.
         binding.bind_input(inputs[0].name, "cpu", 0, np.float32, self.input_shape, self._x.ctypes.data)
-        binding.bind_output(outputs[0].name, "cpu", 0, np.float32, self.output_shape, self._y.ctypes.data)
+        binding.bind_output(outputs[chosen].name, "cpu", 0, np.float32, self.output_shape, self._y.ctypes.data)
         self._session, self._binding = session, binding
         self._infer = session.run_with_iobinding
 
     def run(self, x: Float32) -> Float32:
-        """Infer ``x`` (1, T, F) float32 → (1, H) float32."""
+        """Infer ``x`` of ``input_shape`` → ``output_shape``, both float32."""
         if x.shape != self.input_shape or x.dtype != np.float32:
             raise RuntimeInputError(f"the window is {x.dtype} {x.shape}; the model takes float32 {self.input_shape}")
         self._x[...] = x

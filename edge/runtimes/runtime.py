@@ -2,10 +2,14 @@
 
 ``EdgeError``
  ├── ``RuntimeLoadError``   the package is missing, or the model does not load
+ ├── ``RuntimeRunError``    the model loaded, and failed when it ran
  └── ``RuntimeInputError``  a window of another shape or type (also a ``ValueError``)
 
-A runtime runs one window at a time, batch 1, float32 in and out, also for int8 models: quantizing sits in the
-graph. It owns its buffers and is therefore not for two threads at once.
+A runtime runs one example at a time, batch 1, float32 in and out. Our int8 models quantize in the graph. A model of
+another maker that takes and gives int8 or uint8 itself is served too, where the file states scale and zero point:
+real = scale × (integer − zero point). Such a model cannot be told that a value is missing, so NaN is refused there.
+
+It owns its buffers and is therefore not for two threads at once.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +53,8 @@ class Runtime(Protocol):
     Attributes:
         name: the runtime, e.g. ``"onnxruntime"``.
         provider: what really executes, e.g. ``"cpu"``, ``"cuda"``, ``"tensorrt"``.
-        input_shape: ``(1, T, F)``.
-        output_shape: ``(1, H)``.
+        input_shape: ``(1, *task.input_shape)``: (1, T, F) or (1, height, width, channels).
+        output_shape: ``(1, *task.output_shape)``.
     """
 
     @property
@@ -63,10 +67,11 @@ class Runtime(Protocol):
     def output_shape(self) -> tuple[int, ...]: ...
 
     def run(self, x: Float32) -> Float32:
-        """Infer ``x`` (1, T, F) float32; return a fresh (1, H) float32 array.
+        """Infer ``x``, float32 of ``input_shape``; return a fresh float32 array of ``output_shape``.
 
         Raises:
-            RuntimeInputError: another shape or type.
+            RuntimeInputError: another shape or type, or NaN for a model that takes integers.
+            RuntimeRunError: the model itself fails.
         """
         ...
 
@@ -80,7 +85,14 @@ def available() -> tuple[str, ...]:
     return tuple(name for name, module in MODULES.items() if importlib.util.find_spec(module) is not None)
 
 
-def load_runtime(kind: str, model: Path | bytes, *, threads: int = 1, providers: Sequence[str] = ("cpu",)) -> Runtime:
+def load_runtime(
+    kind: str,
+    model: Path | bytes,
+    *,
+    threads: int = 1,
+    providers: Sequence[str] = ("cpu",),
+    output: int | None = None,
+) -> Runtime:
     """Load ``model``, a file or its verified bytes, into the runtime ``kind``.
 
     Args:
@@ -89,10 +101,11 @@ def load_runtime(kind: str, model: Path | bytes, *, threads: int = 1, providers:
         threads: of one inference.
         providers: onnxruntime's execution providers in order of preference, of ``tensorrt``, ``cuda``, ``cpu``;
             ``cpu`` is always the last resort. The TFLite runtimes have the CPU only.
+        output: which one, of a model that has several (a detector: boxes, classes, scores). Ours have one.
 
     Raises:
-        RuntimeLoadError: unknown runtime, package not installed, file unreadable or damaged, more than one input
-            or output, not float32, or a batch other than 1.
+        RuntimeLoadError: unknown runtime, package not installed, file unreadable or damaged, more than one input,
+            several outputs and none chosen, neither float32 nor integers of a stated scale, or a batch other than 1.
     """
     if kind not in FORMATS:
         raise RuntimeLoadError(f"there is no runtime {kind!r}; choose one of {', '.join(FORMATS)}")
@@ -104,30 +117,42 @@ def load_runtime(kind: str, model: Path | bytes, *, threads: int = 1, providers:
         if kind == "onnxruntime":
             from edge.runtimes.onnx import OnnxRuntime
 
-            return OnnxRuntime(content, threads=threads, providers=providers)
+            return OnnxRuntime(content, threads=threads, providers=providers, output=output)
         from edge.runtimes.tflite import TfliteRuntime
 
-        return TfliteRuntime(kind, content, threads=threads, providers=providers)
+        return TfliteRuntime(kind, content, threads=threads, providers=providers, output=output)
     except ImportError as exc:
         raise RuntimeLoadError(
             f'the runtime {kind} is not installed here ({exc}); pip install "{kind}" or choose another in [model]'
         ) from exc
 
 
-def check_signature(
-    inputs: Sequence[tuple[Sequence[object], bool]], outputs: Sequence[tuple[Sequence[object], bool]]
-) -> None:
-    """Refuse what is not (1, T, F) → (1, H); each item is (shape, is float32).
+class Tensor(NamedTuple):
+    """One input or output, as the model's file states it."""
+
+    shape: Sequence[object]
+    fits: bool  # float32, or integers of a stated scale
+
+
+def check_signature(inputs: Sequence[Tensor], outputs: Sequence[Tensor], output: int | None) -> int:
+    """Refuse what is not one example → one answer, batch 1, fixed shapes; return the index of the output to read.
 
     Raises:
         RuntimeLoadError: naming the rule.
     """
-    for what, items, rank in (("input", inputs, 3), ("output", outputs, 2)):
-        if len(items) != 1:
-            raise RuntimeLoadError(f"the model has {len(items)} {what}s instead of one")
-        shape, is_float32 = items[0]
-        if len(shape) != rank or shape[0] != 1 or not all(isinstance(n, int) and n > 0 for n in shape):
-            wanted = "(1, T, F)" if rank == 3 else "(1, H)"
+    if len(inputs) != 1:
+        raise RuntimeLoadError(f"the model has {len(inputs)} inputs instead of one")
+    if output is None and len(outputs) != 1:
+        raise RuntimeLoadError(f"the model has {len(outputs)} outputs instead of one")
+    chosen = output or 0
+    if not 0 <= chosen < len(outputs):
+        raise RuntimeLoadError(f"the model has {len(outputs)} outputs; there is no output {chosen}")
+    for what, (shape, fits), ranks, wanted in (
+        ("input", inputs[0], (3, 4), "(1, T, F) or (1, H, W, C)"),
+        ("output", outputs[chosen], (2, 3, 4), "(1, …)"),
+    ):
+        if len(shape) not in ranks or shape[0] != 1 or not all(isinstance(n, int) and n > 0 for n in shape):
             raise RuntimeLoadError(f"the model's {what} has the shape {tuple(shape)} instead of a fixed {wanted}")
-        if not is_float32:
-            raise RuntimeLoadError(f"the model's {what} is not float32")
+        if not fits:
+            raise RuntimeLoadError(f"the model's {what} is neither float32 nor int8 of a stated scale")
+    return chosen

@@ -119,8 +119,8 @@ def test_a_model_that_fails_when_it_runs_raises_this_houses_error():
     [
         (tiny_onnx(shape=(2, 4, 3)), "instead of a fixed"),
         (tiny_onnx(shape=("n", 4, 3)), "instead of a fixed"),
-        (tiny_onnx(shape=(1, 1, 4, 3)), "instead of a fixed|cannot load"),
-        (tiny_onnx(dtype=TensorProto.DOUBLE), "is not float32"),
+        (tiny_onnx(shape=(1, 1, 1, 4, 3)), "instead of a fixed|cannot load"),
+        (tiny_onnx(dtype=TensorProto.DOUBLE), "neither float32"),
         (tiny_onnx(outputs=2), "2 outputs instead of one"),
     ],
 )

@@ -35,7 +35,7 @@ class TestExport:
         result = call(cli.export, trained(), "--out", tmp_path)
         assert result.exit_code == 0, result.output
         lines = result.output.splitlines()
-        assert [line.split()[0] for line in lines[:6]] == ["load", "graph", "quantize", "parity", "passport", "bundle"]
+        assert [line.split()[0] for line in lines[:6]] == ["train", "graph", "quantize", "parity", "passport", "bundle"]
         assert all(line.endswith(" s)") for line in lines[:6])
         assert "onnx-int8" in result.output
         assert (tmp_path / "traffic-flow-1.0.0.bundle").read_bytes() == exported().bundle

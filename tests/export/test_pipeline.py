@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -23,7 +24,7 @@ from export.errors import ConversionError, ExportError, GateRefused, RunDirector
 from export.onnx import OPSET, to_onnx
 from export.parity import Limits, parity
 from export.pipeline import STAGES, Options, plan, run, write
-from export.quantize import float_nodes
+from export.quantize import inside, onnx_nodes, places
 from tests.simulators.exported_bundle import exported, trained
 from tests.simulators.trained_run import build, write_run
 
@@ -43,11 +44,11 @@ class TestStages:
             assert set(STAGES[name].after) <= set(order[:i])
 
     def test_an_early_stage_pulls_in_only_what_it_needs(self):
-        assert plan("graph") == ["load", "graph"]
-        assert plan("load") == ["load"]
+        assert plan("graph") == ["train", "graph"]
+        assert plan("train") == ["train"]
 
     def test_an_unknown_stage_is_refused_with_the_choices(self):
-        with pytest.raises(ExportError, match="choose of load, graph"):
+        with pytest.raises(ExportError, match="choose of train, graph"):
             plan("sing")
 
     def test_the_full_line_makes_four_variants_promised_on_the_runtimes_that_ran_them(self):
@@ -109,10 +110,10 @@ class TestGraphs:
         assert kinds.count("Gemm") == 3
 
     def test_what_lies_between_weighted_nodes_is_quantized_and_what_lies_around_is_not(self):
-        names = float_nodes(onnx.load_from_string(by_name("onnx-fp32")))
-        kinds = {n.name: n.op_type for n in onnx.load_from_string(by_name("onnx-fp32")).graph.node}
-        inside = [kind for name, kind in kinds.items() if name not in names]
-        assert inside == ["Gemm", "Relu", "Gemm", "Relu", "Gemm"]
+        nodes = onnx_nodes(onnx.load_from_string(by_name("onnx-fp32")))
+        chosen = inside(nodes)
+        assert [n.kind for n in nodes if n.name in chosen] == ["Gemm", "Relu", "Gemm", "Relu", "Gemm"]
+        assert set(places(nodes).values()) == {"first", "inner", "last"}
 
     def test_int8_tflite_really_computes_in_int8(self):
         from ai_edge_litert.interpreter import Interpreter
@@ -198,27 +199,29 @@ class TestGate:
         with pytest.raises(GateRefused, match=r"onnx-fp32: onnxruntime: golden window .* > tolerance"):
             self.judge(Limits(), graphs=swapped)
 
-    @pytest.mark.parametrize("family", ["linear", "gru"])
-    def test_a_fp32_variant_is_never_optional(self, family):
+    def test_a_fp32_variant_is_never_optional(self):
         with pytest.raises(GateRefused, match="-fp32"):
-            self.judge(Limits(fp32_golden=-1), family=family)
+            self.judge(Limits(fp32_golden=-1))
 
-    def test_int8_that_costs_accuracy_overall_is_refused(self):
-        with pytest.raises(GateRefused, match=r"-int8: held-out mean absolute error, all: .* worse than torch"):
-            self.judge(Limits(int8_mae=-0.5))
-
-    def test_int8_that_costs_accuracy_in_one_hour_is_refused(self):
-        with pytest.raises(GateRefused, match=r"-int8: held-out mean absolute error, hour \d\d: "):
-            self.judge(Limits(int8_hour_mae=-0.5, hour_min_n=30))
-
-    def test_hours_with_few_windows_do_not_judge(self):
-        assert self.judge(Limits(int8_hour_mae=-0.5, hour_min_n=10_000)).refused == {}
-
-    def test_int8_of_a_family_that_does_not_need_it_is_left_out_and_said(self):
-        result = self.judge(Limits(int8_mae=-0.5), family="gru")
+    def test_int8_that_costs_accuracy_overall_is_left_out_with_the_number(self):
+        result = self.judge(Limits(int8_loss=-0.5))
         assert [m.graph.name for m in result.measured] == ["onnx-fp32", "tflite-fp32"]
         assert set(result.refused) == {"onnx-int8", "tflite-int8"}
+        for why in result.refused.values():
+            assert re.search(r"-int8 on .*: held-out mae, all: .* veh is .*% worse than torch's .*; the limit is", why)
         assert "onnx-int8" not in result.accuracy[0].mae
+
+    def test_int8_that_costs_accuracy_in_one_hour_is_left_out_with_the_number(self):
+        result = self.judge(Limits(int8_slice_loss=-0.5, slice_min_n=30))
+        assert re.search(r"-int8 on .*: held-out \w+, hour \d\d: ", result.refused["onnx-int8"])
+
+    def test_hours_with_few_windows_do_not_judge(self):
+        assert self.judge(Limits(int8_slice_loss=-0.5, slice_min_n=10_000)).refused == {}
+
+    def test_a_demanded_int8_variant_that_is_refused_fails_the_export(self):
+        options = Options(formats=("onnx",), require_int8=True, limits=Limits(int8_loss=-0.5))
+        with pytest.raises(GateRefused, match="the export demands int8"):
+            run(trained(), options, until="parity", build=build)
 
     def test_a_format_that_nothing_here_can_run_is_not_promised(self):
         work = exported()
@@ -277,7 +280,8 @@ class TestRunDirectory:
         [
             ("golden", lambda a: a[:, :2], "golden in windows.npz"),
             ("holdout_y", lambda a: a[:5], "holdout_y in windows.npz"),
-            ("calibration", lambda a: a * np.nan, "not finite"),
+            ("calibration", lambda a: np.full_like(a, np.inf), "not finite"),
+            ("holdout_y", lambda a: a * np.nan, "not finite"),
         ],
     )
     def test_windows_of_another_shape_or_without_numbers_are_refused(self, folder, name, change, says):
@@ -309,5 +313,5 @@ def test_the_code_version_is_a_digest_of_the_sources():
 
 def test_stages_are_public_functions_that_say_what_they_did():
     work = pipeline.Work(trained(), Options(formats=("onnx",), int8=False), build)
-    assert "864 held-out windows" in pipeline.load(work)
+    assert "864 held-out windows" in pipeline.train(work)
     assert "onnx-fp32" in pipeline.graph(work)

@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from cloud.train import datasets
 from cloud.train.datasets import Counts
-from cloud.train.run import train
+from cloud.train.run import train, with_fit
+from cloud.train.taskfile import TaskFile, load_task
 from contracts.task import TaskSpec
 
 
@@ -27,7 +29,13 @@ def counts(task: TaskSpec) -> Counts:
 def trained(task: TaskSpec, counts: Counts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A short run of the MLP on the real sample, and its report."""
     out = tmp_path_factory.mktemp("run")
-    return out, train("mlp", task, counts, out, epochs=2)
+    return out, train(recipe_of(task, "mlp", epochs=2), counts, out)
+
+
+def recipe_of(task: TaskSpec, family: str, *, epochs: int | None = None, refit: bool = False) -> TaskFile:
+    taskfile = load_task("traffic_flow")
+    recipe = msgspec.structs.replace(taskfile.fit, refit=refit)
+    return with_fit(msgspec.structs.replace(taskfile, task=task, fit=recipe), family=family, epochs=epochs)
 
 
 @pytest.fixture(scope="session")

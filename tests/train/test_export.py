@@ -11,6 +11,7 @@ from cloud.train.datasets import Counts
 from cloud.train.run import train
 from contracts.task import TaskSpec
 from export import pipeline
+from tests.train.conftest import recipe_of
 
 
 def test_the_int8_network_passes_the_gate_in_both_formats(trained: tuple[Path, dict[str, Any]]) -> None:
@@ -26,7 +27,7 @@ def test_the_int8_network_passes_the_gate_in_both_formats(trained: tuple[Path, d
 def test_every_other_family_converts_to_both_formats(
     family: str, task: TaskSpec, counts: Counts, tmp_path: Path
 ) -> None:
-    train(family, task, counts, tmp_path, epochs=2)
+    train(recipe_of(task, family, epochs=2), counts, tmp_path)
     passport = pipeline.run(tmp_path, until="passport").passport
     assert passport is not None
     assert {"onnx-fp32", "tflite-fp32"} <= {v.name for v in passport.variants}

@@ -17,12 +17,12 @@ from cloud.train import run as runs
 from cloud.train.cli import train as app
 from cloud.train.datasets import Counts
 from cloud.train.errors import OutputError
-from cloud.train.evaluate import compare, predict
+from cloud.train.evaluate import answers, compare, predict
 from cloud.train.fit import Epoch
 from contracts.task import TaskSpec
 from contracts.wire import from_builtins
 from models import registry
-from tests.train.conftest import write_csv
+from tests.train.conftest import recipe_of, write_csv
 
 Trained = tuple[Path, dict[str, Any]]
 
@@ -35,7 +35,7 @@ def test_the_network_beats_both_floors_on_the_held_out_days(trained: Trained) ->
 
 
 def test_every_linear_way_beats_naive_and_both_agree(task: TaskSpec, counts: Counts, tmp_path: Path) -> None:
-    scores = runs.train("linear", task, counts, tmp_path)["holdout"]["scores"]
+    scores = runs.train(recipe_of(task, "linear"), counts, tmp_path)["holdout"]["scores"]
     closed, walked = scores["linear, least squares"], scores["linear, gradient descent"]
     assert closed["mae"] < scores["naive"]["mae"]
     assert closed["mae"] == pytest.approx(walked["mae"], abs=1e-3)
@@ -94,7 +94,7 @@ def test_tensorboard_has_the_curve_and_the_floors(trained: Trained) -> None:
 
     events = EventAccumulator(str(trained[0] / "tensorboard"))
     events.Reload()
-    assert len(events.Scalars("validation/rmse")) == 2
+    assert len(events.Scalars("validation/loss")) == 2
     assert {"holdout/mae/naive", "holdout/mae/seasonal", "holdout/mae/mlp"} <= set(events.Tags()["scalars"])
     assert (trained[0] / "forecast.png").read_bytes().startswith(b"\x89PNG")
 
@@ -108,7 +108,7 @@ def street(task: TaskSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ta
 @pytest.mark.parametrize("family", ["linear", "mlp", "gru"])
 def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
-        runs.train(family, *street, tmp_path / name, seed=seed, epochs=1)
+        runs.train(recipe_of(street[0], family, epochs=1), street[1], tmp_path / name, seed=seed)
     a, b, c = ({f: (tmp_path / n / f).read_bytes() for f in ("checkpoint.pt", "windows.npz")} for n in "abc")
     assert a == b
     assert a != c
@@ -117,16 +117,17 @@ def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskSpec,
 def test_the_best_weights_are_restored(street: tuple[TaskSpec, Counts]) -> None:
     task, counts = street
     data = datasets.split(counts, task)
-    fitted = fit.fit("mlp", task, data, epochs=6)
-    kept = compare(data.validation, {"mlp": predict(fitted.module, data.validation.x)})["scores"]["mlp"]["rmse"]
-    assert kept == pytest.approx(min(e.validation_rmse for e in fitted.epochs), abs=1e-4)
+    fitted = fit.fit(recipe_of(task, "mlp", epochs=6).fit, task, data)
+    kept = compare(task, data.validation, {"mlp": answers(fitted.module, data.validation)})["scores"]["mlp"]["rmse"]
+    spread = float(data.train.y.std(ddof=1))
+    assert kept**2 == pytest.approx(spread**2 * min(e.validation for e in fitted.epochs), rel=1e-4)
 
 
 @pytest.mark.parametrize("stop_at", ["first epoch", "picture", "windows"])
 def test_a_stopped_run_leaves_the_earlier_one_whole(
     stop_at: str, street: tuple[TaskSpec, Counts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs.train("mlp", *street, tmp_path, epochs=1)
+    runs.train(recipe_of(street[0], "mlp", epochs=1), street[1], tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
 
     def stop(*_: object, **__: object) -> None:
@@ -141,19 +142,27 @@ def test_a_stopped_run_leaves_the_earlier_one_whole(
     if stop_at == "windows":
         monkeypatch.setattr(runs.np, "savez", stop)
     with pytest.raises(KeyboardInterrupt):
-        runs.train("mlp", *street, tmp_path, seed=1, epochs=1, on_epoch=on_epoch)
+        runs.train(recipe_of(street[0], "mlp", epochs=1), street[1], tmp_path, seed=1, on_epoch=on_epoch)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
     assert not (tmp_path / ".partial").exists()
 
 
 def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    runs.train("linear", *street, tmp_path)
-    runs.train("linear", *street, tmp_path)
+    runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
+    runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
     names = {p.name for p in tmp_path.iterdir()}
-    assert names == {"thesis.tex", "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "tensorboard"}
+    assert names == {
+        "thesis.tex",
+        "checkpoint.pt",
+        "windows.npz",
+        "report.json",
+        "forecast.png",
+        "tensorboard",
+        "final",
+    }
     with pytest.raises(OutputError, match="choose another --out"):
-        runs.train("linear", *street, tmp_path / "thesis.tex")
+        runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path / "thesis.tex")
 
 
 def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
@@ -163,7 +172,7 @@ def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
     for name in ("naive", "seasonal", "linear, least squares", "linear, gradient descent", "mlp", "gru"):
         assert name in done.stdout
     assert "street.csv: 2304 rows, 2 detectors" in done.stderr
-    assert all((tmp_path / f / "checkpoint.pt").exists() for f in registry.FAMILIES)
+    assert all((tmp_path / f / "checkpoint.pt").exists() for f in fit.RECIPES)
 
 
 def test_json_on_stdout_is_nothing_but_json(tmp_path: Path) -> None:
@@ -185,3 +194,30 @@ def test_a_fault_of_the_user_is_one_message_and_status_1(tmp_path: Path) -> None
         assert said in done.stderr
         assert "Traceback" not in done.output
         assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_final_has_seen_every_day_and_claims_only_what_the_honest_run_found(
+    street: tuple[TaskSpec, Counts], tmp_path: Path
+) -> None:
+    task, counts = street
+    report = runs.train(recipe_of(task, "mlp", epochs=2, refit=True), counts, tmp_path)
+    honest, final = (torch.load(tmp_path / f / "checkpoint.pt", weights_only=True) for f in ("", "final"))
+    assert "seen_until" not in honest["config"]
+    assert final["config"]["seen_until"] == str(counts.ends[-1])
+    assert final["config"]["honest"]["holdout"] == report["holdout"]["scores"]["mlp"]
+    assert final["config"]["residual_std"] == honest["config"]["residual_std"]
+    assert not all(torch.equal(honest["state_dict"][k], final["state_dict"][k]) for k in honest["state_dict"])
+    later = json.loads((tmp_path / "final" / "report.json").read_text())
+    assert later["holdout"] == json.loads(json.dumps(report["holdout"]))
+    assert later["splits"]["refit"]["windows"] > report["splits"]["train"]["windows"]
+    with np.load(tmp_path / "windows.npz") as a, np.load(tmp_path / "final" / "windows.npz") as b:
+        assert a.files == b.files
+        assert np.array_equal(a["holdout_x"], b["holdout_x"])
+
+
+def test_a_run_without_refit_leaves_no_older_final_behind(street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
+    task, counts = street
+    runs.train(recipe_of(task, "linear", refit=True), counts, tmp_path)
+    assert (tmp_path / "final" / "checkpoint.pt").exists()
+    runs.train(recipe_of(task, "linear", refit=False), counts, tmp_path)
+    assert not (tmp_path / "final").exists()
