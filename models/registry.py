@@ -17,8 +17,17 @@ FAMILIES: dict[str, str] = {
     "gru": "models.gru:GRU",
     "gan": "models.gan:Discriminator",
     "residual": "models.residual:Residual",
+    "cnn": "models.cnn:CNN",
+    "count": "models.count:Count",
 }
 """``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
+KINDS: dict[str, str] = {"cnn": "classify", "count": "count"}
+"""The kind of task that a family answers; of those not named here: forecast."""
+
+
+def families(kind: str) -> tuple[str, ...]:
+    """Names of the families that answer tasks of ``kind``."""
+    return tuple(name for name in FAMILIES if KINDS.get(name, "forecast") == kind)
 
 
 def family(name: str) -> type[nn.Module]:

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, O
 from torch.optim.swa_utils import AveragedModel
 
 from cloud.train import ranks
+from cloud.train.augment import augment
 from cloud.train.datasets import Split, Windows
 from cloud.train.errors import DivergedError, TaskError
 from cloud.train.losses import Criterion, criterion
@@ -171,11 +172,11 @@ def _descend(
         summed = torch.zeros(())
         order = torch.randperm(len(train), generator=shuffle)[: batches * recipe.batch]
         for xb, yb, sb, rows in _batches(train, order, recipe.batch):
-            xa = _augment(recipe, xb, noise)
+            xa, ya = augment(recipe.augment, xb, yb, noise)
             optimizer.zero_grad()
             if len(xa):
                 # Of a whole batch the mean; of a share of it, the share's part of that mean.
-                of = loss(module, xa, yb, sb) * (len(xa) / rows)
+                of = loss(module, xa, ya, sb) * (len(xa) / rows)
                 of.backward()
                 summed += of.detach() * rows
             ranks.add_gradients(module)
@@ -262,17 +263,6 @@ def _batches(windows: Windows, order: torch.Tensor, batch: int) -> Iterator[Batc
         x, y = (torch.as_tensor(a).split(sizes) for a in windows.take(index))
         site = torch.from_numpy(windows.site[index]).split(sizes)
         yield from zip(x, y, site, [len(part) for part in many.split(batch)], strict=True)
-
-
-def _augment(recipe: Fit, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
-    if recipe.augment:
-        from cloud.train.augment import AUGMENT
-
-        for name in recipe.augment:
-            if name not in AUGMENT:
-                raise TaskError(f"[fit] augment: there is no {name!r}; known: {', '.join(AUGMENT)}")
-            x = AUGMENT[name](x, noise)
-    return x
 
 
 def _mean_loss(module: nn.Module, loss: Criterion, windows: Windows, batch: int) -> float:

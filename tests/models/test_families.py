@@ -48,7 +48,7 @@ def built(family: str, task: TaskSpec = TASK) -> torch.nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("family", registry.families("forecast"))
 def test_every_family_maps_windows_to_non_negative_volumes(family: str) -> None:
     forecast = built(family)(some_windows(64))
     assert forecast.shape == (64, 1)
@@ -56,14 +56,14 @@ def test_every_family_maps_windows_to_non_negative_volumes(family: str) -> None:
     assert torch.isfinite(built(family)(torch.zeros(1, 4, 3))).all()
 
 
-@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("family", registry.families("forecast"))
 def test_a_window_is_answered_alone_as_in_a_batch(family: str) -> None:
     module, x = built(family), some_windows(16)
     alone = torch.cat([module(x[i : i + 1]) for i in range(16)])
     assert torch.allclose(alone, module(x), atol=1e-4)
 
 
-@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("family", registry.families("forecast"))
 def test_every_family_takes_further_inputs_and_horizons(family: str) -> None:
     wide = msgspec.structs.replace(
         TASK, inputs=(*TASK.inputs, Input(name="lanes", unit="1", low=1, high=16)), horizon=3
@@ -71,7 +71,7 @@ def test_every_family_takes_further_inputs_and_horizons(family: str) -> None:
     assert built(family, wide)(some_windows(8, further=1)).shape == (8, 3)
 
 
-@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("family", registry.families("forecast"))
 def test_every_family_takes_volumes_alone(family: str) -> None:
     bare = msgspec.structs.replace(TASK, inputs=TASK.inputs[:1])
     module = registry.build({"family": family, "task": to_builtins(bare)})

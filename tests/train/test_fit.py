@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from cloud.train import fit as fitting
+from cloud.train.augment import AUGMENT
 from cloud.train.datasets import Split
 from cloud.train.errors import DivergedError, TaskError
 from cloud.train.fit import Epoch, fit, refit
@@ -200,18 +201,16 @@ def test_classes_are_learned_by_cross_entropy_with_augmentation(monkeypatch: pyt
     rows = Rows(x.astype(np.float32), y, np.zeros(256, np.int64))
     calls = []
 
-    def dim(x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
+    def dim(x: torch.Tensor, y: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(len(x))
-        return x * torch.empty(len(x), 1, 1, 1).uniform_(0.9, 1, generator=noise)
+        return x * torch.empty(len(x), 1, 1, 1).uniform_(0.9, 1, generator=noise), y
 
-    augment = type(fitting)("cloud.train.augment")
-    augment.AUGMENT = {"dim": dim}  # type: ignore[attr-defined]
-    monkeypatch.setitem(__import__("sys").modules, "cloud.train.augment", augment)
+    monkeypatch.setitem(AUGMENT, "dim", dim)
     monkeypatch.setattr(fitting, "_build", lambda recipe, task: ({"task": to_builtins(task)}, Looker()))
     recipe = changed(loss="cross-entropy", augment=("dim",), rate=0.3, epochs=4)
     fitted = fit(recipe, image, Split(train=rows, validation=rows, holdout=rows))  # type: ignore[arg-type]
     assert sum(calls) == 4 * 256
     with torch.inference_mode():
         assert (fitted.module(torch.from_numpy(rows.x)).argmax(1).numpy() == y).mean() > 0.95
-    with pytest.raises(TaskError, match="there is no 'fog'; known: dim"):
+    with pytest.raises(TaskError, match="'fog' is unknown"):
         fit(changed(loss="cross-entropy", augment=("fog",)), image, Split(train=rows, validation=rows, holdout=rows))  # type: ignore[arg-type]
