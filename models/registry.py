@@ -21,7 +21,7 @@ FAMILIES: dict[str, str] = {
     "count": "models.count:Count",
 }
 """``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
-KINDS: dict[str, str] = {"cnn": "classify", "count": "count"}
+KINDS: dict[str, str] = {"gan": "score", "residual": "score", "cnn": "classify", "count": "count"}
 """The kind of task that a family answers; of those not named here: forecast."""
 
 
