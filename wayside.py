@@ -19,6 +19,7 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "agent": Verb("edge.cli", "agent", "edge", "run a node's agent from its configuration"),
     "node": Verb("edge.cli", "node", "edge", "look at a node: check its configuration, status, outbox"),
+    "doctor": Verb("edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
     "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
     "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),
     "export": Verb("export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),

@@ -83,6 +83,10 @@ class Passport(Document, frozen=True, kw_only=True):
     variants: Annotated[tuple[Variant, ...], msgspec.Meta(min_length=1, max_length=16)]
     golden: Golden
     accuracy: tuple[Accuracy, ...]
+    limits: dict[str, float] = {}  # of the parity gate that let the variants pass
+    left_out: dict[str, str] = {}  # int8 variants that it refused, with the number
+    seen_until: Annotated[str, msgspec.Meta(max_length=64)] = ""  # the weights have seen the held-out days too, until …
+    honest: dict[str, dict[str, float]] = {}  # … and these are the scores of before: part of the data → metric → value
 
     def __post_init__(self) -> None:
         for what in ("name", "file"):

@@ -21,6 +21,8 @@ agent = typer.Typer(
 )
 node = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look at a node.")
 
+doctor = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
 Config = Annotated[Path, typer.Argument(help="the node's TOML file", metavar="CONFIG")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -161,3 +163,37 @@ def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.
         value = row.get("value")
         said = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", row.get("detail", ""))
         typer.echo(f"  {row['seq']:>6}  {row['kind']:<9} {row['datastream']:<28} {said}")
+
+
+@doctor.command()
+def examine(
+    config: Config,
+    as_json: AsJson = False,
+    listen: Annotated[float, typer.Option(min=0.1, help="seconds to wait for the board")] = 3.0,
+) -> None:
+    """Check a node at the cabinet: time, disk, power, board, sensors, hub, model; what fails comes with its fix.
+
+    Changes nothing. The exit status is 1 if something fails; a warning does not count.
+    """
+    loaded = _load(config)
+    from rich.console import Console
+
+    from edge.doctor import examine as checks
+
+    colours = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+    screen = Console(highlight=False)
+    found = []
+    for finding in checks(loaded, config.resolve().parent, listen_s=listen):
+        found.append(finding)
+        if not as_json:
+            screen.print(f"[{colours[finding.state]}]{finding.state:<4}[/] {finding.check:<12} ", end="")
+            screen.print(finding.said, markup=False, soft_wrap=True)
+            if finding.fix:
+                screen.print(f"{'':<18}→ {finding.fix}", markup=False, soft_wrap=True)
+    failed = [finding.check for finding in found if finding.state == "fail"]
+    if as_json:
+        typer.echo(json.dumps({"ok": not failed, "findings": [f._asdict() for f in found]}, indent=1))
+    elif not failed:
+        screen.print("nothing fails", style="green")
+    if failed:
+        raise typer.Exit(1)

@@ -237,3 +237,13 @@ def _translated(exc: sqlite3.DatabaseError, path: Path) -> StorageError:
     if "full" in str(exc) or "disk I/O" in str(exc):
         return StorageFull(f"{path}: {exc}; free some space, the agent keeps trying")
     return StorageError(f"{path}: {exc}")
+
+
+def peek(path: Path, key: str) -> Any:
+    """A piece of state of a store that another program may have open; ``None`` if there is none. Changes nothing."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            found = db.execute("SELECT body FROM state WHERE key = ?", (key,)).fetchone()
+        return None if found is None else msgspec.json.decode(found[0])
+    except (sqlite3.DatabaseError, msgspec.DecodeError):
+        return None

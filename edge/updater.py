@@ -114,7 +114,7 @@ class Updater:
         content = self._fetch(desired)
         self._move(UpdateState.VERIFYING)
         bundle = open_bundle(content, agent_version=self._agent_version, bundle=desired.bundle, version=desired.version)
-        variant = self._choose(bundle.passport)
+        variant = choose(self._config, bundle.passport)
         self._move(UpdateState.TESTING)
         runtime, result = self._try_out_marked(bundle, variant)
         slot = self._slots.write(content, keep=active.slot if active else None)
@@ -186,14 +186,6 @@ class Updater:
         if free < 2 * target.length + 1_000_000:  # the download and the slot
             raise BundleRefused(Refusal.STORAGE, f"{free} bytes are free, {desired.target} has {target.length}")
 
-    def _choose(self, passport: Passport) -> Variant:
-        wanted = (self._config.precision, self._config.runtime)
-        for variant in passport.variants:
-            if variant.precision == wanted[0] and wanted[1] in variant.runtimes:
-                return variant
-        offers = "; ".join(f"{v.name} for {', '.join(v.runtimes)}" for v in passport.variants)
-        raise BundleRefused(Refusal.UNSUPPORTED, f"this node runs {wanted[0]} on {wanted[1]}; the bundle has {offers}")
-
     def _try_out_marked(self, bundle: Bundle, variant: Variant) -> tuple[Runtime, golden.GoldenResult]:
         """:meth:`_try_out`, with a mark on disk while it lasts.
 
@@ -209,35 +201,12 @@ class Updater:
             raise BundleRefused(Refusal.LOAD, f"{variant.name}: the agent died {tries} times while testing it")
         replace_file(mark, encode(Trial(sha256=variant.sha256, tries=tries + 1)))
         try:
-            result = self._try_out(bundle, variant)
+            result = try_out(self._config, bundle, variant)
         except BundleRefused:
             mark.unlink(missing_ok=True)
             raise
         mark.unlink(missing_ok=True)
         return result
-
-    def _try_out(self, bundle: Bundle, variant: Variant) -> tuple[Runtime, golden.GoldenResult]:
-        """Load ``variant`` and run the golden windows on it, here."""
-        try:
-            runtime = load_runtime(
-                self._config.runtime,
-                bundle.files[variant.file],
-                threads=self._config.threads,
-                providers=self._config.providers,
-            )
-        except RuntimeLoadError as exc:
-            raise BundleRefused(Refusal.LOAD, f"{variant.name}: {exc}") from exc
-        task = bundle.passport.task
-        shapes = (1, *task.input_shape), (1, *task.output_shape)
-        if (runtime.input_shape, runtime.output_shape) != shapes:
-            raise BundleRefused(
-                Refusal.LOAD, f"{variant.name} maps {runtime.input_shape} to {runtime.output_shape}, the task {shapes}"
-            )
-        try:
-            return runtime, golden.check(runtime, bundle.golden_inputs, bundle.golden_outputs, variant.tolerance)
-        except (golden.GoldenMismatch, RuntimeRunError) as exc:
-            runtime.close()
-            raise BundleRefused(Refusal.GOLDEN, f"{variant.name}: {exc}") from exc
 
     def _load_slots(self) -> ActiveModel | None:
         trouble: BundleRefused | None = None
@@ -245,8 +214,8 @@ class Updater:
         for slot in self._slots.sound():
             try:
                 bundle = open_bundle(slot.content, agent_version=self._agent_version)
-                variant = self._choose(bundle.passport)
-                runtime, _ = self._try_out(bundle, variant)
+                variant = choose(self._config, bundle.passport)
+                runtime, _ = try_out(self._config, bundle, variant)
             except BundleRefused as exc:
                 log.error("slot refused", slot=slot.name, refusal=exc.refusal.value, reason=str(exc))
                 trouble = trouble or exc
@@ -327,3 +296,43 @@ def _why(exc: BaseException) -> str:
     """The exception and what it was made from: tuf's own often says only that a download failed."""
     cause = exc.__cause__
     return f"{exc or type(exc).__name__}" + (f" ({cause})" if cause else "")
+
+
+def choose(config: ModelConfig, passport: Passport) -> Variant:
+    """The variant that a node of ``config`` runs.
+
+    Raises:
+        BundleRefused: the bundle has none for it.
+    """
+    for variant in passport.variants:
+        if variant.precision == config.precision and config.runtime in variant.runtimes:
+            return variant
+    offers = "; ".join(f"{v.name} for {', '.join(v.runtimes)}" for v in passport.variants)
+    raise BundleRefused(
+        Refusal.UNSUPPORTED, f"this node runs {config.precision} on {config.runtime}; the bundle has {offers}"
+    )
+
+
+def try_out(config: ModelConfig, bundle: Bundle, variant: Variant) -> tuple[Runtime, golden.GoldenResult]:
+    """Load ``variant`` and run the golden windows on it, here.
+
+    Raises:
+        BundleRefused: it does not load, has another shape than its task, or answers other than torch did.
+    """
+    try:
+        runtime = load_runtime(
+            config.runtime, bundle.files[variant.file], threads=config.threads, providers=config.providers
+        )
+    except RuntimeLoadError as exc:
+        raise BundleRefused(Refusal.LOAD, f"{variant.name}: {exc}") from exc
+    task = bundle.passport.task
+    shapes = (1, *task.input_shape), (1, *task.output_shape)
+    if (runtime.input_shape, runtime.output_shape) != shapes:
+        raise BundleRefused(
+            Refusal.LOAD, f"{variant.name} maps {runtime.input_shape} to {runtime.output_shape}, the task {shapes}"
+        )
+    try:
+        return runtime, golden.check(runtime, bundle.golden_inputs, bundle.golden_outputs, variant.tolerance)
+    except (golden.GoldenMismatch, RuntimeRunError) as exc:
+        runtime.close()
+        raise BundleRefused(Refusal.GOLDEN, f"{variant.name}: {exc}") from exc

@@ -6,6 +6,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,10 @@ def passport_of(trained: Trained, parity: Parity, *, bundle: str, version: str) 
             count=len(trained.golden),
         ),
         accuracy=tuple(_told(parity.accuracy)),
+        limits={name: float(value) for name, value in asdict(parity.limits).items()},
+        left_out=parity.refused,
+        seen_until=trained.seen_until,
+        honest=trained.honest,
     )
     return decode(encode(passport), Passport)  # msgspec checks constraints when it decodes
 

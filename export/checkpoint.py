@@ -57,6 +57,8 @@ class Trained:
     golden: Float32  # (N, *task.input_shape)
     heldout: Heldout
     report: dict[str, Any]  # what training said of itself
+    seen_until: str  # set if the weights were fitted again on all days, the held-out ones too
+    honest: dict[str, dict[str, float]]  # then: the scores of the run that had not seen them
 
     @property
     def calibration_sha256(self) -> str:
@@ -110,6 +112,8 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
                 **{name: windows.get(f"holdout_{name}") for name in ("naive", "seasonal", "hour", "site", "end")},
             ),
             report=_read_report(run_dir / REPORT),
+            seen_until=str(config.get("seen_until", "")),
+            honest=config.get("honest", {}),
         )
     except KeyError as exc:
         raise RunDirectoryError(f"{run_dir}: the run has no {exc}; train again with this version") from exc

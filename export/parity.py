@@ -65,6 +65,7 @@ class Measured:
 class Parity:
     golden_outputs: Float32  # (N, *output), torch's
     torch: Float32  # (N, *output) of the held-out examples
+    limits: Limits
     measured: list[Measured] = field(default_factory=list)
     accuracy: tuple[Accuracy, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)  # int8 variants: name → the number that failed
@@ -90,7 +91,7 @@ def parity(
         ConversionError: a further attempt cannot be made.
     """
     gate = _Gate(trained, runtimes, limits or Limits())
-    result = Parity(gate.golden_outputs, gate.torch)
+    result = Parity(gate.golden_outputs, gate.torch, gate.limits)
     fp32 = {graph.format: graph for graph in graphs if graph.precision == "fp32"}
     for graph in graphs:
         if graph.precision == "fp32":

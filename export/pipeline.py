@@ -18,6 +18,7 @@ import msgspec
 from contracts.passport import PASSPORT_FILE, Passport
 from contracts.wire import ContractError, encode
 from edge.runtimes.runtime import FORMATS, available
+from edge.trusted_bundle import open_bundle
 from export import bundle as packing
 from export import card, checkpoint, onnx, tflite
 from export.checkpoint import Build, Trained
@@ -235,6 +236,30 @@ def write(work: Work, out: Path) -> list[Path]:
         files[PASSPORT_FILE] = msgspec.json.format(encode(work.passport), indent=2)
     if work.passport and work.bundle:
         files[f"{work.passport.bundle.replace('/', '-')}-{work.passport.version}.bundle"] = work.bundle
+    return put(out, files)
+
+
+def card_of(path: Path) -> dict[str, str]:
+    """The model card of the bundle at ``path``, file → text: what the export wrote, made again.
+
+    Raises:
+        ExportError: there is no such file.
+        BundleRefused: it is no sound bundle.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise ExportError(f"the bundle cannot be read: {exc}") from exc
+    opened = open_bundle(content, agent_version=None)
+    return card.render(opened.passport, opened.golden_inputs, opened.golden_outputs)
+
+
+def put(out: Path, files: dict[str, bytes]) -> list[Path]:
+    """Write ``files`` into ``out``, each whole or not at all.
+
+    Raises:
+        ExportError: ``out`` cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

@@ -15,17 +15,23 @@ from models.features import Features
 
 
 class GRU(nn.Module):
-    """(B, T, F) physical units → (B, H) physical units, never negative."""
+    """(B, T, F) physical units → (B, H), or (B, H, Q), physical units."""
 
     def __init__(self, task: TaskSpec, hidden: int = 32) -> None:
         super().__init__()
         self.features = Features(task)
         self.cell = nn.GRU(1 + self.features.context_size, hidden, batch_first=True)
-        self.head = nn.Linear(hidden, task.horizon)
+        self.head = nn.Linear(hidden, self.features.change_size)
+
+    def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Take the constants from training windows (N, T, F) and targets (N, H)."""
+        self.features.prepare(x, y)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scaled, context = self.features(x)  # (B, T), (B, C)
+        if not self.features.values_size:
+            scaled = context[:, :1] * 0  # (B, 1): one row, the calendar alone
         beside = context.unsqueeze(1).expand(-1, scaled.shape[1], -1)  # (B, C) → (B, T, C)
         states, _ = self.cell(torch.cat([scaled.unsqueeze(2), beside], dim=2))  # (B, T, hidden)
-        change = self.head(states[:, -1])  # (B, H), in spreads
+        change = self.head(states[:, -1])  # (B, H · Q), in spreads
         return self.features.add_change(x, change)

@@ -18,31 +18,38 @@ from models.features import Features
 
 
 class Linear(nn.Module):
-    """(B, T, F) physical units → (B, H) physical units, never negative."""
+    """(B, T, F) physical units → (B, H), or (B, H, Q), physical units."""
 
     centre: torch.Tensor  # (P,) mean of the features
     spread: torch.Tensor  # (P,) their standard deviation
     target_mean: torch.Tensor  # (H,)
     target_std: torch.Tensor  # (H,)
+    offsets: torch.Tensor  # (H, Q) quantiles of the residuals, standardized
 
     def __init__(self, task: TaskSpec) -> None:
         super().__init__()
-        self.features = Features(task)
-        p = task.window + self.features.context_size
+        self.features = Features(task, site=False)
+        self.quantiles = task.quantiles
+        p = self.features.values_size + self.features.context_size
         self.register_buffer("centre", torch.zeros(p))
         self.register_buffer("spread", torch.ones(p))
         self.register_buffer("target_mean", torch.zeros(task.horizon))
         self.register_buffer("target_std", torch.ones(task.horizon))
+        self.register_buffer("offsets", torch.zeros(task.horizon, max(1, len(task.quantiles))))
         self.weights = nn.Linear(p, task.horizon)
 
+    def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Take the constants from training windows (N, T, F) and targets (N, H)."""
+        self.features.prepare(x, y)
+
     def design(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, F) → (B, P): plain volumes, since a sum of roots is no sum of vehicles, and the calendar."""
+        """(B, T, F) → (B, P): plain values, since a sum of roots is no sum of vehicles, and the calendar."""
         _, context = self.features(x)
-        return torch.cat([self.features.volumes(x), context], dim=1)
+        return torch.cat([self.features.values(x), context], dim=1)
 
     def standardize(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Take the constants from training windows; return standardized features (N, P) and targets (N, H), float64."""
-        self.features.fit(x)
+        self.prepare(x, y)
         design = self.design(x).double()
         y = y.double()
         std = design.std(0)
@@ -58,9 +65,22 @@ class Linear(nn.Module):
             self.weights.weight.copy_(weights[:-1].T)
             self.weights.bias.copy_(weights[-1])
 
+    def set_quantiles(self, features: torch.Tensor, target: torch.Tensor) -> None:
+        """Take the quantiles of the residuals on standardized features (N, P) and targets (N, H)."""
+        if self.quantiles:
+            residual = target - features @ self.weights.weight.detach().double().T - self.weights.bias.detach()
+            levels = torch.tensor(self.quantiles, dtype=residual.dtype)
+            self.offsets.copy_(torch.quantile(residual[:: 1 + len(residual) // 100_000], levels, dim=0).T)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = (self.design(x) - self.centre) / self.spread  # (B, P)
-        return torch.relu(self.target_mean + self.target_std * self.weights(z))  # (B, H)
+        standardized = self.weights(z)  # (B, H)
+        if self.quantiles:
+            standardized = standardized.unsqueeze(2) + self.offsets  # (B, H, Q)
+            forecast = self.target_mean.unsqueeze(1) + self.target_std.unsqueeze(1) * standardized
+        else:
+            forecast = self.target_mean + self.target_std * standardized
+        return torch.relu(forecast) if self.features.root else forecast
 
 
 def least_squares(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

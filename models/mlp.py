@@ -16,20 +16,24 @@ from models.features import Features
 
 
 class MLP(nn.Module):
-    """(B, T, F) physical units → (B, H) physical units, never negative."""
+    """(B, T, F) physical units → (B, H), or (B, H, Q), physical units."""
 
     def __init__(self, task: TaskSpec, hidden: int = 64) -> None:
         super().__init__()
         self.features = Features(task)
         self.net = nn.Sequential(
-            nn.Linear(task.window + self.features.context_size, hidden),
+            nn.Linear(self.features.values_size + self.features.context_size, hidden),
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, task.horizon),
+            nn.Linear(hidden, self.features.change_size),
         )
+
+    def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Take the constants from training windows (N, T, F) and targets (N, H)."""
+        self.features.prepare(x, y)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scaled, context = self.features(x)  # (B, T), (B, C)
-        change = self.net(torch.cat([scaled, context], dim=1))  # (B, H), in spreads
+        change = self.net(torch.cat([scaled, context], dim=1))  # (B, H · Q), in spreads
         return self.features.add_change(x, change)

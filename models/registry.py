@@ -17,6 +17,9 @@ FAMILIES: dict[str, str] = {
     "gru": "models.gru:GRU",
     "gan": "models.gan:Discriminator",
     "residual": "models.residual:Residual",
+    "spans": "models.spans:Spans",
+    "tcn": "models.tcn:TCN",
+    "light": "models.light:Light",
     "cnn": "models.cnn:CNN",
     "count": "models.count:Count",
 }

@@ -24,6 +24,7 @@ from models.features import Columns, known, present
 QUANTILES = (0.1, 0.5, 0.9)
 APART = 2.563  # standard deviations between the outer two of a normal variable
 MEAN_ABSOLUTE = 0.798  # standard deviations that it is away from its median, on average
+WIDE = 1e3  # spreads: bounds of values in units of their window
 HIGHEST = 1e4  # of a score: what is further away is as unusual as can be
 
 
@@ -36,19 +37,37 @@ class Residual(nn.Module):
         forecaster: a family that forecasts quantiles.
         of: its sizes.
         least: smallest spread, in units of the output: a detector that always counted 0 may count 1.
+        own_units: the forecaster works in spreads of the window at hand, from its mean (RevIN: Kim et al., ICLR 2022);
+            for tasks whose sites have nothing in common but being a number. ``least`` is in these spreads then.
     """
 
     def __init__(
-        self, task: TaskSpec, *, forecaster: str = "light", of: dict[str, Any] | None = None, least: float = 1e-6
+        self,
+        task: TaskSpec,
+        *,
+        forecaster: str = "light",
+        of: dict[str, Any] | None = None,
+        least: float = 0.01,
+        own_units: bool = False,
     ) -> None:
         super().__init__()
         self.columns = Columns(task)
         assert self.columns.output is not None
         self.output: int = self.columns.output
-        self.least = least
+        self.least, self.own_units = least, own_units
         self.window = task.window
+        inputs = tuple(
+            msgspec.structs.replace(i, low=-WIDE, high=WIDE) if own_units and n == self.output else i
+            for n, i in enumerate(task.inputs)
+        )
         before = msgspec.structs.replace(
-            task, kind="forecast", window=max(task.window - 1, 1), horizon=1, lead=1, quantiles=QUANTILES
+            task,
+            kind="forecast",
+            window=max(task.window - 1, 1),
+            horizon=1,
+            lead=1,
+            inputs=inputs,
+            quantiles=QUANTILES,
         )
         self.forecaster = registry.family(forecaster)(before, **({} if of is None else of))
 
@@ -78,5 +97,18 @@ class Residual(nn.Module):
         return torch.clamp(distance, max=HIGHEST) * present(newest)
 
     def _apart(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The rows before (B, T − 1, F) and the newest value (B, 1)."""
-        return x[:, : max(self.window - 1, 1)], x[:, -1:, self.output]
+        """The rows before (B, T − 1, F) and the newest value (B, 1), in the units that the forecaster works in."""
+        rows, newest = x[:, : max(self.window - 1, 1)], x[:, -1:, self.output]
+        if not self.own_units:
+            return rows, newest
+        values = rows[:, :, self.output]  # (B, T − 1)
+        there = present(values)
+        count = torch.clamp(there.sum(dim=1, keepdim=True), min=1)
+        mean = known(values).sum(dim=1, keepdim=True) / count  # (B, 1)
+        away = (known(values) - mean) * there
+        # A thousandth of the level: what was constant may change a little.
+        spread = torch.sqrt(away.square().sum(dim=1, keepdim=True) / count) + 1e-3 * torch.abs(mean) + 1e-6
+        own = torch.where(there > 0, away / spread, values)  # NaN stays NaN
+        column = torch.arange(x.shape[2]) == self.output  # (F,)
+        rows = torch.where(column, own.unsqueeze(2), rows)
+        return rows, torch.clamp((newest - mean) / spread, -WIDE, WIDE)

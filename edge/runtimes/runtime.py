@@ -101,7 +101,8 @@ def load_runtime(
         threads: of one inference.
         providers: onnxruntime's execution providers in order of preference, of ``tensorrt``, ``cuda``, ``cpu``;
             ``cpu`` is always the last resort. The TFLite runtimes have the CPU only.
-        output: which one, of a model that has several (a detector: boxes, classes, scores). Ours have one.
+        output: which one, of a model that has several (a detector: boxes, classes, scores); such a model's further
+            inputs, its state, stay zero (TFLite). Ours have one of each.
 
     Raises:
         RuntimeLoadError: unknown runtime, package not installed, file unreadable or damaged, more than one input,

@@ -49,6 +49,12 @@ class TfliteRuntime:
         except (ValueError, RuntimeError, SystemError) as exc:  # SystemError: tflite-runtime 2.14 under numpy 2
             raise RuntimeLoadError(f"{kind} cannot load the model: {exc}") from exc
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        if output is not None:
+            for state in inputs[1:]:  # a recurrent model of another maker: every frame is its first
+                interpreter.set_tensor(
+                    state["index"], np.full(state["shape"], state["quantization"][1], state["dtype"])
+                )
+            inputs = inputs[:1]
         chosen = check_signature(
             [Tensor(i["shape"].tolist(), _fits(i)) for i in inputs],
             [Tensor(o["shape"].tolist(), _fits(o)) for o in outputs],

@@ -11,7 +11,10 @@ from contracts.task import Input, TaskSpec
 from contracts.wire import to_builtins
 from models import registry
 from models.errors import ModelConfigError
+from models.features import rising
 from models.linear import gradient_descent, least_squares
+
+FORECASTERS = registry.families("forecast")
 
 TASK = TaskSpec(
     name="street",
@@ -44,11 +47,12 @@ def built(family: str, task: TaskSpec = TASK) -> torch.nn.Module:
     torch.manual_seed(0)
     module = registry.build({"family": family, "task": to_builtins(task)})
     width = len(task.inputs)
-    module.features.fit(some_windows(500, further=width - 3))
+    x = some_windows(500, further=width - 3)
+    module.prepare(x, x[:, -1:, 0].repeat(1, task.horizon))
     return module.eval()
 
 
-@pytest.mark.parametrize("family", registry.families("forecast"))
+@pytest.mark.parametrize("family", FORECASTERS)
 def test_every_family_maps_windows_to_non_negative_volumes(family: str) -> None:
     forecast = built(family)(some_windows(64))
     assert forecast.shape == (64, 1)
@@ -56,14 +60,14 @@ def test_every_family_maps_windows_to_non_negative_volumes(family: str) -> None:
     assert torch.isfinite(built(family)(torch.zeros(1, 4, 3))).all()
 
 
-@pytest.mark.parametrize("family", registry.families("forecast"))
+@pytest.mark.parametrize("family", FORECASTERS)
 def test_a_window_is_answered_alone_as_in_a_batch(family: str) -> None:
     module, x = built(family), some_windows(16)
     alone = torch.cat([module(x[i : i + 1]) for i in range(16)])
     assert torch.allclose(alone, module(x), atol=1e-4)
 
 
-@pytest.mark.parametrize("family", registry.families("forecast"))
+@pytest.mark.parametrize("family", FORECASTERS)
 def test_every_family_takes_further_inputs_and_horizons(family: str) -> None:
     wide = msgspec.structs.replace(
         TASK, inputs=(*TASK.inputs, Input(name="lanes", unit="1", low=1, high=16)), horizon=3
@@ -71,11 +75,84 @@ def test_every_family_takes_further_inputs_and_horizons(family: str) -> None:
     assert built(family, wide)(some_windows(8, further=1)).shape == (8, 3)
 
 
-@pytest.mark.parametrize("family", registry.families("forecast"))
+@pytest.mark.parametrize("family", FORECASTERS)
 def test_every_family_takes_volumes_alone(family: str) -> None:
     bare = msgspec.structs.replace(TASK, inputs=TASK.inputs[:1])
     module = registry.build({"family": family, "task": to_builtins(bare)})
     assert module(some_windows(8)[:, :, :1]).shape == (8, 1)
+
+
+def with_site(quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)) -> TaskSpec:
+    site = Input(name="site", unit="1", low=0, high=3)
+    return msgspec.structs.replace(
+        TASK, inputs=(*TASK.inputs, site), sites=("north", "east", "south"), horizon=3, quantiles=quantiles
+    )
+
+
+def without_lags() -> TaskSpec:
+    temperature = Input(name="temperature", unit="Cel", low=-40, high=50)
+    return msgspec.structs.replace(TASK, inputs=(*TASK.inputs[1:], temperature), lead=0)
+
+
+def windows_of(task: TaskSpec, n: int = 64) -> torch.Tensor:
+    full = some_windows(n, further=1)
+    full[:, :, 3] = full[:, :, 3].remainder(4)
+    return full if task.lead else full[:, :, 1:]
+
+
+@pytest.mark.parametrize("task", [TASK, with_site(), without_lags()], ids=["plain", "sites", "no lags"])
+@pytest.mark.parametrize("family", FORECASTERS)
+def test_every_window_is_answered_with_finite_numbers_missing_values_and_all(family: str, task: TaskSpec) -> None:
+    torch.manual_seed(0)
+    module = registry.build({"family": family, "task": to_builtins(task)})
+    train = windows_of(task, 500)[:, :, : len(task.inputs)].clone()
+    train[::7, 1, 0] = torch.nan  # training windows have gaps, too
+    module.prepare(train, torch.rand(500, task.horizon) * 50)
+    module.eval()
+    x = windows_of(task)[:, :, : len(task.inputs)].clone()
+    x[0] = torch.nan
+    x[1, :, 0] = torch.nan
+    x[2, -1] = torch.nan
+    x[3, :, -1] = torch.nan
+    forecast = module(x)
+    assert forecast.shape == (64, *task.output_shape)
+    assert torch.isfinite(forecast).all()
+
+
+@pytest.mark.parametrize("family", FORECASTERS)
+def test_quantiles_never_cross(family: str) -> None:
+    module = registry.build({"family": family, "task": to_builtins(with_site())})
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)  # not even in a network gone mad
+    forecast = module.eval()(windows_of(with_site()))
+    assert (forecast.diff(dim=2) >= 0).all()
+
+
+@pytest.mark.parametrize("family", ["mlp", "gru", "tcn", "light"])
+def test_a_site_never_seen_is_answered_like_one_without_name(family: str) -> None:
+    task = with_site()
+    module = registry.build({"family": family, "task": to_builtins(task)}).eval()
+    unknown, nameless = windows_of(task), windows_of(task)
+    unknown[:, :, 3], nameless[:, :, 3] = len(task.sites), torch.nan
+    assert torch.equal(module(unknown), module(nameless))
+
+
+@pytest.mark.parametrize("family", ["mlp", "gru", "tcn", "light"])
+def test_values_below_zero_are_forecast_where_the_input_may_be_negative(family: str) -> None:
+    frost = msgspec.structs.replace(
+        TASK, inputs=(Input(name="temperature", unit="Cel", low=-40, high=50), *TASK.inputs[1:]), output="temperature"
+    )
+    module = registry.build({"family": family, "task": to_builtins(frost)})
+    x = some_windows(500)
+    x[:, :, 0] -= 100
+    module.prepare(x, x[:, -1:, 0])
+    assert (module.eval()(x) < 0).any()
+
+
+def test_quantile_steps_start_from_the_median() -> None:
+    raw = torch.tensor([[-1.0, 5.0, 2.0]])
+    low, middle, high = rising(raw, 1, (0.1, 0.5, 0.9))[0, 0]
+    assert middle == 5 and low < middle < high
 
 
 def test_the_network_has_two_hidden_layers_of_64_units() -> None:
