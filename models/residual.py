@@ -25,6 +25,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 APART = 2.563  # standard deviations between the outer two of a normal variable
 MEAN_ABSOLUTE = 0.798  # standard deviations that it is away from its median, on average
 WIDE = 1e3  # spreads: bounds of values in units of their window
+LESSON = 8.0  # spreads: the furthest value that is learned from
 HIGHEST = 1e4  # of a score: what is further away is as unusual as can be
 
 
@@ -73,13 +74,13 @@ class Residual(nn.Module):
 
     def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """The forecaster's constants, from training windows (N, T, F)."""
-        rows, newest = self._apart(x)
+        rows, newest = self._lesson(x)
         seen = ~torch.isnan(newest[:, 0])
         self.forecaster.prepare(rows[seen], newest[seen])
 
     def training_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The forecaster's own loss on the newest rows, or its quantiles' (Koenker & Bassett 1978)."""
-        rows, newest = self._apart(x)
+        rows, newest = self._lesson(x)
         own = getattr(self.forecaster, "training_loss", None)
         if own is not None:
             loss: torch.Tensor = own(rows, newest)
@@ -95,6 +96,11 @@ class Residual(nn.Module):
         spread = torch.relu(high - low) * (MEAN_ABSOLUTE / APART) + self.least
         distance = torch.abs(known(newest) - median) / spread
         return torch.clamp(distance, max=HIGHEST) * present(newest)
+
+    def _lesson(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`_apart`, but one spike after a quiet window is not what all forecasts shall be about."""
+        rows, newest = self._apart(x)
+        return rows, torch.clamp(newest, -LESSON, LESSON) if self.own_units else newest
 
     def _apart(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows before (B, T − 1, F) and the newest value (B, 1), in the units that the forecaster works in."""
