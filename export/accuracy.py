@@ -33,6 +33,7 @@ from export.checkpoint import Float32, Heldout
 Float64 = npt.NDArray[np.float64]
 RESAMPLES = 400
 INTERVAL = (2.5, 97.5)  # per cent
+HUNDREDFOLD = 100.0  # one error where torch makes none is no number that JSON knows
 MAX_CATEGORIES = 12  # an input with more distinct values is cut into thirds
 CALENDAR = ("hour", "weekday", "yearday", "site")
 
@@ -48,11 +49,12 @@ class Metric:
     counts: npt.NDArray[np.bool_]  # (N,) the examples that have a part
 
     def loss(self, base: Float64, other: Float64) -> Float64:
-        """How much worse the mean ``other`` is than ``base``, relative."""
+        """How much worse the mean ``other`` is than ``base``, relative; at most :data:`HUNDREDFOLD` either way."""
+        was, now = self.value(base), self.value(other)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = self.value(other) / self.value(base)
-            same = base == other  # 0 errors beside 0 errors is no loss
-        return np.where(same, 0.0, (1 - ratio) if self.good > 0 else (ratio - 1))
+            worse = self.good * (was - now) / np.abs(was)
+        nothing = (was == now) | ((was == 0) & (self.good > 0))  # equal, or torch itself gets nothing right there
+        return np.where(nothing, 0.0, np.clip(worse, -HUNDREDFOLD, HUNDREDFOLD))
 
 
 @dataclass(frozen=True)

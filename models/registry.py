@@ -18,6 +18,7 @@ FAMILIES: dict[str, str] = {
     "gan": "models.gan:Discriminator",
     "residual": "models.residual:Residual",
     "spans": "models.spans:Spans",
+    "cycle": "models.cycle:Cycle",
     "tcn": "models.tcn:TCN",
     "light": "models.light:Light",
     "cnn": "models.cnn:CNN",

@@ -217,48 +217,64 @@ class Spans(nn.Module):
             return self._out(middle.unsqueeze(2) + scale.unsqueeze(2) * change)
         return self._out(middle + scale * change)
 
+    def training_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Errors in parts of the value itself, for goals in percent; of the median, if there are quantiles."""
+        forecast = self(x)
+        if self.quantiles:
+            forecast = forecast[:, :, self.quantiles.index(0.5)]
+        return ((forecast - y) / y.abs().clamp_min(0.01 * float(self.usual[-1].abs()) + 1e-6)).abs().mean()
+
     def _features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features (B, H, D), and what forecasts deviate from and are multiplied by (B, H), working units."""
-        once: list[torch.Tensor] = []  # of the window, (B, ·) each
-        each: list[torch.Tensor] = []  # of each step, (B, H) each
         z, there, base, scale, centre = self._deviations(x)
+        day, _, angle = self._target_time(x)
+        # Of the window, (B, ·) each, and of each step, (B, H) each; how far ahead it is, whatever the task has.
+        once: list[torch.Tensor] = []
+        each = [torch.linspace(-1, 1, self.horizon, device=x.device) + 0 * angle]
         if self.columns.output is not None:
-            once.append(self._means(z, there, self.spans))
-            for k in self.changes:
-                for shift in (self.day, 7 * self.day):
-                    change = z[:, -k:] - z[:, -k - shift : -shift]
-                    once.append(_mean(change, there[:, -k:] * there[:, -k - shift : -shift], 0.0))
+            self._add_output(once, each, z, there)
             if self.level == "window":
                 once.append(centre / self.usual[-1] - 1)
-            filled = z + (1 - there) * _mean(z, there, 0.0)  # (B, T)
-            each += [self._at(filled, d) for d in self.days]
-        for values, known_ in self._others(x):
-            once.append(self._means(values, known_, self.other_spans))
-            whole = values + (1 - known_) * _mean(values, known_, 0.0)
-            if self.extremes:
-                last = whole[:, -self.day :]
-                once += [last.amax(dim=1, keepdim=True), last.amin(dim=1, keepdim=True)]
-            for d in self.other_days:
-                each.append(self._at(whole, d))
+        for values, where in self._others(x):
+            self._add_other(once, each, values, where)
         for i in self.columns.ahead:
             for d in (0, *self.other_days):
                 first = self.window - self.horizon - d * self.day  # row k holds the value of the last target after t_k
                 each.append(known(x[:, first : first + self.horizon, i]))
-        day, _, angle = self._target_time(x)
         if self.columns.hour is not None:
             for n in range(1, HARMONICS + 1):
                 each += [torch.sin(n * angle), torch.cos(n * angle)]
         for n in range(1, self.season + 1):
             turn = known(x[:, -1:, self.columns.yearday]) * (2 * math.pi * n / YEAR)
             once += [torch.sin(turn), torch.cos(turn)]
-        # How far ahead; one number at least, whatever the task has.
-        each.append(torch.linspace(-1, 1, self.horizon, device=x.device) + 0 * angle)
         parts = [torch.stack(each, dim=2)]
         if once:
             parts.append(torch.cat(once, dim=1).unsqueeze(1).expand(-1, self.horizon, -1))
-        if day is not None:
+        if self.columns.weekday is not None:
             parts.append(self.weekdays[day])  # (B, H, 7)
         return torch.cat(parts, dim=2), base, scale
+
+    def _add_output(
+        self, once: list[torch.Tensor], each: list[torch.Tensor], z: torch.Tensor, there: torch.Tensor
+    ) -> None:
+        once.append(self._means(z, there, self.spans))
+        for k in self.changes:
+            for shift in (self.day, 7 * self.day):
+                change = z[:, -k:] - z[:, -k - shift : -shift]
+                both = there[:, -k:] * there[:, -k - shift : -shift]
+                once.append(_mean(change * both, both, 0.0))
+        whole = z + (1 - there) * _mean(z, there, 0.0)  # (B, T)
+        each += [self._at(whole, d) for d in self.days]
+
+    def _add_other(
+        self, once: list[torch.Tensor], each: list[torch.Tensor], values: torch.Tensor, there: torch.Tensor
+    ) -> None:
+        once.append(self._means(values, there, self.other_spans))
+        whole = values + (1 - there) * _mean(values, there, 0.0)  # (B, T)
+        if self.extremes:
+            last = whole[:, -self.day :]
+            once += [last.amax(dim=1, keepdim=True), last.amin(dim=1, keepdim=True)]
+        each += [self._at(whole, d) for d in self.other_days]
 
     def _at(self, values: torch.Tensor, days: int) -> torch.Tensor:
         """(B, T) → (B, H): the values ``days`` before each target."""
@@ -314,17 +330,16 @@ class Spans(nn.Module):
     def _standardized(self, features: torch.Tensor) -> torch.Tensor:
         return torch.clamp((features - self.feature_mean) / self.feature_std, -LIMIT, LIMIT)
 
-    def _target_time(self, x: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
-        """Weekday, slot of the day (B, H) int64, and angle of the day (B, H) of each target."""
+    def _target_time(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Weekday, slot of the day (B, H) int64, and angle of the day (B, H) of each target; 0 what is not known."""
         later = self.step * (self.lead + torch.arange(self.horizon, device=x.device))  # (H,) hours
         newest = known(x[:, -1:, self.columns.hour]) if self.columns.hour is not None else 0 * known(x[:, -1:, 0])
         hour = newest + later  # (B, H)
         days = torch.floor(hour / 24 + 1e-4)
         hour = hour - 24 * days
-        day = None
         if self.columns.weekday is not None:
-            weekday = known(x[:, -1:, self.columns.weekday]) + days  # (B, H)
-            day = index(weekday - 7 * torch.floor(weekday / 7 + 1e-4), 7)
+            days = days + known(x[:, -1:, self.columns.weekday])
+        day = index(days - 7 * torch.floor(days / 7 + 1e-4), 7)
         return day, self._slot(hour), hour * (2 * math.pi / 24)
 
     def _slot(self, hour: torch.Tensor) -> torch.Tensor:
@@ -356,7 +371,6 @@ class Spans(nn.Module):
         """Means of the first targets ``w`` (N,) by site, weekday and time, shrunk to those of their kind of day."""
         s = self.sites + 1
         day, slot, _ = self._target_time(x[:, -1:])
-        assert day is not None
         cell = (site * 7 + day[:, 0]) * self.slots + slot[:, 0]
         total = _sums(cell, w, s * 7 * self.slots).reshape(s, 7, self.slots)
         count = _sums(cell, torch.ones_like(w), s * 7 * self.slots).reshape(s, 7, self.slots)

@@ -1,44 +1,79 @@
-"""``wayside train``: a thin skin over ``cloud.train.run.train``."""
+"""``wayside train``: a thin skin over ``cloud.train.run``, ``sweep`` and ``generalize``."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cloud.train.errors import TrainError
+from cloud.train.errors import TaskError, TrainError
 from models.errors import ModelError
 
 train = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 console = Console(stderr=True)  # talk goes to stderr, results to stdout
+FLOORS = ("naive", "seasonal")
+
+
+class Ways(StrEnum):
+    LEAVE_OUT = "leave-out"
+    PAIRS = "pairs"
 
 
 @train.command()
 def run(
-    out: Annotated[Path, typer.Option(help="Directory of the run; with `--family all` one per family inside it.")],
-    task: Annotated[str, typer.Option(help="Name of a task, or path of its TOML file.")] = "traffic_flow",
+    out: Annotated[Path, typer.Option(help="Directory of the run; of several, one per task and family inside it.")],
+    task: Annotated[
+        str, typer.Option(help="Names of tasks, with commas between; or all; or the path of a task's TOML file.")
+    ] = "traffic_flow",
     family: Annotated[
         str | None, typer.Option(help="linear, mlp, gru, or all of them. [dim](default: the task's own)[/dim]")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Your CSV: timestamp,detector,volume,… [dim](default: a real sample)[/dim]")
+        Path | None,
+        typer.Option(
+            envvar="WAYSIDE_DATA",
+            help="Folder of the tasks' data, or your CSV: timestamp,detector,volume,… [dim](default: a sample)[/dim]",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many [dim](default: by family)[/dim]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many [dim](default: the task's)[/dim]")] = None,
     no_refit: Annotated[bool, typer.Option("--no-refit", help="Do not fit again on all days, into OUT/final.")] = False,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(help="Many runs: a TOML file of tasks, seeds and \\[fit] values; instead of --task and --family."),
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Where the grid runs: local, or the address of a Ray cluster.")
+    ] = None,
+    generalize: Annotated[
+        Ways | None, typer.Option(help="Train without some sites, or on each alone, and test where it was not trained.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=0, help="Sites that are left out, one after the other; 0: every one.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
-    """Train forecasters, and print their errors on held-out days beside the naive and seasonal floors."""
+    """Train models, and print their errors on held-out days beside the naive and seasonal floors.
+
+    In several processes: [bold]torchrun --standalone --nproc-per-node 2 -m wayside train …[/bold]
+    """
+    from cloud.train import ranks
+
+    console.quiet = ranks.rank() > 0
     try:
+        if sweep:
+            return _sweep(sweep, data, out, ray, as_json)
+        if generalize:
+            return _generalize(generalize, out, task, family, data, seed, epochs, folds, as_json)
         reports = _run(out, task, family, data, seed, epochs, not no_refit)
     except (TrainError, ModelError) as exc:
         console.print(f"wayside train: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
@@ -46,73 +81,160 @@ def run(
     except KeyboardInterrupt as exc:
         console.print(f"wayside train: stopped; the unfinished run left nothing in {escape(str(out))}", soft_wrap=True)
         raise typer.Exit(130) from exc
+    if ranks.rank():
+        return None
     if as_json:
-        typer.echo(json.dumps(reports, indent=1))
-        return
+        return typer.echo(json.dumps(reports, indent=1))
     results = Console()
-    results.print(_table(reports))
-    if len(reports) == 1:
+    for name in dict.fromkeys(r["task"]["name"] for r in reports):
+        results.print(_table([r for r in reports if r["task"]["name"] == name]))
+    if len(reports) == 1 and "hours" in reports[0]["holdout"]:
         results.print(_hours(reports[0]))
+    return None
 
 
 def _run(
     out: Path, task: str, family: str | None, data: Path | None, seed: int, epochs: int | None, refit: bool
 ) -> list[dict[str, Any]]:
     from cloud.train import datasets, run
-    from cloud.train.fit import RECIPES, Epoch
-    from cloud.train.taskfile import load_task
+    from cloud.train.fit import RECIPES
+    from cloud.train.taskfile import load_task, task_names
 
-    taskfile = load_task(task)
-    counts, spec = datasets.load(taskfile.task, data)
-    taskfile = msgspec.structs.replace(taskfile, task=spec)
-    for line in counts.quality.lines():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    tasks = task_names() if task == "all" else [t.strip() for t in task.split(",")]
+    if len(set(tasks)) < len(tasks):
+        raise TaskError(f"--task {task}: a task is named twice")
     reports = []
-    columns = (TextColumn("{task.description:<8}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        for name in list(RECIPES) if family == "all" else [family]:
-            one = run.with_fit(taskfile, family=name, epochs=epochs, refit=refit)
-            bar = progress.add_task(one.fit.family, total=None, said="")
-
-            def show(epoch: Epoch, bar: Any = bar) -> None:
-                watched = math.isfinite(epoch.validation)
-                loss = f"validation loss {epoch.validation:.4f}" if watched else f"all days, loss {epoch.train:.4f}"
-                progress.update(
-                    bar, total=epoch.of, completed=epoch.number, said=f"epoch {epoch.number} of {epoch.of}, {loss}"
-                )
-
-            folder = out / one.fit.family if family == "all" else out
-            reports.append(run.train(one, counts, folder, seed=seed, on_epoch=show))
-            progress.update(bar, total=1, completed=1, said=escape(str(folder)))
+    with Progress(*_columns(), console=console) as progress:
+        for name in tasks:
+            taskfile = load_task(name)
+            source, taskfile = datasets.load(taskfile, data)
+            for line in source.quality.lines():
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            folder = out / taskfile.task.name if len(tasks) > 1 else out
+            for each in list(RECIPES) if family == "all" else [family]:
+                one = run.with_fit(taskfile, family=each, epochs=epochs, refit=refit)
+                inside = folder / one.fit.family if family == "all" else folder
+                bar = progress.add_task(f"{one.task.name} {one.fit.family}", total=None, said="")
+                reports.append(run.train(one, source, inside, seed=seed, on_epoch=_show(progress, bar)))
+                progress.update(bar, total=1, completed=1, said=escape(str(inside)))
     return reports
 
 
+def _sweep(grid: Path, data: Path | None, out: Path, ray: str | None, as_json: bool) -> None:
+    from cloud.train import sweep
+
+    chosen = sweep.jobs(grid)
+    with Progress(*_columns(), console=console) as progress:
+        bar = progress.add_task("runs", total=len(chosen), said="")
+
+        def show(outcome: sweep.Outcome) -> None:
+            value = "failed" if outcome.validation is None else f"validation {outcome.metric} {outcome.validation:.4g}"
+            progress.update(bar, advance=1, said=escape(f"{outcome.folder}: {value}"))
+
+        outcomes = sweep.sweep(chosen, data, out, ray=ray, on_done=show)
+    failed = [o for o in outcomes if o.error]
+    for outcome in failed:
+        console.print(f"wayside train: {escape(outcome.folder)}: {escape(outcome.error)}", style="red", soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps([asdict(o) for o in outcomes], indent=1))
+    else:
+        table = Table(title="the best of each task, by validation, first", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("task", "settings", "seeds", "", "validation", "held out"):
+            table.add_column(name, justify="right" if name in ("seeds", "validation", "held out") else "left")
+        for s in sweep.by_setting(outcomes):
+            settings = ", ".join(f"{k} = {v}" for k, v in s.settings.items())
+            spreads = (f"{s.validation:.4g} ± {s.validation_spread:.2g}", f"{s.holdout:.4g} ± {s.holdout_spread:.2g}")
+            table.add_row(s.task, settings, str(s.runs), s.metric, *(spreads if s.runs else ("failed", "")))
+        Console().print(table)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _generalize(
+    way: Ways,
+    out: Path,
+    task: str,
+    family: str | None,
+    data: Path | None,
+    seed: int,
+    epochs: int | None,
+    folds: int,
+    as_json: bool,
+) -> None:
+    from cloud.train import datasets, generalize, run
+    from cloud.train.taskfile import load_task
+
+    taskfile = load_task(task)
+    source, taskfile = datasets.load(taskfile, data)
+    taskfile = run.with_fit(taskfile, family=family, epochs=epochs, refit=False)
+    groups = generalize.groups(taskfile, source, data)
+    with Progress(*_columns(), console=console) as progress:
+        bar = progress.add_task("models", total=None, said="")
+
+        def begin(name: str, number: int, of: int) -> Callable[[Any], None]:
+            progress.update(bar, total=of, completed=number - 1, said=escape(name))
+            return lambda epoch: progress.update(bar, said=escape(f"{name}, epoch {epoch.number} of {epoch.of}"))
+
+        given: dict[str, Any] = {"seed": seed, "on_model": begin}
+        if way is Ways.LEAVE_OUT:
+            found = generalize.leave_out(taskfile, source, groups, folds=folds, **given)
+            result = {"folds": [asdict(f) for f in found], "pooled": generalize.pooled(found)}
+            table = _folds(found, generalize.pooled(found), taskfile.task.output_unit)
+        else:
+            pairs = generalize.pairs(taskfile, source, groups, **given)
+            result = {"pairs": [asdict(p) for p in pairs]}
+            table = _matrix(pairs, taskfile.task.output_unit)
+    result = {"task": taskfile.task.name, "family": taskfile.fit.family, "seed": seed, "way": way.value} | result
+    generalize.write(out, result)
+    if as_json:
+        return typer.echo(json.dumps(result, indent=1))
+    return Console().print(table)
+
+
+def _columns() -> tuple[Any, ...]:
+    return TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn()
+
+
+def _show(progress: Progress, bar: TaskID) -> Callable[[Any], None]:
+    """Moves ``bar`` with each epoch of the first fit, and then of the second."""
+
+    def show(epoch: Any) -> None:
+        watched = math.isfinite(epoch.validation)
+        loss = f"validation loss {epoch.validation:.4f}" if watched else f"all days, loss {epoch.train:.4f}"
+        said = f"epoch {epoch.number} of {epoch.of}, {loss}"
+        progress.update(bar, total=epoch.of, completed=epoch.number, said=said)
+
+    return show
+
+
 def _table(reports: list[dict[str, Any]]) -> Table:
-    """Every model and both floors: errors on the held-out and validation days, size, time to train."""
-    held, unit = reports[0]["splits"]["holdout"], reports[0]["task"]["output_unit"]
+    """Every model of one task and both floors: scores on held-out and validation days, size, time to train."""
+    task, held = reports[0]["task"], reports[0]["splits"]["holdout"]
+    when = f"{held['first']} to {held['last']}, " if "first" in held else ""
     table = Table(
-        title=f"held out: {held['first']} to {held['last']}, {held['windows']} windows, {unit}",
+        title=f"{task['name']}, held out: {when}{held['windows']} windows, {task['output_unit']}",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
+    measures = list(next(iter(reports[0]["holdout"]["scores"].values())))
     table.add_column("model", no_wrap=True)
-    for name in ("MAE", "RMSE", "vs naive", "val. MAE", "params", "s"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in (*measures, f"{measures[0]} vs naive", f"val. {measures[0]}", "params", "s"):
+        table.add_column(name.replace("mae", "MAE").replace("rmse", "RMSE"), justify="right", no_wrap=True)
     shown = set[str]()
     for report in reports:
         scores = report["holdout"]["scores"]
+        naive = scores.get("naive", {}).get(measures[0])
         for name, of in scores.items():
             if name in shown:
                 continue
             shown.add(name)
-            own = name not in ("naive", "seasonal")
+            own = name not in FLOORS
             table.add_row(
                 name,
-                f"{of['mae']:#.4g}",
-                f"{of['rmse']:#.4g}",
-                f"{100 * (of['mae'] / scores['naive']['mae'] - 1):+.1f} %" if scores["naive"]["mae"] else "",
-                f"{report['validation']['scores'][name]['mae']:#.4g}",
+                *(f"{of[m]:#.4g}" for m in measures),
+                f"{100 * (of[measures[0]] / naive - 1):+.1f} %" if naive else "",
+                f"{report['validation']['scores'][name][measures[0]]:#.4g}",
                 str(report["parameters"]) if own else "",
                 f"{report['seconds']:.1f}" if own else "",
             )
@@ -128,4 +250,41 @@ def _hours(report: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for hour, part in report["holdout"]["hours"].items():
         table.add_row(hour, str(part["n"]), *(f"{s['mae']:#.3g}" for s in part["scores"].values()))
+    return table
+
+
+def _folds(folds: list[Any], pooled: dict[str, dict[str, float]], unit: str) -> Table:
+    """One row a group of sites that was left out: MAE of both models and of the floors."""
+    table = Table(
+        title=f"MAE on held-out days of sites that training left out, {unit}", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for name in ("left out", "sites", "n", *pooled, "cost"):
+        table.add_column(name, justify="left" if name == "left out" else "right")
+
+    def row(name: str, sites: str, n: int, scores: dict[str, dict[str, float]]) -> None:
+        *_, (_, seen), (_, unseen) = scores.items()
+        cost = f"{100 * (unseen['mae'] / seen['mae'] - 1):+.1f} %" if seen["mae"] else ""
+        table.add_row(name, sites, str(n), *(f"{s['mae']:#.4g}" for s in scores.values()), cost)
+
+    for fold in folds:
+        row(fold.group, str(fold.sites), fold.n, fold.scores)
+    table.add_section()
+    row("all of these", str(sum(f.sites for f in folds)), sum(f.n for f in folds), pooled)
+    return table
+
+
+def _matrix(pairs: list[Any], unit: str) -> Table:
+    """Trained in the row, tested in the column."""
+    names = list(dict.fromkeys(p.trained_on for p in pairs))
+    of = {(p.trained_on, p.tested_on): p.mae for p in pairs}
+    table = Table(
+        title=f"MAE on held-out days, {unit}: trained on the row alone, tested on the column",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in ("", *names):
+        table.add_column(name, justify="right" if name else "left", overflow="fold")
+    for trained in names:
+        table.add_row(trained, *(f"{of[trained, tested]:#.3g}" for tested in names))
     return table

@@ -1,327 +1,233 @@
-"""Counts of many detectors, as a regular grid, and the windows that a model learns from (docs/data.md).
-
-Convention, shared with the node: row k of a window holds the volume of the interval that *ends* at ``t_k``, and the
-local hour and weekday of ``t_k``; the target is the volume of the interval that ends at ``t_{k+1}``. Files name an
-interval by its *start*, as counters usually do; the shift happens here, once.
-
-Missing stays missing: a gap is NaN on the grid, and no window with a NaN is ever made.
-"""
+"""From a task file to windows that a model learns from and is judged on (docs/data.md)."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.resources
-from dataclasses import dataclass
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from cloud.train import taskfile
+from cloud.train import files
 from cloud.train.errors import DataError
-from cloud.train.quality import Quality
-from contracts.task import Input, TaskSpec
+from cloud.train.files import observed
+from cloud.train.grid import FURTHER, Grid, on_grid
+from cloud.train.quality import ImageQuality
+from cloud.train.taskfile import TaskFile
+from cloud.train.windows import Array, Windows, windows
+from contracts.task import TaskSpec
 
-Array = npt.NDArray[np.float32]
-CALENDAR = ("hour", "weekday")
-MAX_CELLS = 50_000_000
-"""Intervals × detectors of a grid: one wrong year must not take all the memory."""
-OPTIONAL = {
-    i.name: i
-    for i in (
-        Input(name="lanes", unit="1", low=1, high=16),
-        Input(name="speed", unit="km/h", low=0, high=250),
-        Input(name="occupancy", unit="%", low=0, high=100),
-        Input(name="temperature", unit="Cel", low=-60, high=60),
-        Input(name="rain", unit="mm", low=0, high=500),
-    )
-}
-"""Columns that a user's file may have beside ``timestamp,detector,volume``; those it has become inputs."""
+__all__ = ["Array", "Examples", "Source", "Split", "Windows", "every", "load", "split", "test_windows", "windows"]
+PICTURES = {"images": "cloud.train.images", "frames": "cloud.train.frames"}
+"""Layouts without a time: modules with ``read(taskfile, files, clean=…)`` and ``split(source, taskfile)``."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """A regular grid of observations, NaN where there is none."""
+class Examples(Protocol):
+    """What training and evaluation take of windows, pictures and frames alike."""
 
-    source: str
-    ends: npt.NDArray[np.datetime64]  # (N,) local time at which each interval ends, seconds
-    detectors: tuple[str, ...]  # (D,)
-    columns: tuple[str, ...]  # (C,) the first is the task's output
-    values: npt.NDArray[np.float64]  # (D, N, C)
-    quality: Quality
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Any) -> tuple[Array, npt.NDArray[Any]]:
+        """Inputs (n, …), NaN where one is missing, and targets (n, …)."""
 
     @property
-    def sha256(self) -> str:
-        """Of the content in canonical order, whatever the file's order and spelling."""
-        digest = hashlib.sha256()
-        digest.update(msgspec.json.encode([self.detectors, self.columns]))
-        digest.update(self.ends.astype("<i8").tobytes())
-        digest.update(np.where(np.isnan(self.values), np.nan, self.values).astype("<f8").tobytes())
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Windows:
-    """One row per detector and time. T = task.window, F = inputs, H = task.horizon; physical units."""
-
-    x: Array  # (N, T, F)
-    y: Array  # (N, H)
-    naive: Array  # (N, H) the last value of the window
-    seasonal: Array  # (N, H) the value a season before the target; naive where that is missing
-    end: npt.NDArray[np.datetime64]  # (N,) end of the first target interval
-    first: npt.NDArray[np.datetime64]  # (N,) start of the oldest interval of the window
-    last: npt.NDArray[np.datetime64]  # (N,) end of the last target interval
-    detector: npt.NDArray[np.int64]  # (N,)
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, indices: npt.NDArray[np.int64]) -> tuple[Array, Array]:
-        """x (n, T, F) and y (n, H) of those windows."""
-        return self.x[indices], self.y[indices]
+    def y(self) -> npt.NDArray[Any]:
+        """All targets."""
 
     @property
-    def site(self) -> npt.NDArray[np.int64]:
-        return self.detector
+    def site(self) -> npt.NDArray[Any]:
+        """(N,) index of the site or source."""
+
+
+class Pictures(Examples, Protocol):
+    """Pictures or frames of one file format: at once the source and its examples."""
 
     @property
-    def hour(self) -> npt.NDArray[np.int64]:
-        """(N,) hour of day at which the first target interval ends."""
-        return self.end.astype("datetime64[h]").astype(np.int64) % 24
+    def quality(self) -> ImageQuality: ...
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> Windows:
-        return Windows(**{f: getattr(self, f)[mask] for f in self.__dataclass_fields__})
+    @property
+    def sha256(self) -> str: ...
+
+
+Source = Grid | Pictures
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Three stretches of time, one after the other. No value of one is in another, neither as input nor as target."""
+    """Three stretches, one after the other in time, or of different sites, tracks or videos.
 
-    train: Windows
-    validation: Windows
-    holdout: Windows
+    No target of one is in another; no input either, unless the task says ``reach_back``.
+    """
+
+    train: Examples
+    validation: Examples
+    holdout: Examples
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """Of the training stretch, per site: ``mean``, ``std``; and ``until``, where the data end. Goes into the
+    checkpoint, for files that follow (:func:`test_windows`)."""
 
 
-def load_task(name: str) -> TaskSpec:
-    """The task part of :func:`cloud.train.taskfile.load_task`."""
-    return taskfile.load_task(name).task
+def load(
+    taskfile: TaskFile, data: Path | None = None, *, override: Sequence[Path] = (), start: str = ""
+) -> tuple[Source, TaskFile]:
+    """The task's data, cleaned, and the task as the data make it: further columns as inputs, and the sites' names.
 
-
-def load(task: TaskSpec, path: Path | None = None) -> tuple[Counts, TaskSpec]:
-    """The user's CSV at ``path``, or the sample of the package ``traffic-anomaly``.
-
-    Returns:
-        The counts, and the task with the optional columns that the data have as further inputs.
+    Args:
+        data: a directory with the task's files, or one file; by default the sample of ``traffic-anomaly``.
+        override: files to read instead, in the same format, to be judged by: pictures stay as they are.
+        start: time of the first row of files that carry no times.
 
     Raises:
-        DataError: naming row, column and rule.
+        DataError: naming file, row, column and rule.
     """
-    counts = on_grid(sample(), task, "traffic-anomaly sample_counts") if path is None else read_csv(path, task)
+    if data is None and not override and taskfile.data.files:
+        wanted = ", ".join(taskfile.data.files)
+        raise DataError(f"the task {taskfile.task.name} reads {wanted}; give the folder that has them as --data")
+    paths = list(override) or (files.find(taskfile, data) if data is not None else [])
+    if taskfile.data.layout in PICTURES:
+        return _pictures(taskfile).read(taskfile, paths, clean=not override), taskfile
+    if not paths:
+        grid = on_grid(files.sample_rows(), taskfile, "traffic-anomaly sample_counts")
+    elif taskfile.data.layout == "nab":
+        grid = files.read_nab(taskfile, paths)
+    else:
+        rows = files.read(taskfile, paths, np.datetime64(start, "s") if start else None)
+        grid = on_grid(rows, taskfile, paths[0].name if len(paths) == 1 else f"{len(paths)} files")
+    return grid, _as_found(taskfile, grid)
+
+
+def _pictures(taskfile: TaskFile) -> Any:
+    return importlib.import_module(PICTURES[taskfile.data.layout])
+
+
+def _as_found(taskfile: TaskFile, grid: Grid) -> TaskFile:
+    task = taskfile.task
     known = {i.name for i in task.inputs}
-    further = tuple(OPTIONAL[c] for c in counts.columns if c not in known)
-    absent = known - set(counts.columns) - set(CALENDAR)
+    absent = [n for n in observed(taskfile) if n not in grid.columns]
     if absent:
-        raise DataError(f"{counts.source}: column {min(absent)}: the task {task.name} needs it; add it")
-    return counts, msgspec.structs.replace(task, inputs=task.inputs + further)
+        raise DataError(f"{grid.source}: column {absent[0]}: the task {task.name} needs it; add it")
+    further = tuple(FURTHER[c] for c in grid.columns if c not in known and c != task.output)
+    task = msgspec.structs.replace(task, inputs=task.inputs + further)
+    if "site" in known:
+        task = msgspec.structs.replace(task, sites=task.sites or grid.sites)
+        unknown = [s for s in grid.sites if s not in task.sites]
+        if unknown:
+            count = len(task.sites)
+            raise DataError(f"{grid.source}: site {unknown[0]!r} is none of the {count} that the model knows")
+    return msgspec.structs.replace(taskfile, task=task)
 
 
-def sample() -> pd.DataFrame:
-    """Counts of 22 detectors of one intersection, 18 April to 13 May 2024, 15 minutes; stamps are interval starts."""
-    import duckdb
-
-    # duckdb comes with the package; pandas' own Parquet engine needs NumPy 2, which tflite-runtime cannot have.
-    path = importlib.resources.files("traffic_anomaly") / "data" / "sample_counts.parquet"
-    frame = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(path)]).df()
-    return pd.DataFrame(
-        {
-            "timestamp": frame["timestamp"].astype("datetime64[s]"),
-            "detector": frame["detector"].astype(str),
-            "volume": frame["total"].astype(float),
-        }
-    )
-
-
-def read_csv(path: Path, task: TaskSpec) -> Counts:
-    """A user's file: ``timestamp,detector,volume[,lanes][,speed][,occupancy][,temperature][,rain]``.
-
-    Raises:
-        DataError: naming row (as an editor counts lines), column and rule.
-    """
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise DataError(f"{path}: cannot be read as a UTF-8 text: {exc}") from exc
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
-        raise DataError(f"{path}: is not a CSV with one header line: {exc}") from exc
-    if not isinstance(raw.index, pd.RangeIndex):
-        raise DataError(f"{path}: row 2: has more cells than the header; one column has no name")
-    raw = raw.fillna("")  # a row that ends early
-    raw = raw[(raw != "").any(axis=1)]  # blank lines
-    required = ["timestamp", "detector", task.output]
-    allowed = [*required, *OPTIONAL, *(i.name for i in task.inputs if i.name not in CALENDAR)]
-    for name in required:
-        if name not in raw.columns:
-            raise DataError(f"{path}: row 1: column {name} is missing; the header begins {','.join(required)}")
-    for name in raw.columns:
-        if name not in allowed:
-            raise DataError(f"{path}: row 1: column {name!r} is unknown; known: {', '.join(dict.fromkeys(allowed))}")
-    if raw.empty:
-        raise DataError(f"{path}: row 2: there is no data after the header")
-
-    def refuse(bad: pd.Series, column: str, rule: str) -> None:
-        if bad.any():
-            at = bad.idxmax()
-            raise DataError(f"{path}: row {at + 2}: column {column}: {raw[column][at]!r} {rule}")
-
-    text = raw["timestamp"].str.strip()
-    refuse(text.str.contains(r"[T ].*[+-]|Z$", regex=True), "timestamp", "has a time zone; write local time without it")
-    times = pd.to_datetime(text, format="ISO8601", errors="coerce")
-    refuse(times.isna(), "timestamp", "is not an ISO 8601 time like 2024-04-18T07:15")
-    frame = pd.DataFrame({"timestamp": times.astype("datetime64[s]"), "detector": raw["detector"].str.strip()})
-    refuse(frame["detector"] == "", "detector", "is empty; name the detector")
-    off = (frame["timestamp"].astype("int64") % round(task.interval_s) != 0) | (times != frame["timestamp"])
-    refuse(off, "timestamp", f"is no start of an interval of {task.interval_s:g} s; sum the counts to that grid first")
-    for name in [c for c in raw.columns if c not in ("timestamp", "detector")]:
-        cell = raw[name].str.strip()
-        number = pd.to_numeric(cell, errors="coerce")
-        absent = cell.str.lower().isin(["", "nan", "null"])
-        refuse(number.isna() & ~absent, name, "is not a number; leave it empty if missing")
-        frame[name] = number.astype(float)
-    return on_grid(frame, task, path.name)
-
-
-def on_grid(frame: pd.DataFrame, task: TaskSpec, source: str) -> Counts:
-    """Clean ``frame`` (``timestamp`` = start of the interval, ``detector``, columns) and lay it on a regular grid.
-
-    Cleaning, each step counted in the quality report: values outside the declared bounds become missing; of equal
-    duplicates one is kept; of contradicting ones none, since nobody knows which is right.
-
-    Raises:
-        DataError: the grid would be absurdly long.
-    """
-    step = np.timedelta64(round(task.interval_s), "s")
-    others = [c for c in frame.columns if c not in ("timestamp", "detector", task.output)]
-    columns = (task.output, *others)
-    bounds = OPTIONAL | {i.name: i for i in task.inputs}
-    out_of_range = {}
-    frame = frame.copy()
-    for name in columns:
-        outside = ~frame[name].between(bounds[name].low, bounds[name].high) & frame[name].notna()
-        out_of_range[name] = int(outside.sum())
-        frame.loc[outside, name] = np.nan
-    keys = ["timestamp", "detector"]
-    repeated = frame.duplicated(keys)
-    groups = frame[frame.duplicated(keys, keep=False)].groupby(keys)[list(columns)]
-    contradicting = groups.nunique() > 1
-    kept = frame[~repeated].set_index(keys)
-    for name in columns:
-        kept.loc[contradicting.index[contradicting[name]], name] = np.nan
-
-    first, last = frame["timestamp"].min().to_datetime64(), frame["timestamp"].max().to_datetime64()
-    cells = ((last - first) // step + 1) * frame["detector"].nunique()
-    if cells > MAX_CELLS:
-        raise DataError(
-            f"{source}: {first} to {last} is {cells} intervals over all detectors, more than {MAX_CELLS}; is a "
-            "timestamp wrong?"
-        )
-    starts = np.arange(first, last + step, step)
-    detectors = sorted(frame["detector"].unique(), key=lambda d: (len(d), d))  # 2 before 10
-    grid = pd.MultiIndex.from_product([detectors, starts.astype("datetime64[s]")], names=["detector", "timestamp"])
-    full = kept.swaplevel().reindex(grid)[list(columns)]
-    values = full.to_numpy(np.float64).reshape(len(detectors), len(starts), len(columns))  # (D, N, C)
-    return Counts(
-        source=source,
-        ends=(starts + step).astype("datetime64[s]"),
-        detectors=tuple(detectors),
-        columns=columns,
-        values=values,
-        quality=Quality(
-            source=source,
-            rows=len(frame),
-            detectors=len(detectors),
-            first=str(starts[0].astype("datetime64[s]")),
-            last=str((starts[-1] + step).astype("datetime64[s]")),
-            intervals=len(starts),
-            duplicates=int(repeated.sum()),
-            contradicting=int(contradicting[task.output].sum()),
-            out_of_range=out_of_range,
-            empty={c: int(frame[c].isna().sum()) - out_of_range[c] for c in columns},
-            silent_intervals=int(np.isnan(values[:, :, 0]).all(axis=0).sum()),
-            missing={c: int(np.isnan(values[:, :, i]).sum()) for i, c in enumerate(columns)},
-        ),
-    )
-
-
-def windows(counts: Counts, task: TaskSpec) -> Windows:
-    """Every complete window of ``counts``, in order of time, then detector.
+def every(source: Source, taskfile: TaskFile, statistics: dict[str, Any] | None = None) -> Examples:
+    """All windows that training may use, for weights that have seen every day: up to ``data.until``.
 
     Raises:
         DataError: there is none.
     """
-    t, h = task.window, task.horizon
-    span = t + h
-    d, n, _ = counts.values.shape
-    if n < span:
-        raise DataError(f"{counts.source}: {n} intervals; one window and its target take {span}; give more data")
-    seconds = counts.ends.astype(np.int64)
-    calendar = {
-        "hour": (seconds % 86400) / 3600,
-        "weekday": (seconds // 86400 + 3) % 7,  # 1 January 1970 was a Thursday
-    }
-    observed = dict(zip(counts.columns, np.moveaxis(counts.values, 2, 0), strict=True))
-    rows = np.stack(
-        [np.broadcast_to(calendar[i.name], (d, n)) if i.name in calendar else observed[i.name] for i in task.inputs],
-        axis=2,
-    )  # (D, N, F)
-    x = np.lib.stride_tricks.sliding_window_view(rows[:, : n - h], t, axis=1).transpose(1, 0, 3, 2)  # (K, D, T, F)
-    output = observed[task.output]  # (D, N)
-    y = np.lib.stride_tricks.sliding_window_view(output[:, t:], h, axis=1).transpose(1, 0, 2)  # (K, D, H)
-    before = np.concatenate([np.full((d, task.season), np.nan), output], axis=1)[:, :n]  # (D, N) a season earlier
-    seasonal = np.lib.stride_tricks.sliding_window_view(before[:, t:], h, axis=1).transpose(1, 0, 2)  # (K, D, H)
-    naive = np.repeat(x[:, :, -1:, [i.name for i in task.inputs].index(task.output)], h, axis=2)  # (K, D, H)
-    complete = ~(np.isnan(x).any(axis=(2, 3)) | np.isnan(y).any(axis=2))  # (K, D)
-    if not complete.any():
-        raise DataError(f"{counts.source}: no detector has {span} intervals in a row without a gap; give more data")
-    k, detector = np.nonzero(complete)
-    step = np.timedelta64(round(task.interval_s), "s")
-    return Windows(
-        x=x[complete].astype(np.float32),
-        y=y[complete].astype(np.float32),
-        naive=naive[complete].astype(np.float32),
-        seasonal=np.where(np.isnan(seasonal), naive, seasonal)[complete].astype(np.float32),
-        end=counts.ends[k + t],
-        first=counts.ends[k] - step,
-        last=counts.ends[k + span - 1],
-        detector=detector,
-    )
+    if not isinstance(source, Grid):
+        return source
+    found = windows(source, taskfile, statistics)
+    return found.where(found.newest + found.reach < _limit(source, taskfile))
 
 
-def split(counts: Counts, task: TaskSpec) -> Split:
+def split(source: Source, taskfile: TaskFile) -> Split:
     """Training days, then validation days, then held-out days; whole local days, counted from the end.
 
-    A window belongs to a stretch only when all of it, inputs and targets, lies inside.
+    A window belongs to a stretch only when all of it, inputs and targets, lies inside (with ``reach_back``, all
+    targets). A task that holds out sites is cut by them instead, pictures by groups.
 
     Raises:
-        DataError: too few days.
+        DataError: too few days, none of the sites, too few groups.
     """
-    every = windows(counts, task)
-    day = np.timedelta64(1, "D")
+    if not isinstance(source, Grid):
+        return Split(**_pictures(taskfile).split(source, taskfile))
+    return _split_by_site(source, taskfile) if taskfile.data.holdout_sites else _split_in_time(source, taskfile)
+
+
+def _limit(grid: Grid, taskfile: TaskFile) -> int:
+    """Intervals of the grid that training may use."""
+    until = taskfile.data.until
+    return int(np.searchsorted(grid.ends, np.datetime64(until, "s"), side="right")) if until else grid.values.shape[1]
+
+
+def _split_in_time(grid: Grid, taskfile: TaskFile) -> Split:
+    task = taskfile.task
+    limit, day = _limit(grid, taskfile), np.timedelta64(1, "D")
     # An interval that ends at midnight belongs to the day before.
-    last_day = (counts.ends[-1] - np.timedelta64(1, "s")).astype("datetime64[D]")
-    holdout = (last_day + day - task.holdout_days * day).astype("datetime64[s]")
-    validation = (holdout - task.validation_days * day).astype("datetime64[s]")
+    days = (grid.ends[:limit] - np.timedelta64(1, "s")).astype("datetime64[D]")
+    held = int(np.searchsorted(days, days[-1] + day - task.holdout_days * day))
+    validated = int(np.searchsorted(days, days[-1] + day - (task.holdout_days + task.validation_days) * day))
+    found = _statistics(grid, taskfile, validated) | {"until": str(grid.ends[limit - 1])}
+    every = windows(grid, taskfile, found)
+    begin = every.newest + every.lead if taskfile.data.reach_back else every.newest - every.window + 1
+    final = every.newest + every.reach
     parts = {
-        "training": every.where(every.last <= validation),
-        "validation": every.where((every.first >= validation) & (every.last <= holdout)),
-        "held-out": every.where(every.first >= holdout),
+        "training": every.where(final < validated),
+        "validation": every.where((begin >= validated) & (final < held)),
+        "held-out": every.where((begin >= held) & (final < limit)),
     }
     for name, part in parts.items():
         if not len(part):
             raise DataError(
-                f"{counts.source}: no {name} window between {counts.quality.first} and {counts.quality.last}: the task "
+                f"{grid.source}: no {name} window between {grid.quality.first} and {grid.quality.last}: the task "
                 f"keeps {task.validation_days} days for validation and {task.holdout_days} held out; give more days, "
                 "or a task file with fewer"
             )
-    return Split(train=parts["training"], validation=parts["validation"], holdout=parts["held-out"])
+    return Split(train=parts["training"], validation=parts["validation"], holdout=parts["held-out"], statistics=found)
+
+
+def _split_by_site(grid: Grid, taskfile: TaskFile) -> Split:
+    def matching(patterns: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+        return np.array([any(fnmatch(s, p) for p in patterns) for s in grid.sites])
+
+    held = matching(taskfile.data.holdout_sites)
+    validated = matching(taskfile.data.validation_sites) & ~held
+    found = _statistics(grid, taskfile, grid.values.shape[1], ~(held | validated))
+    every = windows(grid, taskfile, found)
+    parts = {"training": ~(held | validated), "validation": validated, "held-out": held}
+    stretches = [every.where(mask[every.site]) for mask in parts.values()]
+    for name, stretch in zip(parts, stretches, strict=True):
+        if not len(stretch):
+            raise DataError(f"{grid.source}: none of the sites {', '.join(grid.sites[:5])}, … is {name}")
+    return Split(train=stretches[0], validation=stretches[1], holdout=stretches[2], statistics=found)
+
+
+def _statistics(grid: Grid, taskfile: TaskFile, rows: int, of: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """Mean and standard deviation of the output, per site, over the first ``rows`` intervals."""
+    output = grid.values[:, :rows, grid.columns.index(taskfile.task.output)]
+    counted = {
+        s: v[~np.isnan(v)] for d, (s, v) in enumerate(zip(grid.sites, output, strict=True)) if of is None or of[d]
+    }
+    # A site that is silent or constant has no spread to count errors in.
+    return {
+        "mean": {s: float(v.mean()) for s, v in counted.items() if len(v)},
+        "std": {s: float(v.std()) or 1.0 for s, v in counted.items() if len(v)},
+    }
+
+
+def test_windows(
+    taskfile: TaskFile, task: TaskSpec, override: Sequence[Path], statistics: dict[str, Any] | None = None
+) -> Examples:
+    """Windows of a period that training never saw, from files in the training data's format and from nothing else.
+
+    The first ``window`` rows warm up. Sites are matched by name with those of the model; some may be absent. Files
+    without times follow where the training data ended.
+
+    Args:
+        task: of the checkpoint, with its sites.
+        override: files, or one directory that holds files named like the task's.
+        statistics: of the checkpoint (:attr:`Split.statistics`).
+
+    Raises:
+        DataError: naming file, row, column and rule; a site that the model does not know.
+    """
+    known = statistics or {}
+    taskfile = msgspec.structs.replace(taskfile, task=task)
+    paths = [f for path in override for f in files.find(taskfile, path)]
+    start = known.get("until", "") if not taskfile.data.time else ""
+    source, taskfile = load(taskfile, override=paths, start=start)
+    return windows(source, taskfile, known) if isinstance(source, Grid) else source

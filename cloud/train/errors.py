@@ -4,6 +4,7 @@ TrainError
 ├── TaskError      the task file is missing or breaks its contract
 ├── DivergedError  the loss became infinite or NaN
 ├── DataError      the data break a rule: the user's file, named by row and column
+├── ClusterError   Ray is asked for, and not installed or not there
 ├── TrackingError  Weights & Biases is asked for, and not installed
 └── OutputError    the run directory cannot be written
 """
@@ -25,6 +26,10 @@ class DivergedError(TrainError, ArithmeticError):
 
 class DataError(TrainError, ValueError):
     """The data break a rule, or there are too few of them."""
+
+
+class ClusterError(TrainError, RuntimeError):
+    """Ray is asked for, and not installed or not there."""
 
 
 class TrackingError(TrainError, RuntimeError):

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from cloud.train.datasets import Array, Windows
+from cloud.train.datasets import Examples
+from cloud.train.windows import Array
 from contracts.task import TaskSpec
 
 FLOORS = ("naive", "seasonal")
@@ -27,14 +28,14 @@ def predict(module: nn.Module, x: Array, batch: int = 8192) -> Array:
         return np.concatenate([module(torch.from_numpy(x[i : i + batch])).numpy() for i in range(0, len(x), batch)])
 
 
-def answers(module: nn.Module, windows: Windows) -> Array:
+def answers(module: nn.Module, windows: Examples) -> Array:
     """``module``'s answers (N, …) to all ``windows``, gathered piece by piece."""
     row = windows.take(np.arange(1))[0].nbytes
     pieces = np.array_split(np.arange(len(windows)), max(1, -(-len(windows) * row // GATHERED)))
     return np.concatenate([predict(module, windows.take(piece)[0]) for piece in pieces])
 
 
-def truth(windows: Windows) -> npt.NDArray[Any]:
+def truth(windows: Examples) -> npt.NDArray[Any]:
     """The targets (N, …) of all ``windows``, gathered piece by piece: inputs are not kept."""
     pieces = np.array_split(np.arange(len(windows)), max(1, len(windows) // 8192))
     return np.concatenate([windows.take(piece)[1] for piece in pieces])
@@ -51,7 +52,7 @@ def score(forecast: Array, truth: Array) -> dict[str, float]:
     return {"mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean()))}
 
 
-def compare(task: TaskSpec, windows: Windows, of: Mapping[str, Array]) -> dict[str, Any]:
+def compare(task: TaskSpec, windows: Examples, of: Mapping[str, Array]) -> dict[str, Any]:
     """Score answers (name → (N, …), as `answers` gives them) on ``windows``, and for forecasts both floors.
 
     Returns:

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from cloud.train import ranks
 from cloud.train.augment import augment
-from cloud.train.datasets import Split, Windows
+from cloud.train.datasets import Examples, Split
 from cloud.train.errors import DivergedError, TaskError
 from cloud.train.losses import Criterion, criterion
 from cloud.train.taskfile import Fit
@@ -86,7 +86,7 @@ def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, on_epoch: On
 def refit(
     recipe: Fit,
     task: TaskSpec,
-    every: Windows,
+    every: Examples,
     first: Fitted,
     data: Split,
     *,
@@ -143,8 +143,8 @@ def _build(recipe: Fit, task: TaskSpec) -> tuple[dict[str, Any], nn.Module]:
 def _descend(
     recipe: Fit,
     task: TaskSpec,
-    train: Windows,
-    validation: Windows | None,
+    train: Examples,
+    validation: Examples | None,
     *,
     seed: int,
     on_epoch: OnEpoch,
@@ -172,11 +172,11 @@ def _descend(
         summed = torch.zeros(())
         order = torch.randperm(len(train), generator=shuffle)[: batches * recipe.batch]
         for xb, yb, sb, rows in _batches(train, order, recipe.batch):
-            xa, ya = augment(recipe.augment, xb, yb, noise)
             optimizer.zero_grad()
-            if len(xa):
+            if len(xb):
+                xa, ya = augment(recipe.augment, xb, yb, noise)
                 # Of a whole batch the mean; of a share of it, the share's part of that mean.
-                of = loss(module, xa, ya, sb) * (len(xa) / rows)
+                of = loss(module, xa, ya, sb) * (len(xb) / rows)
                 of.backward()
                 summed += of.detach() * rows
             ranks.add_gradients(module)
@@ -249,7 +249,7 @@ def _moving(decay: float) -> Callable[[Any, Any, Any], None]:
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]
 
 
-def _batches(windows: Windows, order: torch.Tensor, batch: int) -> Iterator[Batch]:
+def _batches(windows: Examples, order: torch.Tensor, batch: int) -> Iterator[Batch]:
     """This process's share of each batch: x, y, site, and how many rows the whole batch has."""
     if not len(order):
         return
@@ -265,7 +265,7 @@ def _batches(windows: Windows, order: torch.Tensor, batch: int) -> Iterator[Batc
         yield from zip(x, y, site, [len(part) for part in many.split(batch)], strict=True)
 
 
-def _mean_loss(module: nn.Module, loss: Criterion, windows: Windows, batch: int) -> float:
+def _mean_loss(module: nn.Module, loss: Criterion, windows: Examples, batch: int) -> float:
     summed = torch.zeros((), dtype=torch.float64)
     with torch.inference_mode():
         for x, y, site, _ in _batches(windows, torch.arange(len(windows)), max(batch, 1024)):
@@ -274,7 +274,7 @@ def _mean_loss(module: nn.Module, loss: Criterion, windows: Windows, batch: int)
     return float(ranks.total(summed)) / len(windows)
 
 
-def _some(train: Windows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _some(train: Examples) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """x, y, site of all training windows, or of as many, drawn at random, as `PREPARED` holds."""
     row = sum(a.nbytes for a in train.take(np.arange(1)))
     index = np.arange(len(train))

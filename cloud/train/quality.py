@@ -1,9 +1,11 @@
-"""The data-quality report: what was found in a file, and what was done about it."""
+"""The data-quality report: what was found in the files, and what was done about it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+ByColumn = dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,30 +14,73 @@ class Quality:
 
     source: str
     rows: int
-    detectors: int
+    sites: int
     first: str  # start of the first interval, local
     last: str  # end of the last interval, local
     intervals: int  # of the regular grid
-    duplicates: int  # rows beyond the first of their timestamp and detector
-    contradicting: int  # cells of the output whose duplicates disagree
-    out_of_range: dict[str, int]  # cells outside the declared bounds
-    empty: dict[str, int]  # cells without a value
-    silent_intervals: int  # without any detector
-    missing: dict[str, int]  # cells of the grid without a value, after cleaning
+    duplicates: int  # rows beyond the first of their timestamp and site
+    contradicting: int  # cells of the output whose duplicates disagree, and no merge is declared
+    out_of_range: ByColumn  # cells outside the declared bounds
+    empty: ByColumn  # cells without a value
+    silent_intervals: int  # without any site
+    missing: ByColumn  # cells of the grid without a value, after cleaning
+    merged: ByColumn = field(default_factory=dict)  # cells made of several rows by the declared rule
+    invalid: ByColumn = field(default_factory=dict)  # cells that hold a number which means "missing"
+    unknown: ByColumn = field(default_factory=dict)  # cells with a word that is not declared
+    filled: ByColumn = field(default_factory=dict)  # short gaps that took the value before
+    spread: ByColumn = field(default_factory=dict)  # cells that took the value of their day's first row
+    allowed: float = 0.0  # the share of a window's output column that may be missing
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def lines(self) -> list[str]:
         """The report as sentences: what was found → what was done."""
-        cells = self.detectors * self.intervals
-        outside = ", ".join(f"{n} {c}" for c, n in self.out_of_range.items() if n) or "0"
+        cells = self.sites * self.intervals
         missing = ", ".join(f"{n} {c} ({100 * n / cells:.2f} %)" for c, n in self.missing.items() if n) or "0"
-        return [
-            f"data          {self.source}: {self.rows} rows, {self.detectors} detectors, {self.first} to {self.last}",
+        policy = f"up to {self.allowed:.0%} of a window's output" if self.allowed else "no window touches one"
+        report = [
+            f"data          {self.source}: {self.rows} rows, {self.sites} sites, {self.first} to {self.last}",
             f"duplicates    {self.duplicates} rows → one kept; {self.contradicting} contradicting → missing",
-            f"out of range  {outside} → missing",
-            f"empty cells   {sum(self.empty.values())} → missing",
-            f"gaps          {self.silent_intervals} of {self.intervals} intervals without any detector → missing",
-            f"missing       {missing} of {cells} cells; no window touches one",
+            f"out of range  {_each(self.out_of_range)} → missing",
+            f"empty cells   {_each(self.empty)} → missing",
+            f"gaps          {self.silent_intervals} of {self.intervals} intervals without any site → missing",
         ]
+        for name, found, done in (
+            ("merged", self.merged, "one value by the declared rule"),
+            ("invalid", self.invalid, "missing"),
+            ("unknown words", self.unknown, "missing"),
+            ("short gaps", self.filled, "the value before"),
+            ("once a day", self.spread, "the value of the day's first row"),
+        ):
+            if any(found.values()):
+                report.append(f"{name:<13} {_each(found)} → {done}")
+        return [*report, f"missing       {missing} of {cells} cells; {policy}"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageQuality:
+    """Counts of pictures."""
+
+    source: str
+    images: int
+    classes: dict[str, int]  # pictures of each
+    groups: int  # tracks, videos or runs that stay together
+    duplicates: int  # pictures equal to an earlier one of their class, byte by byte
+    contradicting: int  # equal pictures under different classes
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The report as sentences: what was found → what was done."""
+        counts = ", ".join(f"{n} {c}" for c, n in self.classes.items())
+        return [
+            f"data          {self.source}: {self.images} pictures, {self.groups} groups that stay together",
+            f"classes       {counts}",
+            f"duplicates    {self.duplicates} pictures → one kept; {self.contradicting} contradicting → left out",
+        ]
+
+
+def _each(found: ByColumn) -> str:
+    return ", ".join(f"{n} {c}" for c, n in found.items() if n) or "0"

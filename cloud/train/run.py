@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,15 +23,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from cloud.train import cases, datasets, ranks
-from cloud.train.datasets import Counts, Windows
+from cloud.train.datasets import Examples, Source
 from cloud.train.errors import OutputError
-from cloud.train.evaluate import answers, compare, point, truth
+from cloud.train.evaluate import answers, compare, point, predict, truth
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
 from cloud.train.taskfile import Fit, TaskFile
 from cloud.train.tracking import Tracker, draw
+from cloud.train.windows import Windows
 from contracts.task import TaskSpec
 from models import registry
 
@@ -55,9 +58,9 @@ def with_fit(
 
 
 def train(
-    taskfile: TaskFile, counts: Counts, out: Path, *, seed: int = 0, on_epoch: OnEpoch = lambda _: None
+    taskfile: TaskFile, source: Source, out: Path, *, seed: int = 0, on_epoch: OnEpoch = lambda _: None
 ) -> dict[str, Any]:
-    """Fit ``taskfile.fit`` on ``counts`` and write the run into ``out``.
+    """Fit ``taskfile.fit`` on ``source`` and write the run into ``out``.
 
     Returns:
         The report, as written; nothing in processes but the first.
@@ -73,7 +76,7 @@ def train(
     # Batches of 32 are too small to share between cores, and one thread makes the weights reproducible.
     torch.set_num_threads(1)
     task, recipe = taskfile.task, taskfile.fit
-    data = datasets.split(counts, task)
+    data = datasets.split(source, taskfile)
     with ranks.joined(), _staged(out) as stage, Tracker(stage, taskfile, seed) as tracker:
 
         def tell(epoch: Epoch) -> None:
@@ -83,7 +86,7 @@ def train(
         begun = time.perf_counter()
         fitted = fit(recipe, task, data, seed=seed, on_epoch=tell)
         between = time.perf_counter()
-        every = datasets.windows(counts, task) if recipe.refit else None
+        every = datasets.every(source, taskfile, data.statistics) if recipe.refit else None
         last = every and refit(recipe, task, every, fitted, data, seed=seed, on_epoch=tell)
         done = time.perf_counter()
         if ranks.rank():
@@ -97,7 +100,8 @@ def train(
         results = {p: compare(task, judged[p], of) for p, of in named.items()}
         config = fitted.config | {
             "seed": seed,
-            "data_sha256": counts.sha256,
+            "data_sha256": source.sha256,
+            "statistics": data.statistics,
             "residual_std": _residual_std(task, data.validation, named["validation"][own]),
             "parameters": sum(p.numel() for p in fitted.module.parameters()),
         }
@@ -108,7 +112,7 @@ def train(
             "fit": msgspec.to_builtins(recipe),
             "seed": seed,
             "data_sha256": config["data_sha256"],
-            "data": counts.quality.as_dict(),
+            "data": source.quality.as_dict(),
             "splits": {"train": _stretch(data.train)} | {p: _stretch(windows) for p, windows in judged.items()},
             "parameters": config["parameters"],
             "residual_std": config["residual_std"],
@@ -121,13 +125,13 @@ def train(
             tracker.result(part, comparison)
         if task.kind == "forecast":
             forecast = point(task, named["holdout"][own])
-            figure = draw(data.holdout, forecast, task, counts.detectors, recipe.family)
+            figure = draw(data.holdout, forecast, task, source.sites, recipe.family)
             tracker.figure(figure)
             figure.savefig(stage / PICTURE, dpi=110)
-        _write(stage, fitted, config, report, _windows(data.train, data.holdout, task, seed))
+        _write(stage, fitted, config, report, _windows(taskfile, fitted, data.train, data.holdout, seed))
         if every and last:
             claims = {
-                "seen_until": str(every.last.max()),
+                "seen_until": _stretch(every).get("last", ""),
                 "honest": {p: result["scores"][own] for p, result in results.items()},
             }
             again = {
@@ -135,7 +139,7 @@ def train(
                 "seconds": round(done - between, 2),
                 "epochs": [[e.train, None] for e in last.epochs],
             }
-            windows = _windows(every, data.holdout, task, seed)
+            windows = _windows(taskfile, last, every, data.holdout, seed)
             _write(stage / FINAL, last, config | claims, report | claims | again, windows)
     return report
 
@@ -149,7 +153,7 @@ def _write(
     torch.save({"state_dict": fitted.module.state_dict(), "config": config}, folder / CHECKPOINT)
 
 
-def _residual_std(task: TaskSpec, windows: Windows, own: datasets.Array) -> float:
+def _residual_std(task: TaskSpec, windows: Examples, own: datasets.Array) -> float:
     """Of the forecasts' errors, output units; 1 where a task has no such errors."""
     if task.kind not in ("forecast", "count"):
         return 1.0
@@ -157,21 +161,36 @@ def _residual_std(task: TaskSpec, windows: Windows, own: datasets.Array) -> floa
     return max(float(np.std(point(task, own) - truth(windows))), 1e-6)
 
 
-def _stretch(windows: Windows) -> dict[str, Any]:
-    return {"first": str(windows.first.min()), "last": str(windows.last.max()), "windows": len(windows)}
+def _stretch(windows: Examples) -> dict[str, Any]:
+    times = {"first": str(windows.first.min()), "last": str(windows.last.max())} if isinstance(windows, Windows) else {}
+    return times | {"windows": len(windows)}
 
 
-def _windows(seen: Windows, held: Windows, task: TaskSpec, seed: int) -> dict[str, Any]:
-    x, y = held.take(np.arange(len(held)))
-    return {
-        "calibration": cases.calibration(seen, task, seed),
-        "golden": cases.golden(seen, task, seed),
-        "holdout_x": x,
-        "holdout_y": y,
-        "holdout_naive": held.naive,
-        "holdout_seasonal": held.seasonal,
-        "holdout_hour": held.hour,
-    }
+def _windows(taskfile: TaskFile, fitted: Fitted, seen: Examples, held: Examples, seed: int) -> dict[str, Any]:
+    return cases.stored(taskfile, seen, held, seed, _worst(taskfile.task, fitted, seen))
+
+
+def _worst(task: TaskSpec, fitted: Fitted, seen: Examples) -> npt.NDArray[np.int64]:
+    """Indices of the training examples on which the model errs most, of some that are evenly drawn."""
+    drawn = cases.evenly(len(seen), min(4096, cases.POOL // math.prod(task.input_shape)))
+    x, y = seen.take(drawn)
+    given = predict(fitted.module, x)
+    if task.kind == "score":
+        error = given[:, 0]
+    elif task.kind == "classify":
+        error = _doubt(given, y)
+    else:
+        error = np.abs(point(task, given) - y).reshape(len(y), -1).mean(axis=1)
+    return drawn[np.argsort(-error, kind="stable")[: cases.WORST]]
+
+
+def _doubt(logits: datasets.Array, y: npt.NDArray[np.int64]) -> datasets.Array:
+    """(N,) by how much the best wrong class stands above the right one."""
+    rows = np.arange(len(y))
+    right, others = logits[rows, y], logits.copy()
+    others[rows, y] = -np.inf
+    best: datasets.Array = others.max(axis=1) - right
+    return best
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ class Column(Document, frozen=True, kw_only=True):
     fill: Count = 0  # a gap of at most so many intervals takes the value before it
     invalid: tuple[float, ...] = ()  # numbers that mean "missing", before scaling
     day: bool = False  # given at the day's first row only: holds for the whole local day
+    over_sites: bool = False  # at every site the mean of all sites at that time
 
 
 class Data(Document, frozen=True, kw_only=True):

@@ -95,8 +95,8 @@ def _weights_and_biases(folder: Path, taskfile: TaskFile, seed: int) -> Any:
     )
 
 
-def draw(windows: Windows, forecast: Array, task: TaskSpec, detectors: tuple[str, ...], title: str) -> Figure:
-    """Truth, forecast (N, H; the first step is shown) and the naive floor at the busiest detector."""
+def draw(windows: Windows, forecast: Array, task: TaskSpec, sites: tuple[str, ...], title: str) -> Figure:
+    """Truth, forecast (N, H; the first step is shown) and the naive floor at the busiest site."""
     y = truth(windows)[:, 0]  # (N,)
     busiest = int(np.argmax(np.bincount(windows.site, weights=y)))
     here = windows.site == busiest
@@ -108,7 +108,7 @@ def draw(windows: Windows, forecast: Array, task: TaskSpec, detectors: tuple[str
     axes.plot(at, y[here], color="black", linewidth=1.0, label="observed")
     axes.plot(at, forecast[here, 0], color="tab:orange", linewidth=1.2, label="forecast")
     axes.set_ylabel(f"{task.output}, {task.output_unit} per {task.interval_s / 60:g} min")
-    axes.set_title(f"{title}: detector {detectors[busiest]}, held-out days", loc="left")
+    axes.set_title(f"{title}: {sites[busiest]}, held-out days", loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)  # above: nothing to hide
     axes.margins(x=0)
     return figure

@@ -10,6 +10,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, TensorDataset
 
 from cloud.train import datasets
+from cloud.train.taskfile import load_task
 from contracts.wire import to_builtins
 from models import registry
 
@@ -19,9 +20,8 @@ BATCH, WINDOWS = 32, 8192
 @pytest.fixture(scope="module")
 def windows() -> tuple[torch.Tensor, torch.Tensor]:
     torch.set_num_threads(1)
-    task = datasets.load_task("traffic_flow")
-    train = datasets.split(datasets.load(task)[0], task).train
-    return torch.from_numpy(train.x[:WINDOWS]), torch.from_numpy(train.y[:WINDOWS])
+    x, y = datasets.split(*datasets.load(load_task("traffic_flow"))).train.take(slice(WINDOWS))
+    return torch.from_numpy(x), torch.from_numpy(y)
 
 
 def gathered(x: torch.Tensor, y: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -37,7 +37,7 @@ def loaded(x: torch.Tensor, y: torch.Tensor) -> Iterator[tuple[torch.Tensor, tor
 @pytest.mark.parametrize("way", ["gathered", "DataLoader", "gathered + steps of the MLP"])
 def test_bench_an_epoch(benchmark: BenchmarkFixture, way: str, windows: tuple[torch.Tensor, torch.Tensor]) -> None:
     batches = loaded if way == "DataLoader" else gathered
-    task = datasets.load_task("traffic_flow")
+    task = load_task("traffic_flow").task
     module = registry.build({"family": "mlp", "task": to_builtins(task)})
     optimizer = torch.optim.Adam(module.parameters(), lr=0.01, fused=True)
 

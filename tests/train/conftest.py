@@ -8,25 +8,32 @@ import numpy as np
 import pytest
 
 from cloud.train import datasets
-from cloud.train.datasets import Counts
+from cloud.train.grid import Grid
 from cloud.train.run import train, with_fit
 from cloud.train.taskfile import TaskFile, load_task
 from contracts.task import TaskSpec
 
 
 @pytest.fixture(scope="session")
-def task() -> TaskSpec:
-    return datasets.load_task("traffic_flow")
+def taskfile() -> TaskFile:
+    return load_task("traffic_flow")
 
 
 @pytest.fixture(scope="session")
-def counts(task: TaskSpec) -> Counts:
+def task(taskfile: TaskFile) -> TaskSpec:
+    return taskfile.task
+
+
+@pytest.fixture(scope="session")
+def counts(taskfile: TaskFile) -> Grid:
     """The real sample."""
-    return datasets.load(task)[0]
+    grid = datasets.load(taskfile)[0]
+    assert isinstance(grid, Grid)
+    return grid
 
 
 @pytest.fixture(scope="session")
-def trained(task: TaskSpec, counts: Counts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def trained(task: TaskSpec, counts: Grid, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A short run of the MLP on the real sample, and its report."""
     out = tmp_path_factory.mktemp("run")
     return out, train(recipe_of(task, "mlp", epochs=2), counts, out)

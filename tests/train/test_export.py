@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloud.train.datasets import Counts
+from cloud.train.grid import Grid
 from cloud.train.run import train
 from contracts.task import TaskSpec
 from export import pipeline
@@ -24,9 +24,7 @@ def test_the_int8_network_passes_the_gate_in_both_formats(trained: tuple[Path, d
 
 
 @pytest.mark.parametrize("family", ["linear", "gru"])
-def test_every_other_family_converts_to_both_formats(
-    family: str, task: TaskSpec, counts: Counts, tmp_path: Path
-) -> None:
+def test_every_other_family_converts_to_both_formats(family: str, task: TaskSpec, counts: Grid, tmp_path: Path) -> None:
     train(recipe_of(task, family, epochs=2), counts, tmp_path)
     passport = pipeline.run(tmp_path, until="passport").passport
     assert passport is not None

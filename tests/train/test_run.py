@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 from cloud.train import datasets, fit
 from cloud.train import run as runs
 from cloud.train.cli import train as app
-from cloud.train.datasets import Counts
 from cloud.train.errors import OutputError
 from cloud.train.evaluate import answers, compare, predict
 from cloud.train.fit import Epoch
+from cloud.train.grid import Grid
+from cloud.train.taskfile import TaskFile
 from contracts.task import TaskSpec
 from contracts.wire import from_builtins
 from models import registry
@@ -34,7 +35,7 @@ def test_the_network_beats_both_floors_on_the_held_out_days(trained: Trained) ->
     assert scores["mlp"]["mae"] < 0.95 * scores["seasonal"]["mae"]
 
 
-def test_every_linear_way_beats_naive_and_both_agree(task: TaskSpec, counts: Counts, tmp_path: Path) -> None:
+def test_every_linear_way_beats_naive_and_both_agree(task: TaskSpec, counts: Grid, tmp_path: Path) -> None:
     scores = runs.train(recipe_of(task, "linear"), counts, tmp_path)["holdout"]["scores"]
     closed, walked = scores["linear, least squares"], scores["linear, gradient descent"]
     assert closed["mae"] < scores["naive"]["mae"]
@@ -80,7 +81,7 @@ def test_the_windows_are_what_the_exporter_needs(trained: Trained, task: TaskSpe
         assert set(w["holdout_hour"]) == set(range(24))
 
 
-def test_the_report_holds_splits_floors_hours_and_hash(trained: Trained, counts: Counts) -> None:
+def test_the_report_holds_splits_floors_hours_and_hash(trained: Trained, counts: Grid) -> None:
     report = json.loads((trained[0] / "report.json").read_text())
     assert report == json.loads(json.dumps(trained[1]))
     assert report["data_sha256"] == counts.sha256
@@ -100,13 +101,14 @@ def test_tensorboard_has_the_curve_and_the_floors(trained: Trained) -> None:
 
 
 @pytest.fixture(scope="module")
-def street(task: TaskSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskSpec, Counts]:
-    counts, widened = datasets.load(task, write_csv(tmp_path_factory.mktemp("csv") / "street.csv"))
-    return widened, counts
+def street(taskfile: TaskFile, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskSpec, Grid]:
+    counts, widened = datasets.load(taskfile, write_csv(tmp_path_factory.mktemp("csv") / "street.csv"))
+    assert isinstance(counts, Grid)
+    return widened.task, counts
 
 
 @pytest.mark.parametrize("family", ["linear", "mlp", "gru"])
-def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskSpec, Grid], tmp_path: Path) -> None:
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         runs.train(recipe_of(street[0], family, epochs=1), street[1], tmp_path / name, seed=seed)
     a, b, c = ({f: (tmp_path / n / f).read_bytes() for f in ("checkpoint.pt", "windows.npz")} for n in "abc")
@@ -114,9 +116,9 @@ def test_the_same_seed_gives_the_same_bytes(family: str, street: tuple[TaskSpec,
     assert a != c
 
 
-def test_the_best_weights_are_restored(street: tuple[TaskSpec, Counts]) -> None:
+def test_the_best_weights_are_restored(street: tuple[TaskSpec, Grid]) -> None:
     task, counts = street
-    data = datasets.split(counts, task)
+    data = datasets.split(counts, recipe_of(task, "mlp"))
     fitted = fit.fit(recipe_of(task, "mlp", epochs=6).fit, task, data)
     kept = compare(task, data.validation, {"mlp": answers(fitted.module, data.validation)})["scores"]["mlp"]["rmse"]
     spread = float(data.train.y.std(ddof=1))
@@ -125,7 +127,7 @@ def test_the_best_weights_are_restored(street: tuple[TaskSpec, Counts]) -> None:
 
 @pytest.mark.parametrize("stop_at", ["first epoch", "picture", "windows"])
 def test_a_stopped_run_leaves_the_earlier_one_whole(
-    stop_at: str, street: tuple[TaskSpec, Counts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop_at: str, street: tuple[TaskSpec, Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.train(recipe_of(street[0], "mlp", epochs=1), street[1], tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
@@ -147,7 +149,7 @@ def test_a_stopped_run_leaves_the_earlier_one_whole(
     assert not (tmp_path / ".partial").exists()
 
 
-def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
+def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Grid], tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
     runs.train(recipe_of(street[0], "linear", refit=True), street[1], tmp_path)
@@ -171,7 +173,7 @@ def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     for name in ("naive", "seasonal", "linear, least squares", "linear, gradient descent", "mlp", "gru"):
         assert name in done.stdout
-    assert "street.csv: 2304 rows, 2 detectors" in done.stderr
+    assert "street.csv: 2304 rows, 2 sites" in done.stderr
     assert all((tmp_path / f / "checkpoint.pt").exists() for f in fit.RECIPES)
 
 
@@ -197,7 +199,7 @@ def test_a_fault_of_the_user_is_one_message_and_status_1(tmp_path: Path) -> None
 
 
 def test_final_has_seen_every_day_and_claims_only_what_the_honest_run_found(
-    street: tuple[TaskSpec, Counts], tmp_path: Path
+    street: tuple[TaskSpec, Grid], tmp_path: Path
 ) -> None:
     task, counts = street
     report = runs.train(recipe_of(task, "mlp", epochs=2, refit=True), counts, tmp_path)
@@ -215,7 +217,7 @@ def test_final_has_seen_every_day_and_claims_only_what_the_honest_run_found(
         assert np.array_equal(a["holdout_x"], b["holdout_x"])
 
 
-def test_a_run_without_refit_leaves_no_older_final_behind(street: tuple[TaskSpec, Counts], tmp_path: Path) -> None:
+def test_a_run_without_refit_leaves_no_older_final_behind(street: tuple[TaskSpec, Grid], tmp_path: Path) -> None:
     task, counts = street
     runs.train(recipe_of(task, "linear", refit=True), counts, tmp_path)
     assert (tmp_path / "final" / "checkpoint.pt").exists()

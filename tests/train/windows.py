@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train.datasets import Array, Split
+from cloud.train.datasets import Split
+from cloud.train.windows import Array
 from contracts.task import Input, TaskSpec
 
 TASK = TaskSpec(

@@ -1,0 +1,240 @@
+"""Many runs, tasks × seeds × hyper-parameters, one after the other or on a Ray cluster.
+
+A grid is a TOML file::
+
+    tasks = ["scats_15", "pems_5"]
+    seeds = [0, 1, 2]
+
+    [fit]                       # keys of a task file's [fit], each with the values to try; "sizes.NAME" of the model
+    rate = [0.001, 0.003]
+    "sizes.hidden" = [32, 64]
+
+Every combination is a run directory under OUT of its own. Runs are not fitted again on all days: that is for the one
+that is chosen, and chosen it is by its validation days. Ray schedules, places and restarts them; wayside does not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from cloud.train import datasets
+from cloud.train.errors import ClusterError, OutputError, TaskError, TrainError
+from cloud.train.run import train
+from cloud.train.taskfile import Fit, TaskFile, load_task
+from contracts.wire import ContractError, Document, decode_toml
+from models.errors import ModelError
+
+RESULT = "sweep.json"
+OBJECTS = 100_000_000  # bytes that Ray shares between processes here: reports are small, data are read by each
+
+
+class Grid(Document, frozen=True, kw_only=True):
+    tasks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    seeds: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)] = (0,)
+    fit: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run; plain enough to travel to another machine."""
+
+    taskfile: TaskFile
+    settings: dict[str, Any]  # what of the grid was chosen
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Under OUT: TASK/KEY=VALUE,…,seed=N."""
+        chosen = [f"{key}={value}" for key, value in self.settings.items()]
+        return f"{self.taskfile.task.name}/" + ",".join([*chosen, f"seed={self.seed}"]).replace("/", "-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    task: str
+    settings: dict[str, Any]
+    seed: int
+    folder: str
+    metric: str = ""  # of the next two: the goal's if the report has it, else the report's first
+    validation: float | None = None
+    holdout: float | None = None
+    seconds: float | None = None
+    error: str = ""
+
+
+def jobs(path: Path) -> list[Job]:
+    """The runs of the grid in the file ``path``.
+
+    Raises:
+        TaskError: the file breaks its contract, names an unknown task, or a setting that ``[fit]`` does not have.
+    """
+    try:
+        grid = decode_toml(path.read_text(), Grid)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise TaskError(f"{path}: cannot be read: {exc}") from exc
+    except ContractError as exc:
+        raise TaskError(f"{path}: {exc}") from exc
+    found = []
+    for name in grid.tasks:
+        taskfile = load_task(name)
+        for values in itertools.product(*grid.fit.values()):
+            settings = dict(zip(grid.fit, values, strict=True))
+            one = msgspec.structs.replace(taskfile, fit=_changed(taskfile.fit, settings, path))
+            found += [Job(taskfile=one, settings=settings, seed=seed) for seed in grid.seeds]
+    return found
+
+
+def _changed(recipe: Fit, settings: dict[str, Any], path: Path) -> Fit:
+    raw = msgspec.to_builtins(recipe) | {"refit": False}
+    if settings.get("family", recipe.family) != recipe.family:
+        raw["sizes"] = {}  # of the task's own family
+    for key, value in settings.items():
+        whole, _, part = key.partition(".")
+        if part:
+            raw[whole] = {**raw.get(whole, {}), part: value}
+        else:
+            raw[whole] = value
+    try:
+        return msgspec.convert(raw, Fit)
+    except msgspec.ValidationError as exc:
+        raise TaskError(f"{path}: [fit] {settings}: {exc}") from exc
+
+
+def act(job: Job, data: Path | None, out: Path) -> Outcome:
+    """Run one job. A failure is an outcome: the other runs go on."""
+    told = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed, "folder": job.folder}
+    try:
+        source, taskfile = datasets.load(job.taskfile, data)
+        report = train(taskfile, source, out / job.folder, seed=job.seed)
+    except (TrainError, ModelError) as exc:
+        return Outcome(**told, error=str(exc))
+    own = {part: report[part]["scores"][report["model"]] for part in ("validation", "holdout")}
+    goal = taskfile.goal.metric if taskfile.goal else ""
+    metric = goal if goal in own["holdout"] else next(iter(own["holdout"]))
+    values = {part: scores[metric] for part, scores in own.items()}
+    return Outcome(**told, **values, metric=metric, seconds=report["seconds"])
+
+
+def sweep(
+    chosen: list[Job],
+    data: Path | None,
+    out: Path,
+    *,
+    ray: str | None = None,
+    on_done: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:
+    """Run all jobs and write their outcomes to ``out/sweep.json``.
+
+    Args:
+        ray: none: one after the other, here. ``local``: on the processors of this machine. Else the address of a
+            running cluster, where wayside is installed and ``data`` and ``out`` are the same folders.
+
+    Raises:
+        ClusterError: Ray is not installed, or not there.
+        OutputError: ``out`` cannot be written.
+    """
+    done = []
+    ways = _one_by_one(chosen, data, out) if ray is None else _on_ray(chosen, data, out, ray)
+    for outcome in ways:
+        done.append(outcome)
+        on_done(outcome)
+    done.sort(key=lambda o: [j.folder for j in chosen].index(o.folder))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        temporary = out / f".{RESULT}.tmp"
+        temporary.write_text(json.dumps([asdict(o) for o in done], indent=1) + "\n")
+        temporary.replace(out / RESULT)
+    except OSError as exc:
+        raise OutputError(f"cannot write {out / RESULT}: {exc}; choose another --out") from exc
+    return done
+
+
+def _one_by_one(chosen: list[Job], data: Path | None, out: Path) -> Iterator[Outcome]:
+    for job in chosen:
+        yield act(job, data, out)
+
+
+def _on_ray(chosen: list[Job], data: Path | None, out: Path, address: str) -> Iterator[Outcome]:
+    try:
+        import ray
+    except ModuleNotFoundError as exc:
+        raise ClusterError('--ray needs Ray: pip install "wayside[cluster]"') from exc
+    try:
+        if address == "local":
+            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECTS, log_to_driver=False)
+        else:
+            ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as exc:
+        raise ClusterError(f"--ray {address}: there is no cluster that answers: {exc}") from exc
+    try:
+        remote = ray.remote(num_cpus=1)(act)
+        # Paths are relative to this process alone.
+        data, out = data and data.absolute(), out.absolute()
+        running = {remote.remote(job, data, out): job for job in chosen}
+        while running:
+            (ready, *_), _ = ray.wait(list(running))
+            job = running.pop(ready)
+            try:
+                yield ray.get(ready)
+            except ray.exceptions.RayError as exc:
+                told = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed}
+                yield Outcome(**told, folder=job.folder, error=f"Ray: {str(exc).strip().splitlines()[-1]}")
+    finally:
+        ray.shutdown()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The runs of one task with one choice of settings: mean and spread over seeds."""
+
+    task: str
+    settings: dict[str, Any]
+    runs: int
+    failed: int
+    metric: str
+    validation: float
+    validation_spread: float
+    holdout: float
+    holdout_spread: float
+
+
+def by_setting(outcomes: Iterable[Outcome]) -> list[Setting]:
+    """Outcomes put together over seeds; of each task the best first, judged by validation alone."""
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(json.dumps([outcome.task, outcome.settings], sort_keys=True), []).append(outcome)
+    found = []
+    for group in groups.values():
+        ran = [o for o in group if o.validation is not None and o.holdout is not None]
+        validation, holdout = ([float(getattr(o, n)) for o in ran] or [np.nan] for n in ("validation", "holdout"))
+        found.append(
+            Setting(
+                task=group[0].task,
+                settings=group[0].settings,
+                runs=len(ran),
+                failed=len(group) - len(ran),
+                metric=ran[0].metric if ran else "",
+                validation=float(np.mean(validation)),
+                validation_spread=float(np.std(validation)),
+                holdout=float(np.mean(holdout)),
+                holdout_spread=float(np.std(holdout)),
+            )
+        )
+    order = list(dict.fromkeys(s.task for s in found))
+    more = ("accuracy", "balanced")  # is better
+    return sorted(
+        found,
+        key=lambda s: (
+            order.index(s.task),
+            np.isnan(s.validation),
+            -s.validation if s.metric in more else s.validation,
+        ),
+    )

@@ -1,0 +1,141 @@
+"""Cycle forecaster for long horizons: card.
+
+- *Cycle*: what repeats every day or week, a learned table for each site, is taken off the window and put back onto the
+  forecast (CycleNet: Lin et al., "Enhancing time series forecasting through modeling periodic patterns", NeurIPS 2024).
+- *Level*: each branch takes off the mean of the rows it sees, and puts it back (RevIN: Kim et al., ICLR 2022).
+- *Branches*: linear maps of low rank from the newest rows to all steps (few weights and less noise than a full matrix;
+  linear maps alone are hard to beat here: Zeng et al., AAAI 2023), one for each look-back, and a perceptron beside
+  them; averaged.
+
+All sites share all weights but the cycle. Missing values lie on the level. A site that was never seen has no cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from contracts.task import TaskSpec
+from models.features import Columns, index, known, present, rising
+
+MAX_CYCLE = 24 * 7
+
+
+class Cycle(nn.Module):
+    """(B, T, F) physical units → (B, H), or (B, H, Q), physical units.
+
+    Args:
+        looks: newest rows that each linear branch sees.
+        rank: of the linear branches.
+        hidden: units of the perceptron on the whole window; 0: none.
+        hours: length of the cycle, 24 or 168; shorter where the task has no hour or weekday.
+        dropout: in the perceptron.
+    """
+
+    usual: torch.Tensor  # (S + 1,) mean of each site, physical units; the last: a site never seen
+    spread: torch.Tensor  # (S + 1,)
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        *,
+        looks: Sequence[int] = (336,),
+        rank: int = 32,
+        hidden: int = 0,
+        hours: int = MAX_CYCLE,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        c = self.columns = Columns(task)
+        self.window, self.horizon, self.lead, self.quantiles = task.window, task.horizon, task.lead, task.quantiles
+        self.sites = len(task.sites)
+        self.step = task.interval_s / 3600  # hours
+        days = (hours // 24 if c.weekday is not None else 1) if c.hour is not None else 0
+        self.size = round(days * 24 / self.step)  # rows of the cycle
+        self.table = nn.Parameter(torch.zeros((self.sites + 1) * max(1, self.size)))
+        self.register_buffer("usual", torch.zeros(self.sites + 1))
+        self.register_buffer("spread", torch.ones(self.sites + 1))
+        steps = task.horizon * max(1, len(task.quantiles))
+        self.looks = tuple(min(look, task.window) for look in looks) if c.output is not None else ()
+        self.linears = nn.ModuleList(
+            nn.Sequential(nn.Linear(look, rank, bias=False), nn.Linear(rank, steps)) for look in self.looks
+        )
+        self.perceptron = None
+        if hidden or not self.linears:
+            self.perceptron = nn.Sequential(
+                nn.Linear(task.window, hidden or rank), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden or rank, steps)
+            )
+        for branch in (*self.linears, *([self.perceptron] if self.perceptron is not None else [])):
+            nn.init.normal_(branch[-1].weight, std=1e-2)
+            nn.init.zeros_(branch[-1].bias)
+
+    def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Levels and spreads from training windows (N, T, F) and targets (N, H)."""
+        site, first = self._site(x[:, -1:]), y[:, 0]
+        size = self.sites + 1
+        count = torch.zeros(size).index_add(0, site, torch.ones_like(first))
+        total = torch.zeros(size).index_add(0, site, first)
+        count[-1], total[-1] = len(first), first.sum()
+        usual = torch.where(count > 0, total / count.clamp_min(1), total[-1] / count[-1])
+        square = torch.zeros(size).index_add(0, site, (first - usual[site]).square())
+        square[-1] = (first - usual[-1]).square().sum()
+        spread = torch.where(count > 1, square / count.clamp_min(1), square[-1] / count[-1]).sqrt()
+        self.usual.copy_(usual)
+        self.spread.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        site = self._site(x)
+        usual, spread = self.usual[site].unsqueeze(1), self.spread[site].unsqueeze(1)  # (B, 1)
+        raw = x[:, :, self.columns.output if self.columns.output is not None else 0]
+        there = present(raw)  # (B, T)
+        past, ahead = self._cycle(x, site)  # (B, T), (B, H)
+        if self.columns.output is None:
+            there = there * 0
+        values = ((known(raw) - usual) / spread - past) * there
+        parts = [
+            self._branch(linear, values[:, -look:], there[:, -look:])
+            for look, linear in zip(self.looks, self.linears, strict=True)
+        ]
+        if self.perceptron is not None:
+            parts.append(self._branch(self.perceptron, values, there))
+        change = parts[0]
+        for part in parts[1:]:
+            change = change + part
+        change = rising(change / len(parts), self.horizon, self.quantiles)
+        if self.quantiles:
+            return usual.unsqueeze(2) + spread.unsqueeze(2) * (change + ahead.unsqueeze(2))
+        return usual + spread * (change + ahead)
+
+    def _branch(self, branch: nn.Module, values: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        """(B, look) → (B, H · Q), around the mean of what is known."""
+        level = values.sum(dim=1, keepdim=True) / torch.clamp(there.sum(dim=1, keepdim=True), min=1)  # (B, 1)
+        out: torch.Tensor = branch((values - level) * there)
+        if not self.quantiles:
+            return out + level
+        lift = torch.zeros(len(self.quantiles))
+        lift[self.quantiles.index(0.5)] = 1  # the others are steps beside the median
+        return out + level * lift.repeat(self.horizon)
+
+    def _cycle(self, x: torch.Tensor, site: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the window's rows (B, T) and of the targets (B, H), in spreads."""
+        if not self.size:
+            zero = 0 * known(x[:, -1:, 0])
+            return zero.expand(-1, self.window), zero.expand(-1, self.horizon)
+        hour = known(x[:, -1:, self.columns.hour])
+        if self.columns.weekday is not None and self.size * self.step > 24:
+            hour = hour + 24 * known(x[:, -1:, self.columns.weekday])
+        newest = torch.floor(hour / self.step + 1e-3)  # (B, 1) rows since the cycle's start
+        rows = torch.cat([torch.arange(1 - self.window, 1), torch.arange(self.lead, self.lead + self.horizon)])
+        place = newest + rows.to(x.device)  # (B, T + H)
+        place = place - self.size * torch.floor((place + 0.5) / self.size)
+        start = (site * self.size).unsqueeze(1)
+        cycle = self.table[start + index(place, self.size)]
+        return cycle[:, : self.window], cycle[:, self.window :]
+
+    def _site(self, x: torch.Tensor) -> torch.Tensor:
+        """(B,) index of the site; the last one is a site never seen."""
+        column = self.columns.site
+        site = known(x[:, -1, 0]) * 0 + self.sites if column is None else x[:, -1, column]
+        return index(site, self.sites + 1, self.sites)
