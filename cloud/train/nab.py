@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cloud.train.errors import DataError
+from cloud.train.surprise import surprises
 from cloud.train.vus import vus_pr
 
 Floats = npt.NDArray[np.float64]
@@ -219,3 +220,65 @@ def _result(profile: str, windows: int, score: float, threshold: float, found: i
         precision=hits / alarms if alarms else 0.0,
         recall=found / windows if windows else 0.0,
     )
+
+
+ScoreFn = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
+"""Windows (n, T, 1) → scores (n,) or (n, 1): a torch module, or the int8 file of one, behind a function."""
+
+BATCH = 2048
+BUFFER = 100  # rows, of VUS-PR
+THRESHOLD = 2.39  # of surprises: the best one over all series but realTraffic, standard profile
+
+
+def evaluate_nab(score_fn: ScoreFn, series_dir: Path, windows_json: Path, *, window: int) -> dict[str, Any]:
+    """Run a detector over the labelled series of ``series_dir``, and judge it.
+
+    Only series of ``windows_json`` are judged, and there only those that are below ``series_dir``.
+
+    Returns:
+        ``nab``: the benchmark's score in the standard profile at its best threshold, ``profiles``: the same and more in
+        every profile; ``fixed``: at ``THRESHOLD``, which has seen none of realTraffic; ``vus_pr``, mean over the series
+        with windows; ``series``: per series, windows found and false alarms at the best threshold.
+
+    Raises:
+        DataError: a file is broken, or no series of ``windows_json`` is there.
+    """
+    labels = read_windows(windows_json)
+    series = {name: s for name, s in read_series(series_dir).items() if name in labels}
+    if not series:
+        raise DataError(f"{series_dir}: has none of the series that {windows_json.name} labels")
+    found = {name: detect(s, score_fn, window) for name, s in series.items()}
+    truths = {name: truth(s, labels[name]) for name, s in series.items()}
+    results = {p: judge(truths.values(), found, profile=p) for p in PROFILES}
+    best = results["standard"]
+    fixed = judge(truths.values(), found, threshold=THRESHOLD)
+    each = {n: judge([t], found, threshold=best.threshold) for n, t in truths.items()}
+    areas = [
+        vus_pr(t.window[t.judged] >= 0, found[n][t.judged], buffer=BUFFER) for n, t in truths.items() if t.windows
+    ]
+    return {
+        "nab": best.score,
+        "precision": best.precision,
+        "recall": best.recall,
+        "vus_pr": float(np.mean(areas)) if areas else None,
+        "threshold": best.threshold,
+        "fixed": _plain(fixed),
+        "profiles": {p: _plain(r) for p, r in results.items()},
+        "series": {n: {"windows": r.windows, "found": r.found, "false_alarms": r.false_alarms} for n, r in each.items()},
+        "n": sum(len(s.values) for s in series.values()),
+    }
+
+
+def detect(series: Series, score_fn: ScoreFn, window: int) -> Floats:
+    """(N,) how surprising each row is: the model on every window, held against the series' own past."""
+    padded = np.concatenate([np.full(window - 1, np.nan), series.values]).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window)[:, :, None]  # (N, T, 1)
+    parts = [
+        np.asarray(score_fn(np.ascontiguousarray(windows[a : a + BATCH])), float).ravel()
+        for a in range(0, len(windows), BATCH)
+    ]
+    return surprises(series.values, np.concatenate(parts))
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    return {f: getattr(result, f) for f in result.__dataclass_fields__}
