@@ -1,10 +1,10 @@
 """Generator and discriminator of rare windows: card.
 
-The *discriminator* scores how unusual a window is; it alone is exported. The *generator* bends typical windows into rare
-ones: it sees a window's deviations from what is usual and noise, and adds a change to every row (Goodfellow et al.,
-"Generative adversarial nets", NeurIPS 2014; cloud/train/adversarial.py plays the two against each other). Both work on
-deviations from a table of what is usual at this site, day and time, in spreads of the counts (a count's spread grows
-with the root of its level: Bartlett 1936), so that what is learned at one site holds at the others.
+The *discriminator* scores how unusual a window is; it alone is exported. The *generator* bends typical windows into
+rare ones: it sees a window's deviations from what is usual and noise, and adds a change to every row (Goodfellow et
+al., "Generative adversarial nets", NeurIPS 2014; cloud/train/adversarial.py plays the two against each other). Both
+work on deviations from a table of what is usual at this site, day and time, in spreads of the counts (a count's spread
+grows with the root of its level: Bartlett 1936), so that what is learned at one site holds at the others.
 
 What int8 touches is a perceptron that corrects a float sum of absolute deviations.
 """
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from contracts.task import TaskSpec
+from models.errors import ModelConfigError
 from models.features import Columns, index, known, present
 
 LIMIT = 12.0  # spreads: what is further away is as unusual as can be
@@ -29,7 +30,8 @@ class Usual(nn.Module):
     def __init__(self, task: TaskSpec, slot: float = 0.5) -> None:
         super().__init__()
         self.columns = Columns(task)
-        assert self.columns.output is not None
+        if self.columns.output is None:
+            raise ModelConfigError(f"{task.name}: {task.output} is no input; a window is scored by what was observed")
         self.output: int = self.columns.output
         self.low, self.high = task.inputs[self.output].low, task.inputs[self.output].high
         self.sites = len(task.sites)

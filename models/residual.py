@@ -19,6 +19,7 @@ from torch import nn
 
 from contracts.task import TaskSpec
 from models import registry
+from models.errors import ModelConfigError
 from models.features import Columns, known, present
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -37,10 +38,13 @@ class Residual(nn.Module):
     Args:
         forecaster: a family that forecasts quantiles.
         of: its sizes.
-        least: smallest spread, in units of the output: a detector that always counted 0 may count 1.
-        own_units: the forecaster works in spreads of the window at hand, from its mean (RevIN: Kim et al., ICLR 2022);
-            for tasks whose sites have nothing in common but being a number. ``least`` is in these spreads then.
+        least: smallest spread, in the units that the forecaster works in: what never changed may change a little.
+        own_units: the forecaster works in spreads of the window at hand, from its mean (RevIN: Kim et al., ICLR 2022),
+            for tasks whose sites have nothing in common but being a number; else in steps from row to row, as they
+            are on average.
     """
+
+    unit: torch.Tensor  # (1,) physical units, of a step from row to row
 
     def __init__(
         self,
@@ -53,13 +57,15 @@ class Residual(nn.Module):
     ) -> None:
         super().__init__()
         self.columns = Columns(task)
-        assert self.columns.output is not None
+        if self.columns.output is None:
+            raise ModelConfigError(f"{task.name}: {task.output} is no input; a residual needs the observed value")
         self.output: int = self.columns.output
         self.least, self.own_units = least, own_units
         self.window = task.window
+        self.register_buffer("unit", torch.ones(1))
+        low = -WIDE if own_units or task.inputs[self.output].low < 0 else 0.0  # what is counted stays above 0
         inputs = tuple(
-            msgspec.structs.replace(i, low=-WIDE, high=WIDE) if own_units and n == self.output else i
-            for n, i in enumerate(task.inputs)
+            msgspec.structs.replace(i, low=low, high=WIDE) if n == self.output else i for n, i in enumerate(task.inputs)
         )
         before = msgspec.structs.replace(
             task,
@@ -74,6 +80,10 @@ class Residual(nn.Module):
 
     def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """The forecaster's constants, from training windows (N, T, F)."""
+        values = x[:, -2:, self.output]
+        steps = torch.diff(values[~torch.isnan(values).any(dim=1)], dim=1)
+        if len(steps) > 1:
+            self.unit.fill_(max(float(steps.std()), 1e-6))
         rows, newest = self._lesson(x)
         seen = ~torch.isnan(newest[:, 0])
         self.forecaster.prepare(rows[seen], newest[seen])
@@ -105,8 +115,9 @@ class Residual(nn.Module):
     def _apart(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows before (B, T − 1, F) and the newest value (B, 1), in the units that the forecaster works in."""
         rows, newest = x[:, : max(self.window - 1, 1)], x[:, -1:, self.output]
+        column = torch.arange(x.shape[2]) == self.output  # (F,)
         if not self.own_units:
-            return rows, newest
+            return torch.where(column, rows / self.unit, rows), newest / self.unit
         values = rows[:, :, self.output]  # (B, T − 1)
         there = present(values)
         count = torch.clamp(there.sum(dim=1, keepdim=True), min=1)
@@ -115,6 +126,5 @@ class Residual(nn.Module):
         # A thousandth of the level: what was constant may change a little.
         spread = torch.sqrt(away.square().sum(dim=1, keepdim=True) / count) + 1e-3 * torch.abs(mean) + 1e-6
         own = torch.where(there > 0, away / spread, values)  # NaN stays NaN
-        column = torch.arange(x.shape[2]) == self.output  # (F,)
         rows = torch.where(column, own.unsqueeze(2), rows)
         return rows, torch.clamp((newest - mean) / spread, -WIDE, WIDE)

@@ -3,17 +3,17 @@
 Few rare windows are known, or none. *Some known* (``[fit] rare``): a critic tells known from generated ones, and the
 generator learns to bend any typical window so that the critic takes it for a known one (least squares, Mao et al.,
 "Least squares generative adversarial networks", ICCV 2017). So what was seen a few times, at a few sites, is seen
-everywhere. *None known*: the generator is held at the fence of the typical, where the discriminator is in two minds, and
-kept from making the same window always (Ngo et al., "Fence GAN", ICTAI 2019). In both, the discriminator learns typical
-windows against known and generated ones, by cross-entropy.
+everywhere. *None known*: the generator is held at the fence of the typical, where the discriminator is in two minds,
+and kept from making the same window always (Ngo et al., "Fence GAN", ICTAI 2019). In both, the discriminator learns
+typical windows against known and generated ones, by cross-entropy.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from torch import nn
 from torch.nn import functional
 
 from cloud.train import incidents
-from cloud.train.datasets import Split
+from cloud.train.anomaly import find_incidents
+from cloud.train.datasets import Examples, Split
+from cloud.train.errors import TaskError
 from cloud.train.fit import Epoch, Fitted, OnEpoch
 from cloud.train.taskfile import Fit
 from cloud.train.windows import Windows
@@ -39,26 +41,18 @@ SHARE = 4  # typical windows for each rare one of a batch, and for each generate
 KNOWN_SEED = 77  # of the incidents that are known in training; those that detectors are judged by have others
 
 
-@dataclass(frozen=True, kw_only=True)
-class Game:
-    """Who plays."""
-
-    discriminator: Discriminator
-    generator: Generator | None
-    critic: nn.Module | None
-
-
 def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoch) -> Fitted:
     """Train discriminator and generator on ``data.train``; the discriminator is what is kept.
 
     ``recipe.rare`` windows with incidents (cloud.train.incidents) are put among the training windows, and known. All
     epochs are played: no loss of a game says when to stop.
+
+    Raises:
+        TaskError: the family is no discriminator, or the task is one of pictures.
     """
     torch.manual_seed(seed)
-    config: dict[str, Any] = {"family": recipe.family, "sizes": dict(recipe.sizes), "task": to_builtins(task)}
-    module = registry.build(config)
-    assert isinstance(module, Discriminator)
-    train = data.train
+    config, module = _build(recipe, task)
+    train = _series(data.train, task)
     rare = known(train, recipe.rare, seed) if recipe.rare else None
     history = play(module, recipe, task, train, rare, seed=seed, on_epoch=on_epoch)
     notes = {"rare": 0 if rare is None else len(rare)}
@@ -137,6 +131,20 @@ def play(
     return tuple(history)
 
 
+def _build(recipe: Fit, task: TaskSpec) -> tuple[dict[str, Any], Discriminator]:
+    config: dict[str, Any] = {"family": recipe.family, "sizes": dict(recipe.sizes), "task": to_builtins(task)}
+    module = registry.build(config)
+    if not isinstance(module, Discriminator):
+        raise TaskError(f"{task.name}: family {recipe.family} is no discriminator; write gan")
+    return config, module
+
+
+def _series(examples: Examples, task: TaskSpec) -> Windows:
+    if not isinstance(examples, Windows):
+        raise TaskError(f"{task.name}: a discriminator scores windows of series, not pictures")
+    return examples
+
+
 def _critic(window: int) -> nn.Module:
     return nn.Sequential(nn.Linear(window, 48), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(48, 1))
 
@@ -155,3 +163,31 @@ def _shuffled(n: int, batch: int, draw: np.random.Generator) -> Iterator[npt.NDA
     order = draw.permutation(n)
     for a in range(0, n, batch):
         yield order[a : a + batch]
+
+
+def compare(recipe: Fit, task: TaskSpec, data: Split, *, seeds: int = 5) -> list[dict[str, Any]]:
+    """Does a detector learn more with the generator's windows than from the known ones alone?
+
+    The same module, the same known windows, the same steps; judged by other incidents, in ``data.holdout``.
+
+    Returns:
+        Per seed: ``seed``, ``without`` and ``with`` the generator: the metrics of cloud.train.anomaly.find_incidents.
+    """
+    train, held = _series(data.train, task), _series(data.holdout, task)
+    rows: list[dict[str, Any]] = []
+    for seed in range(seeds):
+        rare = known(train, recipe.rare, seed)
+        row: dict[str, Any] = {"seed": seed}
+        for name, generated in (("without", False), ("with", True)):
+            torch.manual_seed(seed)
+            module = _build(recipe, task)[1]
+            play(module, recipe, task, train, rare, seed=seed, generated=generated)
+            row[name] = find_incidents(held, functools.partial(_scores, module))
+        rows.append(row)
+    return rows
+
+
+def _scores(module: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    with torch.inference_mode():
+        scores: npt.NDArray[np.float32] = module(torch.from_numpy(windows)).numpy()
+    return scores

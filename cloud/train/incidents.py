@@ -35,7 +35,7 @@ class Rule:
 
 
 def inject(counts: Floats, rule: Rule, seed: int) -> tuple[Floats, Labels]:
-    """Counts (D, N), NaN where missing, with incidents; and (D, N) where they are. The same seed, the same incidents."""
+    """Counts (D, N), NaN where missing, with incidents, and (D, N) where they are; the same for the same seed."""
     rng = np.random.default_rng(seed)
     changed, labels = counts.copy(), np.zeros(counts.shape, bool)
     for site in range(len(counts)):

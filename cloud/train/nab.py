@@ -202,23 +202,28 @@ def judge(
     elif len(ends):
         ends = ends[[np.argmax(sums[ends])]]
     if not len(ends) or (threshold is None and sums[ends[0]] < -costs.fn * total):
-        return _result(profile, total, 0.0, float("inf") if threshold is None else threshold, 0, 0, 0)
+        never = float("inf") if threshold is None else threshold
+        return Result(
+            profile=profile,
+            score=0.0,
+            threshold=never,
+            windows=total,
+            found=0,
+            false_alarms=0,
+            precision=0.0,
+            recall=0.0,
+        )
     end = ends[0]
     raw = (sums[end] + costs.fn * total) / (total * (costs.tp + costs.fn)) if total else 0.0
-    used = float(every[end]) if threshold is None else threshold
-    return _result(profile, total, 100 * float(raw), used, int(found[end]), int(hits[end]), int(end + 1))
-
-
-def _result(profile: str, windows: int, score: float, threshold: float, found: int, hits: int, alarms: int) -> Result:
     return Result(
         profile=profile,
-        score=score,
-        threshold=threshold,
-        windows=windows,
-        found=found,
-        false_alarms=alarms - hits,
-        precision=hits / alarms if alarms else 0.0,
-        recall=found / windows if windows else 0.0,
+        score=100 * float(raw),
+        threshold=float(every[end]) if threshold is None else threshold,
+        windows=total,
+        found=int(found[end]),
+        false_alarms=int(end + 1 - hits[end]),
+        precision=float(hits[end] / (end + 1)),
+        recall=float(found[end] / total) if total else 0.0,
     )
 
 
@@ -253,9 +258,7 @@ def evaluate_nab(score_fn: ScoreFn, series_dir: Path, windows_json: Path, *, win
     best = results["standard"]
     fixed = judge(truths.values(), found, threshold=THRESHOLD)
     each = {n: judge([t], found, threshold=best.threshold) for n, t in truths.items()}
-    areas = [
-        vus_pr(t.window[t.judged] >= 0, found[n][t.judged], buffer=BUFFER) for n, t in truths.items() if t.windows
-    ]
+    areas = [vus_pr(t.window[t.judged] >= 0, found[n][t.judged], buffer=BUFFER) for n, t in truths.items() if t.windows]
     return {
         "nab": best.score,
         "precision": best.precision,
@@ -264,7 +267,9 @@ def evaluate_nab(score_fn: ScoreFn, series_dir: Path, windows_json: Path, *, win
         "threshold": best.threshold,
         "fixed": _plain(fixed),
         "profiles": {p: _plain(r) for p, r in results.items()},
-        "series": {n: {"windows": r.windows, "found": r.found, "false_alarms": r.false_alarms} for n, r in each.items()},
+        "series": {
+            n: {"windows": r.windows, "found": r.found, "false_alarms": r.false_alarms} for n, r in each.items()
+        },
         "n": sum(len(s.values) for s in series.values()),
     }
 

@@ -9,6 +9,8 @@ soft labels. VUS-PR is the area under that curve, averaged over ℓ from 0 to a 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,25 +43,31 @@ def vus_pr(labels: npt.ArrayLike, scores: npt.ArrayLike, *, buffer: int, breaks:
     stretches = []  # (first, last), cut where a series ends
     for first, end in edges.reshape(-1, 2):
         cuts = [first, *starts[(starts > first) & (starts < end)], end]
-        stretches += [(a, b - 1) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        stretches += [(a, b - 1) for a, b in itertools.pairwise(cuts)]
     limits = [
-        (int(np.searchsorted(piece, piece[a])), int(np.searchsorted(piece, piece[b], "right")))
-        for a, b in stretches
+        (int(np.searchsorted(piece, piece[a])), int(np.searchsorted(piece, piece[b], "right"))) for a, b in stretches
     ]
 
     order = np.argsort(-given, kind="stable")
     ranked = given[order]
     thresholds = ranked[np.linspace(0, n - 1, THRESHOLDS).astype(int)]
     alarms = np.searchsorted(-ranked, -thresholds, side="right")  # rows at or above each threshold
-    areas = [
-        _area(*_soften(truth, stretches, limits, ell), given, order, thresholds, alarms) for ell in range(buffer + 1)
-    ]
+    areas = []
+    for ell in range(buffer + 1):
+        label, wide = _soften(truth, stretches, limits, ell)
+        hit = np.cumsum(label[order])[alarms - 1]  # (K,) soft true positives
+        positives = (truth.sum() + label.sum()) / 2  # the paper's P: recall is neither too easy nor out of reach
+        highest = np.sort([given[a : b + 1].max() for a, b in wide])
+        touched = 1 - np.searchsorted(highest, thresholds, side="left") / len(wide)
+        recall = np.concatenate([[0.0], np.minimum(hit / positives, 1) * touched])
+        precision = np.concatenate([[1.0], hit / alarms])
+        areas.append(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
     return float(np.mean(areas))
 
 
 def _soften(
     truth: npt.NDArray[np.bool_], stretches: list[tuple[int, int]], limits: list[tuple[int, int]], ell: int
-) -> tuple[npt.NDArray[np.bool_], Floats, list[tuple[int, int]]]:
+) -> tuple[Floats, list[tuple[int, int]]]:
     """The soft labels (N,), and the stretches with their buffers, joined where they overlap."""
     half = ell // 2
     label = truth.astype(float)
@@ -74,22 +82,4 @@ def _soften(
             wide[-1] = (wide[-1][0], end)
         else:
             wide.append((begin, end))
-    return truth, np.minimum(label, 1), wide
-
-
-def _area(
-    truth: npt.NDArray[np.bool_],
-    label: Floats,
-    stretches: list[tuple[int, int]],
-    given: Floats,
-    order: npt.NDArray[np.int64],
-    thresholds: Floats,
-    alarms: npt.NDArray[np.int64],
-) -> float:
-    hit = np.cumsum(label[order])[alarms - 1]  # (K,) soft true positives
-    positives = (truth.sum() + label.sum()) / 2  # the paper's P: recall is neither too easy nor out of reach
-    highest = np.sort([given[a : b + 1].max() for a, b in stretches])
-    touched = 1 - np.searchsorted(highest, thresholds, side="left") / len(stretches)
-    recall = np.concatenate([[0.0], np.minimum(hit / positives, 1) * touched])
-    precision = np.concatenate([[1.0], hit / alarms])
-    return float(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
+    return np.minimum(label, 1), wide
