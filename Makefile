@@ -50,7 +50,7 @@ clean: ## remove the environments and everything that was made
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory system
-	@echo "setting up $(VENV): training, export, hub, node and tests (about 2.5 GB, a few minutes, once)"
+	@echo "setting up $(VENV): training, export, hub, node and tests (about 3.4 GB, a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# torch first and alone, pinned: any range would let the resolver pull gigabytes of another build
 	@$(BIN)/python $(PIP) torch==2.13.0

@@ -23,6 +23,7 @@ VERBS: dict[str, Verb] = {
     "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
     "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),
     "export": Verb("export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
+    "evaluate": Verb("cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
     "release": Verb("export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
     "hub": Verb("cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
     "rollout": Verb("cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),

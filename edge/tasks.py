@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 import structlog
 
 from contracts.node_config import ContactConfig, NodeConfig, TaskConfig
@@ -57,6 +58,7 @@ class _Past(NamedTuple):
     values: list[float | None]
     forecasts: list[float | None]
     model: str | None
+    bands: list[list[float] | None] | None = None  # outer quantiles of each forecast, if the model gives them
 
 
 class Pipeline:
@@ -78,6 +80,7 @@ class Pipeline:
         self._past: deque[_Past] = deque(maxlen=self._k)
         self._model: Model | None = None
         self._windows: Windows | None = None
+        self._median: int | None = None  # index among the model's quantiles
         self._model_label: str | None = None
         self._substituted = 0  # rows of the windows of the last step
         self._anomalous = [False] * len(self._names)
@@ -276,11 +279,11 @@ class Pipeline:
         if len(self._names) > 1 or (self._names and TOTAL not in self._names):
             self._total_row(at, duration_s, values, qualities, counts, past)
         self._contact_rows(at, step)
-        forecasts = self._forecast(at)
-        self._past.append(_Past(values, forecasts, self._model_label))
+        forecasts, bands = self._forecast(at)
+        self._past.append(_Past(values, forecasts, self._model_label, bands))
         if self._config.signal is not None:
             self._decide(at, forecasts, step)
-        body = [self.board_boot, at.wall_ms, *step[1:6], values, usable, forecasts, self._model_label]
+        body = [self.board_boot, at.wall_ms, *step[1:6], values, usable, forecasts, self._model_label, bands]
         self._step_no += 1
         self._last_wall_ms = at.wall_ms
         self.steps.append((self._step_no, body))
@@ -312,9 +315,10 @@ class Pipeline:
         n: int,
         past: _Past | None,
     ) -> None:
-        forecast = naive = anomaly = None
+        forecast = naive = anomaly = band = None
         if past is not None:
             forecast, naive = past.forecasts[i], past.values[i]
+            band = past.bands[i] if past.bands else None
             if forecast is not None and value is not None and quality in USABLE and self._model is not None:
                 anomaly = abs(value - forecast) / self._model.passport.residual_std
                 strange = anomaly > self._task.alert_sigma
@@ -334,6 +338,7 @@ class Pipeline:
             naive=naive,
             anomaly=anomaly,
             model=past.model if past is not None and forecast is not None else None,
+            detail={"low": band[0], "high": band[1]} if band else {},
         )
 
     def _total_row(  # noqa: PLR0917
@@ -392,17 +397,19 @@ class Pipeline:
                 )
             lanes = {d.datastream: d.lanes for d in self._detectors}
             self._windows = Windows(self._history, passport.task, self._k, lanes)
+            self._median = passport.task.median if passport.task.quantiles else None
             self._model_label = f"{passport.bundle} {passport.version}"[:64]
         except EdgeError as exc:
             self._model = None
             self.alert("model", f"the model does not fit this node: {exc}"[:256])
 
-    def _forecast(self, at: Stamp) -> list[float | None]:
-        """Vehicles of each detector in the interval that begins now."""
-        windows, model = self._windows, self._model
+    def _forecast(self, at: Stamp) -> tuple[list[float | None], list[list[float] | None] | None]:
+        """Vehicles of each detector in the interval that begins now; their lowest and highest quantile, if any."""
+        windows, model, median = self._windows, self._model, self._median
         if windows is None or model is None:
-            return [None] * len(self._names)
+            return [None] * len(self._names), None
         forecasts: list[float | None] = []
+        bands: list[list[float] | None] | None = None if median is None else [None] * len(self._names)
         self._substituted = 0
         for i, name in enumerate(self._names):
             window = windows.fill(i)
@@ -411,7 +418,10 @@ class Pipeline:
                 continue
             self._substituted += window[1]
             try:
-                y = float(model.runtime.run(window[0])[0, 0])
+                answer = model.runtime.run(window[0])[0, 0]  # a number, or its quantiles
+                y = float(answer if median is None else answer[median])
+                if bands is not None and np.isfinite(answer).all():
+                    bands[i] = [max(0.0, float(answer[0])), max(0.0, float(answer[-1]))]
             except EdgeError as exc:
                 self.alert(name, f"no forecast: {exc}"[:256], at=at)
                 y = math.nan
@@ -419,7 +429,7 @@ class Pipeline:
                 if not math.isfinite(y):
                     self.alert(name, "the model's forecast is not a number", at=at)
             forecasts.append(max(0.0, y) if math.isfinite(y) else None)
-        return forecasts
+        return forecasts, bands
 
     def _decide(self, at: Stamp, forecasts: Sequence[float | None], step: Step) -> None:
         """Propose green times, let the guard judge, log each verdict, choose what the board gets."""
@@ -632,11 +642,11 @@ class Pipeline:
         self._presses.update({k: v for k, v in state["presses"].items() if k in self._presses})
         greens = {int(phase): green for phase, green in state["in_force"]}
         self._in_force = greens if greens.keys() == self._fixed.keys() else dict(self._fixed)
-        for _, wall_ms, start, end, counts, qualities, readings, values, usable, forecasts, label in history:
+        for _, wall_ms, start, end, counts, qualities, readings, values, usable, forecasts, label, *bands in history:
             hour, weekday = self._calendar.of(wall_ms) if wall_ms is not None else (None, None)
             self._history.push(usable, hour, weekday)
             self._bins.append(Step(0, start, end, counts, [Quality(q) for q in qualities], readings, {}))
-            self._past.append(_Past(values, forecasts, label))
+            self._past.append(_Past(values, forecasts, label, bands[0] if bands else None))
             self._last_wall_ms = wall_ms
         self.committed()
 

@@ -74,6 +74,10 @@ class Windows:
 
     def __init__(self, history: History, task: TaskSpec, steps_per_interval: int, lanes: Mapping[str, int]) -> None:
         """Raises: TaskMismatch."""
+        if task.kind != "forecast" or task.lead != 1:
+            raise TaskMismatch(
+                f"the model is a {task.kind} with lead {task.lead}; this node runs forecasts of the next interval"
+            )
         self._history = history
         self._every = steps_per_interval
         self._span = (task.window - 1) * steps_per_interval + 1  # steps from the oldest row's end to the newest's
@@ -81,14 +85,21 @@ class Windows:
             raise TaskMismatch(f"the model's window spans {self._span} steps; this node keeps {history.capacity}")
         names = [i.name for i in task.inputs]
         self._volume = names.index(task.output)
-        hour, weekday, lanes_at = (names.index(n) if n in names else None for n in ("hour", "weekday", "lanes"))
+        hour, weekday, lanes_at, site = (
+            names.index(n) if n in names else None for n in ("hour", "weekday", "lanes", "site")
+        )
         others = []
         for at, name in enumerate(names):
-            if at in (self._volume, hour, weekday, lanes_at):
+            if at in (self._volume, hour, weekday, lanes_at, site):
                 continue
+            if task.inputs[at].ahead:
+                raise TaskMismatch(f"the model wants {name!r} of the days ahead, which nobody tells this node")
             if name not in history.names:
                 raise TaskMismatch(f"the model wants the datastream {name!r}, which this node does not have")
             others.append((at, history.names.index(name)))
+        # A datastream that the model was not trained on takes the row after the last: what holds for any site.
+        sites = {name: at for at, name in enumerate(task.sites)}
+        self._site_of = [float(sites.get(name, len(sites))) for name in history.names]
         self._lanes_of = [float(lanes.get(name, 1)) for name in history.names]
         self._x: Float32 = np.zeros((1, task.window, len(names)), np.float32)
         columns = [self._x[0, :, at] for at in range(len(names))]
@@ -96,6 +107,7 @@ class Windows:
         self._hours = None if hour is None else columns[hour]
         self._weekdays = None if weekday is None else columns[weekday]
         self._lanes = None if lanes_at is None else columns[lanes_at]
+        self._site = None if site is None else columns[site]
         self._others = [(columns[at], other) for at, other in others]
         self._calendar_step = -1
         self._timeless = True
@@ -128,6 +140,8 @@ class Windows:
         self._column[:] = history.values[index, rows]
         if self._lanes is not None:
             self._lanes.fill(self._lanes_of[index])
+        if self._site is not None:
+            self._site.fill(self._site_of[index])
         if history.last_gap[index] <= history.steps - self._span:
             substituted = 0
         else:

@@ -85,7 +85,7 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
         RunDirectoryError: a file is missing or damaged, or does not fit the task; nothing in it was executed.
     """
     run_dir = path.parent if path.name == CHECKPOINT and not path.is_dir() else path
-    checkpoint = _read_checkpoint(run_dir / CHECKPOINT)
+    checkpoint = read(run_dir / CHECKPOINT)
     config = checkpoint["config"]
     windows = _read_windows(run_dir / WINDOWS)
     try:
@@ -125,7 +125,12 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
     return trained
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """``state_dict`` and ``config`` of the file ``path``; nothing in it is executed.
+
+    Raises:
+        RunDirectoryError: it is missing, damaged, or something else.
+    """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as exc:

@@ -88,6 +88,8 @@ def load(
     if data is None and not override and taskfile.data.files:
         wanted = ", ".join(taskfile.data.files)
         raise DataError(f"the task {taskfile.task.name} reads {wanted}; give the folder that has them as --data")
+    if data is not None and data.is_dir() and not taskfile.data.files:
+        data = None  # its sample comes with a package; a folder of data for the other tasks has nothing of it
     paths = list(override) or (files.find(taskfile, data) if data is not None else [])
     if taskfile.data.layout in PICTURES:
         return _pictures(taskfile).read(taskfile, paths, clean=not override), taskfile

@@ -17,6 +17,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import os
+import shutil
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,9 +31,9 @@ import numpy as np
 
 from cloud.train import datasets
 from cloud.train.errors import ClusterError, OutputError, TaskError, TrainError
-from cloud.train.run import train
+from cloud.train.run import STAGE, folder_of, train
 from cloud.train.taskfile import Fit, TaskFile, load_task
-from contracts.wire import ContractError, Document, decode_toml
+from contracts.wire import ContractError, Document, decode, decode_toml, encode
 from models.errors import ModelError
 
 RESULT = "sweep.json"
@@ -44,7 +48,7 @@ class Grid(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run; plain enough to travel to another machine."""
+    """One run."""
 
     taskfile: TaskFile
     settings: dict[str, Any]  # what of the grid was chosen
@@ -112,7 +116,7 @@ def act(job: Job, data: Path | None, out: Path) -> Outcome:
     """Run one job. A failure is an outcome: the other runs go on."""
     told = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed, "folder": job.folder}
     try:
-        source, taskfile = datasets.load(job.taskfile, data)
+        source, taskfile = datasets.load(job.taskfile, folder_of(job.taskfile, data))
         report = train(taskfile, source, out / job.folder, seed=job.seed)
     except (TrainError, ModelError) as exc:
         return Outcome(**told, error=str(exc))
@@ -134,8 +138,9 @@ def sweep(
     """Run all jobs and write their outcomes to ``out/sweep.json``.
 
     Args:
-        ray: none: one after the other, here. ``local``: on the processors of this machine. Else the address of a
-            running cluster, where wayside is installed and ``data`` and ``out`` are the same folders.
+        ray: none: one after the other, here. ``local``: on all processors of this machine; ``local:2``: on two.
+            Else the address of a running cluster, where wayside is installed and ``data`` and ``out`` are the same
+            folders.
 
     Raises:
         ClusterError: Ray is not installed, or not there.
@@ -163,22 +168,31 @@ def _one_by_one(chosen: list[Job], data: Path | None, out: Path) -> Iterator[Out
 
 
 def _on_ray(chosen: list[Job], data: Path | None, out: Path, address: str) -> Iterator[Outcome]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report home
     try:
         import ray
     except ModuleNotFoundError as exc:
         raise ClusterError('--ray needs Ray: pip install "wayside[cluster]"') from exc
+    where, _, detail = address.partition(":")
+    given: dict[str, Any] = {"address": address}
+    if where == "local":
+        if detail and not detail.isdecimal():
+            raise ClusterError(f"--ray {address}: after local: stands a number of processes")
+        # Nobody else is to use it: no page, little memory.
+        given = {"address": "local", "num_cpus": int(detail) if detail else None}
+        given |= {"include_dashboard": False, "object_store_memory": OBJECTS}
+    else:
+        _knock(address)
     try:
-        if address == "local":
-            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECTS, log_to_driver=False)
-        else:
-            ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as exc:
-        raise ClusterError(f"--ray {address}: there is no cluster that answers: {exc}") from exc
+        ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as exc:
+        raise ClusterError(f"--ray {address}: no cluster answers: {exc}") from exc
+    running: dict[Any, Job] = {}
     try:
-        remote = ray.remote(num_cpus=1)(act)
+        remote = ray.remote(num_cpus=1)(_act_there)
         # Paths are relative to this process alone.
         data, out = data and data.absolute(), out.absolute()
-        running = {remote.remote(job, data, out): job for job in chosen}
+        running |= {remote.remote(encode(job.taskfile), job.settings, job.seed, data, out): job for job in chosen}
         while running:
             (ready, *_), _ = ray.wait(list(running))
             job = running.pop(ready)
@@ -189,6 +203,24 @@ def _on_ray(chosen: list[Job], data: Path | None, out: Path, address: str) -> It
                 yield Outcome(**told, folder=job.folder, error=f"Ray: {str(exc).strip().splitlines()[-1]}")
     finally:
         ray.shutdown()
+        for job in running.values():  # stopped by Ctrl-C, and its process with it
+            shutil.rmtree(out / job.folder / STAGE, ignore_errors=True)
+
+
+def _act_there(taskfile: bytes, settings: dict[str, Any], seed: int, data: Path | None, out: Path) -> Outcome:
+    # As on every wire of ours: a pickled document would spell out its defaults.
+    return act(Job(taskfile=decode(taskfile, TaskFile), settings=settings, seed=seed), data, out)
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return  # "auto": Ray looks on this machine
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as exc:
+        raise ClusterError(f"--ray {address}: no cluster answers: {exc}") from exc
 
 
 @dataclass(frozen=True, kw_only=True)

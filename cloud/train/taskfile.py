@@ -59,7 +59,7 @@ class Data(Document, frozen=True, kw_only=True):
     reach_back: bool = False  # inputs (never targets) of a stretch may lie in the one before it
     holdout_sites: tuple[str, ...] = ()  # patterns: these sites, whole, are held out …
     validation_sites: tuple[str, ...] = ()  # … and these validated on; then nothing is cut in time
-    group: str = ""  # images: the array that names what must stay together (a track, a video)
+    group: str = ""  # images, npz: the array that names what stays together (a track, a video, an intersection)
     blocks: Count = 0  # images: each class of each group is cut into so many runs in file order; 0: a group is one
 
 

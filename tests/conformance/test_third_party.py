@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.runtimes.runtime import FORMATS, RuntimeInputError, RuntimeLoadError, available, load_runtime
+from tests.real_data import ABSENT, DATA
 
 PIL = pytest.importorskip("PIL.Image", reason="pillow is not installed here")
-MODELS = Path(os.environ.get("WAYSIDE_DATA") or "absent") / "models"
-pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason="WAYSIDE_DATA is not set, or has no folder models")
+MODELS = DATA / "models"
+pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason=ABSENT)
 RUNTIMES = [name for name, format_ in FORMATS.items() if format_ == "tflite" and name in available()]
 
 

@@ -24,7 +24,7 @@ from edge.policies.signal_timing import propose, toward_fixed
 from edge.quality import DetectorHealth
 from edge.runtimes.runtime import RuntimeRunError
 from edge.tasks import Pipeline
-from edge.windows import History, Windows
+from edge.windows import History, TaskMismatch, Windows
 from firmware_bridge.board import Gap
 from firmware_bridge.messages import Event, Identity, Status
 from tests.simulators.agent import node_toml
@@ -99,6 +99,62 @@ def test_a_forecast_is_compared_with_the_value_of_the_interval_it_was_made_for(m
     assert rows[4].model == "tiny 1.0.0"
     total = [r for r in pipeline.rows if r.datastream == "intersection/volume"]
     assert [r.value for r in total] == [15, 25, 35, 45, 55, 65]
+
+
+def test_a_model_with_quantiles_says_how_sure_it_is_beside_its_median() -> None:
+    pipeline, feed = running(TinyModel(window=4, quantiles=(0.1, 0.5, 0.9)))
+    for n in (10, 20, 30, 40, 50):
+        feed.step(n, 5)
+    row = [r for r in pipeline.rows if r.datastream == "det/1" and r.kind is Kind.INTERVAL][-1]
+    assert row.forecast == pytest.approx(25, abs=2)
+    assert row.detail == {"low": pytest.approx(row.forecast / 2), "high": pytest.approx(row.forecast * 1.5)}
+
+
+def test_a_restart_by_a_newer_agent_reads_the_steps_that_an_older_one_left(model: TinyModel) -> None:
+    pipeline, feed = running(model)
+    for n in (10, 20, 30, 40):
+        feed.step(n, 5)
+    older = [body[:-1] for _, body in pipeline.steps]  # without the quantiles
+    again = Pipeline(config(), open_clock(config().clock), "0" * 32)
+    again.restore(msgspec.json.decode(msgspec.json.encode(pipeline.state()["pipeline"])), {}, older)
+    assert again.state()["pipeline"]["step_no"] == len(older)
+
+
+def windows_of(history: History, **task: object) -> Windows:
+    of_site = (Input(name=n, unit="1", low=0, high=1000) for n in ("volume", "site"))
+    plain = TinyModel().passport.task
+    spec = msgspec.structs.replace(plain, inputs=tuple(of_site), sites=("det/7", "det/1"), window=2)
+    return Windows(history, msgspec.structs.replace(spec, **task), 1, {})
+
+
+def test_a_site_that_the_model_never_saw_takes_the_row_after_the_last() -> None:
+    history = History(["det/1", "elsewhere"], 10)
+    for value in (3.0, 4.0):
+        history.push([value, value], None, None)
+    windows = windows_of(history)
+    assert [windows.fill(i)[0][0, :, 1].tolist() for i in (0, 1)] == [[1.0, 1.0], [2.0, 2.0]]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ({"lead": 4}, "forecasts of the next interval"),
+        ({"kind": "score"}, "the model is a score"),
+        (
+            {
+                "inputs": (
+                    Input(name="volume", unit="1", low=0, high=1),
+                    Input(name="holiday", unit="1", low=0, high=1, ahead=True),
+                ),
+                "sites": (),
+            },
+            "which nobody tells this node",
+        ),
+    ],
+)
+def test_a_model_that_this_node_cannot_feed_is_refused_with_the_reason(task: dict[str, object], why: str) -> None:
+    with pytest.raises(TaskMismatch, match=why):
+        windows_of(History(["det/1", "holiday"], 10), **task)
 
 
 def test_each_decision_is_logged_with_its_verdict_and_allowed_plans_go_to_the_board(model: TinyModel) -> None:

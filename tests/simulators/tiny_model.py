@@ -30,8 +30,11 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]
 
 
 @cache
-def int8_mlp(window: int, hidden: int = 64) -> bytes:
-    """Forecast = mean of the window's volumes, by way of ``hidden`` units; features scaled in the graph."""
+def int8_mlp(window: int, hidden: int = 64, quantiles: int = 0) -> bytes:
+    """Forecast = mean of the window's volumes, by way of ``hidden`` units; features scaled in the graph.
+
+    With ``quantiles``, the answer is (1, 1, Q): the forecast at half, at once and at one and a half times.
+    """
     rng = np.random.default_rng(0)
     features = len(INPUTS)
     first = np.zeros((window * features, hidden), np.float32)
@@ -48,13 +51,20 @@ def int8_mlp(window: int, hidden: int = 64) -> bytes:
         helper.make_node("Relu", ["a1"], ["h1"]),
         helper.make_node("MatMul", ["h1", "w2"], ["a2"]),
         helper.make_node("Relu", ["a2"], ["h2"]),
-        helper.make_node("MatMul", ["h2", "w3"], ["y"]),
+        helper.make_node("MatMul", ["h2", "w3"], ["last" if quantiles else "y"]),
     ]
+    if quantiles:
+        weights["times"] = np.linspace(0.5, 1.5, quantiles, dtype=np.float32).reshape(1, 1, quantiles)
+        weights["axis"] = np.array([2], np.int64)
+        nodes += [
+            helper.make_node("Unsqueeze", ["last", "axis"], ["deep"]),
+            helper.make_node("Mul", ["deep", "times"], ["y"]),
+        ]
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, window, features])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, quantiles] if quantiles else [1, 1])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -76,8 +86,8 @@ def int8_mlp(window: int, hidden: int = 64) -> bytes:
 class TinyModel:
     """Stands where :class:`edge.updater.ActiveModel` does."""
 
-    def __init__(self, window: int = 5, interval_s: float = 900.0) -> None:
-        content = int8_mlp(window)
+    def __init__(self, window: int = 5, interval_s: float = 900.0, quantiles: tuple[float, ...] = ()) -> None:
+        content = int8_mlp(window, quantiles=len(quantiles))
         self.runtime = self
         self.real = load_runtime("onnxruntime", content)
         self.name, self.provider = self.real.name, self.real.provider
@@ -93,6 +103,7 @@ class TinyModel:
             horizon=1,
             interval_s=interval_s,
             season=672,
+            quantiles=quantiles,
         )
         variant = Variant(
             name="onnx-int8",

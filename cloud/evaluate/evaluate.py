@@ -1,0 +1,178 @@
+"""One task from data to its row: train unless that was done, export past the gate, judge the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cloud.evaluate import judge as judging
+from cloud.evaluate.errors import NothingToJudge
+from cloud.evaluate.job import Job
+from cloud.evaluate.metrics import loss, measure
+from cloud.evaluate.row import Row
+from cloud.train import datasets, run
+from cloud.train.taskfile import TaskFile, load_task
+from contracts.task import TaskSpec
+from contracts.wire import encode, from_builtins
+from export import checkpoint, pipeline
+
+Tell = Callable[[str, float], None]
+"""Told what is being done, and how much of it, 0 to 1."""
+METRICS = {"forecast": "mae", "classify": "accuracy", "count": "mae", "score": "vus_pr"}
+"""By kind, for tasks without a goal."""
+MARK = "evaluated.sha256"
+"""In a run directory: of what the run was made from."""
+
+
+def evaluate(job: Job, tell: Tell = lambda what, share: None) -> Row:
+    """Train what is missing, then judge on the held-out part of the data, or on ``job.unseen``.
+
+    Raises:
+        EvaluateError: nothing to judge.
+        TrainError, ExportError, EdgeError, ModelError: with their own words.
+    """
+    taskfile = run.with_fit(load_task(job.task), epochs=job.epochs)
+    folder = job.runs / taskfile.task.name
+    if job.unseen is None or job.retrain or not (folder / run.CHECKPOINT).exists():
+        tell("reading the data", 0)
+        source, taskfile = datasets.load(taskfile, job.data)
+        trained(job, taskfile, source, folder, tell)
+        if job.unseen is None:
+            return _judged(job, taskfile, folder, datasets.split(source, taskfile).holdout, tell)
+    # The weights that saw all the days that there were: what would be on the node when the later period begins.
+    final = folder / run.FINAL
+    folder = final if (final / run.CHECKPOINT).exists() else folder
+    tell("reading the unseen period", 0)
+    task, statistics = _known(folder)
+    examples = datasets.test_windows(taskfile, task, [job.unseen], statistics)
+    return _judged(job, taskfile, folder, examples, tell)
+
+
+def trained(job: Job, taskfile: TaskFile, source: datasets.Source, folder: Path, tell: Tell) -> None:
+    """A run of ``taskfile`` in ``folder``; one of the same task file, data and seed is kept."""
+    mark = hashlib.sha256(encode(taskfile) + f"{source.sha256} {job.seed}".encode()).hexdigest()
+    marked = folder / MARK
+    if not job.retrain and (folder / run.CHECKPOINT).exists() and marked.exists() and marked.read_text() == mark:
+        return
+    epochs = taskfile.fit.epochs * (2 if taskfile.fit.refit else 1)
+    seen = 0
+
+    def told(epoch: Any) -> None:
+        nonlocal seen
+        seen += 1
+        tell(f"training, epoch {seen} of at most {epochs}", seen / epochs)
+
+    tell(f"training, epoch 1 of at most {epochs}", 0)
+    marked.unlink(missing_ok=True)
+    run.train(taskfile, source, folder, seed=job.seed, on_epoch=told)
+    marked.write_text(mark)
+
+
+def exported(folder: Path, tell: Tell) -> tuple[Path, dict[str, Any]]:
+    """The bundle of the run in ``folder``, made unless it is newer than the checkpoint; and what the gate said."""
+    out = folder / "export"
+    said = out / "gate.json"
+    fresh = (folder / run.CHECKPOINT).stat().st_mtime_ns
+    if said.exists() and said.stat().st_mtime_ns > fresh:
+        gate = json.loads(said.read_text())
+        if (out / gate["bundle"]).exists():
+            return out / gate["bundle"], gate
+    said.unlink(missing_ok=True)
+    stages = pipeline.plan("bundle")
+    work = pipeline.run(folder, before=lambda stage: tell(f"export: {stage}", stages.index(stage) / len(stages)))
+    bundle = pipeline.write(work, out)[-1]
+    gate = {"bundle": bundle.name, "notes": work.notes, "refused": work.parity.refused if work.parity else {}}
+    said.write_text(json.dumps(gate, indent=1) + "\n")  # last: with it the export is complete
+    return bundle, gate
+
+
+def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examples, tell: Tell) -> Row:
+    if not len(examples):
+        raise NothingToJudge(f"{job.unseen or job.data}: no window of the task {taskfile.task.name} is complete in it")
+    path, gate = exported(folder, tell)
+    bundle = judging.open_model(path)
+    trained = checkpoint.load(folder)
+    task, passport = bundle.passport.task, bundle.passport
+    metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
+    of = taskfile.goal.of if taskfile.goal else ""
+    scale = examples.spread[:, None] if taskfile.standardize else 1.0
+    judge = judging.Judge(task, judging.truth(examples) / scale, metric, of)
+    tell("torch", 0)
+    fp32 = judging.torch_answers(trained.model, examples) / scale
+    scores = {"fp32": measure(fp32, judge.truth, task, of)}
+    if task.kind == "forecast":
+        floors = {name: getattr(examples, name) / scale for name in ("naive", "seasonal")}
+        scores = {name: measure(each, judge.truth, task, of) for name, each in floors.items()} | scores
+    elif task.kind == "classify":
+        scores["naive"] = measure(_commonest(judge.truth, task), judge.truth, task)
+    lost, worst, us = dict[str, float](), dict[str, Any](), dict[str, float]()
+    sample = np.ascontiguousarray(examples.take(np.arange(1))[0], np.float32)
+    for name, runtime in judging.runtimes(bundle):
+        us[name] = judging.microseconds(runtime, sample)
+        if name.endswith("-fp32"):
+            continue  # the gate holds it equal to torch
+        int8 = judging.answers(runtime, examples, lambda share, name=name: tell(name, share)) / scale
+        scores[name] = measure(int8, judge.truth, task, of)
+        lost[name] = loss(metric, scores[name][metric], scores["fp32"][metric])
+        worst[name] = judge.worst(_slices(examples, task, judge.truth), int8, fp32)
+    report = json.loads((folder / run.REPORT).read_text())
+    return Row(
+        task=task.name,
+        domain=task.domain,
+        kind=task.kind,
+        family=passport.family,
+        period=_period(examples, task),
+        unseen=job.unseen.name if job.unseen else "",
+        n=len(examples),
+        metric=metric,
+        of=of,
+        unit=task.output_unit,
+        goal=taskfile.goal.value if taskfile.goal else None,
+        published=taskfile.published,
+        scores=scores,
+        parameters=passport.parameters,
+        bytes={v.name: v.bytes for v in passport.variants},
+        us=us,
+        loss=lost,
+        worst=worst,
+        refused=gate["refused"],
+        seconds=report["seconds"],
+    )
+
+
+def _known(folder: Path) -> tuple[TaskSpec, dict[str, Any]]:
+    """The task as it was trained, with the sites that the data had, and the statistics of the training days."""
+    config = checkpoint.read(folder / run.CHECKPOINT)["config"]
+    return from_builtins(config["task"], TaskSpec), config["statistics"]
+
+
+def _slices(examples: datasets.Examples, task: TaskSpec, truth: Any) -> judging.Slices:
+    """By hour of day and site; of pictures, by class."""
+    if task.kind == "classify":
+        for index, name in enumerate(task.classes):
+            yield name, truth == index
+        return
+    if task.kind != "forecast":
+        return
+    for hour in range(24):
+        yield f"hour {hour:02d}", examples.hour == hour
+    for index, name in enumerate(task.sites):
+        yield f"site {name}", examples.site == index
+
+
+def _period(examples: datasets.Examples, task: TaskSpec) -> str:
+    if task.image is not None:
+        return "groups that no training saw"
+    last = examples.last.max() - np.timedelta64(1, "s")  # what ends at midnight belongs to the day before
+    return f"{str(examples.first.min())[:10]} – {str(last)[:10]}"
+
+
+def _commonest(truth: Any, task: TaskSpec) -> Any:
+    """Answers (N, K) of one who always says the most frequent class."""
+    counts = np.bincount(truth, minlength=len(task.classes))
+    return np.tile(counts.astype(np.float32), (len(truth), 1))

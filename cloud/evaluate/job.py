@@ -1,0 +1,55 @@
+"""What is to be evaluated. Light to import: the parent process needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from cloud.evaluate.errors import NothingToJudge
+from cloud.train import files
+from cloud.train.errors import DataError
+from cloud.train.taskfile import TaskFile, load_task, task_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    task: str  # name, or path of a task file
+    data: Path | None  # the data directory
+    runs: Path  # one run directory a task
+    unseen: Path | None = None  # a file, or a directory laid out like ``data``: the later period
+    seed: int = 0
+    epochs: int | None = None  # at most
+    retrain: bool = False
+
+    @property
+    def name(self) -> str:
+        return Path(self.task).stem
+
+
+def names(wanted: str, data: Path | None) -> list[str]:
+    """The tasks that ``wanted`` lists; ``all``: those whose files are in ``data``, or in whose format it is.
+
+    Raises:
+        NothingToJudge: there is none.
+    """
+    if wanted != "all":
+        return [name.strip() for name in wanted.split(",") if name.strip()]
+    found = [name for name in task_names() if _has(load_task(name), data)]
+    if not found:
+        where = f"{data} has files of none of" if data is not None else "without --data there is none of"
+        raise NothingToJudge(f"{where} the tasks {', '.join(task_names())}; name a folder as docs/data.md says")
+    return found
+
+
+def _has(taskfile: TaskFile, data: Path | None) -> bool:
+    if data is None:
+        return not taskfile.data.files
+    if not taskfile.data.files:
+        return False  # its sample comes with a package, not with a folder
+    if not data.is_dir():
+        return any(fnmatch(data.name, Path(pattern).name) for pattern in taskfile.data.files)
+    try:
+        return bool(files.find(taskfile, data))
+    except DataError:
+        return False
