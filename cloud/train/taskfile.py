@@ -53,6 +53,7 @@ class Data(Document, frozen=True, kw_only=True):
     ignore: tuple[str, ...] = ()  # wide: columns that are no site
     further: tuple[str, ...] = ()  # long: columns that a file may have, inputs then; any other is refused
     columns: dict[str, Column] = {}
+    unusual_days: tuple[str, ...] = ()  # known to be: a task of kind score is judged by how it ranks them
     until: str = ""  # of the training data: nothing that ends after this local time is used
     missing: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.5  # of a window's output column; 0: no input at all
     naive: Count = 0  # the naive floor is the value so many intervals before the target; 0: the newest
@@ -81,6 +82,7 @@ class Fit(Document, frozen=True, kw_only=True):
     average: float = 0.0  # of the weights, exponential moving; 0: none
     steps: Count = 0  # batches an epoch at most, drawn at random; 0: all
     augment: tuple[str, ...] = ()  # images: names of cloud.train.augment
+    rare: Count = 0  # gan: so many windows with incidents (cloud.train.incidents) are known; 0: none
     refit: bool = True  # the released weights are trained again on all days, for as many epochs
 
 
