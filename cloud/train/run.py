@@ -153,7 +153,8 @@ def train(
                 "epochs": [[e.train, None] for e in last.epochs],
             }
             windows = _windows(taskfile, last, every, data.holdout, seed)
-            _write(stage / FINAL, last, config | claims, report | claims | again, windows)
+            seen = {"statistics": data.statistics | {"seen": data.statistics.get("until", "")}}
+            _write(stage / FINAL, last, config | claims | seen, report | claims | again, windows)
     return report
 
 
