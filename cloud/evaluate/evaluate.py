@@ -73,29 +73,22 @@ def trained(job: Job, taskfile: TaskFile, source: datasets.Source, folder: Path,
     marked.write_text(mark)
 
 
-def exported(folder: Path, tell: Tell) -> tuple[Path, dict[str, Any]]:
-    """The bundle of the run in ``folder``, made unless it is newer than the checkpoint; and what the gate said."""
+def exported(folder: Path, tell: Tell) -> Path:
+    """The bundle of the run in ``folder``; made unless there is one that is newer than the checkpoint."""
     out = folder / "export"
-    said = out / "gate.json"
-    fresh = (folder / run.CHECKPOINT).stat().st_mtime_ns
-    if said.exists() and said.stat().st_mtime_ns > fresh:
-        gate = json.loads(said.read_text())
-        if (out / gate["bundle"]).exists():
-            return out / gate["bundle"], gate
-    said.unlink(missing_ok=True)
+    made = (folder / run.CHECKPOINT).stat().st_mtime_ns
+    for path in out.glob("*.bundle"):
+        if path.stat().st_mtime_ns > made:
+            return path
     stages = pipeline.plan("bundle")
     work = pipeline.run(folder, before=lambda stage: tell(f"export: {stage}", stages.index(stage) / len(stages)))
-    bundle = pipeline.write(work, out)[-1]
-    gate = {"bundle": bundle.name, "notes": work.notes, "refused": work.parity.refused if work.parity else {}}
-    said.write_text(json.dumps(gate, indent=1) + "\n")  # last: with it the export is complete
-    return bundle, gate
+    return next(path for path in pipeline.write(work, out) if path.suffix == ".bundle")
 
 
 def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examples, tell: Tell) -> Row:
     if not len(examples):
         raise NothingToJudge(f"{job.unseen or job.data}: no window of the task {taskfile.task.name} is complete in it")
-    path, gate = exported(folder, tell)
-    bundle = judging.open_model(path)
+    bundle = judging.open_model(exported(folder, tell))
     trained = checkpoint.load(folder)
     task, passport = bundle.passport.task, bundle.passport
     metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
@@ -140,7 +133,8 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examp
         us=us,
         loss=lost,
         worst=worst,
-        refused=gate["refused"],
+        kept_float={v.name: ", ".join(v.float_layers) for v in passport.variants if v.float_layers},
+        refused=passport.left_out,
         seconds=report["seconds"],
     )
 
