@@ -27,16 +27,21 @@ MISSING = 127.5
 
 
 class Contrast(nn.Module):
-    """(B, H, W, C) 0–255, NaN = missing → (B, 2C, H, W): globally, then locally standardized."""
+    """(B, H, W, C) 0–255, NaN = missing → (B, 2C, H, W): standardized as a whole, then each place by what is around."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.where(torch.isnan(x), MISSING, x).clamp(0, 255)
-        centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
-        spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + EVEN  # (B, 1, 1, 1)
-        whole = (centred / spread).permute(0, 3, 1, 2)  # (B, C, H, W)
+        whole = standardized(x)
         detail = whole - _around(whole)
         local = (_around(detail.square().mean(dim=1, keepdim=True)) + 0.1).sqrt()  # (B, 1, H, W)
         return torch.cat([whole, detail / local], dim=1)
+
+
+def standardized(x: torch.Tensor) -> torch.Tensor:
+    """(B, H, W, C) 0–255, NaN = missing → (B, C, H, W) with mean 0 and spread 1 over the whole picture."""
+    x = torch.where(torch.isnan(x), MISSING, x).clamp(0, 255)
+    centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
+    spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + EVEN  # (B, 1, 1, 1)
+    return (centred / spread).permute(0, 3, 1, 2)
 
 
 class Plain(nn.Module):
@@ -147,5 +152,6 @@ def convolution(width: int, to: int, side: int, stride: int = 1, groups: int = 1
 
 
 def _around(x: torch.Tensor) -> torch.Tensor:
-    """Mean of each pixel's neighbourhood, within the picture."""
-    return functional.avg_pool2d(x, REACH, 1, REACH // 2, count_include_pad=False)
+    """Mean of each pixel's neighbourhood within the picture: along rows, then columns; both at once cost four times."""
+    rows = functional.avg_pool2d(x, (1, REACH), 1, (0, REACH // 2), count_include_pad=False)
+    return functional.avg_pool2d(rows, (REACH, 1), 1, (REACH // 2, 0), count_include_pad=False)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from contracts.task import TaskSpec
-from models.cnn import Contrast, convolution, trunk
+from models.cnn import convolution, standardized, trunk
 from models.errors import ModelConfigError
 
 
@@ -34,14 +34,13 @@ class Count(nn.Module):
         super().__init__()
         if task.image is None or task.kind != "count":
             raise ModelConfigError(f"task {task.name} is of kind {task.kind}; family count takes tasks of kind count")
-        self.contrast = Contrast()
-        self.body = trunk(2 * task.image[2], stem, stages, plain=plain, expand=expand, stride=2)
+        self.body = trunk(task.image[2], stem, stages, plain=plain, expand=expand, stride=2)
         self.head = nn.Sequential(*convolution(stages[-1][0], head, 1))
         self.density = nn.Conv2d(head, len(task.classes), 1)
         nn.init.constant_(self.density.bias, 0.02)  # above zero everywhere, so that no place is deaf from the start
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        seen = self.head(self.body(self.contrast(x)))  # (B, head, H', W')
+        seen = self.head(self.body(standardized(x)))  # (B, head, H', W')
         density = functional.relu(self.density(seen))  # (B, K, H', W')
         counts: torch.Tensor = density.sum(dim=(2, 3))
         return counts

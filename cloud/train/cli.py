@@ -42,8 +42,8 @@ def run(
     data: Annotated[
         Path | None,
         typer.Option(
-            envvar="WAYSIDE_DATA",
-            help="Folder of the tasks' data, or your CSV: timestamp,detector,volume,… [dim](default: a sample)[/dim]",
+            help="Folder of the tasks' data [dim](default: $WAYSIDE_DATA)[/dim], or for traffic_flow your CSV: "
+            "timestamp,detector,volume,… [dim](default: a real sample)[/dim]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
@@ -100,14 +100,16 @@ def _run(
     from cloud.train.fit import RECIPES
     from cloud.train.taskfile import load_task, task_names
 
-    tasks = task_names() if task == "all" else [t.strip() for t in task.split(",")]
+    tasks = [t.strip() for t in task.split(",")]
+    if task == "all":  # all that read the folder: the sample is no part of it
+        tasks = [n for n in task_names() if load_task(n).data.files]
     if len(set(tasks)) < len(tasks):
         raise TaskError(f"--task {task}: a task is named twice")
     reports = []
     with Progress(*_columns(), console=console) as progress:
         for name in tasks:
             taskfile = load_task(name)
-            source, taskfile = datasets.load(taskfile, data)
+            source, taskfile = datasets.load(taskfile, run.folder_of(taskfile, data))
             for line in source.quality.lines():
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             folder = out / taskfile.task.name if len(tasks) > 1 else out
@@ -165,6 +167,7 @@ def _generalize(
     from cloud.train.taskfile import load_task
 
     taskfile = load_task(task)
+    data = run.folder_of(taskfile, data)
     source, taskfile = datasets.load(taskfile, data)
     taskfile = run.with_fit(taskfile, family=family, epochs=epochs, refit=False)
     groups = generalize.groups(taskfile, source, data)

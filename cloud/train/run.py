@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -56,6 +57,13 @@ def with_fit(
         recipe = RECIPES.get(family, Fit(family=family))
     changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
     return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))
+
+
+def folder_of(taskfile: TaskFile, data: Path | None) -> Path | None:
+    """Where the task's data are: ``data`` if given, else ``WAYSIDE_DATA`` for a task that reads files."""
+    if data is None and taskfile.data.files and os.environ.get("WAYSIDE_DATA"):
+        return Path(os.environ["WAYSIDE_DATA"])
+    return data
 
 
 def train(
