@@ -26,6 +26,10 @@ test: $(VENV)/.ready $(EDGE)/.ready chromium ## run the tests that need neither 
 test-extras: $(VENV)/.ready ## install each extra into an environment of its own and import its rooms (package index)
 	@$(BIN)/python -m pytest tests/test_extras.py -m network $(PYTEST_ARGS)
 
+.PHONY: test-slow
+test-slow: $(VENV)/.ready ## the tests that take minutes: every signal state of a larger intersection, ten million frames
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
 .PHONY: check
 check: $(VENV)/.ready ## ruff, mypy, import boundaries
 	@$(BIN)/ruff check .

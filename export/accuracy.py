@@ -16,7 +16,7 @@ score      ``auc``       with labels: the share of usual windows that score belo
 
 The loss of a variant is relative to torch's value: 0.01 is one per cent worse. Its interval is a paired bootstrap
 (Efron & Tibshirani 1993, §8) over blocks: whole days for series (Künsch 1989: neighbours in time are not
-independent), single examples for images. It is seeded: the same examples give the same interval.
+independent), tracks or single pictures for images. It is seeded: the same examples give the same interval.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from contracts.task import TaskSpec
 from export.checkpoint import Float32, Heldout
 
 Float64 = npt.NDArray[np.float64]
+Values = dict[str, dict[str, float]]
 RESAMPLES = 400
 INTERVAL = (2.5, 97.5)  # per cent
+TRACKS = 20  # fewer say nothing of how tracks differ
 HUNDREDFOLD = 100.0  # one error where torch makes none is no number that JSON knows
 MAX_CATEGORIES = 12  # an input with more distinct values is cut into thirds
 CALENDAR = ("hour", "weekday", "yearday", "site")
@@ -130,12 +132,18 @@ def _by_input(name: str, newest: Float32) -> Iterator[Slice]:
         yield Slice(name, f"{name} missing", ~there)
 
 
-def values(metric: Metric, each: Slice, answers: Mapping[str, Float32]) -> dict[str, float]:
-    """The metric's value of every one of ``answers`` in a slice; none if the slice has no example for it."""
-    pick = each.pick & metric.counts
-    if not pick.any():
-        return {}
-    return {name: float(metric.value(metric.parts(a)[pick].mean())) for name, a in answers.items()}
+def values(found: Sequence[Metric], cut: Sequence[Slice], answers: Mapping[str, Float32]) -> list[Values]:
+    """For each slice, metric → name of ``answers`` → value; no metric that has no example there."""
+    parts = [{name: metric.parts(a) for name, a in answers.items()} for metric in found]
+    result = []
+    for each in cut:
+        here: Values = {}
+        for metric, named in zip(found, parts, strict=True):
+            pick = each.pick & metric.counts
+            if pick.any():
+                here[metric.name] = {name: float(metric.value(part[pick].mean())) for name, part in named.items()}
+        result.append(here)
+    return result
 
 
 def losses(
@@ -169,13 +177,15 @@ def losses(
 
 
 def blocks(held: Heldout) -> npt.NDArray[np.int64]:
-    """(N,) the block of each example: its day; without dates, a fiftieth of the series; for images, itself."""
+    """(N,) the block of each example: its day; without dates, a fiftieth of the series; of pictures the track, or else
+    the picture itself."""
     n = len(held.x)
     if held.end is not None:
         # An interval that ends at midnight belongs to the day before.
         return np.unique((held.end - 1) // 86_400, return_inverse=True)[1].astype(np.int64)
     if held.x.ndim == 4:
-        return np.arange(n)
+        track = np.arange(n) if held.site is None else np.unique(held.site, return_inverse=True)[1]
+        return track.astype(np.int64) if len(np.unique(track)) >= TRACKS else np.arange(n)
     return np.arange(n) * min(n, 50) // n
 
 

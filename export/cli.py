@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from contracts.passport import Passport
 from contracts.wire import to_builtins
 from edge.errors import EdgeError
 from export.errors import ExportError
@@ -113,7 +114,7 @@ def run(
             print(json.dumps(document, indent=2))
             return
         if work.passport:
-            console.print(_variants(work.passport.variants, work.passport.task.output_unit))
+            console.print(_variants(work.passport))
         for note in work.notes:
             console.print(f"note      {note}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"wrote     {written[-1] if written else 'nothing'}", highlight=False, soft_wrap=True)
@@ -196,8 +197,20 @@ def show(
             print(f"{name:<9} version {role['version']}, until {role['expires']}")
 
 
-def _variants(variants: tuple, unit: str) -> Table:  # type: ignore[type-arg]
-    table = Table("variant", "bytes", f"max diff, {unit}", f"tolerance, {unit}", "runtimes")
-    for v in variants:
-        table.add_row(v.name, str(v.bytes), f"{v.max_abs_diff:.3g}", f"{v.tolerance:.3g}", ", ".join(v.runtimes))
+def _variants(passport: Passport) -> Table:
+    unit = passport.task.output_unit
+    table = Table("variant", "bytes", f"max diff, {unit}", "loss, all", "worst slice that judges", "runtimes")
+    overall, *others = passport.accuracy
+    judged = [a for a in others if a.n >= passport.limits["slice_min_n"]]
+    for v in passport.variants:
+        loss = overall.losses.get(v.name)
+        worst = max((a for a in judged if v.name in a.losses), key=lambda a: a.losses[v.name].loss, default=None)
+        table.add_row(
+            v.name,
+            str(v.bytes),
+            f"{v.max_abs_diff:.3g}",
+            f"{loss.loss:+.2%} {loss.metric}" if loss else "",
+            f"{worst.losses[v.name].loss:+.2%} {worst.losses[v.name].metric}, {worst.slice}" if worst else "",
+            ", ".join(v.runtimes),
+        )
     return table

@@ -11,7 +11,9 @@ What judges. Over all examples the measured loss decides. A slice judges when it
   is beyond the limit. So the same model does not pass or fail by which days happened to be held out.
 
 A refused fp32 variant refuses the export. A refused int8 variant is tried again with more layers in float
-(:data:`export.quantize.ATTEMPTS`), then left out, and the number is told.
+(:data:`export.quantize.ATTEMPTS`), then left out, and the number is told. One that is not smaller than its fp32
+sibling is left out without a trial: quantization nodes around few, or unrolled recurrent, weights cost more than they
+save.
 """
 
 from __future__ import annotations
@@ -97,13 +99,19 @@ def parity(
         if graph.precision == "fp32":
             result.measured.append(gate.judge(graph))
             continue
+        beside = fp32.get(graph.format)
+        if beside and len(graph.content) >= len(beside.content):
+            result.refused[graph.name] = (
+                f"{graph.name} has {len(graph.content)} bytes, {beside.name} {len(beside.content)}: int8 does not pay"
+            )
+            continue
         try:
             result.measured.append(gate.judge(graph))
             continue
         except (GateRefused, RuntimeLoadError) as exc:
             why = str(exc)
         passed = None
-        for attempt in softer(fp32[graph.format]) if graph.format in fp32 else ():
+        for attempt in softer(beside) if beside else ():
             try:
                 passed = gate.judge(attempt)
             except (GateRefused, RuntimeLoadError) as exc:
@@ -228,9 +236,8 @@ def _accuracy(gate: _Gate, measured: Sequence[Measured]) -> tuple[Accuracy, ...]
     answers = {"torch": gate.torch} | {name: floor for name, floor in floors.items() if floor is not None}
     answers |= {m.graph.name: m.answers for m in measured}
     rows = []
-    for each in gate.slices:
-        by_metric = {m.name: accuracy.values(m, each, answers) for m in gate.metrics}
-        rounded = {m: {k: round(v, 6) for k, v in named.items()} for m, named in by_metric.items() if named}
+    for each, here in zip(gate.slices, accuracy.values(gate.metrics, gate.slices, answers), strict=True):
+        rounded = {metric: {k: round(v, 6) for k, v in named.items()} for metric, named in here.items()}
         rows.append(
             Accuracy(
                 slice=each.name,

@@ -227,14 +227,14 @@ def tflite_nodes(fp32: Graph) -> list[Node]:
         from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
     model = flatbuffer.read_model(bytearray(fp32.content))
     (graph,) = model.subgraphs
+    names = tflite_format.names()
     nodes = []
     for operator in graph.operators:
 
         def constant(index: int) -> bool:
             return bool(index < 0 or model.buffers[graph.tensors[index].buffer].data is not None)
 
-        kind = flatbuffer.TFL_OP_CODE_TO_NAME.get(model.operatorCodes[operator.opcodeIndex].builtinCode)
-        named = "?" if kind is None else str(kind.value)
+        named = names[model.operatorCodes[operator.opcodeIndex].builtinCode]
         weighted = named in TFLITE_WEIGHTED and all(map(constant, operator.inputs[1:]))
         scope = flatbuffer.get_op_scope(operator, graph.tensors)
         tensors = tuple(tuple(str(i) for i in indices) for indices in (operator.inputs, operator.outputs))

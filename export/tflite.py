@@ -59,5 +59,12 @@ def ops(content: bytes) -> tuple[str, ...]:
     with quiet():
         from ai_edge_litert.tools import flatbuffer_utils as fb
     model = fb.read_model_from_bytearray(bytearray(content))
-    names = {value: name for name, value in vars(fb.BuiltinOperator).items() if not name.startswith("_")}
-    return tuple(sorted({names[code.builtinCode] for code in model.operatorCodes}))
+    known = names()
+    return tuple(sorted({known[code.builtinCode] for code in model.operatorCodes}))
+
+
+def names() -> dict[int, str]:
+    """Code of a built-in operation → its name."""
+    with quiet():
+        from ai_edge_litert.tools import flatbuffer_utils as fb
+    return {value: name for name, value in vars(fb.BuiltinOperator).items() if not name.startswith("_")}

@@ -11,6 +11,7 @@ Nothing that arrives between HELLO and the IDENTITY that answers it is believed:
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -22,17 +23,23 @@ from firmware_bridge.messages import (
     IDS,
     LAYOUTS,
     MAX_PHASES,
+    PART_BYTES,
     PROTOCOL,
     SCHEMA,
+    Action,
     Event,
     Flag,
     Heartbeat,
     Hello,
     Identity,
+    Message,
     PhaseGreen,
     PhaseTimes,
     PlanResult,
+    SignalRequest,
     Status,
+    TableCommit,
+    TablePart,
 )
 
 STRANGER_BYTES = 2048  # without one good frame in them: this is no board
@@ -143,6 +150,23 @@ class BoardLink:
         except (ValueError, OverflowError) as exc:
             raise MessageError(f"a green time or the cycle is not a number of seconds: {exc}") from exc
         return frames.encode(messages.encode(message))
+
+    def signal_request(self, request: int, action: Action, phase: int) -> bytes:
+        """Ask for a pedestrian call, a call, a hold or a force-off of ``phase``; ``PlanResult`` says yes or why not.
+
+        Raises:
+            MessageError: no phase has that number.
+        """
+        return frames.encode(messages.encode(SignalRequest(request & 0xFFFF, action, phase)))
+
+    def plan_table(self, request: int, table: bytes, *, store: bool) -> bytes:
+        """Send a plan table, to be checked only or to be kept and put in force. ``PlanResult`` answers, for a table to
+        keep when it is in the board's memory. ``TABLE_CRC`` and ``BUSY`` mean: again.
+        """
+        sent: list[Message] = [TablePart(at, table[at : at + PART_BYTES]) for at in range(0, len(table), PART_BYTES)]
+        action = Action.STORE_TABLE if store else Action.CHECK_TABLE
+        sent.append(TableCommit(request & 0xFFFF, action, len(table), zlib.crc32(table)))
+        return b"".join(frames.encode(messages.encode(message)) for message in sent)
 
     def _bounded(self, ack: int, boot: int | None) -> int:
         # Never acknowledge what this boot has not sent: after a restart the host's number may be of the boot before.

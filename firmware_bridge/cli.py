@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,10 @@ import typer
 from rich.console import Console
 
 from firmware_bridge import header as c_header
-from firmware_bridge import native
+from firmware_bridge import native, signal_plan
 from firmware_bridge.board import BoardLink, Gap, Heard
-from firmware_bridge.errors import BridgeError
-from firmware_bridge.messages import SCHEMA, Event, EventKind, Identity
+from firmware_bridge.errors import BridgeError, PlanError
+from firmware_bridge.messages import SCHEMA, Event, EventKind, Identity, PlanCode, PlanResult
 from firmware_bridge.transport import open_transport
 
 board = typer.Typer(
@@ -39,10 +41,17 @@ def _said_plainly() -> Iterator[None]:
 
 
 @board.command()
-def build(out: Out = native.BUILD) -> None:
-    """Build the firmware as a native process."""
+def build(
+    out: Out = native.BUILD,
+    mcu: Annotated[str | None, typer.Option(help="Build for this chip instead: atmega328p, atmega2560.")] = None,
+) -> None:
+    """Build the firmware, as a native process or for a real board."""
     with _said_plainly():
-        print(native.build(out))
+        if mcu is None:
+            print(native.build(out))
+        else:
+            program = native.build_avr(mcu, out)
+            print(f"{program.hex}: {program.flash} bytes of flash, {program.ram} of memory besides the stack")
 
 
 @board.command()
@@ -59,13 +68,15 @@ def run(
         typer.Option(help="CSV of limits and fixed plan: phase,ring,min_green,max_green,clearance,green in 0.1 s."),
     ] = None,
     end: Annotated[float | None, typer.Option(help="The board's clock stands still at this many ms.")] = None,
+    store: Annotated[Path | None, typer.Option(help="File that stands for its non-volatile memory.")] = None,
+    reset: Annotated[int | None, typer.Option(help="Reset cause that it reports, as in docs/wire.md.")] = None,
     out: Out = native.BUILD,
 ) -> None:
     """Run a board as a process on a pty; Ctrl-C ends it. Its first line names the pty."""
     with _said_plainly():
         program = str(native.build(out))
         options = {"pty-link": pty_link, "feed": feed, "speed": speed, "anchor": anchor, "id": board_id}
-        options |= {"ring": ring, "stats": stats, "plan": plan, "end": end}
+        options |= {"ring": ring, "stats": stats, "plan": plan, "end": end, "store": store, "reset": reset}
         command = [program]
         for name, value in options.items():
             if value is not None:
@@ -135,6 +146,57 @@ def _line(message: Heard) -> str:
     if isinstance(message, Gap):
         return f"[red]lost: events {message.first} to {message.last}[/red]"
     return ""
+
+
+@board.command()
+def plan(
+    file: Annotated[Path, typer.Argument(help="Plan in TOML: phases, start, detectors (docs/wire.md, plan table).")],
+    port: Annotated[str, typer.Argument(help="Device path or pyserial address.")],
+    store: Annotated[bool, typer.Option("--store", help="Keep it and put it in force, not only check it.")] = False,
+    baud: Annotated[int, typer.Option(help="Bits per second.")] = 115_200,
+    board_id: Annotated[str | None, typer.Option("--id", help="Refuse any other board.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The board's answer as JSON.")] = False,
+) -> None:
+    """Have a board check a plan table and, with --store, keep and run it. Stop the agent first: one host per line."""
+    with _said_plainly():
+        table = signal_plan.load(file).encode()
+        try:
+            result = asyncio.run(_plan(port, baud, board_id, table, store))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        code = PlanCode(result.code)
+        if as_json:
+            print(json.dumps({"code": code.name.lower(), "phase": result.phase, "table": f"{zlib.crc32(table):08x}"}))
+        elif code is PlanCode.OK:
+            print(f"{file}: {'kept and put in force' if store else 'would be accepted'}, table {zlib.crc32(table):08x}")
+        else:
+            about = f", phase {result.phase}" if result.phase else ""
+            raise PlanError(f"the board refuses {file}: {code.name.lower().replace('_', ' ')}{about}; see docs/wire.md")
+        if code is not PlanCode.OK:
+            raise typer.Exit(1)
+
+
+async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store: bool) -> PlanResult:
+    line = open_transport(port, baud)
+    link = BoardLink(board_id)
+    deadline, beat_s, ask_s, request = time.monotonic() + 10, 0.0, 0.0, os.getpid() & 0xFFFF
+    line.write(link.hello())
+    try:
+        while (now := time.monotonic()) < deadline:
+            if now >= beat_s:
+                line.write(link.heartbeat(0))
+                beat_s = now + HEARTBEAT_S
+            if now >= ask_s and link.identity is not None:
+                line.write(link.plan_table(request, table, store=store))
+                ask_s = now + 1.0
+            with contextlib.suppress(TimeoutError):
+                for message in link.receive(await asyncio.wait_for(line.read(), HEARTBEAT_S)):
+                    again = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)
+                    if isinstance(message, PlanResult) and message.request == request and message.code not in again:
+                        return message
+    finally:
+        line.close()
+    raise PlanError(f"{port}: the board gave no answer to the plan within 10 s; is the agent still running?")
 
 
 @board.command()

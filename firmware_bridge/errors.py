@@ -43,3 +43,7 @@ class WrongBoard(ProtocolError):  # noqa: N818
 
 class BuildError(BridgeError):
     pass
+
+
+class PlanError(BridgeError):
+    """A plan cannot be said as a board's table, or a board refused it."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 
 from firmware_bridge import frames, messages
 from firmware_bridge.messages import FROM_BOARD, FROM_HOST, LAYOUTS, Field, PhaseGreen, fields
 
 HEADER = Path(__file__).parent / "firmware" / "messages.h"
-_BYTES = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4, "char": 8}
+
+
+def _size(f: Field) -> int:
+    return struct.calcsize("<" + f.code)
+
+
+def _is_array(f: Field) -> bool:
+    return f.code.endswith("s")
 
 
 def snake(name: str) -> str:
@@ -29,11 +37,15 @@ def header() -> str:
         f"#define PROTOCOL {messages.PROTOCOL}u",
         f"#define SCHEMA 0x{messages.SCHEMA:08x}u",
         f"#define MAX_PAYLOAD {frames.MAX_PAYLOAD}u",
+        f"#define CRC_BYTES {frames.CRC_BYTES}u",
         f"#define MAX_FRAME {frames.MAX_FRAME}u /* without the delimiter */",
         f"#define MAX_PHASES {messages.MAX_PHASES}u",
+        f"#define SIGNAL_PHASES {messages.SIGNAL_PHASES}u",
+        f"#define PART_BYTES {messages.PART_BYTES}u",
         *(f"#define {name}_MS {ms}u" for name, ms in messages.TIMINGS_MS.items()),
+        *(f"#define {name} {tenths}u" for name, tenths in messages.SIGNAL_LIMITS.items()),
     ]
-    for codes in (messages.EventKind, messages.ResetCause, messages.Flag, messages.PlanCode):
+    for codes in messages.CODES:
         rows = (f"    {snake(codes.__name__).upper()}_{code.name} = {code.value}," for code in codes)
         out += ["", f"enum {snake(codes.__name__)} {{", *rows, "};"]
     out += ["", *_struct(PhaseGreen), *_get(PhaseGreen, 0)]
@@ -46,7 +58,7 @@ def header() -> str:
 
 
 def _struct(kind: type) -> list[str]:
-    rows = (f"    {f.c_type} {f.name}{'[8]' if f.c_type == 'char' else ''};" for f in fields(kind))
+    rows = (f"    {f.c_type} {f.name}{f'[{_size(f)}]' if _is_array(f) else ''};" for f in fields(kind))
     return ["typedef struct {", *rows, f"}} msg_{snake(kind.__name__)};"]
 
 
@@ -54,11 +66,11 @@ def _put(kind: type, offset: int) -> list[str]:
     name = snake(kind.__name__)
     out = [f"static inline void msg_{name}_put(uint8_t *p, const msg_{name} *m) {{", f"    p[0] = MSG_{name.upper()};"]
     for f in fields(kind):
-        if f.c_type == "char":
-            out.append(f"    memcpy(p + {offset}, m->{f.name}, 8);")
+        if _is_array(f):
+            out.append(f"    memcpy(p + {offset}, m->{f.name}, {_size(f)});")
         else:
-            out += [f"    p[{offset + i}] = (uint8_t)({_shifted(f, i)});" for i in range(_BYTES[f.c_type])]
-        offset += _BYTES[f.c_type]
+            out += [f"    p[{offset + i}] = (uint8_t)({_shifted(f, i)});" for i in range(_size(f))]
+        offset += _size(f)
     return [*out, "}"]
 
 
@@ -70,7 +82,11 @@ def _get(kind: type, offset: int) -> list[str]:
     name = snake(kind.__name__)
     out = [f"static inline void msg_{name}_get(msg_{name} *m, const uint8_t *p) {{"]
     for f in fields(kind):
-        n = _BYTES[f.c_type]
+        n = _size(f)
+        if _is_array(f):
+            out.append(f"    memcpy(m->{f.name}, p + {offset}, {n});")
+            offset += n
+            continue
         terms = " | ".join(f"(uint32_t)p[{offset + i}] << {8 * i}" if i else f"(uint32_t)p[{offset}]" for i in range(n))
         out.append(f"    m->{f.name} = ({f.c_type})({terms});" if n > 1 else f"    m->{f.name} = p[{offset}];")
         offset += n

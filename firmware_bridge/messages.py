@@ -15,15 +15,30 @@ from typing import Annotated, NamedTuple
 
 from firmware_bridge.errors import MessageError
 
-PROTOCOL = 1
-MAX_PHASES = 16
+PROTOCOL = 2
+MAX_PHASES = 16  # of a request for green times
+SIGNAL_PHASES = 8  # that a board can drive
+PART_BYTES = 32
 
 U8 = Annotated[int, "uint8_t", "B"]
 U16 = Annotated[int, "uint16_t", "H"]
 U32 = Annotated[int, "uint32_t", "I"]
 Char8 = Annotated[str, "char", "8s"]
+Bytes32 = Annotated[bytes, "uint8_t", "32s"]
 
 TIMINGS_MS = {"STATUS_EVERY": 100, "IDENTITY_EVERY": 1000, "HOST_SILENT": 2000}  # real time, not board time
+
+# What a plan table may hold, 0.1 s. Yellow and red clearance: MUTCD 4F.17; walk: 4I.06; start: NEMA TS 2 (6 s all red).
+SIGNAL_LIMITS = {
+    "START_FLASH_MIN": 20,
+    "START_RED_MIN": 60,
+    "YELLOW_MIN": 30,
+    "YELLOW_MAX": 60,
+    "RED_MAX": 60,
+    "GREEN_MIN": 30,
+    "GREEN_MAX": 3000,
+    "WALK_MIN": 40,
+}
 
 
 class EventKind(enum.IntEnum):
@@ -31,7 +46,17 @@ class EventKind(enum.IntEnum):
     PHASE_GREEN = 2
     PHASE_YELLOW = 3
     PHASE_RED = 4
-    INPUT = 5
+    INPUT = 5  # push button, cabinet door: value 1 closed, 0 open
+    DETECTOR_FAULT = 6  # value: DetectorFault bits, 0 when it is well again
+    PED = 7  # channel: phase; value 1 walk, 2 clearance, 0 don't walk
+    SIGNAL_MODE = 8  # value: SignalMode
+    ANALOG = 9  # value: of the converter, 0 to 1023
+
+
+class DetectorFault(enum.IntFlag):
+    STUCK_ON = 1
+    NO_HIT = 2
+    CHATTER = 4
 
 
 class ResetCause(enum.IntEnum):
@@ -40,6 +65,7 @@ class ResetCause(enum.IntEnum):
     WATCHDOG = 2
     EXTERNAL = 3
     SOFTWARE = 4
+    BROWN_OUT = 5
 
 
 class Flag(enum.IntFlag):
@@ -47,6 +73,8 @@ class Flag(enum.IntFlag):
     FAIL_SAFE = 2  # nobody is there: the fixed-time plan holds
     HOST_PLAN = 4  # an accepted request's plan is in force
     LINKED = 8  # a HELLO came since the start, or since the line last hung up
+    SIGNALS = 16  # this board drives signals, and they run
+    SIGNAL_FAULT = 32  # the conflict monitor has tripped
 
 
 class PlanCode(enum.IntEnum):
@@ -58,6 +86,38 @@ class PlanCode(enum.IntEnum):
     ABOVE_MAX_GREEN = 5
     CYCLE_SUM = 6
     NO_HOST = 7  # no HELLO yet: the board takes no plan from a stranger
+    NOT_RUNNING = 8  # start-up, a change of table, or a fault: nothing can be requested now
+    NOT_GREEN = 9
+    PEDESTRIAN = 10  # somebody crosses
+    NO_WALK = 11  # this phase has no crossing
+    CONFLICT = 12  # with what the other ring was called to
+    STARVES = 13  # a phase between would be passed over twice in a row
+    UNKNOWN_ACTION = 14
+    TABLE_CRC = 15  # parts are missing or damaged: send all of them again
+    TABLE_FORMAT = 16
+    TABLE_RING = 17
+    TABLE_CONFLICTS = 18  # not symmetric, with itself, or not between phases of one ring
+    TABLE_TIMES = 19  # minimum <= green <= maximum, walk and clearance within the maximum
+    TABLE_LIMITS = 20  # beyond what a public road may have
+    BUSY = 21  # the table before is still on its way into memory or into force
+    STORE_FAILED = 22  # the non-volatile memory does not keep what was written
+
+
+class SignalMode(enum.IntEnum):
+    FLASH = 0
+    ALL_RED = 1
+    RUN = 2
+    CLOSING = 3  # every green ends in order; then the new table
+    FAULT = 4  # the conflict monitor saw what must not be: flash until a person resets the board
+
+
+class Action(enum.IntEnum):  # NTCIP 1202's words
+    PED_CALL = 1
+    CALL = 2  # serve this phase next in its ring
+    HOLD = 3  # keep it green, at most up to its maximum
+    FORCE_OFF = 4  # end its green now
+    CHECK_TABLE = 5  # dry run
+    STORE_TABLE = 6  # check, keep, put in force
 
 
 class Identity(NamedTuple):
@@ -70,6 +130,7 @@ class Identity(NamedTuple):
     boot: U32  # random, never 0, new at each start
     reset_cause: U8
     ring: U16  # events that the board can hold
+    table: U32 = 0  # CRC-32 of the plan table in force, 0: none
     rebooted: bool = False  # not on the wire: the host remembers another boot
 
     @property
@@ -82,7 +143,7 @@ class Event(NamedTuple):
     ms: U32  # board clock; the link unwraps it
     kind: U8
     channel: U8
-    value: U8
+    value: U16
 
 
 class Status(NamedTuple):
@@ -132,10 +193,40 @@ class PhaseTimes(NamedTuple):
     greens: tuple[PhaseGreen, ...]  # phase_count of them, at most MAX_PHASES
 
 
-Message = Identity | Event | Status | PlanResult | Hello | Heartbeat | PhaseTimes
+class SignalRequest(NamedTuple):
+    request: U16
+    action: U8
+    phase: U8
+
+
+class TablePart(NamedTuple):
+    offset: U16
+    data: Bytes32  # beyond the table's end: zeros
+
+
+class TableCommit(NamedTuple):
+    request: U16
+    action: U8  # CHECK_TABLE or STORE_TABLE
+    size: U16  # of the table, bytes
+    crc: U32  # CRC-32 over them
+
+
+Message = (
+    Identity | Event | Status | PlanResult | Hello | Heartbeat | PhaseTimes | SignalRequest | TablePart | TableCommit
+)
 FROM_BOARD: dict[int, type[Message]] = {0x01: Identity, 0x02: Event, 0x03: Status, 0x04: PlanResult}
-FROM_HOST: dict[int, type[Message]] = {0x81: Hello, 0x82: Heartbeat, 0x83: PhaseTimes}
+FROM_HOST: dict[int, type[Message]] = {
+    0x81: Hello,
+    0x82: Heartbeat,
+    0x83: PhaseTimes,
+    0x84: SignalRequest,
+    0x85: TablePart,
+    0x86: TableCommit,
+}
 MESSAGES = FROM_BOARD | FROM_HOST
+
+
+CODES = (EventKind, DetectorFault, ResetCause, Flag, PlanCode, SignalMode, Action)
 
 
 class Field(NamedTuple):
@@ -215,10 +306,7 @@ def schema_text() -> str:
     """What the schema hash covers: every byte that can cross the line, and what its codes mean."""
     lines = [f"protocol {PROTOCOL}", *(_describe(id_, kind) for id_, kind in MESSAGES.items())]
     lines.append(_describe(0, PhaseGreen))
-    lines += (
-        f"{codes.__name__} " + " ".join(f"{c.name}={c.value}" for c in codes)
-        for codes in (EventKind, ResetCause, Flag, PlanCode)
-    )
+    lines += (f"{codes.__name__} " + " ".join(f"{c.name}={c.value}" for c in codes) for codes in CODES)
     return "\n".join(lines) + "\n"
 
 

@@ -4,8 +4,8 @@
   forecast (CycleNet: Lin et al., "Enhancing time series forecasting through modeling periodic patterns", NeurIPS 2024).
 - *Level*: each branch takes off the mean of the rows it sees, and puts it back (RevIN: Kim et al., ICLR 2022).
 - *Branches*: linear maps of low rank from the newest rows to all steps (few weights and less noise than a full matrix;
-  linear maps alone are hard to beat here: Zeng et al., AAAI 2023), one for each look-back, and a perceptron beside
-  them; averaged.
+  linear maps alone are hard to beat here: Zeng et al., AAAI 2023), one for each look-back; a map from days to days
+  that all times of the day share (SparseTSF: Lin et al., ICML 2024); and a perceptron. Averaged.
 
 All sites share all weights but the cycle. Missing values lie on the level. A site that was never seen has no cycle.
 """
@@ -18,9 +18,27 @@ import torch
 from torch import nn
 
 from contracts.task import TaskSpec
+from models.errors import ModelConfigError
 from models.features import Columns, index, known, present, rising
 
 MAX_CYCLE = 24 * 7
+
+
+class _Sparse(nn.Module):
+    """(B, days · day) → (B, H): each time of the day is forecast from the same time, smoothed, on the days before."""
+
+    def __init__(self, days: int, day: int, horizon: int) -> None:
+        super().__init__()
+        self.days, self.day, self.horizon, self.rows = days, day, horizon, days * day
+        self.around = nn.Conv1d(1, 1, 1 + 2 * (day // 2), padding=day // 2, bias=False)
+        self.ahead = nn.Linear(days, -(-horizon // day), bias=False)
+        nn.init.zeros_(self.around.weight)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        values = values + self.around(values.unsqueeze(1)).squeeze(1)  # (B, days · day)
+        times = values.reshape(-1, self.days, self.day).transpose(1, 2)  # (B, day, days)
+        ahead: torch.Tensor = self.ahead(times).transpose(1, 2)  # (B, days ahead, day)
+        return ahead.reshape(-1, self.ahead.out_features * self.day)[:, : self.horizon]
 
 
 class Cycle(nn.Module):
@@ -29,6 +47,7 @@ class Cycle(nn.Module):
     Args:
         looks: newest rows that each linear branch sees.
         rank: of the linear branches.
+        sparse: newest rows, whole days, that the branch from days to days sees; 0: none.
         hidden: units of the perceptron on the whole window; 0: none.
         hours: length of the cycle, 24 or 168; shorter where the task has no hour or weekday.
         dropout: in the perceptron.
@@ -43,6 +62,7 @@ class Cycle(nn.Module):
         *,
         looks: Sequence[int] = (336,),
         rank: int = 32,
+        sparse: int = 0,
         hidden: int = 0,
         hours: int = MAX_CYCLE,
         dropout: float = 0.3,
@@ -62,8 +82,12 @@ class Cycle(nn.Module):
         self.linears = nn.ModuleList(
             nn.Sequential(nn.Linear(look, rank, bias=False), nn.Linear(rank, steps)) for look in self.looks
         )
+        day = max(1, round(24 / self.step))
+        self.sparse = _Sparse(min(sparse, task.window) // day, day, task.horizon) if sparse >= day else None
+        if self.sparse is not None and task.quantiles:
+            raise ModelConfigError("the sparse branch has no quantiles")
         self.perceptron = None
-        if hidden or not self.linears:
+        if hidden or not (self.linears or self.sparse):
             self.perceptron = nn.Sequential(
                 nn.Linear(task.window, hidden or rank), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden or rank, steps)
             )
@@ -98,6 +122,8 @@ class Cycle(nn.Module):
             self._branch(linear, values[:, -look:], there[:, -look:])
             for look, linear in zip(self.looks, self.linears, strict=True)
         ]
+        if self.sparse is not None:
+            parts.append(self._branch(self.sparse, values[:, -self.sparse.rows :], there[:, -self.sparse.rows :]))
         if self.perceptron is not None:
             parts.append(self._branch(self.perceptron, values, there))
         change = parts[0]

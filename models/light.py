@@ -2,20 +2,22 @@
 
 One small network shared by all sites that corrects a strong float baseline:
 
-- *Profile*: what is usual for this site at this time of day and week (a table, shrunk towards coarser ones where there
-  are few days). The network sees, and predicts, deviations from it; a missing value deviates as the rest of its window.
-- *Ridge*: deviations ahead as weighted sums of the window's deviations (Hoerl & Kennard, "Ridge regression", 1970),
-  solved in closed form on the training windows. An untrained module is this baseline.
-- *Trunk*: a perceptron on the normalized window, the profile ahead, and embeddings of site, time of day and day of week
-  (STID: Shao et al., "Spatial-temporal identity", CIKM 2022). It alone is int8.
-- Normalization of the window is optional and reversed at the end (RevIN: Kim et al., ICLR 2022).
+- *Profile*: what is usual for this site at this time of day and week, from a table in the graph. The network sees, and
+  predicts, deviations from it; a missing value deviates as the rest of its window does. Beside it, if wanted, a finer
+  profile (each weekday for itself), and both of them ``reach`` intervals before and after the targets, so that noise of
+  one cell can be smoothed away.
+- *Ridge*: the deviation ahead as a weighted sum of the window's deviations and of the profiles' shape (Hoerl & Kennard,
+  "Ridge regression", 1970), solved in closed form on the training windows. An untrained module is this baseline.
+- *Trunk*: a perceptron on the same numbers and embeddings of site, time of day and day of week (STID: Shao et al.,
+  "Spatial-temporal identity", CIKM 2022). It alone is int8.
+- The window's own centre and spread may be taken off and put back at the end (RevIN: Kim et al., ICLR 2022).
 
-All tables are inside the graph. A site that was never seen has its own row in each of them, trained by hiding sites at
-random (``site_dropout``). Quantiles cannot cross: the median, and steps beside it that cannot be negative.
+A site never seen has its own row in each table, trained by hiding sites at random. Quantiles cannot cross: the median,
+and steps beside it that cannot be negative.
 
-Profiles know their own training targets, which makes them look better in training than they are. ``training_loss``
-removes that: a value counts for ``leverage`` of its cell, so without it the cell would be further away (leave-one-out
-residuals, Allen, "The relationship between variable selection and data augmentation", 1974).
+A profile knows its own training targets, and so looks better in training than it is. ``training_loss`` takes each value
+out of the cells that it helped to make (leave-one-out residuals: Allen, "The relationship between variable selection
+and data augmentation and a method for prediction", 1974).
 """
 
 from __future__ import annotations
@@ -32,8 +34,58 @@ from models.features import Columns, index, known, present, rising, spread_of
 YEAR = 365.25
 RIDGE_ROWS = 200_000  # windows that the closed form looks at
 DAY, KINDS, WEEK = (0,) * 7, (0, 0, 0, 0, 0, 1, 2), (0, 1, 2, 3, 4, 5, 6)
-DAY_KINDS = {"week": WEEK, "kinds": KINDS, "day": DAY}
-COARSER = {WEEK: (DAY, KINDS, WEEK), KINDS: (DAY, KINDS), DAY: (DAY,)}
+DAY_KINDS = {"day": DAY, "kinds": KINDS, "week": WEEK}
+"""Which weekdays (Monday first) share a day of the profile."""
+
+
+class Profile(nn.Module):
+    """What is usual per site and time of week: a table, each cell shrunk towards coarser ones where days are few."""
+
+    table: torch.Tensor  # ((S + 1) · kinds · slots,) working units; the last site is the unknown
+    leverage: torch.Tensor  # the same shape: share of its cell that one training value makes
+    kind: torch.Tensor  # (7,)
+
+    def __init__(self, sites: int, slots: int, days: tuple[int, ...], shrink: float) -> None:
+        super().__init__()
+        self.sites, self.slots, self.days, self.shrink = sites, slots, days, shrink
+        self.cells = (max(days) + 1) * slots
+        self.register_buffer("kind", torch.tensor(days), persistent=False)
+        self.register_buffer("table", torch.zeros((sites + 1) * self.cells))
+        self.register_buffer("leverage", torch.zeros((sites + 1) * self.cells), persistent=False)
+
+    def cell(self, site: torch.Tensor, day: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """(B, 1) site, (B, P) weekday and slot of the day → (B, P) index into the table."""
+        return site * self.cells + self.kind[day] * self.slots + torch.clamp(time, max=self.slots - 1)
+
+    def take(self, site: torch.Tensor, day: torch.Tensor, time: torch.Tensor, values: torch.Tensor) -> None:
+        """Cell means of ``values`` (N,): all → site → day → kind of day → weekday, as far as this profile goes."""
+        s, slots = self.sites + 1, self.slots
+        cell = (site * 7 + day) * slots + time
+        total = torch.zeros(s * 7 * slots).index_add(0, cell, values).reshape(s, 7, slots)
+        count = torch.zeros(s * 7 * slots).index_add(0, cell, torch.ones_like(values)).reshape(s, 7, slots)
+        total[-1], count[-1] = total.sum(0), count.sum(0)  # the unknown site is all sites together
+        whole = count.sum((1, 2), keepdim=True)
+        mean = torch.where(whole > 0, total.sum((1, 2), keepdim=True) / whole.clamp_min(1), total[-1].sum() / whole[-1])
+        mean, own = mean.expand(s, 7, slots), torch.zeros(s, 7, slots)
+        for days in (DAY, KINDS, WEEK):
+            group = torch.tensor(days)
+            t = torch.zeros(s, max(days) + 1, slots).index_add(1, group, total)[:, group]  # (S + 1, 7, slots)
+            n = torch.zeros(s, max(days) + 1, slots).index_add(1, group, count)[:, group]
+            mean = torch.where(n > 0, (t + self.shrink * mean) / (n + self.shrink).clamp_min(1e-6), mean)
+            own = (1 + self.shrink * own) / (n + self.shrink).clamp_min(1)
+            if days == self.days:
+                break
+        first = [self.days.index(k) for k in range(max(self.days) + 1)]  # a weekday of each kind
+        self.table.copy_(mean[:, first].reshape(-1))
+        self.leverage.copy_(own[:, first].reshape(-1).clamp(0, 0.9))
+
+    def forward(self, cell: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, P) cells → (B, P). Values ``seen`` in training (NaN: none) are taken out of their cells."""
+        usual = self.table[cell]
+        if seen is None:
+            return usual
+        own = self.leverage[cell]
+        return usual - known((seen - usual) * own / (1 - own))
 
 
 class Light(nn.Module):
@@ -43,23 +95,24 @@ class Light(nn.Module):
         hidden, depth: units and layers of the trunk.
         members: trunks side by side, averaged.
         site_size, hour_size, weekday_size: of the embeddings; 0: none.
-        profile: one day for each weekday, for workday, Saturday and Sunday, one for all, or none (site means).
+        profile: a day for each weekday, for workday, Saturday and Sunday, one for all, or none (the site's mean).
+        finer: a second profile beside it.
+        reach: intervals before and after the targets at which the profiles are looked at.
         slot: minutes of a profile's cell; 0: the task's interval.
         shrink: days of a coarser profile mixed into each cell.
         root: work on square roots (counts); the forecast is squared.
         centre: what is taken off the window before the network and put back after it (RevIN).
         spread: what deviations are divided by: the site's, or the window's own.
-        ridge: strength of the closed form's shrinkage, relative to the deviations' variance.
+        ridge: strength of the closed form's shrinkage, relative to the mean square of what it sees; 0: no closed form.
         rows: newest rows of each further input that the trunk sees.
-        dropout: in the trunk. site_dropout: share of training windows whose site is hidden.
+        dropout: in the trunk.
+        site_dropout: share of training windows whose site is hidden.
         missing: share of training windows of which a random stretch is hidden.
         loss: what ``training_loss`` makes small (with quantiles: of the median; the others are always pinball).
     """
 
-    profile_table: torch.Tensor  # ((S + 1) · P,) usual values, working units
-    leverage: torch.Tensor  # ((S + 1) · P,) share of a cell that one training value makes
     scale: torch.Tensor  # (S + 1,) spread of the deviations, working units
-    level_mean: torch.Tensor  # (1,)
+    level_mean: torch.Tensor  # (1,) of the profile
     level_std: torch.Tensor  # (1,)
     other_mean: torch.Tensor  # (E,)
     other_std: torch.Tensor  # (E,)
@@ -74,7 +127,9 @@ class Light(nn.Module):
         site_size: int = 8,
         hour_size: int = 8,
         weekday_size: int = 4,
-        profile: Literal["week", "kinds", "day", "none"] = "week",
+        profile: Literal["week", "kinds", "day", "none"] = "kinds",
+        finer: Literal["week", "kinds", "none"] = "none",
+        reach: int = 2,
         slot: float = 0,
         shrink: float = 1.0,
         root: bool = False,
@@ -90,236 +145,182 @@ class Light(nn.Module):
         super().__init__()
         for name, value, allowed in (
             ("profile", profile, (*DAY_KINDS, "none")),
+            ("finer", finer, ("week", "kinds", "none")),
             ("centre", centre, ("none", "last", "mean")),
             ("spread", spread, ("site", "window")),
             ("loss", loss, ("mae", "mse")),
         ):
             if value not in allowed:
                 raise ModelConfigError(f"light: {name} = {value!r}; choose one of {', '.join(allowed)}")
-        columns = Columns(task)
-        self.columns, self.sites = columns, len(task.sites)
-        self.window, self.horizon, self.lead = task.window, task.horizon, task.lead
-        self.quantiles = task.quantiles
-        self.root, self.centre, self.spread, self.ridge, self.shrink = root, centre, spread, ridge, shrink
-        self.rows, self.site_dropout, self.missing, self.loss = min(rows, task.window), site_dropout, missing, loss
-        self.floor = task.inputs[columns.output].low if columns.output is not None else None
-        self.kinds = DAY_KINDS[profile] if profile != "none" and columns.hour is not None else None
-        if self.kinds is not None and columns.weekday is None:
-            self.kinds = DAY
+        c = self.columns = Columns(task)
+        self.sites, self.window, self.horizon, self.lead = len(task.sites), task.window, task.horizon, task.lead
+        self.quantiles, self.root, self.centre, self.spread, self.loss = task.quantiles, root, centre, spread, loss
+        self.ridge, self.site_dropout, self.missing = ridge, site_dropout, missing
+        self.rows = min(rows, task.window)
+        self.lags = task.window if c.output is not None else 0
+        self.floor = task.inputs[c.output].low if c.output is not None else None
         self.step = task.interval_s / 3600  # hours
-        self.slot = (slot / 60) or min(self.step, 24.0)  # hours
-        self.slots = round(24 / self.slot)
-        cells = (max(self.kinds) + 1) * self.slots if self.kinds is not None else 1
-        self.cells = cells
-        self.register_buffer("kind", torch.tensor(self.kinds or (0,) * 7))
-        self.register_buffer("profile_table", torch.zeros((self.sites + 1) * cells))
-        self.register_buffer("leverage", torch.zeros((self.sites + 1) * cells), persistent=False)
+        self.slot = min(slot / 60 if slot else self.step, 24.0)  # hours
+        self.slots = round(24 / self.slot) if c.hour is not None else 1
+        slots = self.slots if profile != "none" else 1
+        if slots == 1:
+            profile, finer, reach = "day", "none", 0
+        if c.weekday is None:
+            profile, finer = "day", "none"
+        self.reach = reach
+        self.usual = Profile(self.sites, slots, DAY_KINDS[profile], shrink)
+        self.finer = Profile(self.sites, slots, DAY_KINDS[finer], shrink) if finer != "none" else None
+        # Times around the newest row, in intervals, at which profiles are looked up: the window, what follows, targets.
+        self.first = min(1 - task.window if self.lags else task.lead, task.lead - reach)
+        self.times = range(self.first, task.lead + task.horizon + reach)
+        shape = task.horizon + 2 * reach
+        others = len(c.others) * self.rows + len(c.ahead) * task.horizon
         self.register_buffer("scale", torch.ones(self.sites + 1))
         self.register_buffer("level_mean", torch.zeros(1))
         self.register_buffer("level_std", torch.ones(1))
-        others = len(columns.others) * self.rows + len(columns.ahead) * task.horizon
-        self.register_buffer("other_mean", torch.zeros(len(columns.others) + len(columns.ahead)))
-        self.register_buffer("other_std", torch.ones(len(columns.others) + len(columns.ahead)))
+        self.register_buffer("other_mean", torch.zeros(len(c.others) + len(c.ahead)))
+        self.register_buffer("other_std", torch.ones(len(c.others) + len(c.ahead)))
 
-        lags = task.window if columns.output is not None else 0
-        self.lags = lags
-        into = task.horizon + others + (lags + (1 if centre != "none" else 0) + (1 if spread == "window" else 0))
-        if columns.site is not None and site_size:
-            self.site_embedding = nn.Embedding(self.sites + 1, site_size)
-            into += site_size
-        else:
-            self.site_embedding = None
-        if columns.hour is not None and hour_size:
-            self.hour_embedding = nn.Embedding(self.slots, hour_size)
-            into += hour_size
-        else:
-            self.hour_embedding = None
-        if columns.weekday is not None and weekday_size:
-            self.weekday_embedding = nn.Embedding(7, weekday_size)
-            into += weekday_size
-        else:
-            self.weekday_embedding = None
-        if columns.yearday is not None:
-            into += 4
-        self.ridge_weight = nn.Parameter(torch.zeros(task.horizon, max(1, lags)), requires_grad=lags > 0)
-        self.steps = task.horizon * max(1, len(task.quantiles))
-        self.trunks = nn.ModuleList(self._trunk(into, hidden, depth, dropout) for _ in range(members))
-
-    def _trunk(self, into: int, hidden: int, depth: int, dropout: float) -> nn.Sequential:
-        layers: list[nn.Module] = []
-        for _ in range(depth):
-            layers += [nn.Linear(into, hidden), nn.ReLU()]
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-            into = hidden
-        last = nn.Linear(into, self.steps)
-        nn.init.zeros_(last.weight)  # an untrained module is its baseline
-        nn.init.zeros_(last.bias)
-        return nn.Sequential(*layers, last)
+        weighed = self.lags + (shape if reach else 0) + (shape if finer != "none" else 0)
+        self.ridge_weight = nn.Parameter(torch.zeros(task.horizon, weighed), requires_grad=weighed > 0 and ridge > 0)
+        into = weighed + task.horizon + others + (centre != "none") + (spread == "window") + 4 * (c.yearday is not None)
+        self.embeddings = nn.ModuleDict()
+        for name, column, rows_of, size in (
+            ("site", c.site, self.sites + 1, site_size),
+            ("hour", c.hour, self.slots, hour_size),
+            ("weekday", c.weekday, 7, weekday_size),
+        ):
+            if column is not None and size:
+                self.embeddings[name] = nn.Embedding(rows_of, size)
+                into += size
+        out = task.horizon * max(1, len(task.quantiles))
+        self.trunks = nn.ModuleList(_trunk(into, hidden, depth, dropout, out) for _ in range(members))
 
     def prepare(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Profiles, scales and the closed form, from training windows (N, T, F) and targets (N, H)."""
-        site, ahead = self._site(x), self._targets(x)
-        u = self._into(y)  # (N, H)
-        self._take_profile(site, x, u[:, 0])
-        profile = self.profile_table[ahead]  # (N, H)
-        loo = (u - profile) / (1 - self.leverage[ahead])
-        total, count = (
-            _sums(site, loo[:, 0].square(), self.sites + 1),
-            _sums(site, torch.ones_like(u[:, 0]), self.sites + 1),
-        )
-        mean = total.sum() / count.sum()
-        self.scale.copy_(torch.sqrt((total + mean) / (count + 1)).clamp_min(1e-3))
-        self.scale[-1] = torch.sqrt(mean).clamp_min(1e-3)
-        self.level_mean.copy_(profile.mean())
-        self.level_std.copy_(spread_of(profile.reshape(-1)))
-        columns = self.columns.others + self.columns.ahead
-        if columns:
+        site = self._site(x)
+        day, time = self._calendar(x)
+        u, target = self._into(y), self.lead - self.first
+        for profile in self._profiles():
+            profile.take(site, day[:, target], torch.clamp(time[:, target], max=profile.slots - 1), u[:, 0])
+        usual, _ = self._usual(x, site, self._seen(x, y))
+        off = (u - usual[:, target : target + self.horizon])[:, 0].square()
+        total = torch.zeros(self.sites + 1).index_add(0, site, off)
+        count = torch.zeros(self.sites + 1).index_add(0, site, torch.ones_like(off))
+        self.scale.copy_(torch.sqrt((total + off.mean()) / (count + 1)).clamp_min(1e-3))
+        self.scale[-1] = off.mean().sqrt().clamp_min(1e-3)
+        self.level_mean.copy_(u.mean())
+        self.level_std.copy_(spread_of(usual.reshape(-1)))
+        if columns := self.columns.others + self.columns.ahead:
             newest = x[:, -1, columns]  # (N, E)
             self.other_mean.copy_(known(newest.nanmean(0)))
             self.other_std.copy_(spread_of(newest))
-        if self.lags:
+        if self.ridge_weight.requires_grad:
             some = slice(None, None, 1 + len(x) // RIDGE_ROWS)
-            z, centre, s = self._window(x[some], site[some], training=True)
-            target = (loo[some] - centre) / s  # (n, H)
-            gram = z.double().T @ z.double()
-            gram += self.ridge * gram.diagonal().mean() * torch.eye(self.lags, dtype=gram.dtype)
+            base, s, weighed, _ = self._weighed(x[some], site[some], self._seen(x[some], y[some]))
+            z, off = weighed.double(), ((u[some] - base) / s).double()
+            gram = z.T @ z
+            gram += self.ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
             with torch.no_grad():
-                self.ridge_weight.copy_(torch.linalg.solve(gram, z.double().T @ target.double()).T)
+                self.ridge_weight.copy_(torch.linalg.solve(gram, z.T @ off).T)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._out(*self._forecast(x))
+        return self._forecast(x, self._site(x), None)
 
     def training_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Of ``loss``, in units of the output, leave-one-out of the profiles; hides sites and values at random."""
-        site = self._site(x)
-        if self.site_dropout:
-            site = torch.where(torch.rand(len(x)) < self.site_dropout, torch.full_like(site, self.sites), site)
-        if self.missing and self.lags:
-            x = self._hide(x)
-        baseline, change = self._forecast(x, site)
-        cell = self._targets(x, site)
-        lever = self.leverage[cell]
-        # Without this value its cell would be lever / (1 - lever) of the deviation further away.
-        own = (self._into(y) - self.profile_table[cell]) * lever / (1 - lever)  # (B, H)
-        forecast = self._out(baseline - own, change)
+        """Of ``loss``, in units of the output; in training mode leave-one-out, and with some values hidden."""
+        site, seen = self._site(x), None
+        if self.training:
+            seen = self._seen(x, y)
+            if self.site_dropout:
+                site = torch.where(torch.rand(len(x)) < self.site_dropout, torch.full_like(site, self.sites), site)
+            if self.missing and self.lags:
+                x = self._hide(x)
+        forecast = self._forecast(x, site, seen)
         if not self.quantiles:
             return nn.functional.mse_loss(forecast, y) if self.loss == "mse" else nn.functional.l1_loss(forecast, y)
         levels = y.new_tensor(self.quantiles)
         error = y.unsqueeze(2) - forecast  # (B, H, Q)
-        if self.loss == "mse":  # of the middle; the outer quantiles as usual
+        pinball = torch.maximum(levels * error, (levels - 1) * error)
+        if self.loss == "mse":
             middle = self.quantiles.index(0.5)
-            levels[middle] = 0
-            square = error[:, :, middle].square().mean() / self.scale.mean()
-            return square + torch.maximum(levels * error, (levels - 1) * error * (levels > 0)).mean()
-        return torch.maximum(levels * error, (levels - 1) * error).mean()
+            square = error[:, :, middle].square() / self.scale.mean()
+            return square.mean() + (pinball.sum(2) - pinball[:, :, middle]).mean()
+        return pinball.mean()
 
-    def _forecast(self, x: torch.Tensor, site: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Baseline (B, H) and change (B, H · Q), working units."""
-        site = self._site(x) if site is None else site
-        profile = self.profile_table[self._targets(x, site)]  # (B, H)
-        parts = [(profile - self.level_mean) / self.level_std]
-        baseline, s = profile, self.scale[site].unsqueeze(1)
-        if self.lags:
-            z, centre, s = self._window(x, site, training=self.training)
-            parts.append(z)
-            if self.centre != "none":
-                parts.append(centre / self.scale[site].unsqueeze(1))
-            if self.spread == "window":
-                parts.append(torch.log(s / self.scale[site].unsqueeze(1)))
-            # Products and a sum instead of a matrix: the exporters would quantize that.
-            if self.training:
-                ridge = nn.functional.linear(z, self.ridge_weight)
-            else:
-                ridge = (z.unsqueeze(1) * self.ridge_weight).sum(dim=2)  # (B, 1, T) · (H, T) → (B, H)
-            baseline = profile + centre + s * ridge
-        parts += self._context(x, site)
-        into = torch.cat(parts, dim=1)
-        change = self.trunks[0](into)
+    def _forecast(self, x: torch.Tensor, site: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
+        base, s, weighed, parts = self._weighed(x, site, seen)
+        # Products and a sum instead of a matrix: the exporters would quantize that.
+        if self.training:
+            ridge = nn.functional.linear(weighed, self.ridge_weight)
+        else:
+            ridge = (weighed.unsqueeze(1) * self.ridge_weight).sum(dim=2)  # (B, 1, W) · (H, W) → (B, H)
+        into = torch.cat([weighed, *parts, *self._context(x, site)], dim=1)
+        change = self.trunks[0](into)  # (B, H · Q)
         for trunk in self.trunks[1:]:
             change = change + trunk(into)
-        return baseline, (s / len(self.trunks)) * change
-
-    def _out(self, baseline: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
-        change = rising(change, self.horizon, self.quantiles)
-        forecast = (baseline.unsqueeze(2) if self.quantiles else baseline) + change
+        base = base + s * ridge
+        change = rising((s / len(self.trunks)) * change, self.horizon, self.quantiles)
+        forecast = (base.unsqueeze(2) if self.quantiles else base) + change
         if self.root:
             return torch.relu(forecast).square()
         return torch.clamp(forecast, min=self.floor) if self.floor is not None else forecast
 
-    def _into(self, values: torch.Tensor) -> torch.Tensor:
-        """Physical → working units."""
-        return torch.sqrt(torch.relu(values)) if self.root else values
-
-    def _site(self, x: torch.Tensor) -> torch.Tensor:
-        """(B,) index of the site; the last one is the unknown."""
-        if self.columns.site is None:
-            return index(x[:, -1, 0] * 0, self.sites + 1, self.sites)
-        return index(x[:, -1, self.columns.site], self.sites + 1, self.sites)
-
-    def _rows(self, x: torch.Tensor, site: torch.Tensor) -> torch.Tensor:
-        """(B, T) cells of the profile at the window's rows."""
-        base = (site * self.cells).unsqueeze(1)
-        if self.kinds is None:
-            return base.expand(-1, self.window)
-        hour = known(x[:, :, self.columns.hour])
-        time = self._slot(hour)
-        if self.columns.weekday is None:
-            return base + time
-        day = self.kind[index(x[:, :, self.columns.weekday], 7)]
-        return base + day * self.slots + time
-
-    def _targets(self, x: torch.Tensor, site: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, H) cells of the profile at the targets, reckoned from the newest row."""
-        site = self._site(x) if site is None else site
-        base = (site * self.cells).unsqueeze(1)
-        if self.kinds is None:
-            return base.expand(-1, self.horizon)
-        later = self.step * (self.lead + torch.arange(self.horizon, device=x.device))  # (H,) hours
-        hour = known(x[:, -1:, self.columns.hour]) + later  # (B, H)
-        days = torch.floor(hour / 24 + 1e-4)
-        time = self._slot(hour - 24 * days)
-        if self.columns.weekday is None:
-            return base + time
-        day = known(x[:, -1:, self.columns.weekday]) + days
-        day = day - 7 * torch.floor(day / 7 + 1e-4)
-        return base + self.kind[index(day, 7)] * self.slots + time
-
-    def _slot(self, hour: torch.Tensor) -> torch.Tensor:
-        slot = torch.floor(hour / self.slot + 1e-3)
-        return torch.clamp(slot, 0, self.slots - 1).long()
+    def _weighed(
+        self, x: torch.Tensor, site: torch.Tensor, seen: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        """Baseline (B, H) and spread (B, 1) in working units; what the ridge weighs (B, W); further parts."""
+        usual, finer = self._usual(x, site, seen)  # (B, P)
+        target = self.lead - self.first
+        base = usual[:, target : target + self.horizon]  # (B, H)
+        parts = [(base - self.level_mean) / self.level_std]
+        own = s = self.scale[site].unsqueeze(1)  # (B, 1)
+        weighed = []
+        if self.lags:
+            newest = -self.first + 1
+            z, centre, s = self._window(x, usual[:, newest - self.window : newest], own)
+            weighed.append(z)
+            base = base + centre
+            if self.centre != "none":
+                parts.append(centre / own)
+            if self.spread == "window":
+                parts.append(torch.log(s / own))
+        around = slice(target - self.reach, target + self.horizon + self.reach)
+        if self.reach:
+            shape = usual[:, around]
+            weighed.append((shape - shape.mean(dim=1, keepdim=True)) / own)
+        if finer is not None:
+            weighed.append((finer[:, around] - usual[:, around]) / own)
+        return base, s, torch.cat(weighed, dim=1) if weighed else usual[:, :0], parts
 
     def _window(
-        self, x: torch.Tensor, site: torch.Tensor, *, training: bool
+        self, x: torch.Tensor, usual: torch.Tensor, own: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Normalized deviations (B, T), their centre (B, 1) and spread (B, 1), working units."""
+        """Normalized deviations (B, T), their centre (B, 1) and spread (B, 1)."""
         raw = x[:, :, self.columns.output]
         there = present(raw)  # (B, T)
-        cells = self._rows(x, site)
-        deviation = (self._into(known(raw)) - self.profile_table[cells]) * there
-        if training:
-            deviation = deviation / (1 - self.leverage[cells])
+        deviation = (self._into(known(raw)) - usual) * there
         count = torch.clamp(there.sum(dim=1, keepdim=True), min=1)  # (B, 1)
         mean = deviation.sum(dim=1, keepdim=True) / count
         deviation = deviation + (1 - there) * mean
-        if self.centre == "last":
-            centre = deviation[:, -1:]
-        else:
-            centre = mean if self.centre == "mean" else torch.zeros_like(mean)
-        own = self.scale[site].unsqueeze(1)  # (B, 1)
+        centre = torch.zeros_like(mean)
+        if self.centre != "none":
+            centre = deviation[:, -1:] if self.centre == "last" else mean
         rest = deviation - centre
         if self.spread == "window":
-            own = torch.sqrt((rest.square() * there).sum(dim=1, keepdim=True) / count + (0.05 * own) ** 2)
+            own = torch.sqrt((rest.square() * there).sum(dim=1, keepdim=True) / count + (0.05 * own).square())
         return rest / own, centre, own
 
     def _context(self, x: torch.Tensor, site: torch.Tensor) -> list[torch.Tensor]:
+        """Embeddings, day of the year, and further inputs, each (B, …)."""
         c, parts = self.columns, []
-        if self.site_embedding is not None:
-            parts.append(self.site_embedding(site))
-        if self.hour_embedding is not None:
-            parts.append(self.hour_embedding(self._slot(known(x[:, -1, c.hour]))))
-        if self.weekday_embedding is not None:
-            parts.append(self.weekday_embedding(index(x[:, -1, c.weekday], 7)))
+        if "site" in self.embeddings:
+            parts.append(self.embeddings["site"](site))
+        if "hour" in self.embeddings:
+            slot = torch.floor(known(x[:, -1, c.hour]) / self.slot + 1e-3)
+            parts.append(self.embeddings["hour"](index(slot, self.slots)))
+        if "weekday" in self.embeddings:
+            parts.append(self.embeddings["weekday"](index(x[:, -1, c.weekday], 7)))
         if c.yearday is not None:
             angle = known(x[:, -1:, c.yearday]) * (2 * torch.pi / YEAR)
             parts += [torch.sin(angle), torch.cos(angle), torch.sin(2 * angle), torch.cos(2 * angle)]
@@ -328,49 +329,64 @@ class Light(nn.Module):
             parts.append(known((x[:, -rows:, i] - self.other_mean[n]) / self.other_std[n]))
         return parts
 
+    def _usual(
+        self, x: torch.Tensor, site: torch.Tensor, seen: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Both profiles (B, P) at ``self.times``."""
+        day, time = self._calendar(x)
+        found = [p(p.cell(site.unsqueeze(1), day, time), seen) for p in self._profiles()]
+        return found[0], found[1] if len(found) > 1 else None
+
+    def _profiles(self) -> list[Profile]:
+        return [self.usual] if self.finer is None else [self.usual, self.finer]
+
+    def _calendar(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, P) weekday and slot of the day at ``self.times``, reckoned from the newest row."""
+        c = self.columns
+        later = self.step * torch.tensor(self.times, dtype=torch.float32)  # (P,) hours
+        hour = (known(x[:, -1:, c.hour]) if c.hour is not None else 0 * known(x[:, -1:, 0])) + later  # (B, P)
+        days = torch.floor(hour / 24 + 1e-5)
+        time = torch.clamp(torch.floor((hour - 24 * days) / self.slot + 1e-3), 0, self.slots - 1).long()
+        day = known(x[:, -1:, c.weekday]) + days if c.weekday is not None else 0 * days
+        return index(day - 7 * torch.floor(day / 7 + 1e-3), 7), time
+
+    def _site(self, x: torch.Tensor) -> torch.Tensor:
+        """(B,) index of the site; the last one is the unknown."""
+        column = x[:, -1, self.columns.site] if self.columns.site is not None else 0 * known(x[:, -1, 0])
+        return index(column, self.sites + 1, self.sites)
+
+    def _into(self, values: torch.Tensor) -> torch.Tensor:
+        """Physical → working units."""
+        return torch.sqrt(torch.relu(values)) if self.root else values
+
+    def _seen(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """(B, P) what training knows at ``self.times``: window and targets, working units, NaN elsewhere."""
+        seen = torch.full((len(x), len(self.times)), torch.nan)
+        newest, target = -self.first + 1, self.lead - self.first
+        if self.lags:
+            seen[:, newest - self.window : newest] = self._into(x[:, :, self.columns.output])
+        seen[:, target : target + self.horizon] = self._into(y)
+        return seen
+
     def _hide(self, x: torch.Tensor) -> torch.Tensor:
         """Training windows of which some have lost a stretch of the output."""
-        n = len(x)
-        start = (torch.rand(n, 1) * self.window).floor()
-        length = 1 + (torch.rand(n, 1) * self.window).floor()
+        start = (torch.rand(len(x), 1) * self.window).floor()
+        end = start + 1 + (torch.rand(len(x), 1) * self.window).floor()
         row = torch.arange(self.window)
-        gone = (row >= start) & (row < start + length) & (torch.rand(n, 1) < self.missing)
+        gone = (row >= start) & (row < end) & (torch.rand(len(x), 1) < self.missing)
         x = x.clone()
-        x[:, :, self.columns.output] = x[:, :, self.columns.output].masked_fill(gone, float("nan"))
+        x[:, :, self.columns.output] = x[:, :, self.columns.output].masked_fill(gone, torch.nan)
         return x
 
-    def _take_profile(self, site: torch.Tensor, x: torch.Tensor, u: torch.Tensor) -> None:
-        """Cell means of the targets ``u`` (N,), each shrunk to coarser ones: week → kind of day → day → site → all."""
-        s = self.sites + 1
-        if self.kinds is None:
-            day, time, slots = torch.zeros_like(site), torch.zeros_like(site), 1
-        else:
-            slots = self.slots
-            hour = known(x[:, -1, self.columns.hour]) + self.step * self.lead
-            days = torch.floor(hour / 24 + 1e-4)
-            time = self._slot(hour - 24 * days)
-            day = torch.zeros_like(site)
-            if self.columns.weekday is not None:
-                day = index(torch.remainder(known(x[:, -1, self.columns.weekday]) + days, 7), 7)
-        cell = (site * 7 + day) * slots + time
-        total = _sums(cell, u, s * 7 * slots).reshape(s, 7, slots)
-        count = _sums(cell, torch.ones_like(u), s * 7 * slots).reshape(s, 7, slots)
-        # The unknown site is all sites together.
-        total[-1], count[-1] = total.sum(0), count.sum(0)
-        mean = (total.sum((1, 2)) / count.sum((1, 2)).clamp_min(1)).reshape(s, 1, 1).expand(s, 7, slots)
-        mean = torch.where(count.sum((1, 2), keepdim=True) > 0, mean, mean[-1:])
-        own = torch.zeros_like(mean)  # share of one value in its cell
-        levels = list(COARSER[self.kinds]) if self.kinds is not None else []
-        for days in levels:
-            group = torch.tensor(days)
-            t = torch.zeros(s, max(days) + 1, slots).index_add(1, group, total)[:, group]  # (S + 1, 7, slots)
-            n = torch.zeros(s, max(days) + 1, slots).index_add(1, group, count)[:, group]
-            own = (1 + self.shrink * own) / (n + self.shrink).clamp_min(1)
-            mean = torch.where(n > 0, (t + self.shrink * mean) / (n + self.shrink).clamp_min(1e-6), mean)
-        first = [self.kinds.index(k) for k in range(max(self.kinds) + 1)] if self.kinds is not None else [0]
-        self.profile_table.copy_(mean[:, first].reshape(-1))
-        self.leverage.copy_(own[:, first].reshape(-1).clamp(0, 0.9))
 
-
-def _sums(cell: torch.Tensor, values: torch.Tensor, size: int) -> torch.Tensor:
-    return torch.zeros(size, dtype=values.dtype).index_add(0, cell, values)
+def _trunk(into: int, hidden: int, depth: int, dropout: float, out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Linear(into, hidden), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        into = hidden
+    last = nn.Linear(into, out)
+    nn.init.zeros_(last.weight)  # an untrained module is its baseline
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)

@@ -15,6 +15,8 @@ FAMILIES: dict[str, str] = {
     "linear": "models.linear:Linear",
     "mlp": "models.mlp:MLP",
     "gru": "models.gru:GRU",
+    "gan": "models.gan:Discriminator",
+    "residual": "models.residual:Residual",
     "spans": "models.spans:Spans",
     "cycle": "models.cycle:Cycle",
     "tcn": "models.tcn:TCN",
@@ -23,7 +25,7 @@ FAMILIES: dict[str, str] = {
     "count": "models.count:Count",
 }
 """``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
-KINDS: dict[str, str] = {"cnn": "classify", "count": "count"}
+KINDS: dict[str, str] = {"gan": "score", "residual": "score", "cnn": "classify", "count": "count"}
 """The kind of task that a family answers; of those not named here: forecast."""
 
 

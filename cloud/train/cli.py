@@ -37,13 +37,14 @@ def run(
         str, typer.Option(help="Names of tasks, with commas between; or all; or the path of a task's TOML file.")
     ] = "traffic_flow",
     family: Annotated[
-        str | None, typer.Option(help="linear, mlp, gru, or all of them. [dim](default: the task's own)[/dim]")
+        str | None,
+        typer.Option(help="A family of models, or all: linear, mlp and gru. [dim](default: the task's own)[/dim]"),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            envvar="WAYSIDE_DATA",
-            help="Folder of the tasks' data, or your CSV: timestamp,detector,volume,… [dim](default: a sample)[/dim]",
+            help="Folder of the tasks' data [dim](default: $WAYSIDE_DATA)[/dim], or for traffic_flow your CSV: "
+            "timestamp,detector,volume,… [dim](default: a real sample)[/dim]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
@@ -97,21 +98,23 @@ def _run(
     out: Path, task: str, family: str | None, data: Path | None, seed: int, epochs: int | None, refit: bool
 ) -> list[dict[str, Any]]:
     from cloud.train import datasets, run
-    from cloud.train.fit import RECIPES
+    from cloud.train.fit import REFERENCES
     from cloud.train.taskfile import load_task, task_names
 
-    tasks = task_names() if task == "all" else [t.strip() for t in task.split(",")]
+    tasks = [t.strip() for t in task.split(",")]
+    if task == "all":  # all that read the folder: the sample is no part of it
+        tasks = [n for n in task_names() if load_task(n).data.files]
     if len(set(tasks)) < len(tasks):
         raise TaskError(f"--task {task}: a task is named twice")
     reports = []
     with Progress(*_columns(), console=console) as progress:
         for name in tasks:
             taskfile = load_task(name)
-            source, taskfile = datasets.load(taskfile, data)
+            source, taskfile = datasets.load(taskfile, run.folder_of(taskfile, data))
             for line in source.quality.lines():
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             folder = out / taskfile.task.name if len(tasks) > 1 else out
-            for each in list(RECIPES) if family == "all" else [family]:
+            for each in list(REFERENCES) if family == "all" else [family]:
                 one = run.with_fit(taskfile, family=each, epochs=epochs, refit=refit)
                 inside = folder / one.fit.family if family == "all" else folder
                 bar = progress.add_task(f"{one.task.name} {one.fit.family}", total=None, said="")
@@ -165,6 +168,7 @@ def _generalize(
     from cloud.train.taskfile import load_task
 
     taskfile = load_task(task)
+    data = run.folder_of(taskfile, data)
     source, taskfile = datasets.load(taskfile, data)
     taskfile = run.with_fit(taskfile, family=family, epochs=epochs, refit=False)
     groups = generalize.groups(taskfile, source, data)

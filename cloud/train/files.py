@@ -246,12 +246,13 @@ def _read_npz(path: Path, taskfile: TaskFile, start: np.datetime64 | None) -> Ro
         with np.load(path, allow_pickle=False) as arrays:
             values = np.asarray(arrays[rule.source or output], np.float64)  # (N, D)
             names = arrays[data.site] if data.site else np.arange(values.shape[1])
-            began = str(arrays[data.start]) if data.start in arrays.files else data.start
+            began = str(arrays[data.start]) if data.start in arrays.files else ""
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as exc:
         raise DataError(f"{path}: is no .npz file with the arrays of the task {taskfile.task.name}: {exc}") from exc
     if values.ndim != 2 or values.shape[1] != len(names):
         raise DataError(f"{path}: array {rule.source or output} is not intervals × sites, as {data.site} says")
-    begin = start if start is not None else _moment(began, path)
+    # What the file itself says of its start goes before what is supposed.
+    begin = start if start is not None and not began else _moment(began or data.start, path)
     seconds = begin.astype("datetime64[s]").astype(np.int64) + np.arange(len(values)) * round(taskfile.task.interval_s)
     rows = _matrix(seconds, tuple(str(n) for n in names), output)
     flat = values.T.ravel().copy()

@@ -112,7 +112,7 @@ def leave_out(
         y = truth(known)
         forecasts = {floor: getattr(known, floor) for floor in FLOORS} | {
             SEEN: _forecast(taskfile.task, with_all, known),
-            UNSEEN: _forecast(taskfile.task, without, _strange(taskfile.task, known)),
+            UNSEEN: _forecast(taskfile.task, without, strange(taskfile.task, known)),
         }
         scores = {n: score(f, y) for n, f in forecasts.items()}
         found.append(Fold(group=name, sites=len(here), n=len(known), scores=scores))
@@ -140,7 +140,7 @@ def pairs(
         module = _trained(taskfile, cut, seed, on_model(f"{name} alone", number, len(of)))
         for other, there in of.items():
             windows = _of(split.holdout, there)
-            shown = windows if other == name else _strange(taskfile.task, windows)
+            shown = windows if other == name else strange(taskfile.task, windows)
             scores = score(_forecast(taskfile.task, module, shown), truth(windows))
             found.append(Pair(trained_on=name, tested_on=other, n=len(windows), **scores))
     return found
@@ -184,7 +184,7 @@ def _of(windows: Windows, sites: list[int], inside: bool = True) -> Windows:
     return windows.where(mask)
 
 
-def _strange(task: TaskSpec, windows: Windows) -> Windows:
+def strange(task: TaskSpec, windows: Windows) -> Windows:
     """The same windows, of a site that nobody knows."""
     names = [i.name for i in task.inputs]
     if "site" not in names:

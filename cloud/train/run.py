@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ import torch
 
 from cloud.train import cases, datasets, ranks
 from cloud.train.datasets import Examples, Source
-from cloud.train.errors import OutputError
+from cloud.train.errors import OutputError, TaskError
 from cloud.train.evaluate import answers, compare, point, predict, truth
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
 from cloud.train.taskfile import Fit, TaskFile
@@ -49,13 +50,24 @@ def with_fit(
 
     Raises:
         ModelConfigError: unknown family.
+        TaskError: a family for another kind of task.
     """
-    recipe = taskfile.fit
-    if family not in (None, recipe.family):
+    recipe, kind = taskfile.fit, taskfile.task.kind
+    if family is not None and family != recipe.family:
         registry.family(family)
+        if family not in registry.families(kind):
+            known = ", ".join(registry.families(kind))
+            raise TaskError(f"task {taskfile.task.name} is of kind {kind}, and {family} is not; choose of {known}")
         recipe = RECIPES.get(family, Fit(family=family))
     changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
     return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))
+
+
+def folder_of(taskfile: TaskFile, data: Path | None) -> Path | None:
+    """Where the task's data are: ``data`` if given, else ``WAYSIDE_DATA`` for a task that reads files."""
+    if data is None and taskfile.data.files and os.environ.get("WAYSIDE_DATA"):
+        return Path(os.environ["WAYSIDE_DATA"])
+    return data
 
 
 def train(
@@ -141,7 +153,8 @@ def train(
                 "epochs": [[e.train, None] for e in last.epochs],
             }
             windows = _windows(taskfile, last, every, data.holdout, seed)
-            _write(stage / FINAL, last, config | claims, report | claims | again, windows)
+            seen = {"statistics": data.statistics | {"seen": data.statistics.get("until", "")}}
+            _write(stage / FINAL, last, config | claims | seen, report | claims | again, windows)
     return report
 
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from cloud.train import datasets
 from cloud.train.errors import ClusterError, OutputError, TaskError, TrainError
-from cloud.train.run import STAGE, train
+from cloud.train.run import STAGE, folder_of, train
 from cloud.train.taskfile import Fit, TaskFile, load_task
 from contracts.wire import ContractError, Document, decode, decode_toml, encode
 from models.errors import ModelError
@@ -116,7 +116,7 @@ def act(job: Job, data: Path | None, out: Path) -> Outcome:
     """Run one job. A failure is an outcome: the other runs go on."""
     told = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed, "folder": job.folder}
     try:
-        source, taskfile = datasets.load(job.taskfile, data)
+        source, taskfile = datasets.load(job.taskfile, folder_of(job.taskfile, data))
         report = train(taskfile, source, out / job.folder, seed=job.seed)
     except (TrainError, ModelError) as exc:
         return Outcome(**told, error=str(exc))

@@ -53,13 +53,14 @@ class Data(Document, frozen=True, kw_only=True):
     ignore: tuple[str, ...] = ()  # wide: columns that are no site
     further: tuple[str, ...] = ()  # long: columns that a file may have, inputs then; any other is refused
     columns: dict[str, Column] = {}
+    unusual_days: tuple[str, ...] = ()  # known to be: a task of kind score is judged by how it ranks them
     until: str = ""  # of the training data: nothing that ends after this local time is used
     missing: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.5  # of a window's output column; 0: no input at all
     naive: Count = 0  # the naive floor is the value so many intervals before the target; 0: the newest
     reach_back: bool = False  # inputs (never targets) of a stretch may lie in the one before it
     holdout_sites: tuple[str, ...] = ()  # patterns: these sites, whole, are held out …
     validation_sites: tuple[str, ...] = ()  # … and these validated on; then nothing is cut in time
-    group: str = ""  # images: the array that names what must stay together (a track, a video)
+    group: str = ""  # images, npz: the array that names what stays together (a track, a video, an intersection)
     blocks: Count = 0  # images: each class of each group is cut into so many runs in file order; 0: a group is one
 
 
@@ -81,6 +82,7 @@ class Fit(Document, frozen=True, kw_only=True):
     average: float = 0.0  # of the weights, exponential moving; 0: none
     steps: Count = 0  # batches an epoch at most, drawn at random; 0: all
     augment: tuple[str, ...] = ()  # images: names of cloud.train.augment
+    rare: Count = 0  # gan: so many windows with incidents (cloud.train.incidents) are known; 0: none
     refit: bool = True  # the released weights are trained again on all days, for as many epochs
 
 

@@ -32,12 +32,28 @@ static void drain(board *b) {
 
 void board_line_down(board *b) {
     static const uint8_t delimiter = 0;
-    b->linked = b->alive = b->result_due = false;
+    b->linked = b->alive = false;
+    b->answer_count = 0;
     b->tx_head = b->tx_length = 0;
     b->rx.length = 0;
     b->identity_due = false; /* a host that says HELLO at once shall hear one IDENTITY, its answer */
     b->identity_ms = hal_uptime_ms() + IDENTITY_EVERY_MS;
     (void)put_byte_run(b, &delimiter, 1); /* ends whatever half frame the other side may hold */
+}
+
+/* The limits of requests for green times are those of the table, where there is one. */
+static void limit_plan(board *b) {
+    const signal_table *t = &b->settings.signals;
+    if (t->count == 0) return;
+    b->plan = (plan){.complete = true, .count = t->count};
+    for (uint8_t i = 0; i < t->count; i++) {
+        const signal_row *r = &t->rows[i];
+        uint16_t clearance = (uint16_t)(r->yellow + r->red);
+        b->plan.limits[i] = (phase_limit){.phase = r->phase, .ring = r->ring, .min_green = r->min_green,
+            .max_green = r->max_green, .min_clearance = clearance, .max_clearance = clearance, .green = r->green};
+    }
+    plan_fall_back(&b->plan);
+    b->host_plan = false;
 }
 
 void board_start(board *b) {
@@ -50,6 +66,24 @@ void board_start(board *b) {
     b->identity.patch = FIRMWARE_PATCH;
     b->status_ms = hal_uptime_ms();
     plan_fall_back(&b->plan);
+
+    const uint8_t *kept;
+    uint8_t phase;
+    detector_limits preset = b->settings.detectors;
+    size_t n = store_load(&b->store, &kept);
+    if (n > 0 && settings_decode(&b->settings, kept, n, &phase) == PLAN_CODE_OK) {
+        b->identity.table = crc32_of(kept, n);
+        limit_plan(b);
+    } else { /* nothing kept, or by a firmware with other rules: signals flash until a table comes */
+        b->settings = (settings){.detectors = preset};
+    }
+    uint64_t clock_ms = hal_clock_ms();
+    detectors_start(&b->detectors, &b->settings.detectors, (uint32_t)clock_ms);
+    signals_start(&b->signals, &b->settings.signals);
+    b->shown = signals_look(&b->signals);
+    b->shown_mode = b->signals.mode;
+    hal_heads(&b->shown);
+    b->tick_ms = clock_ms + TICK_MS;
     board_line_down(b);
 }
 
@@ -84,6 +118,10 @@ static void on_heartbeat(board *b, const msg_heartbeat *m) {
         acknowledge(b, m->ack_seq);
 }
 
+static void answer(board *b, uint16_t request, enum plan_code code, uint8_t phase) {
+    b->answers[b->answer_count++] = (msg_plan_result){.request = request, .code = (uint8_t)code, .phase = phase};
+}
+
 static void on_phase_times(board *b, const uint8_t *payload, size_t n) {
     msg_phase_times m;
     msg_phase_green greens[MAX_PHASES];
@@ -94,15 +132,76 @@ static void on_phase_times(board *b, const uint8_t *payload, size_t n) {
     }
     for (size_t i = 0; i < m.phase_count; i++) msg_phase_green_get(&greens[i], payload + MSG_PHASE_TIMES_SIZE + 3u * i);
     uint8_t phase = 0;
-    enum plan_code code = b->linked ? plan_request(&b->plan, &m, greens, &phase) : PLAN_CODE_NO_HOST;
+    enum plan_code code = !b->linked          ? PLAN_CODE_NO_HOST
+                          : b->signals.coming ? PLAN_CODE_BUSY
+                                              : plan_request(&b->plan, &m, greens, &phase);
     if (code == PLAN_CODE_OK) {
         b->plans_accepted++;
         b->host_plan = true;
+        signals_greens(&b->signals, b->plan.green); /* rows and limits are in the same order */
     } else {
         b->plans_refused++;
     }
-    b->result = (msg_plan_result){.request = m.request, .code = (uint8_t)code, .phase = phase};
-    b->result_due = true;
+    answer(b, m.request, code, phase);
+}
+
+static void on_signal_request(board *b, const msg_signal_request *m) {
+    enum plan_code code = b->linked ? signals_request(&b->signals, m->action, m->phase) : PLAN_CODE_NO_HOST;
+    answer(b, m->request, code, m->phase);
+}
+
+static void on_table_part(board *b, const msg_table_part *m) {
+    if (b->store.state == STORE_WRITING || m->offset >= SETTINGS_MAX) {
+        b->rx_refused++;
+        return;
+    }
+    for (size_t i = 0; i < PART_BYTES && m->offset + i < SETTINGS_MAX; i++)
+        b->store.bytes[SLOT_HEAD + m->offset + i] = m->data[i];
+}
+
+/* A dry run is answered at once, a table to keep when it is in memory and was read back. */
+static void on_table_commit(board *b, const msg_table_commit *m) {
+    settings s;
+    uint8_t phase = 0;
+    enum plan_code code = PLAN_CODE_OK;
+    const uint8_t *bytes = b->store.bytes + SLOT_HEAD;
+    if (!b->linked)
+        code = PLAN_CODE_NO_HOST;
+    else if (m->action != ACTION_CHECK_TABLE && m->action != ACTION_STORE_TABLE)
+        code = PLAN_CODE_UNKNOWN_ACTION;
+    else if (b->store.state == STORE_WRITING || b->signals.coming)
+        code = PLAN_CODE_BUSY;
+    else if (m->size > SETTINGS_MAX)
+        code = PLAN_CODE_TABLE_FORMAT;
+    else if (crc32_of(bytes, m->size) != m->crc)
+        code = PLAN_CODE_TABLE_CRC;
+    else
+        code = settings_decode(&s, bytes, m->size, &phase);
+    if (code == PLAN_CODE_OK && m->action == ACTION_STORE_TABLE) {
+        b->commit = *m;
+        store_begin(&b->store, m->size);
+    } else {
+        answer(b, m->request, code, phase);
+    }
+}
+
+static void keep_table(board *b) {
+    uint8_t phase = 0;
+    if (b->store.state != STORE_WRITING || b->answer_count == ANSWERS) return;
+    while (b->store.state == STORE_WRITING && hal_nv_ready()) (void)store_step(&b->store);
+    if (b->store.state == STORE_WRITING) return;
+    if (b->store.state == STORE_DONE) {
+        (void)settings_decode(&b->settings, b->store.bytes + SLOT_HEAD, b->commit.size, &phase); /* checked before */
+        b->identity.table = b->commit.crc;
+        b->identity_due = true;
+        limit_plan(b);
+        detectors_start(&b->detectors, &b->settings.detectors, (uint32_t)hal_clock_ms());
+        signals_replace(&b->signals, &b->settings.signals);
+        answer(b, b->commit.request, PLAN_CODE_OK, 0);
+    } else {
+        answer(b, b->commit.request, PLAN_CODE_STORE_FAILED, 0);
+    }
+    b->store.state = STORE_IDLE;
 }
 
 static void on_payload(board *b, const uint8_t *payload, size_t n) {
@@ -114,27 +213,44 @@ static void on_payload(board *b, const uint8_t *payload, size_t n) {
         msg_heartbeat m;
         msg_heartbeat_get(&m, payload);
         on_heartbeat(b, &m);
+    } else if (b->answer_count == ANSWERS) {
+        b->rx_refused++; /* a host that sends more than it reads: it asks again when no answer comes */
+        return;
     } else if (payload[0] == MSG_PHASE_TIMES && n >= MSG_PHASE_TIMES_SIZE) {
         on_phase_times(b, payload, n);
+    } else if (payload[0] == MSG_SIGNAL_REQUEST && n == MSG_SIGNAL_REQUEST_SIZE) {
+        msg_signal_request m;
+        msg_signal_request_get(&m, payload);
+        on_signal_request(b, &m);
+    } else if (payload[0] == MSG_TABLE_PART && n == MSG_TABLE_PART_SIZE) {
+        msg_table_part m;
+        msg_table_part_get(&m, payload);
+        on_table_part(b, &m);
+    } else if (payload[0] == MSG_TABLE_COMMIT && n == MSG_TABLE_COMMIT_SIZE) {
+        msg_table_commit m;
+        msg_table_commit_get(&m, payload);
+        on_table_commit(b, &m);
     } else {
         b->rx_refused++;
         return; /* noise that happens to be a frame is not a sign of life */
     }
     b->heard_ms = hal_uptime_ms();
     b->alive = b->linked;
+    b->heeded |= b->alive;
 }
 
 static void receive(board *b) {
-    uint8_t bytes[256], payload[MAX_FRAME];
+    uint8_t bytes[READ_BYTES], payload[MAX_FRAME];
     size_t n = hal_read(bytes, sizeof bytes);
     for (size_t i = 0; i < n; i++) {
         size_t length = frame_feed(&b->rx, bytes[i], payload);
         if (length > 0) on_payload(b, payload, length);
     }
     if (b->alive && hal_uptime_ms() - b->heard_ms > HOST_SILENT_MS) b->alive = false;
-    if (!b->alive && b->host_plan) {
-        b->host_plan = false;
+    if (!b->alive && b->heeded) {
+        b->heeded = b->host_plan = false;
         plan_fall_back(&b->plan);
+        signals_host_lost(&b->signals);
     }
 }
 
@@ -157,7 +273,9 @@ static bool send_status(board *b, uint64_t clock_ms) {
         .lost = b->lost,
         .rx_errors = board_rx_errors(b),
         .flags = (uint8_t)((b->alive ? FLAG_HOST_ALIVE : FLAG_FAIL_SAFE) | (b->host_plan ? FLAG_HOST_PLAN : 0) |
-                           (b->linked ? FLAG_LINKED : 0)),
+                           (b->linked ? FLAG_LINKED : 0) |
+                           (b->signals.mode == SIGNAL_MODE_RUN ? FLAG_SIGNALS : 0) |
+                           (b->signals.mode == SIGNAL_MODE_FAULT ? FLAG_SIGNAL_FAULT : 0)),
     });
     return send(b, payload, sizeof payload);
 }
@@ -193,19 +311,81 @@ static void transmit(board *b, uint64_t clock_ms) {
         if (!send_status(b, clock_ms)) return;
         b->status_ms = now + STATUS_EVERY_MS;
     }
-    if (b->result_due) {
+    while (b->answer_count > 0) {
         uint8_t payload[MSG_PLAN_RESULT_SIZE];
-        msg_plan_result_put(payload, &b->result);
+        msg_plan_result_put(payload, &b->answers[0]);
         if (!send(b, payload, sizeof payload)) return;
-        b->result_due = false;
+        b->answer_count--;
+        for (uint8_t i = 0; i < b->answer_count; i++) b->answers[i] = b->answers[i + 1u];
     }
     if (b->linked && b->alive)
         while (b->sent + 1u < b->events.next && send_event(b)) drain(b);
     drain(b);
 }
 
+/* --- inputs and signals ---------------------------------------------------------------------------- */
+
+static void note(board *b, uint64_t ms, uint8_t kind, uint8_t channel, uint16_t value) {
+    ring_push(&b->events, &(edge){.ms = (uint32_t)ms, .kind = kind, .channel = channel, .value = value});
+}
+
+static void watch_detectors(board *b, uint32_t ms) {
+    edge e;
+    while (detectors_next(&b->detectors, ms, &e)) ring_push(&b->events, &e);
+}
+
+static void take(board *b, const edge *e) {
+    watch_detectors(b, e->ms);
+    if (detectors_take(&b->detectors, e))
+        watch_detectors(b, e->ms);
+    else
+        ring_push(&b->events, e);
+    if (e->kind != EVENT_KIND_INPUT || e->value == 0 || e->channel == 0) return;
+    const signal_table *t = &b->signals.table;
+    for (uint8_t i = 0; i < t->count; i++)
+        if (t->rows[i].ped_input == e->channel) (void)signals_request(&b->signals, ACTION_PED_CALL, t->rows[i].phase);
+}
+
+static void tell_heads(board *b, uint64_t ms) {
+    signal_heads was = b->shown, now = signals_look(&b->signals);
+    b->shown = now;
+    if (b->signals.mode != b->shown_mode) note(b, ms, EVENT_KIND_SIGNAL_MODE, 0, b->signals.mode);
+    b->shown_mode = b->signals.mode;
+    for (uint8_t i = 0; i < SIGNAL_PHASES; i++) {
+        uint8_t row = (uint8_t)(1u << i), phase = b->signals.table.rows[i].phase;
+        if ((now.green & row) != (was.green & row) || (now.yellow & row) != (was.yellow & row))
+            note(b, ms,
+                now.green & row    ? EVENT_KIND_PHASE_GREEN
+                : now.yellow & row ? EVENT_KIND_PHASE_YELLOW
+                                   : EVENT_KIND_PHASE_RED,
+                phase, 1);
+        if ((now.walk & row) != (was.walk & row) || (now.ped_clear & row) != (was.ped_clear & row))
+            note(b, ms, EVENT_KIND_PED, phase, now.walk & row ? 1 : now.ped_clear & row ? 2 : 0);
+    }
+}
+
+static void step_signals(board *b, uint64_t clock_ms) {
+    if (clock_ms < b->tick_ms) return;
+    b->tick_ms = clock_ms + TICK_MS; /* from now: a late step makes every time longer, never shorter */
+    signals_tick(&b->signals);
+    tell_heads(b, clock_ms);
+    hal_heads(&b->shown);
+}
+
+uint64_t board_due_ms(const board *b) {
+    uint64_t due = UINT64_MAX, now = hal_clock_ms();
+    if (b->signals.table.count || b->signals.coming) due = b->tick_ms;
+    if (b->detectors.limits.count) {
+        uint32_t in = b->detectors.due_ms - (uint32_t)now;
+        uint64_t at = in < 0x80000000u ? now + in : now;
+        if (at < due) due = at;
+    }
+    return due;
+}
+
 void board_step(board *b) {
     receive(b);
+    keep_table(b);
     uint64_t clock_ms = hal_clock_ms();
     bool more = true;
     while (more) {
@@ -213,9 +393,13 @@ void board_step(board *b) {
         edge e;
         size_t taken = 0;
         while (taken < EDGES_PER_SLICE && (more = hal_next_edge(clock_ms, &e))) {
-            ring_push(&b->events, &e);
+            take(b, &e);
             seen_ms = e.ms ? e.ms - 1u : 0u; /* more of the same millisecond may follow */
             taken++;
+        }
+        if (!more) {
+            watch_detectors(b, (uint32_t)clock_ms);
+            step_signals(b, clock_ms);
         }
         /* Between slices STATUS must not promise more than what was taken. */
         transmit(b, more ? seen_ms : clock_ms);

@@ -2,14 +2,24 @@
 #ifndef WAYSIDE_BOARD_H
 #define WAYSIDE_BOARD_H
 
+#include "detectors.h"
 #include "frame.h"
 #include "plan.h"
 #include "ring.h"
+#include "settings.h"
+#include "signals.h"
 
-#define FIRMWARE_MAJOR 1u
+#define FIRMWARE_MAJOR 2u
 #define FIRMWARE_MINOR 0u
 #define FIRMWARE_PATCH 0u
+#ifndef TX_BYTES
 #define TX_BYTES 4096u
+#endif
+#ifndef READ_BYTES
+#define READ_BYTES 256u
+#endif
+#define ANSWERS 4u
+#define TICK_MS 100u
 
 typedef struct {
     msg_identity identity;
@@ -21,19 +31,34 @@ typedef struct {
 
     bool linked;    /* a HELLO came since the start or since the line went down */
     bool alive;     /* something came from the host within HOST_SILENT_MS */
-    bool host_plan; /* an accepted request is in force */
-    bool identity_due, result_due;
+    bool host_plan; /* accepted green times are in force */
+    bool heeded;    /* something that the host asked for may be in force */
+    bool identity_due;
     uint32_t sent;  /* last seq put on the line */
     uint32_t acked; /* last seq that is durable at the host */
     uint64_t heard_ms, status_ms, identity_ms; /* uptime: last heard, next due, next due */
-    msg_plan_result result;
+    msg_plan_result answers[ANSWERS]; /* waiting to be sent */
+    uint8_t answer_count;
+
+    settings settings; /* of the table below, or what the HAL set before the start */
+    store store;
+    msg_table_commit commit; /* being stored */
+    detectors detectors;
+    signals signals;
+    signal_heads shown;
+    uint8_t shown_mode;
+    uint64_t tick_ms; /* event clock: next step of the signals */
 
     uint32_t lost, rx_refused; /* rx_refused: good frames that are no request of ours */
     uint32_t events_sent, frames_sent, plans_accepted, plans_refused;
 } board;
 
-/* Set identity.boot, identity.board, identity.ring, identity.reset_cause and plan first. */
+/* Set identity.boot, identity.board, identity.ring, identity.reset_cause and plan first; settings.detectors, too, where
+ * a board without a stored table shall watch its detectors. */
 void board_start(board *b);
+
+/* Event clock at which the board has something to do by itself, UINT64_MAX when it has not. */
+uint64_t board_due_ms(const board *b);
 
 /* One turn: read, take edges, answer, send. Call it when bytes wait, an edge is due or a timer ends. */
 void board_step(board *b);

@@ -1,21 +1,29 @@
 #include "frame.h"
 
-uint16_t frame_crc(const uint8_t *data, size_t n) {
-    uint32_t crc = 0xFFFFu;
-    for (size_t i = 0; i < n; i++) {
-        crc ^= (uint32_t)data[i] << 8;
-        for (int bit = 0; bit < 8; bit++) crc = (crc & 0x8000u) ? (crc << 1) ^ 0x1021u : crc << 1;
-    }
-    return (uint16_t)(crc & 0xFFFFu);
+static const uint32_t RESIDUE = 0x2144DF1Cu; /* CRC over anything and its CRC */
+
+uint32_t crc32_add(uint32_t crc, uint8_t byte) {
+    static const uint32_t table[16] = {0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+        0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u,
+        0xA00AE278u, 0xBDBDF21Cu};
+    crc = ~crc ^ byte;
+    crc = crc >> 4 ^ table[crc & 15u];
+    return ~(crc >> 4 ^ table[crc & 15u]);
+}
+
+uint32_t crc32_of(const uint8_t *data, size_t n) {
+    uint32_t crc = 0;
+    for (size_t i = 0; i < n; i++) crc = crc32_add(crc, data[i]);
+    return crc;
 }
 
 size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out) {
-    uint16_t crc = frame_crc(payload, n);
+    uint32_t crc = crc32_of(payload, n);
     size_t code_at = 0, end = 1;
-    for (size_t i = 0; i < n + 2; i++) {
-        uint8_t byte = i < n ? payload[i] : (uint8_t)(i == n ? crc >> 8 : crc & 0xFFu);
+    for (size_t i = 0; i < n + CRC_BYTES; i++) {
+        uint8_t byte = (uint8_t)(i < n ? payload[i] : crc >> (8u * (i - n)));
         if (byte != 0) {
-            out[end++] = byte; /* no run reaches 254: the frame is at most 66 bytes */
+            out[end++] = byte; /* no run reaches 254: a frame has at most MAX_FRAME bytes */
         } else {
             out[code_at] = (uint8_t)(end - code_at);
             code_at = end++;
@@ -48,9 +56,9 @@ size_t frame_feed(frame_decoder *d, uint8_t byte, uint8_t payload[MAX_FRAME]) {
     if (n == 0) return 0;
     if (n <= MAX_FRAME) {
         size_t length = unstuff(d->buffer, n, payload);
-        if (length > 2 && frame_crc(payload, length) == 0) {
+        if (length > CRC_BYTES && crc32_of(payload, length) == RESIDUE) {
             d->frames++;
-            return length - 2;
+            return length - CRC_BYTES;
         }
     }
     d->errors++;

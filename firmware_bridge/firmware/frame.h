@@ -1,4 +1,4 @@
-/* Frames: COBS + CRC-16/CCITT-FALSE + 0x00, as in firmware_bridge/frames.py. */
+/* Frames: COBS + CRC-32 + 0x00, as in firmware_bridge/frames.py. */
 #ifndef WAYSIDE_FRAME_H
 #define WAYSIDE_FRAME_H
 
@@ -11,12 +11,14 @@
 
 typedef struct {
     uint8_t buffer[MAX_FRAME];
-    size_t length; /* MAX_FRAME + 1: too long, wait for the delimiter */
+    size_t length;   /* MAX_FRAME + 1: too long, wait for the delimiter */
     uint32_t frames;
     uint32_t errors; /* frames dropped: too short, too long, bad COBS, bad CRC */
 } frame_decoder;
 
-uint16_t frame_crc(const uint8_t *data, size_t n);
+/* CRC-32/ISO-HDLC, zlib's: of nothing it is 0, and bytes can be added one by one. */
+uint32_t crc32_add(uint32_t crc, uint8_t byte);
+uint32_t crc32_of(const uint8_t *data, size_t n);
 
 /* Writes one frame of at most FRAME_BYTES to out. n is 1 to MAX_PAYLOAD. Returns its length. */
 size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out);

@@ -25,7 +25,7 @@
 #include "hal.h"
 
 static struct {
-    const char *pty_link, *feed, *stats, *plan;
+    const char *pty_link, *feed, *stats, *plan, *store;
     double speed, anchor_s, end_ms;
     bool anchored;
 } options = {.speed = 1.0, .end_ms = 1e15};
@@ -141,12 +141,12 @@ static bool read_edge(void) {
     has_pending = false;
     if (!feed || !fgets(text, sizeof text, feed)) return false;
     if (++feed_line == 1 && strncmp(text, "ms,kind,channel,value", 21) == 0) return read_edge();
-    if (!numbers(text, v, 4) || v[1] < 1 || v[1] > EVENT_KIND_INPUT || v[2] > 255 || v[3] > 255)
-        die("%s, line %lu: expected ms,kind,channel,value with kind 1 to %d and the others 0 to 255", options.feed,
-            feed_line, EVENT_KIND_INPUT);
+    if (!numbers(text, v, 4) || v[1] < 1 || v[1] > EVENT_KIND_ANALOG || v[2] > 255 || v[3] > UINT16_MAX)
+        die("%s, line %lu: expected ms,kind,channel,value with kind 1 to %d, channel to 255 and value to 65535",
+            options.feed, feed_line, EVENT_KIND_ANALOG);
     if (v[0] < last_edge_ms) die("%s, line %lu: %" PRIu64 " ms is before the line above", options.feed, feed_line, v[0]);
     last_edge_ms = pending_ms = v[0];
-    pending = (edge){.ms = (uint32_t)v[0], .kind = (uint8_t)v[1], .channel = (uint8_t)v[2], .value = (uint8_t)v[3]};
+    pending = (edge){.ms = (uint32_t)v[0], .kind = (uint8_t)v[1], .channel = (uint8_t)v[2], .value = (uint16_t)v[3]};
     return has_pending = true;
 }
 
@@ -196,6 +196,32 @@ static void open_plan(plan *p) {
     if (p->count == 0) die("%s has no phase", options.plan);
 }
 
+/* --- non-volatile memory: a file, or nothing that lasts ---------------------------------------------- */
+
+static uint8_t memory[512];
+static int memory_file = -1;
+
+static void open_memory(void) {
+    memset(memory, 0xFF, sizeof memory);
+    if (!options.store) return;
+    memory_file = open(options.store, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (memory_file < 0 || pread(memory_file, memory, sizeof memory, 0) < 0)
+        die("cannot use %s as the board's memory: %s", options.store, strerror(errno));
+}
+
+uint8_t hal_nv_read(uint16_t at) { return memory[at]; }
+
+bool hal_nv_ready(void) { return true; }
+
+void hal_nv_write(uint16_t at, uint8_t byte) {
+    memory[at] = byte;
+    if (memory_file >= 0 && pwrite(memory_file, &byte, 1, at) != 1) memory[at] = (uint8_t)~byte; /* read-back tells */
+}
+
+bool hal_nv_flush(void) { return memory_file < 0 || fdatasync(memory_file) == 0; }
+
+void hal_heads(const signal_heads *heads) { (void)heads; /* events tell what is shown */ }
+
 static void write_stats(void) {
     if (!options.stats) return;
     char beside[4096];
@@ -208,10 +234,10 @@ static void write_stats(void) {
         ", \"skipped\": %" PRIu64 ", \"sent\": %" PRIu32 ", \"lost\": %" PRIu32 ", \"acked\": %" PRIu32
         ", \"next_seq\": %" PRIu32 ", \"oldest_seq\": %" PRIu32 ", \"frames_tx\": %" PRIu32 ", \"frames_rx\": %" PRIu32
         ", \"rx_errors\": %" PRIu32 ", \"plans_accepted\": %" PRIu32 ", \"plans_refused\": %" PRIu32
-        ", \"host_alive\": %s}\n",
+        ", \"signal_mode\": %u, \"host_alive\": %s}\n",
         b->identity.boot, pty_name, hal_clock_ms(), has_pending ? "false" : "true", produced, skipped, b->events_sent,
         b->lost, b->acked, b->events.next, b->events.oldest, b->frames_sent, b->rx.frames, board_rx_errors(b),
-        b->plans_accepted, b->plans_refused, b->alive ? "true" : "false");
+        b->plans_accepted, b->plans_refused, b->signals.mode, b->alive ? "true" : "false");
     if (fclose(f) != 0 || rename(beside, options.stats) != 0) unlink(beside); /* the disk is full: the board goes on */
 }
 
@@ -222,9 +248,11 @@ static int wait_ms(void) {
     bool full = TX_BYTES - the_board.tx_length < FRAME_BYTES; /* nothing can be sent: POLLOUT will tell */
     if (!full && the_board.status_ms < due) due = the_board.status_ms;
     double ms = due > now ? (double)(due - now) : 0.0;
-    if (has_pending) {
-        double edge_ms = (options.anchor_s - unix_s()) * 1000.0 + (double)pending_ms / options.speed;
-        if (edge_ms < ms) ms = edge_ms;
+    uint64_t next_ms = board_due_ms(&the_board);
+    if (has_pending && pending_ms < next_ms) next_ms = pending_ms;
+    if ((double)next_ms <= options.end_ms) {
+        double in_ms = (options.anchor_s - unix_s()) * 1000.0 + (double)next_ms / options.speed;
+        if (in_ms < ms) ms = in_ms;
     }
     if (!line_up && ms > 20.0) ms = 20.0; /* a hang-up cannot be waited for, only looked at */
     return ms > 0.0 ? (int)ceil(ms) : 0;
@@ -257,7 +285,7 @@ static double number(const char *name, const char *text, double low, double high
 static void parse(int argc, char **argv) {
     static const struct option known[] = {{"pty-link", 1, NULL, 'l'}, {"feed", 1, NULL, 'f'}, {"speed", 1, NULL, 's'},
         {"anchor", 1, NULL, 'a'}, {"id", 1, NULL, 'i'}, {"ring", 1, NULL, 'r'}, {"stats", 1, NULL, 't'},
-        {"plan", 1, NULL, 'p'}, {"end", 1, NULL, 'e'}, {NULL, 0, NULL, 0}};
+        {"plan", 1, NULL, 'p'}, {"end", 1, NULL, 'e'}, {"store", 1, NULL, 'n'}, {"reset", 1, NULL, 'c'}, {NULL, 0, NULL, 0}};
     msg_identity *me = &the_board.identity;
     memcpy(me->board, "wayside", 8);
     me->ring = RING_MAX;
@@ -270,6 +298,8 @@ static void parse(int argc, char **argv) {
         case 'f': options.feed = optarg; break;
         case 't': options.stats = optarg; break;
         case 'p': options.plan = optarg; break;
+        case 'n': options.store = optarg; break;
+        case 'c': me->reset_cause = (uint8_t)number("reset", optarg, 0, RESET_CAUSE_BROWN_OUT); break;
         case 's': options.speed = number("speed", optarg, 1e-3, 1e4); break;
         case 'a': options.anchor_s = number("anchor", optarg, 0, 1e11); options.anchored = true; break;
         case 'e': options.end_ms = number("end", optarg, 0, 1e15); break;
@@ -283,7 +313,7 @@ static void parse(int argc, char **argv) {
             break;
         default:
             fputs("usage: board [--pty-link PATH] [--feed FILE] [--speed S] [--anchor UNIX_S] [--id ID] [--ring N]\n"
-                  "             [--stats FILE] [--plan FILE] [--end MS]\n", stderr);
+                  "             [--stats FILE] [--plan FILE] [--end MS] [--store FILE] [--reset CAUSE]\n", stderr);
             exit(2);
         }
     }
@@ -296,6 +326,7 @@ int main(int argc, char **argv) {
         if (getrandom(&the_board.identity.boot, sizeof the_board.identity.boot, 0) < 0) die("no random numbers");
     started_clock_ms = hal_clock_ms();
     open_plan(&the_board.plan);
+    open_memory();
     open_feed();
     struct sigaction stop = {.sa_handler = on_signal};
     sigaction(SIGTERM, &stop, NULL);

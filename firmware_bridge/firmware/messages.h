@@ -5,14 +5,25 @@
 #include <stdint.h>
 #include <string.h>
 
-#define PROTOCOL 1u
-#define SCHEMA 0x864b6452u
+#define PROTOCOL 2u
+#define SCHEMA 0x08af98fdu
 #define MAX_PAYLOAD 64u
-#define MAX_FRAME 67u /* without the delimiter */
+#define CRC_BYTES 4u
+#define MAX_FRAME 69u /* without the delimiter */
 #define MAX_PHASES 16u
+#define SIGNAL_PHASES 8u
+#define PART_BYTES 32u
 #define STATUS_EVERY_MS 100u
 #define IDENTITY_EVERY_MS 1000u
 #define HOST_SILENT_MS 2000u
+#define START_FLASH_MIN 20u
+#define START_RED_MIN 60u
+#define YELLOW_MIN 30u
+#define YELLOW_MAX 60u
+#define RED_MAX 60u
+#define GREEN_MIN 30u
+#define GREEN_MAX 3000u
+#define WALK_MIN 40u
 
 enum event_kind {
     EVENT_KIND_DETECTOR = 1,
@@ -20,6 +31,16 @@ enum event_kind {
     EVENT_KIND_PHASE_YELLOW = 3,
     EVENT_KIND_PHASE_RED = 4,
     EVENT_KIND_INPUT = 5,
+    EVENT_KIND_DETECTOR_FAULT = 6,
+    EVENT_KIND_PED = 7,
+    EVENT_KIND_SIGNAL_MODE = 8,
+    EVENT_KIND_ANALOG = 9,
+};
+
+enum detector_fault {
+    DETECTOR_FAULT_STUCK_ON = 1,
+    DETECTOR_FAULT_NO_HIT = 2,
+    DETECTOR_FAULT_CHATTER = 4,
 };
 
 enum reset_cause {
@@ -28,6 +49,7 @@ enum reset_cause {
     RESET_CAUSE_WATCHDOG = 2,
     RESET_CAUSE_EXTERNAL = 3,
     RESET_CAUSE_SOFTWARE = 4,
+    RESET_CAUSE_BROWN_OUT = 5,
 };
 
 enum flag {
@@ -35,6 +57,8 @@ enum flag {
     FLAG_FAIL_SAFE = 2,
     FLAG_HOST_PLAN = 4,
     FLAG_LINKED = 8,
+    FLAG_SIGNALS = 16,
+    FLAG_SIGNAL_FAULT = 32,
 };
 
 enum plan_code {
@@ -46,6 +70,38 @@ enum plan_code {
     PLAN_CODE_ABOVE_MAX_GREEN = 5,
     PLAN_CODE_CYCLE_SUM = 6,
     PLAN_CODE_NO_HOST = 7,
+    PLAN_CODE_NOT_RUNNING = 8,
+    PLAN_CODE_NOT_GREEN = 9,
+    PLAN_CODE_PEDESTRIAN = 10,
+    PLAN_CODE_NO_WALK = 11,
+    PLAN_CODE_CONFLICT = 12,
+    PLAN_CODE_STARVES = 13,
+    PLAN_CODE_UNKNOWN_ACTION = 14,
+    PLAN_CODE_TABLE_CRC = 15,
+    PLAN_CODE_TABLE_FORMAT = 16,
+    PLAN_CODE_TABLE_RING = 17,
+    PLAN_CODE_TABLE_CONFLICTS = 18,
+    PLAN_CODE_TABLE_TIMES = 19,
+    PLAN_CODE_TABLE_LIMITS = 20,
+    PLAN_CODE_BUSY = 21,
+    PLAN_CODE_STORE_FAILED = 22,
+};
+
+enum signal_mode {
+    SIGNAL_MODE_FLASH = 0,
+    SIGNAL_MODE_ALL_RED = 1,
+    SIGNAL_MODE_RUN = 2,
+    SIGNAL_MODE_CLOSING = 3,
+    SIGNAL_MODE_FAULT = 4,
+};
+
+enum action {
+    ACTION_PED_CALL = 1,
+    ACTION_CALL = 2,
+    ACTION_HOLD = 3,
+    ACTION_FORCE_OFF = 4,
+    ACTION_CHECK_TABLE = 5,
+    ACTION_STORE_TABLE = 6,
 };
 
 typedef struct {
@@ -58,7 +114,7 @@ static inline void msg_phase_green_get(msg_phase_green *m, const uint8_t *p) {
 }
 
 #define MSG_IDENTITY 0x01u
-#define MSG_IDENTITY_SIZE 24u
+#define MSG_IDENTITY_SIZE 28u
 typedef struct {
     uint8_t protocol;
     uint32_t schema;
@@ -69,6 +125,7 @@ typedef struct {
     uint32_t boot;
     uint8_t reset_cause;
     uint16_t ring;
+    uint32_t table;
 } msg_identity;
 static inline void msg_identity_put(uint8_t *p, const msg_identity *m) {
     p[0] = MSG_IDENTITY;
@@ -88,16 +145,20 @@ static inline void msg_identity_put(uint8_t *p, const msg_identity *m) {
     p[21] = (uint8_t)(m->reset_cause);
     p[22] = (uint8_t)(m->ring);
     p[23] = (uint8_t)(m->ring >> 8);
+    p[24] = (uint8_t)(m->table);
+    p[25] = (uint8_t)(m->table >> 8);
+    p[26] = (uint8_t)(m->table >> 16);
+    p[27] = (uint8_t)(m->table >> 24);
 }
 
 #define MSG_EVENT 0x02u
-#define MSG_EVENT_SIZE 12u
+#define MSG_EVENT_SIZE 13u
 typedef struct {
     uint32_t seq;
     uint32_t ms;
     uint8_t kind;
     uint8_t channel;
-    uint8_t value;
+    uint16_t value;
 } msg_event;
 static inline void msg_event_put(uint8_t *p, const msg_event *m) {
     p[0] = MSG_EVENT;
@@ -112,6 +173,7 @@ static inline void msg_event_put(uint8_t *p, const msg_event *m) {
     p[9] = (uint8_t)(m->kind);
     p[10] = (uint8_t)(m->channel);
     p[11] = (uint8_t)(m->value);
+    p[12] = (uint8_t)(m->value >> 8);
 }
 
 #define MSG_STATUS 0x03u
@@ -207,6 +269,45 @@ static inline void msg_phase_times_get(msg_phase_times *m, const uint8_t *p) {
     m->request = (uint16_t)((uint32_t)p[1] | (uint32_t)p[2] << 8);
     m->cycle = (uint16_t)((uint32_t)p[3] | (uint32_t)p[4] << 8);
     m->phase_count = p[5];
+}
+
+#define MSG_SIGNAL_REQUEST 0x84u
+#define MSG_SIGNAL_REQUEST_SIZE 5u
+typedef struct {
+    uint16_t request;
+    uint8_t action;
+    uint8_t phase;
+} msg_signal_request;
+static inline void msg_signal_request_get(msg_signal_request *m, const uint8_t *p) {
+    m->request = (uint16_t)((uint32_t)p[1] | (uint32_t)p[2] << 8);
+    m->action = p[3];
+    m->phase = p[4];
+}
+
+#define MSG_TABLE_PART 0x85u
+#define MSG_TABLE_PART_SIZE 35u
+typedef struct {
+    uint16_t offset;
+    uint8_t data[32];
+} msg_table_part;
+static inline void msg_table_part_get(msg_table_part *m, const uint8_t *p) {
+    m->offset = (uint16_t)((uint32_t)p[1] | (uint32_t)p[2] << 8);
+    memcpy(m->data, p + 3, 32);
+}
+
+#define MSG_TABLE_COMMIT 0x86u
+#define MSG_TABLE_COMMIT_SIZE 10u
+typedef struct {
+    uint16_t request;
+    uint8_t action;
+    uint16_t size;
+    uint32_t crc;
+} msg_table_commit;
+static inline void msg_table_commit_get(msg_table_commit *m, const uint8_t *p) {
+    m->request = (uint16_t)((uint32_t)p[1] | (uint32_t)p[2] << 8);
+    m->action = p[3];
+    m->size = (uint16_t)((uint32_t)p[4] | (uint32_t)p[5] << 8);
+    m->crc = (uint32_t)((uint32_t)p[6] | (uint32_t)p[7] << 8 | (uint32_t)p[8] << 16 | (uint32_t)p[9] << 24);
 }
 
 #endif

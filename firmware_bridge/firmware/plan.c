@@ -1,8 +1,8 @@
 #include "plan.h"
 
 void plan_default(plan *p) {
-    *p = (plan){.count = MAX_PHASES};
-    for (uint8_t i = 0; i < MAX_PHASES; i++)
+    *p = (plan){.count = PLAN_PHASES};
+    for (uint8_t i = 0; i < PLAN_PHASES; i++)
         p->limits[i] = (phase_limit){
             .phase = (uint8_t)(i + 1), .min_green = 50, .max_green = 1200, .min_clearance = 30, .max_clearance = 120};
 }
@@ -21,8 +21,8 @@ static bool fits(const span *s, uint32_t cycle) {
 }
 
 enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_phase_green *greens, uint8_t *phase) {
-    uint16_t wanted[MAX_PHASES] = {0};
-    bool named[MAX_PHASES] = {false};
+    uint16_t wanted[PLAN_PHASES] = {0};
+    bool named[PLAN_PHASES] = {false};
     span all = {0, 0, 0};
     for (uint8_t i = 0; i < request->phase_count; i++) {
         uint8_t at = 0;

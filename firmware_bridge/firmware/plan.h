@@ -7,6 +7,10 @@
 
 #include "messages.h"
 
+#ifndef PLAN_PHASES
+#define PLAN_PHASES MAX_PHASES /* a small board may know fewer than a request can name */
+#endif
+
 typedef struct { /* times in 0.1 s */
     uint8_t phase;
     uint8_t ring; /* 0: unknown */
@@ -16,13 +20,13 @@ typedef struct { /* times in 0.1 s */
 } phase_limit;
 
 typedef struct {
-    phase_limit limits[MAX_PHASES];
+    phase_limit limits[PLAN_PHASES];
     uint8_t count;
     bool complete;              /* a request must name every phase */
-    uint16_t green[MAX_PHASES]; /* in force */
+    uint16_t green[PLAN_PHASES]; /* in force */
 } plan;
 
-/* Sixteen phases, 5 to 120 s of green, 3 to 12 s of clearance (MUTCD 4F.17: yellow 3 to 6 s, red up to 6 s). */
+/* Phases 1 to PLAN_PHASES, 5 to 120 s of green, 3 to 12 s of clearance (MUTCD 4F.17: yellow 3 to 6 s, red up to 6 s). */
 void plan_default(plan *p);
 
 void plan_fall_back(plan *p);

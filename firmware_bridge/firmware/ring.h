@@ -4,11 +4,14 @@
 
 #include <stdint.h>
 
+#ifndef RING_MAX
 #define RING_MAX 8192u
+#endif
 
 typedef struct {
     uint32_t ms;
-    uint8_t kind, channel, value;
+    uint8_t kind, channel;
+    uint16_t value;
 } edge;
 
 typedef struct {

@@ -49,13 +49,11 @@ class TestMetrics:
     def test_quantiles_are_judged_by_pinball_too_and_a_floor_stands_for_all_of_them(self):
         h = held(RICH, naive=np.zeros((960, 3), np.float32))
         torch = np.repeat(h.y[:, :, None], 3, axis=2) + np.float32([-4, 1, 4])
-        m = {each.name: each for each in metrics(RICH, h, torch)}
-        everything = slices(RICH, h)[0]
+        (found,) = values(metrics(RICH, h, torch), slices(RICH, h)[:1], {"torch": torch, "naive": h.naive})
         # (0.1·4 + 0.5·1 + 0.1·4) / 3, by hand; the errors are y − q: +4, −1, −4
-        assert values(m["pinball"], everything, {"torch": torch})["torch"] == pytest.approx(1.3 / 3, rel=1e-4)
-        assert values(m["mae"], everything, {"torch": torch})["torch"] == pytest.approx(1, rel=1e-4)
-        floor = values(m["pinball"], everything, {"naive": h.naive})["naive"]
-        assert floor == pytest.approx(float(h.y.mean()) / 2, rel=1e-4)
+        assert found["pinball"]["torch"] == pytest.approx(1.3 / 3, rel=1e-4)
+        assert found["mae"]["torch"] == pytest.approx(1, rel=1e-4)
+        assert found["pinball"]["naive"] == pytest.approx(float(h.y.mean()) / 2, rel=1e-4)
 
     def test_classes_are_judged_by_the_share_that_is_right(self):
         h = held(CLASSIFY, 400)

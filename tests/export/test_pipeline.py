@@ -24,7 +24,7 @@ from export.errors import ConversionError, ExportError, GateRefused, RunDirector
 from export.onnx import OPSET, to_onnx
 from export.parity import Limits, parity
 from export.pipeline import STAGES, Options, plan, run, write
-from export.quantize import inside, onnx_nodes, places
+from export.quantize import inside, onnx_nodes, places, softer
 from tests.simulators.exported_bundle import exported, trained
 from tests.simulators.trained_run import build, write_run
 
@@ -217,6 +217,33 @@ class TestGate:
 
     def test_hours_with_few_windows_do_not_judge(self):
         assert self.judge(Limits(int8_slice_loss=-0.5, slice_min_n=10_000)).refused == {}
+
+    def test_int8_that_is_not_smaller_does_not_pay_and_is_left_out(self):
+        import dataclasses
+
+        graphs = [
+            dataclasses.replace(g, content=g.content + bytes(20_000)) if g.name == "tflite-int8" else g
+            for g in exported().graphs
+        ]
+        result = self.judge(Limits(), graphs=graphs)
+        assert set(result.refused) == {"tflite-int8"}
+        assert re.search(
+            r"tflite-int8 has \d+ bytes, tflite-fp32 \d+: int8 does not pay", result.refused["tflite-int8"]
+        )
+
+    def test_a_refused_int8_variant_is_tried_with_more_of_it_in_float(self):
+        """Limits between what the whole and what the softer attempts lose: the first that passes ships."""
+        work = exported()
+        calibration = work.trained.calibration
+        whole = next(m for m in work.parity.measured if m.graph.name == "onnx-int8")
+        fp32 = next(g for g in work.graphs if g.name == "onnx-fp32")
+        attempts = list(softer(fp32, calibration))
+        assert [len(a.float_layers) for a in attempts] == [1, 2]
+        only = Limits(int8_golden=whole.max_abs_diff / float(np.ptp(work.parity.golden_outputs)) * 0.9)
+        result = parity(work.trained, [fp32, whole.graph], BOTH, only, softer=lambda g: softer(g, calibration))
+        shipped = next(m for m in result.measured if m.graph.name == "onnx-int8")
+        assert shipped.graph.float_layers in [a.float_layers for a in attempts]
+        assert "in float it passes" in result.notes[0]
 
     def test_a_demanded_int8_variant_that_is_refused_fails_the_export(self):
         options = Options(formats=("onnx",), require_int8=True, limits=Limits(int8_loss=-0.5))

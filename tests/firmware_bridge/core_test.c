@@ -2,6 +2,9 @@
  *
  *   core_test decode          stdin bytes -> one line of hexadecimal for each good payload, then "frames errors"
  *   core_test fuzz SEED TURNS random line, random host, random edges; checks what must always hold
+ *   core_test cuts SEED TABLES cuts the power at every write of the plan table's two copies
+ *   core_test detect COUNT DEBOUNCE CHATTER STUCK NO_HIT END   stdin "ms channel value" lines -> events
+ *   core_test frames SEED COUNT damages frames in every way that a line can; none may be taken for a good one
  */
 #include <assert.h>
 #include <stdio.h>
@@ -54,7 +57,7 @@ static void host_hears(const uint8_t *p, size_t n) {
         assert(ms == seq * 3u);
         if (seq == host_next) host_next++;
     } else {
-        assert(p[0] == MSG_PLAN_RESULT && n == MSG_PLAN_RESULT_SIZE && p[3] <= PLAN_CODE_NO_HOST);
+        assert(p[0] == MSG_PLAN_RESULT && n == MSG_PLAN_RESULT_SIZE && p[3] <= PLAN_CODE_STORE_FAILED);
     }
 }
 
@@ -77,6 +80,18 @@ bool hal_next_edge(uint64_t now, edge *e) {
     *e = (edge){.ms = edges_made * 3u, .kind = 1, .channel = 2, .value = 1};
     return true;
 }
+
+static uint8_t memory[512];
+uint8_t hal_nv_read(uint16_t at) { return memory[at]; }
+bool hal_nv_ready(void) { return true; }
+static unsigned writes_left = UINT32_MAX, torn;
+void hal_nv_write(uint16_t at, uint8_t byte) {
+    if (writes_left == 0) return; /* the power is gone */
+    if (--writes_left == 0 && torn) byte = torn == 1 ? 0xFF : (uint8_t)rand(); /* erased, or half programmed */
+    memory[at] = byte;
+}
+bool hal_nv_flush(void) { return true; }
+void hal_heads(const signal_heads *heads) { (void)heads; }
 
 static void say(const uint8_t *payload, size_t n) {
     if (to_board_n + FRAME_BYTES > sizeof to_board) return;
@@ -112,7 +127,7 @@ static void fuzz(unsigned turns) {
                 to_board_n += n;
             }
             break;
-        case 3: noise[0] = (uint8_t)(0x80 + r(5)); say(noise, n); break;
+        case 3: noise[0] = (uint8_t)(0x80 + r(8)); say(noise, n); break;
         case 4: noise[0] = MSG_PHASE_TIMES; noise[5] = (uint8_t)r(20); say(noise, 6u + 3u * (noise[5] % 18u)); break;
         case 5: edges_due = r(300); break;
         default: say_ack(MSG_HEARTBEAT, 77, host_next - 1); break;
@@ -138,6 +153,135 @@ static void fuzz(unsigned turns) {
         board_rx_errors(&b));
 }
 
+/* --- power cuts while a table is kept -------------------------------------------------------------- */
+
+static void cuts(unsigned tables) {
+    uint8_t old[SETTINGS_MAX], new[SETTINGS_MAX], before[sizeof memory];
+    size_t old_n = 0, tried = 0;
+    store s;
+    const uint8_t *kept;
+    memset(memory, 0xFF, sizeof memory);
+    assert(store_load(&s, &kept) == 0);
+    for (unsigned table = 0; table < tables; table++) {
+        size_t new_n = SETTINGS_HEAD + r(SIGNAL_PHASES + 1) * SETTINGS_ROW;
+        unsigned writes = (unsigned)(SLOT_HEAD + new_n + CRC_BYTES);
+        for (size_t i = 0; i < new_n; i++) new[i] = (uint8_t)r(256);
+        memcpy(before, memory, sizeof memory);
+        for (unsigned cut = 0; cut <= writes; cut++) {
+            for (torn = 0; torn < 4; torn++, tried++) {
+                memcpy(memory, before, sizeof memory);
+                assert(store_load(&s, &kept) == old_n && memcmp(kept, old, old_n) == 0);
+                memcpy(s.bytes + SLOT_HEAD, new, new_n);
+                writes_left = cut;
+                store_begin(&s, new_n);
+                while (store_step(&s) == STORE_WRITING && writes_left > 0) continue;
+                bool promised = store_step(&s) == STORE_DONE;
+                writes_left = UINT32_MAX;
+                size_t n = store_load(&s, &kept); /* the power is back */
+                bool is_old = n == old_n && memcmp(kept, old, n) == 0, is_new = n == new_n && memcmp(kept, new, n) == 0;
+                assert(is_old || is_new);
+                assert(is_new || !promised);
+                memcpy(s.bytes + SLOT_HEAD, new, new_n); /* and the same can be done again, to its end */
+                store_begin(&s, new_n);
+                while (store_step(&s) == STORE_WRITING) continue;
+                assert(s.state == STORE_DONE && store_load(&s, &kept) == new_n && memcmp(kept, new, new_n) == 0);
+            }
+        }
+        memcpy(old, new, new_n);
+        old_n = new_n;
+    }
+    printf("%zu cuts\n", tried);
+}
+
+/* --- damaged frames -------------------------------------------------------------------------------- */
+
+static uint64_t random_state;
+
+static uint32_t fast(uint32_t below) { /* xorshift64*: ten million frames in seconds */
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return (uint32_t)((random_state * 2685821657736338717u >> 32) % below);
+}
+
+static size_t random_frame(uint8_t *payload, size_t *n, uint8_t *frame) {
+    *n = fast(MAX_PAYLOAD) + 1u;
+    uint32_t zeros = fast(4); /* many zeros make many codes, and those are where it hurts */
+    for (size_t i = 0; i < *n; i++) payload[i] = fast(4) < zeros ? 0 : (uint8_t)fast(256);
+    return frame_encode(payload, *n, frame);
+}
+
+static size_t damage(uint8_t *f, size_t n) {
+    size_t at = fast((uint32_t)n);
+    switch (fast(7)) {
+    case 0: /* flipped bits */
+        for (uint32_t flips = fast(8) + 1u; flips > 0; flips--) f[fast((uint32_t)n)] ^= (uint8_t)(1u << fast(8));
+        return n;
+    case 1: /* a burst */
+        for (size_t i = at; i < n && i < at + 8; i++) f[i] = (uint8_t)fast(256);
+        return n;
+    case 2: /* lost bytes: an overrun */
+        memmove(f + at, f + at + 1, n - at - 1);
+        return n - 1;
+    case 3: /* doubled bytes */
+        memmove(f + at + 1, f + at, n - at);
+        return n + 1;
+    case 4: return at; /* cut off: what follows grows onto it */
+    case 5: /* nothing but noise */
+        for (size_t i = 0; i < n; i++) f[i] = (uint8_t)fast(256);
+        return n;
+    default: /* a flip in one of the codes only */
+        f[0] ^= (uint8_t)(1u << fast(8));
+        return n;
+    }
+}
+
+static void frames(unsigned long count) {
+    frame_decoder d = {.length = 0};
+    uint8_t payload[MAX_PAYLOAD], good[2][MAX_PAYLOAD], out[MAX_FRAME], line[4 * FRAME_BYTES];
+    size_t payload_n, good_n[2];
+    unsigned long corrupt = 0, unchanged = 0, late = 0;
+    for (unsigned long i = 0; i < count; i++) {
+        size_t n = random_frame(payload, &payload_n, line);
+        n = damage(line, n);
+        size_t noise_end = n;
+        for (int k = 0; k < 2; k++) n += random_frame(good[k], &good_n[k], line + n);
+        bool heard[2] = {false, false};
+        for (size_t at = 0; at < n; at++) {
+            size_t length = frame_feed(&d, line[at], out);
+            if (length == 0) continue;
+            bool known = false;
+            for (int k = 0; k < 2; k++)
+                if (at >= noise_end && length == good_n[k] && memcmp(out, good[k], length) == 0) known = heard[k] = true;
+            if (!known && length == payload_n && memcmp(out, payload, length) == 0) known = true, unchanged++;
+            corrupt += !known;
+        }
+        late += !heard[1];
+    }
+    printf("%lu damaged, %lu corrupt accepted, %lu unchanged, %lu late\n", count, corrupt, unchanged, late);
+    if (corrupt || late) exit(1);
+}
+
+/* --- detectors ------------------------------------------------------------------------------------- */
+
+static void detect(char **limits) {
+    static detectors d;
+    unsigned ms, channel, value;
+    edge e;
+    detectors_start(&d, &(detector_limits){.count = (uint8_t)atoi(limits[0]), .debounce_ms = (uint8_t)atoi(limits[1]),
+        .chatter = (uint8_t)atoi(limits[2]), .stuck_s = (uint16_t)atoi(limits[3]), .no_hit_s = (uint16_t)atoi(limits[4])},
+        0);
+    for (bool more = true; more;) {
+        more = scanf("%u %u %u", &ms, &channel, &value) == 3;
+        if (!more) ms = (unsigned)atoi(limits[5]);
+        while (detectors_next(&d, ms, &e)) printf("%u %u %u %u\n", e.ms, e.kind, e.channel, e.value);
+        e = (edge){.ms = ms, .kind = EVENT_KIND_DETECTOR, .channel = (uint8_t)channel, .value = (uint16_t)value};
+        if (!more) return;
+        if (!detectors_take(&d, &e)) printf("%u %u %u %u\n", e.ms, e.kind, e.channel, e.value);
+        while (detectors_next(&d, ms, &e)) printf("%u %u %u %u\n", e.ms, e.kind, e.channel, e.value);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc == 2) {
         frame_decoder d = {.length = 0};
@@ -150,8 +294,17 @@ int main(int argc, char **argv) {
         printf("%u %u\n", d.frames, d.errors);
         return 0;
     }
+    if (argc == 8) {
+        detect(argv + 2);
+        return 0;
+    }
     if (argc != 4) return 2;
     srand((unsigned)atoi(argv[2]));
-    fuzz((unsigned)atoi(argv[3]));
+    random_state = 88172645463325252u + (uint64_t)atoi(argv[2]);
+    switch (argv[1][0]) {
+    case 'c': cuts((unsigned)atoi(argv[3])); break;
+    case 'f': argv[1][1] == 'r' ? frames((unsigned long)atol(argv[3])) : fuzz((unsigned)atoi(argv[3])); break;
+    default: return 2;
+    }
     return 0;
 }

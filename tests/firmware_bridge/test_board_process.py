@@ -279,7 +279,7 @@ async def test_a_plan_is_checked_against_the_boards_own_limits(
     [
         ("100,1,2,1\n50,1,2,1\n", "line 2: 50 ms is before the line above"),
         ("ms,kind,channel,value\n1,1,1,1\n-5,1,2,1\n", "line 3: expected ms,kind,channel,value"),
-        ("1,9,1,1\n", "line 1"),
+        ("1,10,1,1\n", "line 1"),
         ("1,1,256,1\n", "line 1"),
         ("1,1,1\n", "line 1"),
         ("1,1,1,1,1\n", "line 1"),

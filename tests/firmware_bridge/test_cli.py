@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge.native import build, compile_program
+from tests.firmware_bridge.test_signal_plan import PLAN
 from tests.simulators.board import BoardProcess
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +87,23 @@ def test_a_missing_compiler_and_a_broken_source_are_told_apart(tmp_path: Path, m
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(BuildError, match="no-such-compiler"):
         compile_program(tmp_path / "board", ())
+
+
+def test_a_plan_is_checked_kept_or_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    (tmp_path / "short.toml").write_text(PLAN.replace("yellow_s = 3.0", "yellow_s = 2.0"))
+    with BoardProcess(tmp_path, store=True) as board:
+        assert "would be accepted" in wayside("plan", tmp_path / "plan.toml", board.port).stdout
+        refused = wayside("plan", tmp_path / "short.toml", board.port, "--store")
+        assert refused.returncode == 1
+        assert "table limits, phase 8" in refused.stderr
+        kept = wayside("plan", tmp_path / "plan.toml", board.port, "--store", "--json")
+        assert json.loads(kept.stdout)["code"] == "ok"
+    wrong = wayside("plan", tmp_path / "no-such.toml", board.port)
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
+
+
+def test_a_chip_without_firmware_is_named() -> None:
+    done = wayside("build", "--mcu", "z80")
+    assert done.returncode == 1
+    assert "atmega328p or atmega2560" in done.stderr

@@ -49,6 +49,7 @@ class BoardProcess:
         board_id: str = "board-1",
         ring: int = 8192,
         plan: str | None = None,
+        store: bool = False,
     ) -> None:
         self.port = str(folder / "board.tty")
         self.stats_path = folder / "board.json"
@@ -60,6 +61,8 @@ class BoardProcess:
         if plan is not None:
             (folder / "plan.csv").write_text(plan)
             self.command += ["--plan", str(folder / "plan.csv")]
+        if store:
+            self.command += ["--store", str(folder / "board.nv")]
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> BoardProcess:

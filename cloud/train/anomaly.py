@@ -1,0 +1,197 @@
+"""Judging whatever scores windows: a torch module, or the int8 file of one, behind a function.
+
+What is known of the truth says how: labelled windows (layout ``nab``: the benchmark's score), days known to be unusual
+(their ranks among all days), or nothing; then incidents are put into the counts by a declared, seeded rule
+(cloud.train.incidents), other ones than training may have known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.train import incidents
+from cloud.train.datasets import every, load, split, test_windows
+from cloud.train.errors import DataError
+from cloud.train.nab import evaluate_nab
+from cloud.train.taskfile import TaskFile
+from cloud.train.vus import vus_pr
+from cloud.train.windows import Windows
+
+ScoreFn = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
+"""Windows (n, T, F), NaN where missing → scores (n,) or (n, 1), ≥ 0."""
+Floats = npt.NDArray[np.float64]
+
+SEED = 1  # of the incidents that detectors are judged by
+FALSE_ALARMS = 0.01  # of the windows without incident: the rate at which recall and precision are stated
+BUFFER = 8  # intervals, of VUS-PR
+BATCH = 8192
+
+
+def evaluate(
+    taskfile: TaskFile,
+    data: Path,
+    score_fn: ScoreFn,
+    test: Path | None = None,
+    *,
+    statistics: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Metrics of ``score_fn`` on the hold-out, or on the later period ``test`` in the same format.
+
+    Args:
+        taskfile: with the task as the model knows it, sites included.
+        data: the data directory.
+        test: a file or folder. Layout ``nab``: a folder of series, with the JSON of their windows in it or above it, or
+            a JSON alone, whose series lie in ``data``.
+        statistics: of the checkpoint, for files that carry no times.
+
+    Returns:
+        ``vus_pr``, ``precision``, ``recall`` and what else the kind of truth allows (:func:`evaluate_nab`,
+        :func:`rank_days`, :func:`find_incidents`).
+
+    Raises:
+        DataError: the data or the labels are missing or broken.
+    """
+    if taskfile.data.layout == "nab":
+        series, labels = _labelled(taskfile, data, test)
+        return evaluate_nab(score_fn, series, labels, window=taskfile.task.window)
+    if taskfile.data.unusual_days:
+        # All of it, training days too: nobody told the model which days were unusual.
+        return rank_days(_windows(taskfile, data, test, statistics, whole=True), taskfile.data.unusual_days, score_fn)
+    return find_incidents(_windows(taskfile, data, test, statistics, whole=False), score_fn)
+
+
+def score(windows: Windows, score_fn: ScoreFn) -> Floats:
+    """(N,) scores of ``windows``.
+
+    Raises:
+        DataError: a score is negative or no number.
+    """
+    if not len(windows):
+        raise DataError("there is no window to score")
+    parts = [
+        np.asarray(score_fn(windows.take(slice(a, a + BATCH))[0]), float).ravel() for a in range(0, len(windows), BATCH)
+    ]
+    found = np.concatenate(parts)
+    if found.shape != (len(windows),) or not (found >= 0).all():
+        raise DataError(f"the model gave {found.shape} scores for {len(windows)} windows, or scores below 0")
+    return found
+
+
+def find_incidents(
+    windows: Windows, score_fn: ScoreFn, rule: incidents.Rule | None = None, seed: int = SEED
+) -> dict[str, Any]:
+    """Put incidents into ``windows``, and see which are found.
+
+    Returns:
+        ``auc`` (ROC) and ``vus_pr`` over all thresholds; at the threshold that ``FALSE_ALARMS`` of the windows without
+        incident exceed: ``recall`` and ``precision`` of windows, and ``found``, the share of incidents with an alarm
+        while they last; ``n``, ``incidents``.
+
+    Raises:
+        DataError: there is no incident among the windows.
+    """
+    changed, labels = incidents.into(windows, rule or incidents.Rule(), seed)
+    if not labels.any() or labels.all():
+        raise DataError("too few windows to put an incident into; give more days")
+    order = np.lexsort((changed.newest, changed.site))
+    changed, labels = changed.where(order), labels[order]
+    scores = score(changed, score_fn)
+    threshold = float(np.quantile(scores[~labels], 1 - FALSE_ALARMS, method="higher"))
+    alarms = scores > threshold
+    breaks = np.flatnonzero((np.diff(changed.site) != 0) | (np.diff(changed.newest) != 1)) + 1
+    piece = np.searchsorted(breaks, np.arange(len(labels)), side="right")
+    begins = labels & ~(np.append(False, labels[:-1]) & (np.diff(piece, prepend=-1) == 0))
+    incident = np.cumsum(begins)[labels]  # number of the incident of each labelled window
+    found = np.bincount(incident, weights=alarms[labels])[1:] > 0
+    return {
+        "auc": _auc(labels, scores),
+        "vus_pr": vus_pr(labels, scores, buffer=BUFFER, breaks=breaks),
+        "false_alarm_rate": float(alarms[~labels].mean()),
+        "threshold": threshold,
+        "precision": float(labels[alarms].mean()) if alarms.any() else 0.0,
+        "recall": float(alarms[labels].mean()),
+        "found": float(found.mean()),
+        "incidents": int(begins.sum()),
+        "n": len(labels),
+    }
+
+
+def rank_days(windows: Windows, unusual: tuple[str, ...], score_fn: ScoreFn) -> dict[str, Any]:
+    """How far up the days known to be ``unusual`` come when days are ranked by their mean score.
+
+    Returns:
+        ``ranks``, from 1, of the unusual days among the data's; ``days``: how many there are; ``highest``: the first
+        ten with their scores; ``precision``: unusual days among the first ones, as many as there are unusual days;
+        ``auc`` (ROC) of days; ``vus_pr`` of windows.
+
+    Raises:
+        DataError: none of the unusual days is among the data's.
+    """
+    scores = score(windows, score_fn)
+    # A window is about the day of its middle row; an interval that ends at midnight belongs to the day before.
+    middle = windows.times[windows.site, windows.newest - windows.window // 2]
+    day = (middle - np.timedelta64(1, "s")).astype("datetime64[D]")
+    days, which = np.unique(day, return_inverse=True)
+    mean = np.bincount(which, weights=scores) / np.bincount(which)
+    known = np.isin(days, np.array(unusual, "datetime64[D]"))
+    if not known.any() or known.all():
+        raise DataError(f"none of the unusual days {', '.join(unusual)} is among {days[0]} to {days[-1]}")
+    order = np.argsort(-mean, kind="stable")
+    rank = np.empty(len(days), int)
+    rank[order] = np.arange(1, len(days) + 1)
+    return {
+        "ranks": {str(days[i]): int(rank[i]) for i in np.flatnonzero(known)},
+        "days": len(days),
+        "highest": [[str(days[i]), float(mean[i])] for i in order[:10]],
+        "precision": float(known[order[: known.sum()]].mean()),
+        "recall": float(known[order[: known.sum()]].mean()),
+        "auc": _auc(known, mean),
+        "vus_pr": vus_pr(known[which], scores, buffer=BUFFER),
+        "n": len(scores),
+    }
+
+
+def _auc(labels: npt.NDArray[np.bool_], scores: Floats) -> float:
+    """Area under the ROC curve: the chance that a labelled one scores above another (Mann & Whitney 1947)."""
+    ordered = np.sort(scores[~labels])
+    below = np.searchsorted(ordered, scores[labels], side="left")
+    equal = np.searchsorted(ordered, scores[labels], side="right") - below
+    return float((below + equal / 2).mean() / len(ordered))
+
+
+def _windows(
+    taskfile: TaskFile, data: Path, test: Path | None, statistics: dict[str, Any] | None, *, whole: bool
+) -> Windows:
+    if test is not None:
+        found = test_windows(taskfile, taskfile.task, [test], statistics)
+    else:
+        grid, taskfile = load(taskfile, data)
+        found = every(grid, taskfile) if whole else split(grid, taskfile).holdout
+    if not isinstance(found, Windows):
+        raise DataError(f"{taskfile.task.name} is a task of pictures; only windows of series are scored")
+    return found
+
+
+def _labelled(taskfile: TaskFile, data: Path, test: Path | None) -> tuple[Path, Path]:
+    """The folder with the series, and the JSON with their windows."""
+    home = data / Path(taskfile.data.files[0]).parent.parent if taskfile.data.files else data
+    if not home.is_dir():
+        home = data
+    if test is None:
+        return home, _json(home)
+    if test.suffix == ".json":
+        return home, test
+    return test, _json(test)
+
+
+def _json(folder: Path) -> Path:
+    for at in (folder, folder.parent):
+        found = sorted(at.glob("*windows*.json"))
+        if found:
+            return found[0]
+    raise DataError(f"{folder}: has no JSON of labelled windows (combined_windows.json); put it there")

@@ -1,0 +1,99 @@
+"""From scores to alarms: how surprising is this one, for this series, now? Streaming, without calendar or training.
+
+A score of 7 is nothing here and unheard-of there. So a series is held against its own past: the surprise of a score is
+−log₁₀ of the share of earlier scores at or above it (the tail probability of Ahmad et al., "Unsupervised real-time
+anomaly detection for streaming data", Neurocomputing 2017, by ranks instead of a normal distribution). Beside the
+model's score stand two memories: how far the value, and the mean of the last rows, are from everything seen before in
+this series (one nearest neighbour, in the spirit of Burnaev & Ishimtsev, "Conformalized density- and distance-based
+anomaly detection", 2016). The most surprising of the three counts, and for a rest period only what surpasses it.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+WARM = 50  # rows without surprise: nothing is known yet
+LEVEL = 20  # rows whose mean is remembered beside the value
+TRUST = 0.7  # in the model's surprise, against the memories' 1: it forgets what is older than its window
+REST = 0.03  # of a series: one alarm is enough for so long
+BEYOND = 0.2  # surprise for each upper tail (98 % to highest) that a score is above everything before it
+TAIL = 0.98
+
+
+def surprises(values: npt.ArrayLike, scores: npt.ArrayLike, *, rest: int | None = None) -> Floats:
+    """How surprising each row of a series is, 0 where it is not; a row depends on no later one.
+
+    Args:
+        values: (N,), NaN where missing.
+        scores: (N,) of the model, for the windows that end at each row.
+        rest: rows; by default ``REST`` of the series.
+    """
+    x, of_model = np.asarray(values, float), np.asarray(scores, float)
+    memories = [surprise(novelty(x)), surprise(novelty(_level(x)))]
+    every = np.max([*memories, TRUST * surprise(of_model)], axis=0)
+    return rested(every, int(REST * len(x)) if rest is None else rest)
+
+
+def surprise(scores: npt.ArrayLike) -> Floats:
+    """(N,) −log₁₀ of the share of earlier scores at or above each; NaN surprises nobody."""
+    given = np.asarray(scores, float)
+    past: list[float] = []
+    found = np.zeros(len(given))
+    for i, score in enumerate(given):
+        if np.isnan(score):
+            continue
+        n = len(past)
+        if n >= WARM:
+            above = n - bisect.bisect_left(past, score)
+            found[i] = np.log10((n + 1) / (above + 1))
+            highest, upper = past[-1], past[int(TAIL * n)]
+            if not above and highest > upper:
+                found[i] += BEYOND * (score - highest) / (highest - upper)
+        bisect.insort(past, float(score))
+    return found
+
+
+def novelty(values: npt.ArrayLike) -> Floats:
+    """(N,) distance of each value to the nearest earlier one, 0 while there are few; NaN where it is missing."""
+    given = np.asarray(values, float)
+    past: list[float] = []
+    found = np.full(len(given), np.nan)
+    for i, value in enumerate(given):
+        if np.isnan(value):
+            continue
+        at = bisect.bisect_left(past, value)
+        found[i] = min((abs(v - value) for v in past[max(at - 1, 0) : at + 1]), default=0.0) if i > LEVEL else 0.0
+        past.insert(at, float(value))
+    return found
+
+
+def rested(surprise: Floats, rest: int) -> Floats:
+    """(N,) ``surprise`` where it is higher than in the ``rest`` rows before, else 0."""
+    candidates: deque[int] = deque()  # falling, so that the first is the highest of the rest period
+    found = np.zeros(len(surprise))
+    for i, value in enumerate(surprise):
+        while candidates and candidates[0] < i - rest:
+            candidates.popleft()
+        if not candidates or value > surprise[candidates[0]]:
+            found[i] = value
+        while candidates and surprise[candidates[-1]] <= value:
+            candidates.pop()
+        candidates.append(i)
+    return found
+
+
+def _level(values: Floats) -> Floats:
+    """(N,) mean of the last ``LEVEL`` values that there are."""
+    there = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(there, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(there)])
+    rows = np.arange(1, len(values) + 1)
+    before = np.maximum(rows - LEVEL, 0)
+    count = counts[rows] - counts[before]
+    return np.where(count > 0, (sums[rows] - sums[before]) / np.maximum(count, 1), np.nan)

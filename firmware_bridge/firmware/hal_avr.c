@@ -1,0 +1,243 @@
+/* The board on an ATmega328P (Arduino Uno) or an ATmega2560 (Arduino Mega), 16 MHz, 115,200 baud on UART0.
+ *
+ * Inputs are contacts to ground: closed is 1. Signal heads hang on five 74HC595 behind the SPI pins, in the order
+ * green, yellow, red, walk, don't walk, one bit for each row of the plan table.
+ *
+ *               detectors 1 …        inputs 1 … 4 (buttons, door)   analogue   latch   data, clock
+ *   328P        PD2 … PD7            PC0 … PC3                      ADC5       PB2     PB3, PB5
+ *   2560        PA0 … PA7            PC0 … PC3                      ADC0       PB0     PB2, PB1
+ *
+ * The watchdog resets a board whose loop stands still for half a second; the outputs' pull-downs and the cabinet's
+ * conflict monitor then see to the heads.
+ */
+#include <avr/eeprom.h>
+#include <avr/interrupt.h>
+#include <avr/io.h>
+#include <avr/wdt.h>
+
+#include "board.h"
+#include "hal.h"
+
+#define BAUD 115200UL
+#ifndef BOARD_NAME
+#define BOARD_NAME "wayside"
+#endif
+#if defined(__AVR_ATmega2560__)
+#define DETECTOR_PIN PINA
+#define DETECTOR_PULL PORTA
+#define DETECTOR_SHIFT 0
+#define ANALOG_INPUT 0
+#define LATCH 0
+#define DATA 2
+#define CLOCK 1
+#define RECEIVED USART0_RX_vect
+#define SENT USART0_UDRE_vect
+#else
+#define DETECTOR_PIN PIND
+#define DETECTOR_PULL PORTD
+#define DETECTOR_SHIFT 2
+#define ANALOG_INPUT 5
+#define LATCH 2
+#define DATA 3
+#define CLOCK 5
+#define RECEIVED USART_RX_vect
+#define SENT USART_UDRE_vect
+#endif
+#define INPUTS 4u
+#define BOOT_COUNTER 508u /* last bytes of the 512 */
+
+static board the_board;
+static volatile uint32_t ms;
+static uint8_t reset_flags __attribute__((section(".noinit")));
+
+/* Before anything else: why are we here, and no watchdog until the loop runs. A bootloader may have cleared the flags. */
+void keep_reset_flags(void) __attribute__((naked, used, section(".init3")));
+void keep_reset_flags(void) {
+    reset_flags = MCUSR;
+    MCUSR = 0;
+    wdt_disable();
+}
+
+static uint8_t reset_cause(void) {
+    if (reset_flags & _BV(PORF)) return RESET_CAUSE_POWER_ON; /* with the brown-out flag: the supply came up slowly */
+    if (reset_flags & _BV(BORF)) return RESET_CAUSE_BROWN_OUT;
+    if (reset_flags & _BV(WDRF)) return RESET_CAUSE_WATCHDOG;
+    if (reset_flags & _BV(EXTRF)) return RESET_CAUSE_EXTERNAL;
+    return RESET_CAUSE_UNKNOWN;
+}
+
+/* --- byte queues between interrupts and the loop --------------------------------------------------- */
+
+#define QUEUE 64u /* a power of two */
+typedef struct {
+    volatile uint8_t head, tail;
+    uint8_t bytes[QUEUE];
+} queue;
+static queue rx, tx;
+
+ISR(RECEIVED) {
+    uint8_t byte = UDR0, next = (uint8_t)((rx.head + 1u) % QUEUE);
+    if (next == rx.tail) return; /* full: the frame's CRC will tell */
+    rx.bytes[rx.head] = byte;
+    rx.head = next;
+}
+
+ISR(SENT) {
+    if (tx.tail == tx.head) {
+        UCSR0B &= (uint8_t)~_BV(UDRIE0);
+        return;
+    }
+    UDR0 = tx.bytes[tx.tail];
+    tx.tail = (uint8_t)((tx.tail + 1u) % QUEUE);
+}
+
+size_t hal_read(uint8_t *to, size_t n) {
+    size_t got = 0;
+    for (; got < n && rx.tail != rx.head; got++) {
+        to[got] = rx.bytes[rx.tail];
+        rx.tail = (uint8_t)((rx.tail + 1u) % QUEUE);
+    }
+    return got;
+}
+
+size_t hal_write(const uint8_t *from, size_t n) {
+    size_t taken = 0;
+    for (; taken < n; taken++) {
+        uint8_t next = (uint8_t)((tx.head + 1u) % QUEUE);
+        if (next == tx.tail) break;
+        tx.bytes[tx.head] = from[taken];
+        tx.head = next;
+    }
+    if (taken) UCSR0B |= _BV(UDRIE0);
+    return taken;
+}
+
+/* --- time and inputs: once a millisecond ------------------------------------------------------------ */
+
+#define EDGES 16u
+static edge edges[EDGES];
+static volatile uint8_t edge_head, edge_tail;
+static uint8_t detector_levels, input_levels;
+static uint16_t analog_value;
+
+static void see(uint8_t kind, uint8_t channel, uint16_t value) {
+    uint8_t next = (uint8_t)((edge_head + 1u) % EDGES);
+    if (next == edge_tail) return; /* more than the loop takes: what is lost here bounced */
+    edges[edge_head] = (edge){.ms = ms, .kind = kind, .channel = channel, .value = value};
+    edge_head = next;
+}
+
+static void see_changes(uint8_t kind, uint8_t *was, uint8_t now, uint8_t count) {
+    uint8_t changed = *was ^ now;
+    *was = now;
+    for (uint8_t i = 0; changed && i < count; i++)
+        if (changed >> i & 1) see(kind, (uint8_t)(i + 1u), now >> i & 1);
+}
+
+ISR(TIMER0_COMPA_vect) {
+    ms++;
+    see_changes(EVENT_KIND_DETECTOR, &detector_levels, (uint8_t)(~DETECTOR_PIN) >> DETECTOR_SHIFT, DETECTORS);
+    see_changes(EVENT_KIND_INPUT, &input_levels, (uint8_t)~PINC & 0x0F, INPUTS);
+    if (ms % 100u) return;
+    uint16_t value = ADC, delta = value > analog_value ? value - analog_value : analog_value - value;
+    ADCSRA |= _BV(ADSC); /* the next one is ready long before it is looked at */
+    if (the_board.settings.detectors.analog_delta == 0 || delta < the_board.settings.detectors.analog_delta) return;
+    analog_value = value;
+    see(EVENT_KIND_ANALOG, 0, value);
+}
+
+uint64_t hal_uptime_ms(void) {
+    uint8_t interrupts = SREG;
+    cli(); /* four bytes are read one by one */
+    uint32_t now = ms;
+    SREG = interrupts;
+    return now;
+}
+
+uint64_t hal_clock_ms(void) { return hal_uptime_ms(); }
+
+bool hal_next_edge(uint64_t clock_ms, edge *e) {
+    if (edge_tail == edge_head || edges[edge_tail].ms > (uint32_t)clock_ms) return false;
+    *e = edges[edge_tail];
+    edge_tail = (uint8_t)((edge_tail + 1u) % EDGES);
+    return true;
+}
+
+/* --- memory and heads ------------------------------------------------------------------------------- */
+
+static uint8_t *eeprom(uint16_t at) { return (uint8_t *)(uintptr_t)at; }
+
+uint8_t hal_nv_read(uint16_t at) { return eeprom_read_byte(eeprom(at)); }
+
+bool hal_nv_ready(void) { return eeprom_is_ready(); }
+
+void hal_nv_write(uint16_t at, uint8_t byte) { eeprom_update_byte(eeprom(at), byte); }
+
+bool hal_nv_flush(void) {
+    eeprom_busy_wait();
+    return true;
+}
+
+static void shift_out(uint8_t byte) {
+    SPDR = byte;
+    while (!(SPSR & _BV(SPIF))) continue;
+}
+
+void hal_heads(const signal_heads *h) {
+    bool lit = hal_uptime_ms() % 1000u < 500u;
+    uint8_t red = h->flash ? (lit ? 0xFF : 0) : (uint8_t)~(h->green | h->yellow);
+    uint8_t dont = h->flash ? 0 : (uint8_t)~(h->walk | (lit ? 0 : h->ped_clear));
+    shift_out(dont); /* the last register of the chain first */
+    shift_out(h->walk);
+    shift_out(red);
+    shift_out(h->yellow);
+    shift_out(h->green);
+    PORTB |= _BV(LATCH);
+    PORTB &= (uint8_t)~_BV(LATCH);
+}
+
+/* --- the board -------------------------------------------------------------------------------------- */
+
+/* New at every start: a counter that outlives the power, made to look random. */
+static uint32_t boot_number(void) {
+    uint32_t starts = eeprom_read_dword((uint32_t *)(uintptr_t)BOOT_COUNTER) + 1u;
+    eeprom_update_dword((uint32_t *)(uintptr_t)BOOT_COUNTER, starts);
+    uint32_t boot = crc32_of((const uint8_t *)&starts, sizeof starts);
+    return boot ? boot : 1u;
+}
+
+static void start_hardware(void) {
+    DETECTOR_PULL = (uint8_t)(0xFFu << DETECTOR_SHIFT);
+    PORTC = 0x0F;
+    DDRB = _BV(LATCH) | _BV(DATA) | _BV(CLOCK) | _BV(PB2) | _BV(PB0); /* SS is an output, or SPI would be a slave */
+    SPCR = _BV(SPE) | _BV(MSTR);
+    SPSR = _BV(SPI2X);
+    ADMUX = _BV(REFS0) | ANALOG_INPUT;
+    ADCSRA = _BV(ADEN) | _BV(ADSC) | 7;
+    UCSR0A = _BV(U2X0);
+    UBRR0 = (F_CPU / 4u / BAUD - 1u) / 2u;
+    UCSR0C = _BV(UCSZ01) | _BV(UCSZ00);
+    UCSR0B = _BV(RXEN0) | _BV(TXEN0) | _BV(RXCIE0);
+    TCCR0A = _BV(WGM01);
+    TCCR0B = _BV(CS01) | _BV(CS00);
+    OCR0A = F_CPU / 64u / 1000u - 1u;
+    TIMSK0 = _BV(OCIE0A);
+}
+
+int main(void) {
+    msg_identity *me = &the_board.identity;
+    memcpy(me->board, BOARD_NAME, sizeof BOARD_NAME - 1u < sizeof me->board ? sizeof BOARD_NAME - 1u : sizeof me->board);
+    me->ring = RING_MAX;
+    me->reset_cause = reset_cause();
+    me->boot = boot_number();
+    the_board.settings.detectors = (detector_limits){.count = DETECTORS, .debounce_ms = 20};
+    plan_default(&the_board.plan);
+    start_hardware();
+    wdt_enable(WDTO_500MS);
+    sei();
+    board_start(&the_board);
+    for (;;) {
+        board_step(&the_board);
+        wdt_reset();
+    }
+}

@@ -1,0 +1,88 @@
+#include "settings.h"
+
+#include "frame.h"
+#include "hal.h"
+
+static uint16_t u16(const uint8_t *p) { return (uint16_t)(p[0] | (uint16_t)p[1] << 8); }
+
+static uint32_t u32(const uint8_t *p) { return (uint32_t)u16(p) | (uint32_t)u16(p + 2) << 16; }
+
+static void put_u32(uint8_t *p, uint32_t value) {
+    for (unsigned i = 0; i < 4; i++) p[i] = (uint8_t)(value >> (8u * i));
+}
+
+enum plan_code settings_decode(settings *s, const uint8_t *b, size_t n, uint8_t *phase) {
+    *phase = 0;
+    if (n < SETTINGS_HEAD || b[0] != SETTINGS_FORMAT || b[1] > SIGNAL_PHASES ||
+        n != SETTINGS_HEAD + (size_t)b[1] * SETTINGS_ROW)
+        return PLAN_CODE_TABLE_FORMAT;
+    *s = (settings){
+        .signals = {.count = b[1], .start_flash = u16(b + 2), .start_red = u16(b + 4)},
+        .detectors = {.count = b[6], .debounce_ms = b[7], .chatter = b[8], .analog_delta = b[9],
+                      .stuck_s = u16(b + 10), .no_hit_s = u16(b + 12)},
+    };
+    for (uint8_t i = 0; i < b[1]; i++) {
+        const uint8_t *r = b + SETTINGS_HEAD + (size_t)i * SETTINGS_ROW;
+        s->signals.rows[i] = (signal_row){.phase = r[0], .ring = r[1], .conflicts = r[2], .ped_input = r[3],
+            .min_green = u16(r + 4), .max_green = u16(r + 6), .green = u16(r + 8), .walk = u16(r + 10),
+            .ped_clear = u16(r + 12), .yellow = r[14], .red = r[15]};
+    }
+    enum plan_code code = signals_check(&s->signals, phase);
+    return code == PLAN_CODE_OK ? signals_legal(&s->signals, phase) : code;
+}
+
+/* --- two copies ------------------------------------------------------------------------------------ */
+
+static uint16_t base(uint8_t slot) { return (uint16_t)(slot * SLOT_BYTES); }
+
+/* Reads a slot into s->bytes; its settings' size, or 0 when it is not whole. */
+static uint16_t read_slot(store *s, uint8_t slot) {
+    for (uint16_t i = 0; i < SLOT_BYTES; i++) s->bytes[i] = hal_nv_read((uint16_t)(base(slot) + i));
+    uint16_t size = u16(s->bytes + 4);
+    if (size < SETTINGS_HEAD || size > SETTINGS_MAX) return 0;
+    uint16_t end = (uint16_t)(SLOT_HEAD + size);
+    return crc32_of(s->bytes, end) == u32(s->bytes + end) ? size : 0;
+}
+
+size_t store_load(store *s, const uint8_t **bytes) {
+    uint16_t size[2];
+    uint32_t generation[2];
+    for (uint8_t slot = 0; slot < 2; slot++) {
+        size[slot] = read_slot(s, slot);
+        generation[slot] = u32(s->bytes);
+    }
+    uint8_t newest = size[1] && (!size[0] || generation[1] - generation[0] < 0x80000000u);
+    s->state = STORE_IDLE;
+    s->slot = size[newest] ? (uint8_t)(1u - newest) : 0;
+    s->generation = size[newest] ? generation[newest] : 0;
+    *bytes = s->bytes + SLOT_HEAD;
+    return size[newest] ? read_slot(s, newest) : 0;
+}
+
+void store_begin(store *s, size_t n) {
+    put_u32(s->bytes, s->generation + 1u);
+    s->bytes[4] = (uint8_t)n;
+    s->bytes[5] = (uint8_t)(n >> 8);
+    size_t end = SLOT_HEAD + n;
+    put_u32(s->bytes + end, crc32_of(s->bytes, end));
+    s->length = (uint16_t)(end + CRC_BYTES);
+    s->at = 0;
+    s->state = STORE_WRITING;
+}
+
+enum store_state store_step(store *s) {
+    if (s->state != STORE_WRITING || !hal_nv_ready()) return s->state;
+    if (s->at < s->length) {
+        hal_nv_write((uint16_t)(base(s->slot) + s->at), s->bytes[s->at]);
+        s->at++;
+        return STORE_WRITING;
+    }
+    s->state = hal_nv_flush() ? STORE_DONE : STORE_BROKEN;
+    for (uint16_t i = 0; i < s->length; i++)
+        if (hal_nv_read((uint16_t)(base(s->slot) + i)) != s->bytes[i]) s->state = STORE_BROKEN;
+    if (s->state == STORE_DONE) {
+        s->generation++;
+        s->slot = (uint8_t)(1u - s->slot);
+    }
+    return s->state;
+}

@@ -1,0 +1,77 @@
+"""The real firmware on an emulated ATmega, in real time: simavr runs the machine code, its UART is a pty."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+from firmware_bridge.native import AvrProgram, build_avr
+
+BUILD = Path(__file__).parents[2] / "build" / "firmware"
+SIMAVR = Path("/usr/include/simavr/sim_avr.h")
+available = shutil.which("avr-gcc") is not None and SIMAVR.exists()
+needs_simavr = pytest.mark.skipif(
+    not available, reason="no emulated board: apt-get install gcc-avr avr-libc libsimavr-dev libelf-dev"
+)
+
+
+@cache
+def program(mcu: str) -> AvrProgram:
+    return build_avr(mcu, BUILD)
+
+
+@cache
+def host() -> Path:
+    to = BUILD / "avr_host"
+    source = Path(__file__).with_name("avr_host.c")
+    command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(to), str(source), "-lsimavr", "-lelf", "-lutil"]
+    subprocess.run(command, check=True)
+    return to
+
+
+def end_of_data(mcu: str) -> int:
+    """Where the stack must not reach."""
+    rows = subprocess.run(["avr-nm", program(mcu).elf], capture_output=True, text=True, check=True).stdout.splitlines()
+    [address] = [row.split()[0] for row in rows if row.endswith(" _end")]
+    return int(address, 16) - 0x800000
+
+
+class AvrBoard:
+    """``with AvrBoard(tmp_path, "atmega328p") as board:`` powers one; its EEPROM outlives it in ``tmp_path``."""
+
+    def __init__(self, folder: Path, mcu: str) -> None:
+        self.port, self.mcu = str(folder / "avr.tty"), mcu
+        self._command = [str(host()), mcu, str(program(mcu).elf), self.port, str(folder / "eeprom")]
+
+    def tell(self, order: str) -> list[int]:
+        """Do it, and return the numbers of the answer (``avr_host.c`` lists the orders)."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(order + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.rstrip().endswith("ok"):
+                return [int(word) for word in line.split() if word.isdigit()]
+        raise RuntimeError(f"the emulated board ended with {self._process.wait()}")
+
+    def __enter__(self) -> AvrBoard:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "READY" in line:
+                return self
+        raise RuntimeError(f"the emulated board did not start: {self._process.wait()}")
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self.tell("worst")  # writes the EEPROM's file, as every order does
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,186 @@
+/* An AVR board in simavr, in real time: its UART is a pty, its pins and resets are driven by lines on standard input.
+ *
+ *   avr_host MCU ELF LINK EEPROM      prints "READY pty"; then takes
+ *   pin PORT BIT 0|1                  a contact (0: closed); answers "ok"
+ *   adc CHANNEL MILLIVOLT             the analogue input
+ *   reset extrf|wdrf|borf|porf        a reset of that cause
+ *   heads                             the five head registers, as the SPI pins shifted them: "green yellow red walk dont"
+ *   worst                             times at which conflicting heads (0x0A against 0x05) were lit, and latches seen
+ *   stack FROM                        bytes of memory above FROM that the stack never reached
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <simavr/avr_adc.h>
+#include <simavr/avr_eeprom.h>
+#include <simavr/avr_ioport.h>
+#include <simavr/avr_spi.h>
+#include <simavr/avr_uart.h>
+#include <simavr/sim_avr.h>
+#include <simavr/sim_elf.h>
+
+static avr_t *avr;
+static int line, room = 1;
+static uint8_t heads[5];
+static unsigned long latches, conflicts;
+
+static void sent(avr_irq_t *irq, uint32_t value, void *param) {
+    uint8_t byte = (uint8_t)value;
+    (void)irq, (void)param;
+    (void)!write(line, &byte, 1); /* nobody reads: the byte is lost, as on a wire */
+}
+
+static void can_receive(avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq, (void)value;
+    room = param != NULL;
+}
+
+static void shifted(avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq, (void)param;
+    memmove(heads + 1, heads, 4);
+    heads[0] = (uint8_t)value;
+}
+
+static void latched(avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq, (void)param;
+    if (!value) return;
+    uint8_t go = heads[0] | heads[1];
+    latches++;
+    conflicts += (go & 0x0A) && (go & 0x05);
+}
+
+static const char PORTS[] = "ACD";
+static uint8_t levels[3][8]; /* of ports A, C and D; contacts are open: the pull-ups hold them high */
+
+static void set_pin(char port, int bit, uint8_t level) {
+    avr_irq_t *pin = avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ(port), bit);
+    if (pin) avr_raise_irq(pin, level);
+}
+
+static void reset(const char *why) {
+    avr_reset(avr);
+    for (int port = 0; port < 3; port++)
+        for (int bit = 0; bit < 8; bit++) set_pin(PORTS[port], bit, levels[port][bit]);
+    avr_regbit_set(avr, !strcmp(why, "wdrf") ? avr->reset_flags.wdrf
+                        : !strcmp(why, "borf") ? avr->reset_flags.borf
+                        : !strcmp(why, "porf") ? avr->reset_flags.porf
+                                               : avr->reset_flags.extrf);
+    room = 1;
+}
+
+static void keep_eeprom(const char *path, int load) {
+    avr_eeprom_desc_t all = {.size = avr->e2end + 1u};
+    FILE *f = fopen(path, load ? "rb" : "wb");
+    avr_ioctl(avr, AVR_IOCTL_EEPROM_GET, &all); /* sets all.ee to the memory itself */
+    if (f && all.ee && (load ? fread(all.ee, 1, all.size, f) : fwrite(all.ee, 1, all.size, f)) != all.size)
+        fputs("avr_host: the EEPROM's file is not whole\n", stderr);
+    if (f) fclose(f);
+}
+
+static int obey(char *text, const char *eeprom) {
+    char port, why[8];
+    int bit;
+    unsigned value;
+    if (sscanf(text, "pin %c %d %u", &port, &bit, &value) == 3) {
+        levels[strchr(PORTS, port) - PORTS][bit & 7] = (uint8_t)value;
+        set_pin(port, bit, (uint8_t)value);
+    } else if (sscanf(text, "adc %d %u", &bit, &value) == 2)
+        avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_ADC_GETIRQ, ADC_IRQ_ADC0 + bit), value);
+    else if (sscanf(text, "reset %7s", why) == 1)
+        reset(why);
+    else if (!strncmp(text, "heads", 5))
+        printf("%d %d %d %d %d ", heads[0], heads[1], heads[2], heads[3], heads[4]);
+    else if (!strncmp(text, "worst", 5))
+        printf("%lu %lu ", conflicts, latches);
+    else if (sscanf(text, "stack %u", &value) == 1) {
+        unsigned free_bytes = 0;
+        while (value + free_bytes <= avr->ramend && avr->data[value + free_bytes] == 0xA5) free_bytes++;
+        printf("%u ", free_bytes);
+    } else
+        return 0;
+    keep_eeprom(eeprom, 0); /* before the answer: then we may be killed */
+    puts("ok");
+    fflush(stdout);
+    return 1;
+}
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+int main(int argc, char **argv) {
+    elf_firmware_t firmware = {0};
+    char name[64], text[128];
+    int slave, latch;
+    struct termios raw;
+    uint32_t flags = 0;
+    if (argc != 5 || elf_read_firmware(argv[2], &firmware) != 0) return 2;
+    avr = avr_make_mcu_by_name(argv[1]);
+    if (!avr) return 2;
+    avr_init(avr);
+    firmware.frequency = 16000000;
+    avr_load_firmware(avr, &firmware);
+    avr->frequency = 16000000;
+    avr->log = 0;
+    avr->vcc = avr->avcc = avr->aref = 5000;
+    memset(avr->data + 0x100, 0xA5, avr->ramend - 0x100 + 1u);
+    keep_eeprom(argv[4], 1);
+    avr_ioctl(avr, AVR_IOCTL_UART_GET_FLAGS('0'), &flags);
+    flags &= ~(uint32_t)(AVR_UART_FLAG_STDIO | AVR_UART_FLAG_POLL_SLEEP);
+    avr_ioctl(avr, AVR_IOCTL_UART_SET_FLAGS('0'), &flags);
+    avr_irq_t *in = avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_INPUT);
+    avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUTPUT), sent, NULL);
+    avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUT_XON), can_receive, &room);
+    avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUT_XOFF), can_receive, NULL);
+    avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_SPI_GETIRQ(0), SPI_IRQ_OUTPUT), shifted, NULL);
+    latch = strstr(argv[1], "2560") ? 0 : 2;
+    avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('B'), latch), latched, NULL);
+    memset(levels, 1, sizeof levels);
+    if (openpty(&line, &slave, name, NULL, NULL) != 0) return 2;
+    tcgetattr(slave, &raw);
+    cfmakeraw(&raw);
+    tcsetattr(slave, TCSANOW, &raw);
+    fcntl(line, F_SETFL, O_NONBLOCK);
+    fcntl(0, F_SETFL, O_NONBLOCK);
+    unlink(argv[3]);
+    if (symlink(name, argv[3]) != 0) return 2;
+    reset("porf");
+    printf("READY %s\n", name);
+    fflush(stdout);
+    uint8_t bytes[256];
+    ssize_t have = 0, at = 0;
+    int64_t start = now_ns();
+    uint64_t cycles = 0;
+    for (;;) {
+        for (uint64_t slice = 0; slice < 3200;) { /* 0.2 ms */
+            uint64_t before = avr->cycle;
+            int state = avr_run(avr);
+            if (state == cpu_Crashed || state == cpu_Done) return 3;
+            slice += avr->cycle > before ? avr->cycle - before : 1;
+        }
+        cycles += 3200;
+        if (at == have) at = 0, have = read(line, bytes, sizeof bytes);
+        if (have < 0) have = 0;
+        while (at < have && room) avr_raise_irq(in, bytes[at++]);
+        ssize_t n = read(0, text, sizeof text - 1);
+        if (n == 0) return 0; /* the test has gone */
+        if (n > 0) {
+            text[n] = 0;
+            for (char *save = NULL, *one = strtok_r(text, "\n", &save); one; one = strtok_r(NULL, "\n", &save))
+                obey(one, argv[4]);
+        }
+        int64_t ahead = start + (int64_t)cycles * 1000 / 16 - now_ns();
+        if (ahead > 50000) nanosleep(&(struct timespec){.tv_nsec = ahead > 900000000 ? 900000000 : ahead}, NULL);
+        if (ahead < -200000000) start = now_ns() - (int64_t)cycles * 1000 / 16; /* a busy machine: later, not faster */
+    }
+}
