@@ -253,6 +253,6 @@ def test_any_content_is_either_read_or_refused(name: str, text: str, good: bool,
 
 
 def test_infinity_is_no_observation(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("at,volume\n2025-03-03T00:00,inf\n2025-03-03T01:00,1e999\n2025-03-03T02:00,3\n")
+    (tmp_path / "a.csv").write_text("at,volume\n2025-03-03T00:00,inf\n2025-03-03T01:00,-inf\n2025-03-03T02:00,3\n")
     grid = load(taskfile(LONG, inputs=("hour",), lead=0), tmp_path / "a.csv")
     assert np.nan_to_num(grid.values[0, :, 0], nan=-1).tolist() == [-1, -1, 3]
