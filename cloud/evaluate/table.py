@@ -82,7 +82,8 @@ def markdown(rows: Sequence[Row], picture: str) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for row in rows:
-        worst = max(row.worst.items(), key=lambda item: float(item[1]["loss"]), default=None) if row.worst else None
+        sliced = {name: found for name, found in row.worst.items() if found}  # few examples make no slice
+        worst = max(sliced.items(), key=lambda item: float(item[1]["loss"]), default=None)
         lines.append(
             f"| {row.task} | {row.family} | {row.parameters} | {_pair(row.bytes, 'fp32', 'd')} "
             f"| {_pair(row.bytes, 'int8', 'd')} | {_pair(row.us, 'fp32', '.1f')} | {_pair(row.us, 'int8', '.1f')} "

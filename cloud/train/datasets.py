@@ -68,8 +68,8 @@ class Split:
     validation: Examples
     holdout: Examples
     statistics: dict[str, Any] = field(default_factory=dict)
-    """Of the training stretch, per site: ``mean``, ``std``; and ``until``, where the data end. Goes into the
-    checkpoint, for files that follow (:func:`test_windows`)."""
+    """Of the training stretch, per site: ``mean``, ``std``; then ``seen``, where the held-out days begin, and
+    ``until``, where the data end. Goes into the checkpoint, for files that follow (:func:`test_windows`)."""
 
 
 def load(
@@ -163,7 +163,8 @@ def _split_in_time(grid: Grid, taskfile: TaskFile) -> Split:
     days = (grid.ends[:limit] - np.timedelta64(1, "s")).astype("datetime64[D]")
     held = int(np.searchsorted(days, days[-1] + day - task.holdout_days * day))
     validated = int(np.searchsorted(days, days[-1] + day - (task.holdout_days + task.validation_days) * day))
-    found = _statistics(grid, taskfile, validated) | {"until": str(grid.ends[limit - 1])}
+    found = _statistics(grid, taskfile, validated)
+    found |= {"seen": str(grid.ends[held - 1]), "until": str(grid.ends[limit - 1])}
     every = windows(grid, taskfile, found)
     begin = every.newest + every.lead if taskfile.data.reach_back else every.newest - every.window + 1
     final = every.newest + every.reach
@@ -216,8 +217,8 @@ def test_windows(
 ) -> Examples:
     """Windows of a period that training never saw, from files in the training data's format and from nothing else.
 
-    The first ``window`` rows warm up. Sites are matched by name with those of the model; some may be absent. Files
-    without times follow where the training data ended.
+    The first ``window`` rows warm up, as does everything up to the time that the model has ``seen``. Sites are matched
+    by name with those of the model; some may be absent. Files without times follow where the training data ended.
 
     Args:
         task: of the checkpoint, with its sites.
@@ -225,11 +226,18 @@ def test_windows(
         statistics: of the checkpoint (:attr:`Split.statistics`).
 
     Raises:
-        DataError: naming file, row, column and rule; a site that the model does not know.
+        DataError: naming file, row, column and rule; a site that the model does not know; nothing that is unseen.
     """
     known = statistics or {}
     taskfile = msgspec.structs.replace(taskfile, task=task)
     paths = [f for path in override for f in files.find(taskfile, path)]
     start = known.get("until", "") if not taskfile.data.time else ""
     source, taskfile = load(taskfile, override=paths, start=start)
-    return windows(source, taskfile, known) if isinstance(source, Grid) else source
+    if not isinstance(source, Grid):
+        return source
+    found = windows(source, taskfile, known)
+    if known.get("seen"):
+        found = found.where(found.end > np.datetime64(known["seen"]))
+    if not len(found):
+        raise DataError(f"{source.source}: nothing of it is later than {known['seen']}, until when the model has seen")
+    return found

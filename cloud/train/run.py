@@ -29,8 +29,8 @@ import torch
 
 from cloud.train import cases, datasets, ranks
 from cloud.train.datasets import Examples, Source
-from cloud.train.errors import OutputError
-from cloud.train.evaluate import answers, compare, point, predict, truth
+from cloud.train.errors import OutputError, TaskError
+from cloud.train.evaluate import answers, compare, point, predict
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
 from cloud.train.taskfile import Fit, TaskFile
 from cloud.train.tracking import Tracker, draw
@@ -50,10 +50,14 @@ def with_fit(
 
     Raises:
         ModelConfigError: unknown family.
+        TaskError: a family for another kind of task.
     """
-    recipe = taskfile.fit
-    if family not in (None, recipe.family):
+    recipe, kind = taskfile.fit, taskfile.task.kind
+    if family is not None and family != recipe.family:
         registry.family(family)
+        if family not in registry.families(kind):
+            known = ", ".join(registry.families(kind))
+            raise TaskError(f"task {taskfile.task.name} is of kind {kind}, and {family} is not; choose of {known}")
         recipe = RECIPES.get(family, Fit(family=family))
     changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
     return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))
@@ -149,7 +153,8 @@ def train(
                 "epochs": [[e.train, None] for e in last.epochs],
             }
             windows = _windows(taskfile, last, every, data.holdout, seed)
-            _write(stage / FINAL, last, config | claims, report | claims | again, windows)
+            seen = {"statistics": data.statistics | {"seen": data.statistics.get("until", "")}}
+            _write(stage / FINAL, last, config | claims | seen, report | claims | again, windows)
     return report
 
 
@@ -167,7 +172,7 @@ def _residual_std(task: TaskSpec, windows: Examples, own: datasets.Array) -> flo
     if task.kind not in ("forecast", "count"):
         return 1.0
     # A perfect fit on a tiny file must not make every later residual an infinite anomaly.
-    return max(float(np.std(point(task, own) - truth(windows))), 1e-6)
+    return max(float(np.std(point(task, own) - windows.y)), 1e-6)
 
 
 def _stretch(windows: Examples) -> dict[str, Any]:

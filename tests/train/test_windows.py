@@ -238,3 +238,28 @@ def test_files_without_times_follow_where_training_ended(tmp_path: Path) -> None
     windows = datasets.test_windows(task, found.task, [tmp_path / "test"], parts.statistics)
     assert windows.take(slice(None))[0][0, :, 1].tolist() == [8, 9, 10]
     assert windows.end[0] == np.datetime64("2025-03-08T11:00:00")
+
+
+def test_what_the_model_has_seen_is_no_test(tmp_path: Path) -> None:
+    task = taskfile(LONG.replace('site = "name"\n', ""))
+    lines = [f"2025-03-{3 + h // 24:02d}T{h % 24:02d}:00,{h}" for h in range(24 * 5)]
+    (tmp_path / "all.csv").write_text("at,volume\n" + "\n".join(lines))
+    grid, found = datasets.load(task, tmp_path / "all.csv")
+    parts = datasets.split(grid, found)
+    windows = datasets.test_windows(task, found.task, [tmp_path / "all.csv"], parts.statistics)
+    assert windows.end.min() == np.datetime64("2025-03-07T01:00:00")  # of the held-out day, warmed up by the one before
+    assert len(windows) == 24
+    everything = parts.statistics | {"seen": parts.statistics["until"]}
+    with pytest.raises(
+        DataError, match="nothing of it is later than 2025-03-08T00:00:00, until when the model has seen"
+    ):
+        datasets.test_windows(task, found.task, [tmp_path / "all.csv"], everything)
+
+
+def test_an_array_files_own_start_goes_before_what_is_supposed(tmp_path: Path) -> None:
+    task = taskfile('layout = "npz"\nstart = "began"')
+    for name, more in (("own", {"began": np.array("2025-03-05T00:00")}), ("without", {})):
+        np.savez(tmp_path / f"{name}.npz", volume=np.ones((9, 1)), **more)
+    follows = {"until": "2025-03-04T00:00:00"}
+    ends = [datasets.test_windows(task, task.task, [tmp_path / f"{n}.npz"], follows).end[0] for n in ("own", "without")]
+    assert ends == [np.datetime64("2025-03-05T04:00:00"), np.datetime64("2025-03-04T04:00:00")]
