@@ -37,7 +37,8 @@ def run(
         str, typer.Option(help="Names of tasks, with commas between; or all; or the path of a task's TOML file.")
     ] = "traffic_flow",
     family: Annotated[
-        str | None, typer.Option(help="linear, mlp, gru, or all of them. [dim](default: the task's own)[/dim]")
+        str | None,
+        typer.Option(help="A family of models, or all: linear, mlp and gru. [dim](default: the task's own)[/dim]"),
     ] = None,
     data: Annotated[
         Path | None,
@@ -97,7 +98,7 @@ def _run(
     out: Path, task: str, family: str | None, data: Path | None, seed: int, epochs: int | None, refit: bool
 ) -> list[dict[str, Any]]:
     from cloud.train import datasets, run
-    from cloud.train.fit import RECIPES
+    from cloud.train.fit import REFERENCES
     from cloud.train.taskfile import load_task, task_names
 
     tasks = [t.strip() for t in task.split(",")]
@@ -113,7 +114,7 @@ def _run(
             for line in source.quality.lines():
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             folder = out / taskfile.task.name if len(tasks) > 1 else out
-            for each in list(RECIPES) if family == "all" else [family]:
+            for each in list(REFERENCES) if family == "all" else [family]:
                 one = run.with_fit(taskfile, family=each, epochs=epochs, refit=refit)
                 inside = folder / one.fit.family if family == "all" else folder
                 bar = progress.add_task(f"{one.task.name} {one.fit.family}", total=None, said="")

@@ -36,8 +36,12 @@ RECIPES = {
     "linear": Fit(family="linear", epochs=1),
     "mlp": Fit(family="mlp", epochs=14, sizes={"hidden": 64}),
     "gru": Fit(family="gru", epochs=10, batch=128, sizes={"hidden": 32}),
+    "tcn": Fit(family="tcn", epochs=10, batch=128),
+    "light": Fit(family="light", epochs=10, batch=128, rate=0.003, loss="family"),
 }
-"""For families that a task file does not itself describe: the references that its own model stands beside."""
+"""For families that a task file does not itself describe."""
+REFERENCES = ("linear", "mlp", "gru")
+"""What every forecaster stands beside."""
 SOLVERS = ("least squares", "gradient descent")
 """Both ways lead to the linear family's one best answer."""
 
@@ -160,9 +164,9 @@ def _descend(
     shuffle = torch.Generator().manual_seed(seed)  # one for all processes: they share each batch
     noise = torch.Generator().manual_seed(seed + ranks.rank())
     optimizer = _optimizer(recipe, module)
-    batches = math.ceil(len(train) / recipe.batch)
-    batches = min(batches, recipe.steps) if recipe.steps else batches
-    schedule = _schedule(recipe, optimizer, batches)
+    steps = math.ceil(len(train) / recipe.batch)
+    steps = min(steps, recipe.steps) if recipe.steps else steps
+    schedule = _schedule(recipe, optimizer, steps)
     average = AveragedModel(module, multi_avg_fn=_moving(recipe.average), use_buffers=True) if recipe.average else None
     judged: nn.Module = average.module if average is not None else module
     best, best_loss, best_epoch = copy.deepcopy(judged.state_dict()), math.inf, 0
@@ -170,8 +174,8 @@ def _descend(
     for number in range(1, (stop or recipe.epochs) + 1):
         module.train()
         summed = torch.zeros(())
-        order = torch.randperm(len(train), generator=shuffle)[: batches * recipe.batch]
-        for xb, yb, sb, rows in _batches(train, order, recipe.batch):
+        order = torch.randperm(len(train), generator=shuffle)[: steps * recipe.batch]
+        for xb, yb, sb, rows in batches(train, order, recipe.batch):
             optimizer.zero_grad()
             if len(xb):
                 xa, ya = augment(recipe.augment, xb, yb, noise)
@@ -208,10 +212,8 @@ def _descend(
 
 
 def _prepare(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-    if hasattr(module, "prepare"):
+    if hasattr(module, "prepare"):  # pictures need none
         module.prepare(x, y)
-    elif hasattr(module, "features"):
-        module.features.fit(x)
 
 
 def _optimizer(recipe: Fit, module: nn.Module) -> torch.optim.Optimizer:
@@ -222,14 +224,14 @@ def _optimizer(recipe: Fit, module: nn.Module) -> torch.optim.Optimizer:
     return of(module.parameters(), lr=rate, weight_decay=decay, fused=True)
 
 
-def _schedule(recipe: Fit, optimizer: torch.optim.Optimizer, batches: int) -> LRScheduler:
+def _schedule(recipe: Fit, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
     """Stepped after every batch."""
     if recipe.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=recipe.epochs * batches)
+        return CosineAnnealingLR(optimizer, T_max=recipe.epochs * steps)
     if recipe.schedule == "onecycle":
-        return OneCycleLR(optimizer, recipe.rate, epochs=recipe.epochs, steps_per_epoch=batches)
+        return OneCycleLR(optimizer, recipe.rate, epochs=recipe.epochs, steps_per_epoch=steps)
     decay = recipe.decay if recipe.schedule == "exponential" else 1.0
-    return LambdaLR(optimizer, lambda step: decay ** (step // batches))
+    return LambdaLR(optimizer, lambda step: decay ** (step // steps))
 
 
 def _moving(decay: float) -> Callable[[Any, Any, Any], None]:
@@ -249,7 +251,7 @@ def _moving(decay: float) -> Callable[[Any, Any, Any], None]:
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]
 
 
-def _batches(windows: Examples, order: torch.Tensor, batch: int) -> Iterator[Batch]:
+def batches(windows: Examples, order: torch.Tensor, batch: int) -> Iterator[Batch]:
     """This process's share of each batch: x, y, site, and how many rows the whole batch has."""
     if not len(order):
         return
@@ -268,7 +270,7 @@ def _batches(windows: Examples, order: torch.Tensor, batch: int) -> Iterator[Bat
 def _mean_loss(module: nn.Module, loss: Criterion, windows: Examples, batch: int) -> float:
     summed = torch.zeros((), dtype=torch.float64)
     with torch.inference_mode():
-        for x, y, site, _ in _batches(windows, torch.arange(len(windows)), max(batch, 1024)):
+        for x, y, site, _ in batches(windows, torch.arange(len(windows)), max(batch, 1024)):
             if len(x):
                 summed += loss(module, x, y, site) * len(x)
     return float(ranks.total(summed)) / len(windows)

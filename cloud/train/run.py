@@ -29,7 +29,7 @@ import torch
 
 from cloud.train import cases, datasets, ranks
 from cloud.train.datasets import Examples, Source
-from cloud.train.errors import OutputError
+from cloud.train.errors import OutputError, TaskError
 from cloud.train.evaluate import answers, compare, point, predict, truth
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
 from cloud.train.taskfile import Fit, TaskFile
@@ -50,10 +50,14 @@ def with_fit(
 
     Raises:
         ModelConfigError: unknown family.
+        TaskError: a family for another kind of task.
     """
-    recipe = taskfile.fit
-    if family not in (None, recipe.family):
+    recipe, kind = taskfile.fit, taskfile.task.kind
+    if family is not None and family != recipe.family:
         registry.family(family)
+        if family not in registry.families(kind):
+            known = ", ".join(registry.families(kind))
+            raise TaskError(f"task {taskfile.task.name} is of kind {kind}, and {family} is not; choose of {known}")
         recipe = RECIPES.get(family, Fit(family=family))
     changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
     return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))

@@ -1,4 +1,5 @@
-"""Training: one epoch of batches of 32 as `fit` gathers them, beside a stock DataLoader, on the same windows."""
+"""Training: one epoch of batches of 32 as `fit` gathers them from the grid, beside a stock DataLoader over windows that
+already lie in memory."""
 
 from __future__ import annotations
 
@@ -10,39 +11,42 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, TensorDataset
 
 from cloud.train import datasets
+from cloud.train.datasets import Examples
+from cloud.train.fit import batches
 from cloud.train.taskfile import load_task
 from contracts.wire import to_builtins
 from models import registry
 
 BATCH, WINDOWS = 32, 8192
+Pairs = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
 
 @pytest.fixture(scope="module")
-def windows() -> tuple[torch.Tensor, torch.Tensor]:
+def windows() -> Examples:
     torch.set_num_threads(1)
-    x, y = datasets.split(*datasets.load(load_task("traffic_flow"))).train.take(slice(WINDOWS))
-    return torch.from_numpy(x), torch.from_numpy(y)
+    train = datasets.split(*datasets.load(load_task("traffic_flow"))).train
+    return train.where(slice(WINDOWS))
 
 
-def gathered(x: torch.Tensor, y: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    order = torch.randperm(len(x))
-    return zip(x[order].split(BATCH), y[order].split(BATCH), strict=True)
+def gathered(windows: Examples) -> Pairs:
+    return ((x, y) for x, y, _, _ in batches(windows, torch.randperm(len(windows)), BATCH))
 
 
-def loaded(x: torch.Tensor, y: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    return iter(DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True))
+def loaded(windows: Examples) -> Pairs:
+    x, y = windows.take(slice(None))
+    return iter(DataLoader(TensorDataset(torch.from_numpy(x), torch.from_numpy(y)), batch_size=BATCH, shuffle=True))
 
 
 @pytest.mark.benchmark(group="8192 windows in batches of 32")
 @pytest.mark.parametrize("way", ["gathered", "DataLoader", "gathered + steps of the MLP"])
-def test_bench_an_epoch(benchmark: BenchmarkFixture, way: str, windows: tuple[torch.Tensor, torch.Tensor]) -> None:
-    batches = loaded if way == "DataLoader" else gathered
+def test_bench_an_epoch(benchmark: BenchmarkFixture, way: str, windows: Examples) -> None:
+    of = loaded if way == "DataLoader" else gathered
     task = load_task("traffic_flow").task
     module = registry.build({"family": "mlp", "task": to_builtins(task)})
     optimizer = torch.optim.Adam(module.parameters(), lr=0.01, fused=True)
 
     def epoch() -> None:
-        for x, y in batches(*windows):
+        for x, y in of(windows):
             if "steps" in way:
                 optimizer.zero_grad()
                 torch.nn.functional.mse_loss(module(x), y).backward()

@@ -91,6 +91,15 @@ def test_a_short_gap_takes_the_value_before_and_a_long_one_stays(tmp_path: Path)
     assert grid.quality.filled == {"volume": 2}
 
 
+def test_a_column_may_be_the_mean_of_all_sites_that_observed(tmp_path: Path) -> None:
+    rows = ["00:00,a,1,10", "00:00,b,2,30", "01:00,a,3,50", "01:00,b,4,", "02:00,a,5,", "02:00,b,6,"]
+    (tmp_path / "a.csv").write_text("at,name,volume,rain\n" + "\n".join(f"2025-03-03T{r}" for r in rows))
+    data = LONG + 'site = "name"\n[data.columns.rain]\nover_sites = true\n'
+    grid = load(taskfile(data, inputs=("volume", "rain")), tmp_path / "a.csv")
+    assert np.nan_to_num(grid.values[:, :, 1], nan=-1).tolist() == [[20, 50, -1]] * 2
+    assert grid.values[:, :, 0].tolist() == [[1, 3, 5], [2, 4, 6]]
+
+
 def test_utc_becomes_the_sites_own_hour_and_no_hour_is_lost_when_clocks_change(tmp_path: Path) -> None:
     # Melbourne: summer time ends on 5 April 2026 at 16:00 UTC of the day before, when 3 o'clock becomes 2 o'clock.
     rows = [f"2026-04-04T{h:02d}:00:00Z,{h}" for h in range(24)]

@@ -174,7 +174,7 @@ def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
     for name in ("naive", "seasonal", "linear, least squares", "linear, gradient descent", "mlp", "gru"):
         assert name in done.stdout
     assert "street.csv: 2304 rows, 2 sites" in done.stderr
-    assert all((tmp_path / f / "checkpoint.pt").exists() for f in fit.RECIPES)
+    assert all((tmp_path / f / "checkpoint.pt").exists() for f in fit.REFERENCES)
 
 
 def test_json_on_stdout_is_nothing_but_json(tmp_path: Path) -> None:
@@ -190,6 +190,8 @@ def test_a_fault_of_the_user_is_one_message_and_status_1(tmp_path: Path) -> None
         (["--data", str(tmp_path / "bad.csv")], "column timestamp is missing"),
         (["--task", "tea"], "there is no task 'tea'"),
         (["--family", "oracle"], "there is no model family 'oracle'"),
+        (["--family", "cnn"], "traffic_flow is of kind forecast, and cnn is not; choose of linear"),
+        (["--task", "traffic_flow,traffic_flow"], "named twice"),
     ):
         done = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "run")])
         assert done.exit_code == 1
