@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cloud.train import datasets
 from cloud.train.errors import DataError, TaskError
@@ -223,3 +225,34 @@ def test_a_bad_file_of_a_task_is_refused_by_row_column_and_rule(
 def test_a_task_with_files_wants_a_folder() -> None:
     with pytest.raises(DataError, match=r"give the folder that has them as --data"):
         datasets.load(taskfile(LONG + 'files = ["a.csv"]'))
+
+
+LAYOUTS = {
+    "wide.csv": ('layout = "wide"\ntime = ["at"]', "at,a,b\n"),
+    "format.csv": ('layout = "wide"\ntime = ["at", "h"]\ntime_format = "%d/%m/%Y %H:%M"\nday_starts = 6', "at,h,a\n"),
+    "zone.csv": (LONG + 'zone = "Europe/Paris"\n[data.columns.volume]\nwords = ["0", "x"]\nday = true', "at,volume\n"),
+    "bare.txt": ('layout = "wide"\nheader = ["a"]\nstart = "2025-01-01T00:00"', ""),
+    "series.csv": ('layout = "nab"\ntime = ["at"]', "at,volume\n"),
+    "some.csv.gz": (LONG, "at,volume\n"),
+    "some.npz": ('layout = "npz"\nstart = "2025-01-01T00:00"', ""),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(alphabet="0123456789-/T: ,\n\"'avx.Z+", max_size=120), good=st.booleans(), zipped=st.booleans())
+def test_any_content_is_either_read_or_refused(name: str, text: str, good: bool, zipped: bool, scratch: Path) -> None:
+    data, header = LAYOUTS[name]
+    content = ((header if good else "") + text).encode()
+    path = scratch / name
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    try:
+        datasets.load(taskfile(data), path)
+    except DataError as refusal:
+        assert name in str(refusal)
+
+
+def test_infinity_is_no_observation(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("at,volume\n2025-03-03T00:00,inf\n2025-03-03T01:00,-inf\n2025-03-03T02:00,3\n")
+    grid = load(taskfile(LONG, inputs=("hour",), lead=0), tmp_path / "a.csv")
+    assert np.nan_to_num(grid.values[0, :, 0], nan=-1).tolist() == [-1, -1, 3]
