@@ -32,6 +32,7 @@ from models.errors import ModelConfigError
 from models.features import Columns, index, known, present, rising, spread_of
 
 YEAR = 365.25
+WORD_SIZE = 4  # of the embedding of a word
 RIDGE_ROWS = 200_000  # windows that the closed form looks at
 DAY, KINDS, WEEK = (0,) * 7, (0, 0, 0, 0, 0, 1, 2), (0, 1, 2, 3, 4, 5, 6)
 DAY_KINDS = {"day": DAY, "kinds": KINDS, "week": WEEK}
@@ -105,6 +106,8 @@ class Light(nn.Module):
         spread: what deviations are divided by: the site's, or the window's own.
         ridge: strength of the closed form's shrinkage, relative to the mean square of what it sees; 0: no closed form.
         rows: newest rows of each further input that the trunk sees.
+        words: inputs that are indices of words, and how many there are: embedded instead of standardized.
+        harmonics: of the year, where the day of the year is an input.
         dropout: in the trunk.
         site_dropout: share of training windows whose site is hidden.
         missing: share of training windows of which a random stretch is hidden.
@@ -137,6 +140,8 @@ class Light(nn.Module):
         spread: Literal["site", "window"] = "site",
         ridge: float = 1e-3,
         rows: int = 1,
+        words: dict[str, int] | None = None,
+        harmonics: int = 2,
         dropout: float = 0.0,
         site_dropout: float = 0.0,
         missing: float = 0.0,
@@ -174,16 +179,20 @@ class Light(nn.Module):
         self.first = min(1 - task.window if self.lags else task.lead, task.lead - reach)
         self.times = range(self.first, task.lead + task.horizon + reach)
         shape = task.horizon + 2 * reach
-        others = len(c.others) * self.rows + len(c.ahead) * task.horizon
+        names = [i.name for i in task.inputs]
+        self.words = {names.index(name): count for name, count in (words or {}).items()}
+        self.others = [i for i in c.others if i not in self.words]
+        self.harmonics = harmonics if c.yearday is not None else 0
+        others = len(self.others) * self.rows + len(c.ahead) * task.horizon
         self.register_buffer("scale", torch.ones(self.sites + 1))
         self.register_buffer("level_mean", torch.zeros(1))
         self.register_buffer("level_std", torch.ones(1))
-        self.register_buffer("other_mean", torch.zeros(len(c.others) + len(c.ahead)))
-        self.register_buffer("other_std", torch.ones(len(c.others) + len(c.ahead)))
+        self.register_buffer("other_mean", torch.zeros(len(self.others) + len(c.ahead)))
+        self.register_buffer("other_std", torch.ones(len(self.others) + len(c.ahead)))
 
         weighed = self.lags + (shape if reach else 0) + (shape if finer != "none" else 0)
         self.ridge_weight = nn.Parameter(torch.zeros(task.horizon, weighed), requires_grad=weighed > 0 and ridge > 0)
-        into = weighed + task.horizon + others + (centre != "none") + (spread == "window") + 4 * (c.yearday is not None)
+        into = weighed + task.horizon + others + (centre != "none") + (spread == "window") + 2 * self.harmonics
         self.embeddings = nn.ModuleDict()
         for name, column, rows_of, size in (
             ("site", c.site, self.sites + 1, site_size),
@@ -193,6 +202,9 @@ class Light(nn.Module):
             if column is not None and size:
                 self.embeddings[name] = nn.Embedding(rows_of, size)
                 into += size
+        for i, count in self.words.items():
+            self.embeddings[f"words_{i}"] = nn.Embedding(count + 1, WORD_SIZE)  # the last row: none of them
+            into += WORD_SIZE
         out = task.horizon * max(1, len(task.quantiles))
         self.trunks = nn.ModuleList(_trunk(into, hidden, depth, dropout, out) for _ in range(members))
 
@@ -211,7 +223,7 @@ class Light(nn.Module):
         self.scale[-1] = off.mean().sqrt().clamp_min(1e-3)
         self.level_mean.copy_(u.mean())
         self.level_std.copy_(spread_of(usual.reshape(-1)))
-        if columns := self.columns.others + self.columns.ahead:
+        if columns := self.others + self.columns.ahead:
             newest = x[:, -1, columns]  # (N, E)
             self.other_mean.copy_(known(newest.nanmean(0)))
             self.other_std.copy_(spread_of(newest))
@@ -321,11 +333,13 @@ class Light(nn.Module):
             parts.append(self.embeddings["hour"](index(slot, self.slots)))
         if "weekday" in self.embeddings:
             parts.append(self.embeddings["weekday"](index(x[:, -1, c.weekday], 7)))
-        if c.yearday is not None:
-            angle = known(x[:, -1:, c.yearday]) * (2 * torch.pi / YEAR)
-            parts += [torch.sin(angle), torch.cos(angle), torch.sin(2 * angle), torch.cos(2 * angle)]
-        for n, i in enumerate(c.others + c.ahead):
-            rows = self.rows if n < len(c.others) else self.horizon
+        parts += [self.embeddings[f"words_{i}"](index(x[:, -1, i], n + 1, n)) for i, n in self.words.items()]
+        if self.harmonics:
+            turns = torch.arange(1, self.harmonics + 1) * (2 * torch.pi / YEAR)
+            angles = known(x[:, -1:, c.yearday]) * turns  # (B, 1) → (B, harmonics)
+            parts += [torch.sin(angles), torch.cos(angles)]
+        for n, i in enumerate(self.others + c.ahead):
+            rows = self.rows if n < len(self.others) else self.horizon
             parts.append(known((x[:, -rows:, i] - self.other_mean[n]) / self.other_std[n]))
         return parts
 

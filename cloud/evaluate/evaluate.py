@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from cloud.evaluate import judge as judging
@@ -15,10 +16,12 @@ from cloud.evaluate.errors import NothingToJudge
 from cloud.evaluate.job import Job
 from cloud.evaluate.metrics import loss, measure
 from cloud.evaluate.row import Row
-from cloud.train import datasets, run
+from cloud.train import anomaly, datasets, run
 from cloud.train.taskfile import TaskFile, load_task
 from contracts.task import TaskSpec
 from contracts.wire import encode, from_builtins
+from edge import golden
+from edge.trusted_bundle import Bundle
 from export import checkpoint, pipeline
 
 Tell = Callable[[str, float], None]
@@ -42,12 +45,16 @@ def evaluate(job: Job, tell: Tell = lambda what, share: None) -> Row:
         tell("reading the data", 0)
         source, taskfile = datasets.load(taskfile, job.data)
         trained(job, taskfile, source, folder, tell)
+        if job.unseen is None and taskfile.task.kind == "score":
+            return _scored(job, taskfile, folder, tell)
         if job.unseen is None:
             return _judged(job, taskfile, folder, datasets.split(source, taskfile).holdout, tell)
     # The weights that saw all the days that there were: what would be on the node when the later period begins.
     final = folder / run.FINAL
     folder = final if (final / run.CHECKPOINT).exists() else folder
     tell("reading the unseen period", 0)
+    if taskfile.task.kind == "score":
+        return _scored(job, taskfile, folder, tell)
     task, statistics = _known(folder)
     examples = datasets.test_windows(taskfile, task, [job.unseen], statistics)
     return _judged(job, taskfile, folder, examples, tell)
@@ -73,31 +80,24 @@ def trained(job: Job, taskfile: TaskFile, source: datasets.Source, folder: Path,
     marked.write_text(mark)
 
 
-def exported(folder: Path, tell: Tell) -> tuple[Path, dict[str, Any]]:
-    """The bundle of the run in ``folder``, made unless it is newer than the checkpoint; and what the gate said."""
+def exported(folder: Path, tell: Tell) -> Path:
+    """The bundle of the run in ``folder``; made unless there is one that is newer than the checkpoint."""
     out = folder / "export"
-    said = out / "gate.json"
-    fresh = (folder / run.CHECKPOINT).stat().st_mtime_ns
-    if said.exists() and said.stat().st_mtime_ns > fresh:
-        gate = json.loads(said.read_text())
-        if (out / gate["bundle"]).exists():
-            return out / gate["bundle"], gate
-    said.unlink(missing_ok=True)
+    made = (folder / run.CHECKPOINT).stat().st_mtime_ns
+    for path in out.glob("*.bundle"):
+        if path.stat().st_mtime_ns > made:
+            return path
     stages = pipeline.plan("bundle")
     work = pipeline.run(folder, before=lambda stage: tell(f"export: {stage}", stages.index(stage) / len(stages)))
-    bundle = pipeline.write(work, out)[-1]
-    gate = {"bundle": bundle.name, "notes": work.notes, "refused": work.parity.refused if work.parity else {}}
-    said.write_text(json.dumps(gate, indent=1) + "\n")  # last: with it the export is complete
-    return bundle, gate
+    return next(path for path in pipeline.write(work, out) if path.suffix == ".bundle")
 
 
 def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examples, tell: Tell) -> Row:
     if not len(examples):
         raise NothingToJudge(f"{job.unseen or job.data}: no window of the task {taskfile.task.name} is complete in it")
-    path, gate = exported(folder, tell)
-    bundle = judging.open_model(path)
+    bundle = judging.open_model(exported(folder, tell))
     trained = checkpoint.load(folder)
-    task, passport = bundle.passport.task, bundle.passport
+    task = bundle.passport.task
     metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
     of = taskfile.goal.of if taskfile.goal else ""
     scale = examples.spread[:, None] if taskfile.standardize else 1.0
@@ -120,29 +120,72 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examp
         scores[name] = measure(int8, judge.truth, task, of)
         lost[name] = loss(metric, scores[name][metric], scores["fp32"][metric])
         worst[name] = judge.worst(_slices(examples, task, judge.truth), int8, fp32)
-    report = json.loads((folder / run.REPORT).read_text())
     return Row(
-        task=task.name,
-        domain=task.domain,
-        kind=task.kind,
-        family=passport.family,
+        **_who(job, taskfile, folder, bundle),
         period=_period(examples, task),
-        unseen=job.unseen.name if job.unseen else "",
         n=len(examples),
         metric=metric,
         of=of,
-        unit=task.output_unit,
-        goal=taskfile.goal.value if taskfile.goal else None,
-        published=taskfile.published,
         scores=scores,
-        parameters=passport.parameters,
-        bytes={v.name: v.bytes for v in passport.variants},
         us=us,
         loss=lost,
         worst=worst,
-        refused=gate["refused"],
-        seconds=report["seconds"],
     )
+
+
+def _scored(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> Row:
+    """A detector: the same judge for torch and for each int8 file."""
+    bundle = judging.open_model(exported(folder, tell))
+    trained = checkpoint.load(folder)
+    task, statistics = _known(folder)
+    taskfile = msgspec.structs.replace(taskfile, task=task)
+    if job.data is None:
+        raise NothingToJudge(f"the task {task.name} is judged with its data at hand; name their folder as --data")
+    metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
+
+    def judged(score: anomaly.ScoreFn) -> dict[str, Any]:
+        return anomaly.evaluate(taskfile, job.data or Path(), score, job.unseen, statistics=statistics)
+
+    tell("torch", 0)
+    found = {"fp32": judged(lambda x: trained.answers(np.asarray(x, np.float32), batch=1024))}
+    lost, us = dict[str, float](), dict[str, float]()
+    for name, runtime in judging.runtimes(bundle):
+        us[name] = judging.microseconds(runtime, bundle.golden_inputs[:1])
+        if name.endswith("-int8"):
+            tell(name, 0.5)
+            found[name] = judged(lambda x, runtime=runtime: golden.run_all(runtime, x))
+            lost[name] = loss(metric, found[name][metric], found["fp32"][metric])
+    ours = found["fp32"]
+    return Row(
+        **_who(job, taskfile, folder, bundle),
+        period=f"{ours['incidents']} incidents put in" if "incidents" in ours else "labelled",
+        n=int(ours.get("n", 0)),
+        metric=metric,
+        scores={who: {m: v for m, v in said.items() if isinstance(v, float)} for who, said in found.items()},
+        us=us,
+        loss=lost,
+        notes=tuple(f"{day} is number {rank} of {ours['days']} days" for day, rank in ours.get("ranks", {}).items()),
+    )
+
+
+def _who(job: Job, taskfile: TaskFile, folder: Path, bundle: Bundle) -> dict[str, Any]:
+    """What a row says of the model itself."""
+    passport, task = bundle.passport, taskfile.task
+    return {
+        "task": task.name,
+        "domain": task.domain,
+        "kind": task.kind,
+        "family": passport.family,
+        "unseen": job.unseen.name if job.unseen else "",
+        "unit": task.output_unit,
+        "goal": taskfile.goal.value if taskfile.goal else None,
+        "published": taskfile.published,
+        "parameters": passport.parameters,
+        "bytes": {v.name: v.bytes for v in passport.variants},
+        "kept_float": {v.name: ", ".join(v.float_layers) for v in passport.variants if v.float_layers},
+        "refused": passport.left_out,
+        "seconds": json.loads((folder / run.REPORT).read_text())["seconds"],
+    }
 
 
 def _known(folder: Path) -> tuple[TaskSpec, dict[str, Any]]:

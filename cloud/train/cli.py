@@ -71,6 +71,8 @@ def run(
 
     console.quiet = ranks.rank() > 0
     try:
+        if ray and not sweep:
+            raise TaskError("--ray runs a grid; give it as --sweep FILE")
         if sweep:
             return _sweep(sweep, data, out, ray, as_json)
         if generalize:

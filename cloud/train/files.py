@@ -233,7 +233,7 @@ def _read_wide(path: Path, taskfile: TaskFile, start: np.datetime64 | None) -> R
     if not sites:
         raise DataError(f"{path}: row 1: there is no column of a site")
     seconds = table.seconds(taskfile.task.interval_s, start)
-    rows = _matrix(seconds, sites, output)
+    rows = _matrix(seconds, sites)
     rule = data.columns.get(output, Column())
     rows.values[output] = np.concatenate([table.numbers(s, rule, output, rows) for s in sites])
     return rows
@@ -254,7 +254,7 @@ def _read_npz(path: Path, taskfile: TaskFile, start: np.datetime64 | None) -> Ro
     # What the file itself says of its start goes before what is supposed.
     begin = start if start is not None and not began else _moment(began or data.start, path)
     seconds = begin.astype("datetime64[s]").astype(np.int64) + np.arange(len(values)) * round(taskfile.task.interval_s)
-    rows = _matrix(seconds, tuple(str(n) for n in names), output)
+    rows = _matrix(seconds, tuple(str(n) for n in names))
     flat = values.T.ravel().copy()
     rows.empty[output] = int(np.isnan(flat).sum())
     rows.values[output] = _physical(flat, rule, output, rows)
@@ -310,7 +310,7 @@ def read_nab(taskfile: TaskFile, files: Sequence[Path]) -> Grid:
 READERS = {"long": _read_long, "wide": _read_wide, "npz": _read_npz}
 
 
-def _matrix(seconds: npt.NDArray[np.int64], sites: tuple[str, ...], output: str) -> Rows:
+def _matrix(seconds: npt.NDArray[np.int64], sites: tuple[str, ...]) -> Rows:
     """Rows of a table (N, D), site by site, still without values."""
     return Rows(
         seconds=np.tile(seconds, len(sites)),

@@ -88,7 +88,7 @@ def clean(rows: Rows, taskfile: TaskFile) -> ByColumn:
     found = {}
     for name, column in rows.values.items():
         low, high = bounds(taskfile, name)
-        outside = (column < low) | (column > high)
+        outside = (column < low) | (column > high) | np.isinf(column)
         column[outside] = np.nan
         found[name] = int(outside.sum())
     return found

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cloud.train import datasets
 from cloud.train.errors import DataError, TaskError
@@ -89,6 +91,15 @@ def test_a_short_gap_takes_the_value_before_and_a_long_one_stays(tmp_path: Path)
     grid = load(taskfile(LONG + "[data.columns.volume]\nfill = 2\n"), tmp_path / "a.csv")
     assert np.nan_to_num(grid.values[0, :, 0], nan=-1).tolist() == [5, 5, 5, 6, -1, -1, -1, 9, -1]
     assert grid.quality.filled == {"volume": 2}
+
+
+def test_a_column_may_be_the_mean_of_all_sites_that_observed(tmp_path: Path) -> None:
+    rows = ["00:00,a,1,10", "00:00,b,2,30", "01:00,a,3,50", "01:00,b,4,", "02:00,a,5,", "02:00,b,6,"]
+    (tmp_path / "a.csv").write_text("at,name,volume,rain\n" + "\n".join(f"2025-03-03T{r}" for r in rows))
+    data = LONG + 'site = "name"\n[data.columns.rain]\nover_sites = true\n'
+    grid = load(taskfile(data, inputs=("volume", "rain")), tmp_path / "a.csv")
+    assert np.nan_to_num(grid.values[:, :, 1], nan=-1).tolist() == [[20, 50, -1]] * 2
+    assert grid.values[:, :, 0].tolist() == [[1, 3, 5], [2, 4, 6]]
 
 
 def test_utc_becomes_the_sites_own_hour_and_no_hour_is_lost_when_clocks_change(tmp_path: Path) -> None:
@@ -214,3 +225,34 @@ def test_a_bad_file_of_a_task_is_refused_by_row_column_and_rule(
 def test_a_task_with_files_wants_a_folder() -> None:
     with pytest.raises(DataError, match=r"give the folder that has them as --data"):
         datasets.load(taskfile(LONG + 'files = ["a.csv"]'))
+
+
+LAYOUTS = {
+    "wide.csv": ('layout = "wide"\ntime = ["at"]', "at,a,b\n"),
+    "format.csv": ('layout = "wide"\ntime = ["at", "h"]\ntime_format = "%d/%m/%Y %H:%M"\nday_starts = 6', "at,h,a\n"),
+    "zone.csv": (LONG + 'zone = "Europe/Paris"\n[data.columns.volume]\nwords = ["0", "x"]\nday = true', "at,volume\n"),
+    "bare.txt": ('layout = "wide"\nheader = ["a"]\nstart = "2025-01-01T00:00"', ""),
+    "series.csv": ('layout = "nab"\ntime = ["at"]', "at,volume\n"),
+    "some.csv.gz": (LONG, "at,volume\n"),
+    "some.npz": ('layout = "npz"\nstart = "2025-01-01T00:00"', ""),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(alphabet="0123456789-/T: ,\n\"'avx.Z+", max_size=120), good=st.booleans(), zipped=st.booleans())
+def test_any_content_is_either_read_or_refused(name: str, text: str, good: bool, zipped: bool, scratch: Path) -> None:
+    data, header = LAYOUTS[name]
+    content = ((header if good else "") + text).encode()
+    path = scratch / name
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    try:
+        datasets.load(taskfile(data), path)
+    except DataError as refusal:
+        assert name in str(refusal)
+
+
+def test_infinity_is_no_observation(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("at,volume\n2025-03-03T00:00,inf\n2025-03-03T01:00,-inf\n2025-03-03T02:00,3\n")
+    grid = load(taskfile(LONG, inputs=("hour",), lead=0), tmp_path / "a.csv")
+    assert np.nan_to_num(grid.values[0, :, 0], nan=-1).tolist() == [-1, -1, 3]
