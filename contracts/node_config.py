@@ -46,7 +46,10 @@ class ModelConfig(Document, frozen=True, kw_only=True):
 
 
 class BoardConfig(Document, frozen=True, kw_only=True):
-    """The serial board. ``port`` is a pyserial URL or a device path; ``identity`` must match what it says it is."""
+    """The serial board, which must say that it is ``identity``.
+
+    ``port`` is a pyserial URL, a device path or, with an identity, a pattern of paths.
+    """
 
     port: str
     baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115_200

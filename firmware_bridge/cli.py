@@ -20,7 +20,7 @@ from rich.console import Console
 from firmware_bridge import header as c_header
 from firmware_bridge import native, signal_plan
 from firmware_bridge.board import BoardLink, Gap, Heard
-from firmware_bridge.errors import BridgeError, PlanError
+from firmware_bridge.errors import BridgeError, LineLost, PlanError
 from firmware_bridge.messages import SCHEMA, Event, EventKind, Identity, PlanCode, PlanResult
 from firmware_bridge.transport import open_transport
 
@@ -93,17 +93,20 @@ def watch(
     board_id: Annotated[str | None, typer.Option("--id", help="Refuse any other board.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Keep the session in this file; replay://FILE plays it.")] = None,
 ) -> None:
     """Show a board's readings live. Nothing is acknowledged: the agent still gets every event."""
     with _said_plainly():
         try:
-            asyncio.run(_watch(port, baud, board_id, as_json, seconds))
+            asyncio.run(_watch(port, baud, board_id, as_json, seconds, record))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
 
-async def _watch(port: str, baud: int, board_id: str | None, as_json: bool, seconds: float | None) -> None:
-    line = open_transport(port, baud)
+async def _watch(
+    port: str, baud: int, board_id: str | None, as_json: bool, seconds: float | None, record: Path | None
+) -> None:
+    line = open_transport(port, baud, record)
     link = BoardLink(board_id)
     console = Console(highlight=False)
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -119,6 +122,10 @@ async def _watch(port: str, baud: int, board_id: str | None, as_json: bool, seco
                 data = await asyncio.wait_for(line.read(), HEARTBEAT_S)
             except TimeoutError:
                 data = b""
+            except LineLost:
+                if port.startswith("replay://"):
+                    return  # seen to its end
+                raise
             heard = link.receive(data)
             if heard:
                 silent_since = time.monotonic()

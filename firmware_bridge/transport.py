@@ -1,7 +1,7 @@
 """The serial line for asyncio, over pyserial's addresses: a device path, ``socket://host:port``, ``loop://``, …
 
 Reads take what is waiting. Where the address has a file descriptor the event loop watches it; where it has none
-(``loop://``, ``rfc2217://``) a thread does.
+(``loop://``, ``rfc2217://``) a thread does. ``replay://FILE`` plays a recording (``firmware_bridge.recording``).
 """
 
 from __future__ import annotations
@@ -10,22 +10,43 @@ import asyncio
 import contextlib
 import os
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import serial
 
 from firmware_bridge.errors import LineLost, LineUnavailable
+from firmware_bridge.recording import Recorder, ReplayLine
 
 READ_BYTES = 65_536
 PAUSE_BYTES = 1 << 20  # unread bytes at which the line waits for its reader; the board holds the rest
 
 
-def open_transport(url: str, baud: int) -> SerialLine:
-    """Open ``url``. Call it where an event loop runs.
+class Line(Protocol):
+    """What a host needs of a line, whatever it is made of."""
+
+    url: str
+
+    async def read(self) -> bytes: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_transport(url: str, baud: int, record: Path | None = None) -> Line:
+    """Open ``url``, and write all that is heard and said to ``record``. Call it where an event loop runs.
 
     Raises:
         LineUnavailable: no such port, it is taken, or the address is not one that pyserial knows.
     """
+    if url.startswith("replay://"):
+        return ReplayLine(url)
+    line = _open_port(url, baud)
+    return line if record is None else _RecordedLine(line, Recorder(record, url, baud))
+
+
+def _open_port(url: str, baud: int) -> SerialLine:
     # Two agents on one line would each get half of the bytes; only real ports can be taken, not addresses.
     exclusive = {} if "://" in url else {"exclusive": True}
     try:
@@ -35,6 +56,25 @@ def open_transport(url: str, baud: int) -> SerialLine:
         why = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
         raise LineUnavailable(f"cannot open {url}: {why}; is the board plugged in, and is it free?") from exc
     return SerialLine(port, url)
+
+
+class _RecordedLine:
+    def __init__(self, line: Line, recorder: Recorder) -> None:
+        self.url = line.url
+        self._line, self._recorder = line, recorder
+
+    async def read(self) -> bytes:
+        data = await self._line.read()
+        self._recorder.heard(data)
+        return data
+
+    def write(self, data: bytes) -> None:
+        self._line.write(data)
+        self._recorder.said(data)
+
+    def close(self) -> None:
+        self._line.close()
+        self._recorder.close()
 
 
 class SerialLine:

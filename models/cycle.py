@@ -25,20 +25,35 @@ MAX_CYCLE = 24 * 7
 
 
 class _Sparse(nn.Module):
-    """(B, days · day) → (B, H): each time of the day is forecast from the same time, smoothed, on the days before."""
+    """(B, days · day) → (B, H): each time of the day is forecast from the same time, and the hours around it, on the
+    days before."""
 
     def __init__(self, days: int, day: int, horizon: int) -> None:
         super().__init__()
         self.days, self.day, self.horizon, self.rows = days, day, horizon, days * day
-        self.around = nn.Conv1d(1, 1, 1 + 2 * (day // 2), padding=day // 2, bias=False)
-        self.ahead = nn.Linear(days, -(-horizon // day), bias=False)
-        nn.init.zeros_(self.around.weight)
+        self.around = nn.AvgPool1d(1 + 2 * (day // 2), stride=1, padding=day // 2)
+        self.ahead = nn.Linear(2 * days, -(-horizon // day), bias=False)
+
+    def times(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, days · day) → (B, day, 2 · days)"""
+        both = torch.cat([values, self.around(values.unsqueeze(1)).squeeze(1)], dim=1)
+        return both.reshape(-1, 2 * self.days, self.day).transpose(1, 2)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        values = values + self.around(values.unsqueeze(1)).squeeze(1)  # (B, days · day)
-        times = values.reshape(-1, self.days, self.day).transpose(1, 2)  # (B, day, days)
-        ahead: torch.Tensor = self.ahead(times).transpose(1, 2)  # (B, days ahead, day)
+        ahead: torch.Tensor = self.ahead(self.times(values)).transpose(1, 2)  # (B, days ahead, day)
         return ahead.reshape(-1, self.ahead.out_features * self.day)[:, : self.horizon]
+
+    def solve(self, past: torch.Tensor, target: torch.Tensor, ridge: float) -> None:
+        """Closed form from (N, rows) and (N, H); a last day that is not whole is left out."""
+        whole = self.horizon // self.day
+        if not whole:
+            return
+        times = self.times(past).reshape(-1, 2 * self.days).double()  # (N · day, 2 · days)
+        ahead = target[:, : whole * self.day].reshape(-1, whole, self.day).transpose(1, 2).reshape(-1, whole)
+        second = times.T @ times / len(times) + ridge * torch.eye(2 * self.days, dtype=times.dtype)
+        weight = torch.linalg.solve(second, times.T @ ahead.double() / len(times))  # (2 · days, days ahead)
+        with torch.no_grad():
+            self.ahead.weight[:whole] = weight.T.float()
 
 
 class Cycle(nn.Module):
@@ -47,6 +62,7 @@ class Cycle(nn.Module):
     Args:
         looks: newest rows that each linear branch sees.
         rank: of the linear branches.
+        ridge: strength of the shrinkage where the linear branches begin.
         sparse: newest rows, whole days, that the branch from days to days sees; 0: none.
         hidden: units of the perceptron on the whole window; 0: none.
         hours: length of the cycle, 24 or 168; shorter where the task has no hour or weekday.
@@ -64,13 +80,14 @@ class Cycle(nn.Module):
         rank: int = 32,
         sparse: int = 0,
         hidden: int = 0,
+        ridge: float = 0.03,
         hours: int = MAX_CYCLE,
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
         c = self.columns = Columns(task)
         self.window, self.horizon, self.lead, self.quantiles = task.window, task.horizon, task.lead, task.quantiles
-        self.sites = len(task.sites)
+        self.sites, self.ridge = len(task.sites), ridge
         self.step = task.interval_s / 3600  # hours
         days = (hours // 24 if c.weekday is not None else 1) if c.hour is not None else 0
         self.size = round(days * 24 / self.step)  # rows of the cycle
@@ -108,6 +125,30 @@ class Cycle(nn.Module):
         spread = torch.where(count > 1, square / count.clamp_min(1), square[-1] / count[-1]).sqrt()
         self.usual.copy_(usual)
         self.spread.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+        if self.columns.output is not None and not self.quantiles:
+            self._solve(x, y, site)
+
+    def _solve(self, x: torch.Tensor, y: torch.Tensor, site: torch.Tensor) -> None:
+        """Begin the linear branches with reduced-rank ridges (Izenman 1975), in closed form; the cycle is still 0."""
+        usual, spread = self.usual[site].unsqueeze(1), self.spread[site].unsqueeze(1)  # (N, 1)
+        there = present(x[:, :, self.columns.output])
+        values = (known(x[:, :, self.columns.output]) - usual) / spread * there  # (N, T)
+        target = (y - usual) / spread  # (N, H)
+        if self.sparse is not None:
+            past, level = _around_level(values[:, -self.sparse.rows :], there[:, -self.sparse.rows :])
+            self.sparse.solve(past, target - level, self.ridge)
+        for look, (into, out) in zip(self.looks, self.linears, strict=True):
+            past, level = _around_level(values[:, -look:], there[:, -look:])
+            second = (past.T @ past / len(x)).double()  # (look, look)
+            cross = (past.T @ (target - level) / len(x)).double()  # (look, H)
+            second += self.ridge * torch.eye(look, dtype=second.dtype)
+            weight = torch.linalg.solve(second, cross)  # (look, H)
+            # Directions of the answers with the most variance.
+            top = torch.linalg.eigh(weight.T @ second @ weight)[1][:, -into.out_features :]  # (H, ≤ rank)
+            with torch.no_grad():
+                into.weight[: top.shape[1]] = (weight @ top).T
+                out.weight[:, : top.shape[1]] = top
+                into.weight[top.shape[1] :] = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         site = self._site(x)
@@ -136,8 +177,8 @@ class Cycle(nn.Module):
 
     def _branch(self, branch: nn.Module, values: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
         """(B, look) → (B, H · Q), around the mean of what is known."""
-        level = values.sum(dim=1, keepdim=True) / torch.clamp(there.sum(dim=1, keepdim=True), min=1)  # (B, 1)
-        out: torch.Tensor = branch((values - level) * there)
+        past, level = _around_level(values, there)
+        out: torch.Tensor = branch(past)
         if not self.quantiles:
             return out + level
         lift = torch.zeros(len(self.quantiles))
@@ -165,3 +206,9 @@ class Cycle(nn.Module):
         column = self.columns.site
         site = known(x[:, -1, 0]) * 0 + self.sites if column is None else x[:, -1, column]
         return index(site, self.sites + 1, self.sites)
+
+
+def _around_level(values: torch.Tensor, there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, k), zero where nothing is known → deviations (B, k) from the mean of what is known (B, 1)."""
+    level = values.sum(dim=1, keepdim=True) / torch.clamp(there.sum(dim=1, keepdim=True), min=1)
+    return (values - level) * there, level

@@ -35,12 +35,6 @@ def answers(module: nn.Module, windows: Examples) -> Array:
     return np.concatenate([predict(module, windows.take(piece)[0]) for piece in pieces])
 
 
-def truth(windows: Examples) -> npt.NDArray[Any]:
-    """The targets (N, …) of all ``windows``, gathered piece by piece: inputs are not kept."""
-    pieces = np.array_split(np.arange(len(windows)), max(1, len(windows) // 8192))
-    return np.concatenate([windows.take(piece)[1] for piece in pieces])
-
-
 def point(task: TaskSpec, forecast: Array) -> Array:
     """One number per target (N, H): of quantiles (N, H, Q) the median."""
     return forecast[..., task.median] if task.quantiles else forecast
@@ -65,7 +59,7 @@ def compare(task: TaskSpec, windows: Examples, of: Mapping[str, Array]) -> dict[
             "n": len(windows),
             "scores": {n: {f"q{q:g}": float(np.quantile(a, q)) for q in levels} for n, a in of.items()},
         }
-    y = truth(windows)
+    y = windows.y
     if task.kind == "classify":
         return _classes(task, y, of)
     if task.kind == "count":

@@ -114,7 +114,7 @@ def solve(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, solver: st
     config, module = _build(recipe, task)
     if not isinstance(module, Linear):
         raise TaskError(f"family {recipe.family} is not linear; nothing solves it in closed form")
-    x, y, _ = _some(data.train)
+    x, y = _some(data.train)
     features, target = module.standardize(x, y)
     notes: dict[str, Any] = {"solver": solver}
     if solver == SOLVERS[0]:
@@ -156,10 +156,9 @@ def _descend(
 ) -> Fitted:
     torch.manual_seed(seed)
     config, module = _build(recipe, task)
-    x, y, site = _some(train)
-    _prepare(module, x, y)
-    loss = criterion(recipe, task, x, y, site)
-    del x, y, site
+    if hasattr(module, "prepare"):  # pictures need none, and making them all takes long
+        module.prepare(*_some(train))
+    loss = criterion(recipe, task, torch.as_tensor(train.y), torch.from_numpy(train.site))
     torch.manual_seed(seed + ranks.rank())  # dropout differs between processes, weights do not
     shuffle = torch.Generator().manual_seed(seed)  # one for all processes: they share each batch
     noise = torch.Generator().manual_seed(seed + ranks.rank())
@@ -209,11 +208,6 @@ def _descend(
     return Fitted(
         module=judged.eval(), config=config, epochs=tuple(history), best=best_epoch, notes={"best_epoch": best_epoch}
     )
-
-
-def _prepare(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-    if hasattr(module, "prepare"):  # pictures need none
-        module.prepare(x, y)
 
 
 def _optimizer(recipe: Fit, module: nn.Module) -> torch.optim.Optimizer:
@@ -276,11 +270,11 @@ def _mean_loss(module: nn.Module, loss: Criterion, windows: Examples, batch: int
     return float(ranks.total(summed)) / len(windows)
 
 
-def _some(train: Examples) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """x, y, site of all training windows, or of as many, drawn at random, as `PREPARED` holds."""
+def _some(train: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    """x, y of all training examples, or of as many, drawn at random, as `PREPARED` holds."""
     row = sum(a.nbytes for a in train.take(np.arange(1)))
     index = np.arange(len(train))
     if row * len(train) > PREPARED:
         index = np.sort(np.random.default_rng(0).permutation(len(train))[: PREPARED // row])
     x, y = train.take(index)
-    return torch.as_tensor(x), torch.as_tensor(y), torch.from_numpy(train.site[index])
+    return torch.as_tensor(x), torch.as_tensor(y)

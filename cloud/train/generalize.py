@@ -25,7 +25,7 @@ from torch import nn
 from cloud.train import datasets, files
 from cloud.train.datasets import Source, Split
 from cloud.train.errors import DataError, OutputError, TaskError
-from cloud.train.evaluate import FLOORS, answers, point, score, truth
+from cloud.train.evaluate import FLOORS, answers, point, score
 from cloud.train.fit import OnEpoch, fit
 from cloud.train.taskfile import TaskFile
 from cloud.train.windows import Array, Windows
@@ -109,7 +109,7 @@ def leave_out(
         cut = replace(split, train=_of(split.train, here, inside=False), validation=_of(split.validation, here, False))
         without = _trained(taskfile, cut, seed, on_model(f"without {name}", number, len(chosen) + 1))
         known = _of(split.holdout, here)
-        y = truth(known)
+        y = known.y
         forecasts = {floor: getattr(known, floor) for floor in FLOORS} | {
             SEEN: _forecast(taskfile.task, with_all, known),
             UNSEEN: _forecast(taskfile.task, without, strange(taskfile.task, known)),
@@ -141,7 +141,7 @@ def pairs(
         for other, there in of.items():
             windows = _of(split.holdout, there)
             shown = windows if other == name else strange(taskfile.task, windows)
-            scores = score(_forecast(taskfile.task, module, shown), truth(windows))
+            scores = score(_forecast(taskfile.task, module, shown), windows.y)
             found.append(Pair(trained_on=name, tested_on=other, n=len(windows), **scores))
     return found
 

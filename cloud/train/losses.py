@@ -27,8 +27,8 @@ POINTWISE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def criterion(recipe: Fit, task: TaskSpec, x: torch.Tensor, y: torch.Tensor, site: torch.Tensor) -> Criterion:
-    """The loss of ``recipe``; spreads are taken from training windows x (N, …), y (N, …), site (N,).
+def criterion(recipe: Fit, task: TaskSpec, y: torch.Tensor, site: torch.Tensor) -> Criterion:
+    """The loss of ``recipe``; spreads are taken from the training targets y (N, …) and their site (N,).
 
     Raises:
         TaskError: the loss does not fit the task.

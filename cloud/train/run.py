@@ -30,7 +30,7 @@ import torch
 from cloud.train import cases, datasets, ranks
 from cloud.train.datasets import Examples, Source
 from cloud.train.errors import OutputError, TaskError
-from cloud.train.evaluate import answers, compare, point, predict, truth
+from cloud.train.evaluate import answers, compare, point, predict
 from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
 from cloud.train.taskfile import Fit, TaskFile
 from cloud.train.tracking import Tracker, draw
@@ -144,7 +144,7 @@ def train(
         _write(stage, fitted, config, report, _windows(taskfile, fitted, data.train, data.holdout, seed))
         if every and last:
             claims = {
-                "seen_until": _stretch(every).get("last", ""),
+                "seen_until": _stretch(every).get("last", "the end"),  # pictures have no times
                 "honest": {p: result["scores"][own] for p, result in results.items()},
             }
             again = {
@@ -172,7 +172,7 @@ def _residual_std(task: TaskSpec, windows: Examples, own: datasets.Array) -> flo
     if task.kind not in ("forecast", "count"):
         return 1.0
     # A perfect fit on a tiny file must not make every later residual an infinite anomaly.
-    return max(float(np.std(point(task, own) - truth(windows))), 1e-6)
+    return max(float(np.std(point(task, own) - windows.y)), 1e-6)
 
 
 def _stretch(windows: Examples) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from msgspec import to_builtins
 from cloud.train import ranks
 from cloud.train.datasets import Array, Windows
 from cloud.train.errors import TrackingError
-from cloud.train.evaluate import truth
 from cloud.train.fit import Epoch
 from cloud.train.taskfile import TaskFile
 from contracts.task import TaskSpec
@@ -97,7 +96,7 @@ def _weights_and_biases(folder: Path, taskfile: TaskFile, seed: int) -> Any:
 
 def draw(windows: Windows, forecast: Array, task: TaskSpec, sites: tuple[str, ...], title: str) -> Figure:
     """Truth, forecast (N, H; the first step is shown) and the naive floor at the busiest site."""
-    y = truth(windows)[:, 0]  # (N,)
+    y = windows.y[:, 0]  # (N,)
     busiest = int(np.argmax(np.bincount(windows.site, weights=y)))
     here = windows.site == busiest
     figure = Figure(figsize=(12, 4), layout="constrained")

@@ -16,7 +16,8 @@ from edge.backoff import full_jitter
 from edge.tasks import Pipeline
 from firmware_bridge.board import BoardLink
 from firmware_bridge.errors import LineError, MessageError, WrongBoard
-from firmware_bridge.transport import SerialLine, open_transport
+from firmware_bridge.finder import find_board, is_pattern
+from firmware_bridge.transport import Line, open_transport
 
 HEARTBEAT_S = 0.2
 SILENT_S = 5.0  # without a good frame the line is opened anew
@@ -31,7 +32,7 @@ class SerialBoard:
         """``congested`` says that storage does not keep up: then nothing is read, and the board keeps its events."""
         self._config, self._pipeline, self._congested = config, pipeline, congested
         self._link = BoardLink(config.identity)
-        self._line: SerialLine | None = None
+        self._line: Line | None = None
         self._request = 0
         self.connected = False
         self.heard_at = float("-inf")  # loop time of the last good frame
@@ -75,7 +76,10 @@ class SerialBoard:
 
     async def _converse(self) -> None:
         loop = asyncio.get_running_loop()
-        self._line = line = open_transport(self._config.port, self._config.baud)
+        port, identity = self._config.port, self._config.identity
+        if identity is not None and is_pattern(port):
+            port = await find_board(port, self._config.baud, identity)
+        self._line = line = open_transport(port, self._config.baud)
         boot, seq = self._pipeline.durable
         line.write(self._link.hello(seq, boot) if boot else self._link.hello())
         opened = next_beat = loop.time()
@@ -105,7 +109,7 @@ class SerialBoard:
             if loop.time() - max(self.heard_at, opened) > SILENT_S:
                 raise TimeoutError(f"{self._config.port}: nothing heard for {SILENT_S:.0f} s")
 
-    def _send_plan(self, line: SerialLine) -> None:
+    def _send_plan(self, line: Line) -> None:
         plan, self._pipeline.plan = self._pipeline.plan, None
         cycle_s = self._pipeline.cycle_s
         if plan is None or cycle_s is None:

@@ -141,3 +141,10 @@ def test_the_core_survives_any_host_under_the_sanitizers(core: Path, seed: int) 
     assert done.returncode == 0, done.stderr
     made, lost, *_ = (int(word) for word in done.stdout.split() if word.isdigit())
     assert made > lost > 0
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_board_with_signals_survives_any_host_and_lights_no_conflict(core: Path, seed: int) -> None:
+    done = subprocess.run([core, "signals", str(seed), "60000"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("every phase was green")

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
+import socket
+import threading
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import serial
+import serial.rfc2217
 
+from firmware_bridge.board import BoardLink
 from firmware_bridge.errors import LineLost, LineUnavailable
+from firmware_bridge.messages import Event
 from firmware_bridge.transport import PAUSE_BYTES, open_transport
+from tests.simulators.board import BoardProcess
 
 
 @pytest.fixture
@@ -124,6 +133,60 @@ async def test_closing_ends_the_read_that_waits_and_may_be_repeated(url: str, en
     line.close()
     with pytest.raises(LineLost, match="closed"):
         await asyncio.wait_for(reading, 5)
+
+
+class NetworkPort(threading.Thread):
+    """An RFC 2217 server before a port, pyserial's own: what a terminal server in a cabinet does."""
+
+    def __init__(self, port: str) -> None:
+        super().__init__(daemon=True)
+        self.serial = _Modemless(port, 115_200, timeout=0.02)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rfc2217://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.open = True
+
+    def run(self) -> None:
+        connection = self.listener.accept()[0]
+        connection.settimeout(0.01)
+        self.write = connection.sendall
+        manager = serial.rfc2217.PortManager(self.serial, self)
+        while self.open:
+            with contextlib.suppress(OSError):  # nothing asked, or the host has hung up
+                if data := self.serial.read(self.serial.in_waiting or 1):
+                    connection.sendall(b"".join(manager.escape(data)))
+                self.serial.write(b"".join(manager.filter(connection.recv(4096))))
+        connection.close()
+        self.serial.close()
+        self.listener.close()
+
+
+class _Modemless(serial.Serial):
+    """A pty has no modem lines."""
+
+    dtr = rts = cts = dsr = cd = True
+    ri = False
+
+    def _update_dtr_state(self) -> None: ...
+
+    def _update_rts_state(self) -> None: ...
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyserial's own
+async def test_a_board_behind_a_network_port_speaks_as_over_a_cable(tmp_path: Path) -> None:
+    with BoardProcess(tmp_path, [(i, 1, 3, i % 2) for i in range(300)]) as board:
+        server = NetworkPort(board.port)
+        server.start()
+        link, events = BoardLink("board-1"), 0
+        line = open_transport(server.url, 115_200)
+        line.write(link.hello())
+        async with asyncio.timeout(20):
+            while events < 300:
+                events += sum(isinstance(m, Event) for m in link.receive(await line.read()))
+                line.write(link.heartbeat(0))
+        line.close()
+        server.open = False
+        await asyncio.to_thread(server.join)
+    assert link.received.duplicates == 0
 
 
 @pytest.mark.parametrize(

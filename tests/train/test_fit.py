@@ -66,7 +66,7 @@ def test_errors_are_divided_by_the_spread_of_all_of_the_site_or_of_the_window() 
     zero = Constant(TASK.horizon)
 
     def loss(scale: str, rows: torch.Tensor) -> float:
-        of = criterion(changed(loss="mse", scale=scale), TASK, x, y, site)
+        of = criterion(changed(loss="mse", scale=scale), TASK, y, site)
         return float(of(zero, x[rows], y[rows], site[rows]))
 
     busy, quiet = site == 0, site == 1
@@ -81,7 +81,7 @@ def test_errors_are_divided_by_the_spread_of_all_of_the_site_or_of_the_window() 
 
 def test_a_window_without_any_value_has_a_finite_loss() -> None:
     x, y, site = tensors(street())
-    of = criterion(changed(scale="window"), TASK, x, y, site)
+    of = criterion(changed(scale="window"), TASK, y, site)
     assert math.isfinite(float(of(Constant(TASK.horizon), torch.full_like(x, math.nan), y, site)))
 
 
@@ -89,7 +89,7 @@ def test_pinball_is_least_where_the_quantile_is() -> None:
     task = msgspec.structs.replace(TASK, quantiles=(0.1, 0.5, 0.9), horizon=1)
     y = torch.from_numpy(np.random.default_rng(0).normal(100, 10, (4000, 1)).astype(np.float32))
     x, site = torch.zeros(4000, 4, 3), torch.zeros(4000, dtype=torch.int64)
-    of = criterion(changed(loss="pinball"), task, x, y, site)
+    of = criterion(changed(loss="pinball"), task, y, site)
     grid = np.arange(70.0, 131.0)
     for level, expected in enumerate((100 - 12.8, 100, 100 + 12.8)):
 

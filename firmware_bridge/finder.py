@@ -1,0 +1,69 @@
+"""Ports by identity: of the ports that a pattern names, the one at which the right board answers.
+
+USB adapters are numbered as they come; ``/dev/ttyUSB0`` may be another board after a power cut. A pattern such as
+``/dev/serial/by-id/*`` with the board's identity is always the same board. Each candidate is sent one HELLO that
+acknowledges nothing, so asking costs a board no event. Keep the pattern narrow: other devices hear those bytes, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+
+from firmware_bridge.board import BoardLink
+from firmware_bridge.errors import LineError, LineUnavailable, WrongBoard
+from firmware_bridge.transport import open_transport
+
+PATIENCE_S = 3.0
+
+
+def is_pattern(port: str) -> bool:
+    return "://" not in port and glob.has_magic(port)
+
+
+async def find_board(pattern: str, baud: int, board_id: str, patience_s: float = PATIENCE_S) -> str:
+    """The port at which ``board_id`` answers.
+
+    Raises:
+        LineUnavailable: no port matches, or none is the board; the message says of each why not.
+    """
+    ports = sorted(await asyncio.to_thread(glob.glob, pattern))
+    asking = {asyncio.create_task(_ask(port, baud, board_id, patience_s)): port for port in ports}
+    why: dict[str, str] = {}
+    try:
+        for done in asyncio.as_completed(asking):
+            port, trouble = await done
+            if trouble is None:
+                return port
+            why[port] = trouble
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)  # the ports are free again
+    said = "; ".join(f"{port}: {why[port]}" for port in ports) or "no port matches"
+    raise LineUnavailable(f"board {board_id!r} is not at {pattern}: {said}")
+
+
+async def _ask(port: str, baud: int, board_id: str, patience_s: float) -> tuple[str, str | None]:
+    try:
+        line = open_transport(port, baud)
+    except LineUnavailable as exc:
+        return port, str(exc)
+    link = BoardLink(board_id)
+    try:
+        async with asyncio.timeout(patience_s):
+            while link.identity is None:
+                line.write(link.hello())
+                try:
+                    async with asyncio.timeout(patience_s / 3):
+                        while link.identity is None:
+                            link.receive(await line.read())
+                except TimeoutError:
+                    continue
+        return port, None
+    except (LineError, WrongBoard) as exc:
+        return port, str(exc)
+    except TimeoutError:
+        return port, "nothing answers"
+    finally:
+        line.close()

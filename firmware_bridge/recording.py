@@ -1,0 +1,129 @@
+"""Sessions on the line, to be looked at and played again: one JSON object a line.
+
+First ``{"format": 1, "port": …, "baud": …}``, then ``{"s": seconds, "from": "board" | "host", "hex": bytes}``. A
+recording that was cut off anywhere can be played up to there. ``replay://FILE`` is a port for every host: it hears what
+the board said, at the pace at which it was said, or ``?speed=`` times faster; what the host says now is not compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from firmware_bridge.errors import LineLost, LineUnavailable
+
+FORMAT = 1
+
+
+class Head(msgspec.Struct):
+    format: int
+    port: str
+    baud: int
+
+
+class Spoken(msgspec.Struct, rename={"speaker": "from"}):
+    s: float
+    speaker: str
+    hex: str
+
+
+class Recorder:
+    """Writes a session as it happens."""
+
+    def __init__(self, path: Path, port: str, baud: int) -> None:
+        """Raises:
+        LineUnavailable: the file cannot be written.
+        """
+        try:
+            self._file = path.open("xb", buffering=0)
+        except OSError as exc:
+            raise LineUnavailable(
+                f"cannot record to {path}: {exc.strerror}; an old recording is never replaced"
+            ) from exc
+        self._begun = time.monotonic()
+        self._put(Head(FORMAT, port, baud))
+
+    def heard(self, data: bytes) -> None:
+        self._put(Spoken(round(time.monotonic() - self._begun, 6), "board", data.hex()))
+
+    def said(self, data: bytes) -> None:
+        self._put(Spoken(round(time.monotonic() - self._begun, 6), "host", data.hex()))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _put(self, row: Head | Spoken) -> None:
+        self._file.write(msgspec.json.encode(row) + b"\n")
+
+
+def load(path: Path) -> list[Spoken]:
+    """What was said, in order; a last line that was cut off does not count.
+
+    Raises:
+        LineUnavailable: no such file, or it is no recording; the message names the line.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as exc:
+        raise LineUnavailable(f"cannot replay {path}: {exc.strerror}") from exc
+    rows: list[Spoken] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            if number == 1:
+                if msgspec.json.decode(line, type=Head).format != FORMAT:
+                    raise ValueError("another format")  # noqa: TRY301
+            else:
+                rows.append(msgspec.json.decode(line, type=Spoken))
+                bytes.fromhex(rows[-1].hex)
+        except (msgspec.MsgspecError, ValueError) as exc:
+            raise LineUnavailable(f"{path}, line {number}, is no recording: {exc}") from exc
+    if not lines:
+        raise LineUnavailable(f"{path} is no recording: it is empty")
+    return rows
+
+
+class ReplayLine:
+    """A recording as a line: reads come at the recorded times, writes go nowhere, the end is a line that hung up."""
+
+    def __init__(self, url: str) -> None:
+        """Raises:
+        LineUnavailable: the recording cannot be read, or the speed is no positive number.
+        """
+        parts = urlsplit(url)
+        self.url = url
+        try:
+            self._speed = float(parse_qs(parts.query).get("speed", ["1"])[0])
+        except ValueError:
+            self._speed = 0.0
+        if not 0 < self._speed < float("inf"):
+            raise LineUnavailable(f"{url}: the speed is a positive number")
+        self._rows = [row for row in load(Path(parts.netloc + parts.path)) if row.speaker == "board"]
+        self._begun = time.monotonic()
+        self._closed = asyncio.Event()
+
+    async def read(self) -> bytes:
+        """Raises:
+        LineLost: the recording ended, or the line was closed.
+        """
+        if not self._closed.is_set() and self._rows:
+            wait_s = self._begun + self._rows[0].s / self._speed - time.monotonic()
+            if wait_s > 0:
+                try:
+                    await asyncio.wait_for(self._closed.wait(), wait_s)
+                except TimeoutError:
+                    return bytes.fromhex(self._rows.pop(0).hex)
+            else:
+                return bytes.fromhex(self._rows.pop(0).hex)
+        raise LineLost(f"{self.url}: {'closed' if self._closed.is_set() else 'the recording ends'}")
+
+    def write(self, data: bytes) -> None:
+        """Nobody listens."""
+        if self._closed.is_set():
+            raise LineLost(f"{self.url}: closed")
+
+    def close(self) -> None:
+        self._closed.set()
