@@ -87,8 +87,8 @@ def metrics(task: TaskSpec, held: Heldout, torch: Float32) -> list[Metric]:
     if task.kind == "classify":
         return [Metric("accuracy", lambda a: (a.argmax(axis=1) == y).astype(np.float64), _same, 1, everywhere)]
     if task.kind == "score":
-        label = y.reshape(len(y)) > 0.5
-        if label.any() and not label.all():
+        label = None if held.label is None else held.label > 0
+        if label is not None and label.any() and not label.all():
             return [Metric("auc", lambda a: _placements(a, label), _same, 1, label)]
         return [Metric("rank", lambda a: _rank_distance(a, torch), lambda mean: 1 - mean, 1, everywhere)]
     y64 = y.astype(np.float64)

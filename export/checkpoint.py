@@ -21,7 +21,8 @@ from contracts.wire import ContractError, from_builtins
 from export.errors import RunDirectoryError
 
 CHECKPOINT, WINDOWS, REPORT = "checkpoint.pt", "windows.npz", "report.json"
-INTEGERS = ("holdout_hour", "holdout_site", "holdout_end")
+OPTIONAL = ("naive", "seasonal", "hour", "site", "end", "label")
+INTEGERS = ("holdout_hour", "holdout_site", "holdout_end", "holdout_label")
 Float32 = npt.NDArray[np.float32]
 Build = Callable[[dict[str, Any]], nn.Module]
 
@@ -34,12 +35,13 @@ class Heldout:
     """
 
     x: Float32  # (N, *task.input_shape)
-    y: npt.NDArray[Any]  # forecast (N, H), count (N, K) float32; classify (N,) int64; score (N, 1) float32
+    y: npt.NDArray[Any]  # forecast (N, H), count (N, K) float32; classify (N,) int64; score: not looked at
     naive: Float32 | None  # (N, H)
     seasonal: Float32 | None  # (N, H)
     hour: npt.NDArray[np.int64] | None  # (N,) local hour of the target
     site: npt.NDArray[np.int64] | None  # (N,) index into task.sites
     end: npt.NDArray[np.int64] | None  # (N,) end of the first target interval, local, seconds since 1970
+    label: npt.NDArray[np.int64] | None = None  # (N,) score: 1 for a window that is unusual, 0 for a usual one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
             heldout=Heldout(
                 x=windows["holdout_x"],
                 y=windows["holdout_y"],
-                **{name: windows.get(f"holdout_{name}") for name in ("naive", "seasonal", "hour", "site", "end")},
+                **{name: windows.get(f"holdout_{name}") for name in OPTIONAL},
             ),
             report=_read_report(run_dir / REPORT),
             seen_until=str(config.get("seen_until", "")),
@@ -175,7 +177,7 @@ def _read_report(path: Path) -> dict[str, Any]:
 def _check_shapes(trained: Trained, run_dir: Path) -> None:
     task, held = trained.task, trained.heldout
     n = len(held.x)
-    truth: dict[str, tuple[int, ...]] = {"forecast": (task.horizon,), "score": (1,), "classify": ()}
+    truth = {"forecast": (task.horizon,), "score": held.y.shape[1:], "classify": ()}
     of_y = truth.get(task.kind, task.output_shape)
     floors = (task.horizon,)
     for name, array, rows, shape, missing in (
@@ -188,6 +190,7 @@ def _check_shapes(trained: Trained, run_dir: Path) -> None:
         ("holdout_hour", held.hour, n, (), False),
         ("holdout_site", held.site, n, (), False),
         ("holdout_end", held.end, n, (), False),
+        ("holdout_label", held.label, n, (), False),
     ):
         if array is None:
             continue

@@ -132,7 +132,8 @@ def passport(work: Work) -> str:
     trained = _made(work.trained)
     name = work.options.bundle or trained.task.name.replace("_", "-")
     work.passport = packing.passport_of(trained, _made(work.parity), bundle=name, version=work.options.version)
-    work.cards = card.render(work.passport, trained.golden, _made(work.parity).golden_outputs)
+    shipped = packing.golden_shipped(trained.golden)
+    work.cards = card.render(work.passport, trained.golden[shipped], _made(work.parity).golden_outputs[shipped])
     return f"{name} {work.options.version}, {len(work.passport.variants)} variants"
 
 

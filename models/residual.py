@@ -27,7 +27,7 @@ APART = 2.563  # standard deviations between the outer two of a normal variable
 MEAN_ABSOLUTE = 0.798  # standard deviations that it is away from its median, on average
 WIDE = 1e3  # spreads: bounds of values in units of their window
 LESSON = 8.0  # spreads: the furthest value that is learned from
-HIGHEST = 1e4  # of a score: what is further away is as unusual as can be
+HIGHEST = 100.0  # of a score: what is further away is as unusual as can be
 
 
 class Residual(nn.Module):

@@ -58,7 +58,7 @@ def evaluate(
     """
     if taskfile.data.layout == "nab":
         series, labels = _labelled(taskfile, data, test)
-        return evaluate_nab(score_fn, series, labels, window=taskfile.task.window)
+        return evaluate_nab(score_fn, series, labels, window=taskfile.task.window, held_out=taskfile.data.holdout_sites)
     if taskfile.data.unusual_days:
         # All of it, training days too: nobody told the model which days were unusual.
         return rank_days(_windows(taskfile, data, test, statistics, whole=True), taskfile.data.unusual_days, score_fn)

@@ -144,7 +144,7 @@ def train(
         _write(stage, fitted, config, report, _windows(taskfile, fitted, data.train, data.holdout, seed))
         if every and last:
             claims = {
-                "seen_until": _stretch(every).get("last", ""),
+                "seen_until": _stretch(every).get("last", "the end"),  # pictures have no times
                 "honest": {p: result["scores"][own] for p, result in results.items()},
             }
             again = {

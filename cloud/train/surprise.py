@@ -5,7 +5,8 @@ A score of 7 is nothing here and unheard-of there. So a series is held against i
 anomaly detection for streaming data", Neurocomputing 2017, by ranks instead of a normal distribution). Beside the
 model's score stand two memories: how far the value, and the mean of the last rows, are from everything seen before in
 this series (one nearest neighbour, in the spirit of Burnaev & Ishimtsev, "Conformalized density- and distance-based
-anomaly detection", 2016). The most surprising of the three counts, and for a rest period only what surpasses it.
+anomaly detection", 2016). The most surprising of the three counts, a little more if others agree, and for a rest
+period only what surpasses it. What seemed new while a series was being learned is no measure for later.
 """
 
 from __future__ import annotations
@@ -21,27 +22,34 @@ Floats = npt.NDArray[np.float64]
 WARM = 50  # rows without surprise: nothing is known yet
 LEVEL = 20  # rows whose mean is remembered beside the value
 TRUST = 0.7  # in the model's surprise, against the memories' 1: it forgets what is older than its window
+AGREE = 4  # order of the norm that joins the three: 1 adds them up, ∞ takes the highest
 REST = 0.03  # of a series: one alarm is enough for so long
+LEARN, LEARN_ROWS = 0.08, 5000  # of a series, of at most so many rows: scores that later ones are not held against
 BEYOND = 0.2  # surprise for each upper tail (98 % to highest) that a score is above everything before it
 TAIL = 0.98
 
 
-def surprises(values: npt.ArrayLike, scores: npt.ArrayLike, *, rest: int | None = None) -> Floats:
+def surprises(
+    values: npt.ArrayLike, scores: npt.ArrayLike, *, rest: int | None = None, learn: int | None = None
+) -> Floats:
     """How surprising each row of a series is, 0 where it is not; a row depends on no later one.
 
     Args:
         values: (N,), NaN where missing.
         scores: (N,) of the model, for the windows that end at each row.
         rest: rows; by default ``REST`` of the series.
+        learn: rows; by default ``LEARN`` of the series.
     """
-    x, of_model = np.asarray(values, float), np.asarray(scores, float)
-    memories = [surprise(novelty(x)), surprise(novelty(_level(x)))]
-    every = np.max([*memories, TRUST * surprise(of_model)], axis=0)
-    return rested(every, int(REST * len(x)) if rest is None else rest)
+    x = np.asarray(values, float)
+    rest = int(REST * len(x)) if rest is None else rest
+    learn = int(LEARN * min(len(x), LEARN_ROWS)) if learn is None else learn
+    of_value, of_level = surprise(novelty(x), learn), surprise(novelty(_level(x)), learn)
+    of_model = TRUST * surprise(scores, learn)
+    return rested((of_value**AGREE + of_level**AGREE + of_model**AGREE) ** (1 / AGREE), rest)
 
 
-def surprise(scores: npt.ArrayLike) -> Floats:
-    """(N,) −log₁₀ of the share of earlier scores at or above each; NaN surprises nobody."""
+def surprise(scores: npt.ArrayLike, learn: int = 0) -> Floats:
+    """(N,) −log₁₀ of the share of earlier scores at or above each, the first ``learn`` aside; NaN surprises nobody."""
     given = np.asarray(scores, float)
     past: list[float] = []
     found = np.zeros(len(given))
@@ -55,7 +63,8 @@ def surprise(scores: npt.ArrayLike) -> Floats:
             highest, upper = past[-1], past[int(TAIL * n)]
             if not above and highest > upper:
                 found[i] += BEYOND * (score - highest) / (highest - upper)
-        bisect.insort(past, float(score))
+        if i >= learn:
+            bisect.insort(past, float(score))
     return found
 
 

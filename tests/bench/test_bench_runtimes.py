@@ -1,18 +1,24 @@
-"""One inference through ``Runtime.run`` beside the bare call of the same runtime, and the size of each variant.
+"""One inference through ``Runtime.run`` beside the bare call of the same runtime; and, for every family of ``models``,
+microseconds and kB of each variant.
 
-``python -m pytest tests/bench/test_bench_runtimes.py --benchmark-only``: read the ratio inside one run.
+``python -m pytest tests/bench/test_bench_runtimes.py --benchmark-only -s``: read the ratios inside one run.
 """
 
 from __future__ import annotations
 
 import importlib
+import statistics
+import time
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 from edge.runtimes.runtime import FORMATS, MODULES, available, load_runtime
 from tests.simulators.exported_bundle import exported
+from tests.simulators.family_runs import family_work, served
 
 CASES = [(name, precision) for name in FORMATS for precision in ("fp32", "int8")]
 
@@ -53,3 +59,37 @@ def test_one_inference(benchmark, name, precision, how):
     runtime = load_runtime(name, model)
     act = bare(name, model, x) if how == "bare" else lambda: runtime.run(x)
     benchmark.pedantic(act, rounds=200, iterations=100, warmup_rounds=5)
+
+
+def median_us(name: str, model: bytes, x: np.ndarray) -> float:
+    """Of 30 batches of calls, each long enough for the clock."""
+    runtime = load_runtime(name, model)
+    runtime.run(x)
+    begun = time.perf_counter()
+    runtime.run(x)
+    calls = max(1, min(200, int(0.002 / (time.perf_counter() - begun))))
+    batches = []
+    for _ in range(30):
+        begun = time.perf_counter()
+        for _ in range(calls):
+            runtime.run(x)
+        batches.append((time.perf_counter() - begun) / calls * 1e6)
+    runtime.close()
+    return statistics.median(batches)
+
+
+def test_every_family_and_variant(benchmark):
+    """A table; what pytest-benchmark times is one family's fp32 beside it, so that runs can be compared."""
+    table = Table("family and task", "variant", "kB", *(f"µs, {name}" for name in FORMATS))
+    for case in served():
+        work = family_work(case)
+        x = work.trained.golden[:1]
+        for graph in work.graphs:
+            if graph.name in work.parity.refused:
+                continue
+            us = {n: median_us(n, graph.content, x) for n in available() if FORMATS[n] == graph.format}
+            cells = (f"{us[name]:.1f}" if name in us else "" for name in FORMATS)
+            table.add_row(case, graph.name, f"{len(graph.content) / 1000:.1f}", *cells)
+    Console(width=120).print(table)
+    runtime = load_runtime("onnxruntime", content("onnxruntime", "fp32"))
+    benchmark.pedantic(lambda: runtime.run(exported().trained.golden[:1]), rounds=50, iterations=100)

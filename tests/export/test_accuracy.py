@@ -86,7 +86,7 @@ class TestMetrics:
 
     def test_scores_with_labels_are_judged_by_the_area_under_the_curve(self):
         label = (np.arange(960) % 20 == 0).astype(np.float32)[:, None]
-        h = held(SCORE, y=label)
+        h = held(SCORE, label=label[:, 0].astype(np.int64))
         torch = label + np.random.default_rng(1).uniform(0, 1.5, (960, 1)).astype(np.float32)
         (loss,) = judge(SCORE, h, torch, torch)["all"]
         pairs = torch[label > 0][:, None] > torch[label == 0][None]

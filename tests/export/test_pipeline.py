@@ -269,6 +269,24 @@ class TestGate:
             assert v.max_abs_diff < v.tolerance < 0.16 * spread
 
 
+def test_of_many_pictures_a_bundle_carries_some_golden_ones_and_of_windows_all():
+    assert packing.golden_shipped(np.zeros((48, 12, 3), np.float32)).tolist() == list(range(48))
+    shipped = packing.golden_shipped(np.zeros((48, 32, 32, 3), np.float32))
+    assert 12 <= len(shipped) < 48
+    assert (shipped[0], shipped[-1]) == (0, 47)
+
+
+def test_of_many_sites_a_passport_tells_those_that_lose_most():
+    from contracts.passport import Accuracy, Loss
+
+    rows = [Accuracy(slice="all", n=9, mae={})]
+    for i in range(100):
+        loss = {"onnx-int8": Loss(metric="mae", loss=i / 100, low=0, high=1)}
+        rows.append(Accuracy(slice=f"site {i}", n=9, mae={}, losses=loss))
+    told = [a.slice for a in packing._told(rows)]
+    assert told == ["all", *(f"site {i}" for i in range(100 - packing.SITES, 100))]
+
+
 class TestRunDirectory:
     """What training left behind is checked before anything is made from it."""
 

@@ -18,7 +18,7 @@ from contracts.task import Input, TaskSpec
 from contracts.wire import to_builtins
 from export.parity import Limits
 from export.pipeline import Options, Work, run
-from models.registry import FAMILIES, build
+from models.registry import FAMILIES, KINDS, build
 from tests.simulators.trained_run import TASK as PLAIN
 
 VOLUME = Input(name="volume", unit="{veh}", low=0, high=400)
@@ -56,7 +56,7 @@ COUNT = TaskSpec(
 CHOICES: tuple[tuple[TaskSpec, ...], ...] = ((RICH, PLAIN), (SCORE,), (CLASSIFY,), (COUNT,))
 FURTHER = {"light": (BESIDE,)}
 """The family of the tasks without lags is tried on one."""
-SIZES = {"cnn": {"stages": ((16, 1),), "head": 16}, "count": {"stages": ((16, 1),), "head": 16}}
+SIZES = {"cnn": {"stages": ((16, 1),), "head": 16, "zooms": (2, -2)}, "count": {"stages": ((16, 1),), "head": 16}}
 """Smaller than they come; the layers are the same."""
 LIMITS = Limits(int8_loss=0.10, int8_slice_loss=0.30)
 """These nets are hardly trained: the suite compares runtimes, it judges no model."""
@@ -91,6 +91,9 @@ def examples(task: TaskSpec, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndar
 
 def serves(family: str, task: TaskSpec) -> str | None:
     """Why ``family`` does not serve ``task``; ``None`` if it does."""
+    kind = KINDS.get(family, "forecast")
+    if task.kind != kind:
+        return f"{family} is of kind {kind}, {task.name} of {task.kind}"
     try:
         module = build(config(family, task)).eval()
         with torch.inference_mode():

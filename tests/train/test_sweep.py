@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,12 @@ def test_a_cluster_that_is_not_there_is_said(grid: Path, csv: Path, tmp_path: Pa
     pytest.importorskip("ray", reason="the extra `cluster` is not installed")
     with pytest.raises(ClusterError, match="no cluster answers"):
         sweep.sweep(jobs(grid), csv, tmp_path, ray="127.0.0.1:1")
+
+
+def test_what_ray_needs_is_said(grid: Path, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(app, ["--ray", "local", "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "--sweep FILE" in done.stderr
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match=r"wayside\[cluster\]"):
+        sweep.sweep(jobs(grid), csv, tmp_path, ray="local")
