@@ -43,6 +43,9 @@ def run(
     seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many, to try things out.")] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train even where a run is there.")] = False,
+    no_refit: Annotated[
+        bool, typer.Option("--no-refit", help="Do not fit again on all days: quicker, if no later period is judged.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Tasks at a time.")] = os.cpu_count() or 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     results: Annotated[Path | None, typer.Option("--from", help="Show an earlier run's JSON instead.")] = None,
@@ -61,7 +64,16 @@ def run(
             from cloud.evaluate.job import Job, names
 
             wanted = [
-                Job(task=name, data=data, runs=runs, unseen=test, seed=seed, epochs=epochs, retrain=retrain)
+                Job(
+                    task=name,
+                    data=data,
+                    runs=runs,
+                    unseen=test,
+                    seed=seed,
+                    epochs=epochs,
+                    retrain=retrain,
+                    refit=not no_refit,
+                )
                 for name in names(task, data if test is None else test)
             ]
             rows, failed = _all(wanted, jobs)

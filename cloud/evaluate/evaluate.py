@@ -39,7 +39,7 @@ def evaluate(job: Job, tell: Tell = lambda what, share: None) -> Row:
         EvaluateError: nothing to judge.
         TrainError, ExportError, EdgeError, ModelError: with their own words.
     """
-    taskfile = run.with_fit(load_task(job.task), epochs=job.epochs)
+    taskfile = run.with_fit(load_task(job.task), epochs=job.epochs, refit=job.refit)
     folder = job.runs / taskfile.task.name
     if job.unseen is None or job.retrain or not (folder / run.CHECKPOINT).exists():
         tell("reading the data", 0)

@@ -21,6 +21,7 @@ class Job:
     seed: int = 0
     epochs: int | None = None  # at most
     retrain: bool = False
+    refit: bool = True  # also fit on all days, for later periods
 
     @property
     def name(self) -> str:
