@@ -38,6 +38,7 @@ def side_by_side(wanted: Sequence[Job], jobs: int, told: Callable[[Told], None])
         The rows in the order of ``wanted``, and the reasons of those that failed.
     """
     spawn = multiprocessing.get_context("spawn")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the children must not go on alone
     rows, failed = dict[str, Row](), dict[str, str]()
     with spawn.Manager() as manager:
         news: Any = manager.Queue()
