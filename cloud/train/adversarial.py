@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import math
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +27,10 @@ from torch.nn import functional
 
 from cloud.train import incidents
 from cloud.train.anomaly import find_incidents
-from cloud.train.datasets import Examples, Split
+from cloud.train.datasets import Examples, Split, load, split
 from cloud.train.errors import TaskError
 from cloud.train.fit import Epoch, Fitted, OnEpoch
-from cloud.train.taskfile import Fit
+from cloud.train.taskfile import Fit, load_task
 from cloud.train.windows import Windows
 from contracts.task import TaskSpec
 from contracts.wire import to_builtins
@@ -191,3 +194,15 @@ def _scores(module: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[
     with torch.inference_mode():
         scores: npt.NDArray[np.float32] = module(torch.from_numpy(windows)).numpy()
     return scores
+
+
+def main(data: Path, seeds: int = 5) -> None:
+    """Print :func:`compare` for the task scats_incidents, a seed a line."""
+    torch.set_num_threads(1)
+    source, taskfile = load(load_task("scats_incidents"), data)
+    for row in compare(taskfile.fit, taskfile.task, split(source, taskfile), seeds=seeds):
+        print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
