@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -196,13 +197,14 @@ def _scores(module: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[
     return scores
 
 
-def main(data: Path, seeds: int = 5) -> None:
-    """Print :func:`compare` for the task scats_incidents, a seed a line."""
+def main(data: Path, rare: int | None = None, seeds: int = 5) -> None:
+    """Write :func:`compare` for the task scats_incidents with ``rare`` known windows, a seed a line."""
     torch.set_num_threads(1)
     source, taskfile = load(load_task("scats_incidents"), data)
-    for row in compare(taskfile.fit, taskfile.task, split(source, taskfile), seeds=seeds):
-        print(json.dumps(row))
+    recipe = taskfile.fit if rare is None else msgspec.structs.replace(taskfile.fit, rare=rare)
+    for row in compare(recipe, taskfile.task, split(source, taskfile), seeds=seeds):
+        sys.stdout.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
