@@ -289,8 +289,11 @@ def _matrix(pairs: list[Any], unit: str) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    for name in ("", *names):
-        table.add_column(name, justify="right" if name else "left", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for name in (*names, "others"):
+        table.add_column(name, justify="right", overflow="fold")
     for trained in names:
-        table.add_row(trained, *(f"{of[trained, tested]:#.3g}" for tested in names))
+        row = {tested: of[trained, tested] for tested in names}
+        others = [mae for tested, mae in row.items() if tested != trained]
+        table.add_row(trained, *(f"{mae:#.3g}" for mae in (*row.values(), sum(others) / len(others))))
     return table
