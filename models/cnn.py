@@ -90,6 +90,8 @@ class CNN(nn.Module):
         expand: of the inverted blocks.
         head: channels that are classified.
         smooth: of the labels, with ``[fit] loss = "family"``.
+        zooms: once trained, the net looks so many more times, at the picture with so many pixels less on every side
+            (or more, below 0), and means its answers. It costs time, and no byte.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class CNN(nn.Module):
         head: int = 128,
         dropout: float = 0.2,
         smooth: float = 0.05,
+        zooms: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if task.image is None or task.kind != "classify":
@@ -120,11 +123,14 @@ class CNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classes = nn.Linear(head, len(task.classes))
         self.smooth = smooth
+        self.zooms = tuple(zooms)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        seen = self.head(self.body(self.contrast(x))).flatten(1)  # (B, head)
-        logits: torch.Tensor = self.classes(self.dropout(seen))
-        return logits
+        seen = self.contrast(x)  # (B, 2C, H, W)
+        looks = [seen] if self.training else [seen, *(_zoomed(seen, by) for by in self.zooms)]
+        features = self.head(self.body(torch.cat(looks))).flatten(1)  # (V·B, head)
+        logits: torch.Tensor = self.classes(self.dropout(features))  # (V·B, classes)
+        return logits.view(len(looks), -1, logits.shape[1]).mean(dim=0)  # (B, classes)
 
     def training_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Cross-entropy with smoothed labels (Szegedy et al., "Rethinking the Inception architecture", 2016)."""
@@ -149,6 +155,11 @@ def convolution(width: int, to: int, side: int, stride: int = 1, groups: int = 1
     """Convolution, batch normalization (the exporters fold it into the convolution), ReLU."""
     conv = nn.Conv2d(width, to, side, stride, side // 2, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(to), nn.ReLU()]
+
+
+def _zoomed(x: torch.Tensor, by: int) -> torch.Tensor:
+    """(B, C, H, W) without ``by`` pixels on every side, or with so many zeros more, at its old size."""
+    return functional.interpolate(functional.pad(x, [-by] * 4), x.shape[2:], mode="bilinear", align_corners=False)
 
 
 def _around(x: torch.Tensor) -> torch.Tensor:

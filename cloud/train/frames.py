@@ -11,15 +11,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn import functional
 
 from cloud.train import images
 from cloud.train.errors import DataError
@@ -161,13 +159,23 @@ def _lay(
     height, width = (max(4, round(s * factor)) for s in picture.shape[:2])
     if dice.random() < 0.5:
         picture = picture[:, ::-1]
-    pixels = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None]
-    sized = functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    rows, columns = _resampling(picture.shape[0], height), _resampling(picture.shape[1], width)
+    sized = np.tensordot(rows, picture.astype(np.float32), 1)  # (height, w, C)
+    sized = np.tensordot(columns, sized, (1, 1)).swapaxes(0, 1)  # (height, width, C)
     fade = [np.minimum(1, (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1) * 8 / n) for n in (height, width)]
-    mask = np.outer(*fade)[:, :, None]
+    mask = np.outer(*fade).astype(np.float32)[:, :, None]
     top, left = round(place[0] * frame.shape[0] - height / 2), round(place[1] * frame.shape[1] - width / 2)
-    rows = slice(max(top, 0), min(top + height, frame.shape[0]))
-    columns = slice(max(left, 0), min(left + width, frame.shape[1]))
-    inner = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-    part = frame[rows, columns]
+    down = slice(max(top, 0), min(top + height, frame.shape[0]))
+    across = slice(max(left, 0), min(left + width, frame.shape[1]))
+    inner = (slice(down.start - top, down.stop - top), slice(across.start - left, across.stop - left))
+    part = frame[down, across]
     part += (sized[inner] - part) * mask[inner]
+
+
+@cache
+def _resampling(side: int, to: int) -> npt.NDArray[np.float32]:
+    """(to, side): weights of linear interpolation, over as many pixels as one covers when the picture shrinks."""
+    reach = max(1.0, side / to)
+    centre = (np.arange(to) + 0.5) * side / to
+    weights = np.maximum(0, 1 - np.abs(np.arange(side) + 0.5 - centre[:, None]) / reach)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

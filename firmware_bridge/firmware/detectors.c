@@ -1,6 +1,7 @@
 #include "detectors.h"
 
 static const uint32_t NEVER = 0x7FFFFFFFu; /* ms from now: further away than any limit */
+static const uint32_t SECOND = 1000u; /* 32 bits: on an AVR the product of two ints has 16 */
 
 void detectors_start(detectors *d, const detector_limits *limits, uint32_t ms) {
     d->limits = *limits;
@@ -25,10 +26,10 @@ static enum act next_act(const detectors *d, const detector *x, uint32_t from, u
     uint32_t best = NEVER, at;
     if (x->raw != x->level && (at = sooner(x->raw_ms + l->debounce_ms, from, best)) < best) best = at, act = SETTLE;
     if (l->stuck_s && x->level && !(x->faults & DETECTOR_FAULT_STUCK_ON) &&
-        (at = sooner(x->level_ms + l->stuck_s * 1000u, from, best)) < best)
+        (at = sooner(x->level_ms + l->stuck_s * SECOND, from, best)) < best)
         best = at, act = STICK;
     if (l->no_hit_s && !(x->faults & DETECTOR_FAULT_NO_HIT) &&
-        (at = sooner(x->rise_ms + l->no_hit_s * 1000u, from, best)) < best)
+        (at = sooner(x->rise_ms + l->no_hit_s * SECOND, from, best)) < best)
         best = at, act = MISS;
     if ((x->rises || (x->faults & DETECTOR_FAULT_CHATTER)) &&
         (at = sooner(x->window_ms + CHATTER_WINDOW_MS, from, best)) < best)

@@ -53,7 +53,7 @@ enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_p
     for (int ring = 1; ring <= 2; ring++)
         if (rings[ring].phases && !fits(&rings[ring], request->cycle)) return PLAN_CODE_CYCLE_SUM;
     /* Where the rings are unknown the phases fill one ring or two. */
-    if (rings[0].phases && !fits(&rings[0], request->cycle) && !fits(&rings[0], 2u * request->cycle))
+    if (rings[0].phases && !fits(&rings[0], request->cycle) && !fits(&rings[0], (uint32_t)request->cycle * 2u))
         return PLAN_CODE_CYCLE_SUM;
     for (uint8_t at = 0; at < p->count; at++) p->green[at] = wanted[at];
     return PLAN_CODE_OK;

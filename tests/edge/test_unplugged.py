@@ -115,6 +115,37 @@ def test_a_pulled_cable_and_a_wrong_board_cost_nothing_but_time(tmp_path: Path) 
         ]
 
 
+def test_boards_that_changed_their_ports_are_told_apart_by_name(tmp_path: Path) -> None:
+    edges = traffic(6)
+    firmware()
+    anchor = time.time() + 1.0
+    ports = tmp_path / "by-id"
+    for folder in (tmp_path / "right", tmp_path / "wrong", ports):
+        folder.mkdir()
+    with (
+        BoardProcess(tmp_path / "right", edges, speed=3600, anchor_s=anchor) as right,
+        BoardProcess(tmp_path / "wrong", traffic(1), speed=3600, anchor_s=anchor, board_id="other") as wrong,
+        Cable(ports / "0") as zero,
+        Cable(ports / "1") as one,
+    ):
+        toml = node_toml(str(ports / "*"), anchor_s=anchor, speed=3600)
+        toml = toml.replace("baud = 921600", 'baud = 921600\nidentity = "board-1"')
+        zero.plug(right)
+        one.plug(wrong)
+        with AgentProcess(tmp_path, toml) as agent:
+            agent.wait(lambda a: a.counters().get("readings_received", 0) > len(edges) // 8)
+            zero.pull()
+            one.pull()
+            zero.plug(wrong)
+            one.plug(right)
+            agent.wait(lambda a: len(intervals(a.rows(), "det/1")) >= 24, timeout_s=60)
+            assert agent.stop() == 0
+            rows, counters = agent.rows(), agent.counters()
+    assert not [a for a in alerts(rows) if "wrong board" in a]
+    assert counters["readings_received"] == counters["readings_sent"] == len(edges)
+    assert counters["readings_lost"] == 0
+
+
 def test_a_board_that_loses_power_leaves_a_gap_where_it_was_off_and_true_counts_elsewhere(tmp_path: Path) -> None:
     before = traffic(2)
     after = [(ms + 4 * HOUR_MS, kind, channel, value) for ms, kind, channel, value in traffic(2, seed=2)]

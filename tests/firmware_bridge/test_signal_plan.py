@@ -241,3 +241,12 @@ async def test_without_a_heartbeat_the_fixed_times_return(tmp_path: Path) -> Non
                 await asyncio.sleep(0.075)
             await host.until(lambda: len(lengths(host, 2, EventKind.PHASE_GREEN)) > 3)
     assert 12_000 <= min(lengths(host, 2, EventKind.PHASE_GREEN)[1:]) < 16_000
+
+
+async def test_the_plan_in_the_document_is_one_that_a_board_takes(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "board.md").read_text().split("```toml\n")[1].split("```")[0]
+    host = Host()
+    with BoardProcess(tmp_path, store=True) as board:
+        async with host.on(board.port):
+            await known(host)
+            assert await answer(host, host.link.plan_table(1, table(text), store=True), 1) == PlanCode.OK

@@ -74,6 +74,19 @@ def test_a_picture_is_answered_alone_as_in_a_batch(family: str, kind: str) -> No
     assert torch.allclose(alone, module(x), atol=1e-4)
 
 
+def test_a_trained_net_that_looks_closer_and_from_afar_answers_the_mean() -> None:
+    torch.manual_seed(0)
+    config = {"family": "cnn", "task": to_builtins(image_task("classify"))}
+    once, x = registry.build(config).eval(), some_pictures(4)
+    answers = []
+    for zooms in ((2,), (-2,), (2, -2)):
+        more = registry.build(config | {"sizes": {"zooms": zooms}}).eval()
+        more.load_state_dict(once.state_dict())
+        answers.append(more(x))
+    closer, afar, both = answers
+    assert torch.allclose(3 * both, 2 * closer + 2 * afar - once(x), atol=1e-4)
+
+
 @pytest.mark.parametrize(("family", "kind"), FAMILIES)
 def test_half_the_light_changes_little(family: str, kind: str) -> None:
     module, x = built(family, kind), some_pictures(16)

@@ -56,7 +56,7 @@ COUNT = TaskSpec(
 CHOICES: tuple[tuple[TaskSpec, ...], ...] = ((RICH, PLAIN), (SCORE,), (CLASSIFY,), (COUNT,))
 FURTHER = {"light": (BESIDE,)}
 """The family of the tasks without lags is tried on one."""
-SIZES = {"cnn": {"stages": ((16, 1),), "head": 16}, "count": {"stages": ((16, 1),), "head": 16}}
+SIZES = {"cnn": {"stages": ((16, 1),), "head": 16, "zooms": (2, -2)}, "count": {"stages": ((16, 1),), "head": 16}}
 """Smaller than they come; the layers are the same."""
 LIMITS = Limits(int8_loss=0.10, int8_slice_loss=0.30)
 """These nets are hardly trained: the suite compares runtimes, it judges no model."""

@@ -1,0 +1,39 @@
+"""An hour of a busy intersection over one line: 300 events a second, every one of them once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.board import BoardLink, Gap
+from firmware_bridge.messages import Event
+from firmware_bridge.transport import open_transport
+from tests.simulators.board import BoardProcess
+
+RATE, HOUR_S, SPEED = 300, 3600, 12.0  # five minutes; the board's ring holds two seconds of it
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_an_hour_at_300_events_a_second_loses_none(tmp_path: Path) -> None:
+    count = RATE * HOUR_S
+    edges = ((i * 1000 // RATE, 1, i % 32, i % 2) for i in range(count))
+    link, seen, lost, beat_s = BoardLink("board-1"), 0, 0, 0.0
+    with BoardProcess(tmp_path, edges, speed=SPEED, anchor_s=time.time() + 3) as board:
+        line = open_transport(board.port, 921_600)
+        line.write(link.hello())
+        while seen + lost < count:
+            if time.monotonic() >= beat_s:
+                line.write(link.heartbeat(seen + lost))
+                beat_s = time.monotonic() + 0.1
+            for message in link.receive(await line.read()):
+                if isinstance(message, Event):
+                    assert message.seq == seen + 1
+                    seen += 1
+                elif isinstance(message, Gap):
+                    lost += message.events
+        line.close()
+    print(f"{seen} events, {link.received.duplicates} twice, {lost} lost")
+    assert (seen, lost) == (count, 0)
