@@ -22,6 +22,7 @@ from models.errors import ModelConfigError
 from models.features import Columns, index, known, present, rising
 
 MAX_CYCLE = 24 * 7
+CALM = 0.1  # variance, of a site's own, below which windows count alike
 
 
 class _Sparse(nn.Module):
@@ -136,11 +137,13 @@ class Cycle(nn.Module):
         target = (y - usual) / spread  # (N, H)
         if self.sparse is not None:
             past, level = _around_level(values[:, -self.sparse.rows :], there[:, -self.sparse.rows :])
-            self.sparse.solve(past, target - level, self.ridge)
+            share = _share(past)
+            self.sparse.solve(past * share, (target - level) * share, self.ridge)
         for look, (into, out) in zip(self.looks, self.linears, strict=True):
             past, level = _around_level(values[:, -look:], there[:, -look:])
-            second = (past.T @ past / len(x)).double()  # (look, look)
-            cross = (past.T @ (target - level) / len(x)).double()  # (look, H)
+            share = _share(past)
+            second = ((past * share).T @ (past * share) / len(x)).double()  # (look, look)
+            cross = ((past * share).T @ ((target - level) * share) / len(x)).double()  # (look, H)
             second += self.ridge * torch.eye(look, dtype=second.dtype)
             weight = torch.linalg.solve(second, cross)  # (look, H)
             # Directions of the answers with the most variance.
@@ -206,6 +209,12 @@ class Cycle(nn.Module):
         column = self.columns.site
         site = known(x[:, -1, 0]) * 0 + self.sites if column is None else x[:, -1, column]
         return index(site, self.sites + 1, self.sites)
+
+
+def _share(past: torch.Tensor) -> torch.Tensor:
+    """(N, k) → (N, 1): wild windows count for less, as if errors were in spreads of the window (RevIN)."""
+    share = torch.rsqrt(past.square().mean(dim=1, keepdim=True) + CALM)
+    return share / share.square().mean().sqrt()
 
 
 def _around_level(values: torch.Tensor, there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
