@@ -11,9 +11,9 @@ What judges. Over all examples the measured loss decides. A slice judges when it
   is beyond the limit. So the same model does not pass or fail by which days happened to be held out.
 
 A refused fp32 variant refuses the export. A refused int8 variant is tried again with more layers in float
-(:data:`export.quantize.ATTEMPTS`), then left out, and the number is told. One that is not smaller than its fp32
-sibling is left out without a trial: quantization nodes around few, or unrolled recurrent, weights cost more than they
-save.
+(:data:`export.quantize.ATTEMPTS`), then left out, and the number is told. One that is larger than
+its fp32 sibling by more than a twentieth is left out without a trial: quantization nodes around few, or unrolled
+recurrent, weights cost more than they save.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Limits:
     int8_golden: float = 0.10
     int8_loss: float = 0.01  # relative to torch, every metric of the kind, all held-out examples
     int8_slice_loss: float = 0.03  # the same, worst slice
+    int8_bytes: float = 1.05  # relative to the fp32 file: beyond, int8 does not pay
     slice_min_n: int = 100  # slices with fewer held-out examples do not judge
     margin: float = 1.5  # the node's tolerance: measured difference × margin + floor
     fp32_floor: float = 1e-4  # other processors round differently
@@ -100,7 +101,7 @@ def parity(
             result.measured.append(gate.judge(graph))
             continue
         beside = fp32.get(graph.format)
-        if beside and len(graph.content) >= len(beside.content):
+        if beside and len(graph.content) > gate.limits.int8_bytes * len(beside.content):
             result.refused[graph.name] = (
                 f"{graph.name} has {len(graph.content)} bytes, {beside.name} {len(beside.content)}: int8 does not pay"
             )

@@ -66,6 +66,7 @@ class Cycle(nn.Module):
         ridge: strength of the shrinkage where the linear branches begin.
         sparse: newest rows, whole days, that the branch from days to days sees; 0: none.
         hidden: units of the perceptron on the whole window; 0: none.
+        pull: part of the way that forecasts go back to the site's usual mean: levels do not stay where they are.
         hours: length of the cycle, 24 or 168; shorter where the task has no hour or weekday.
         dropout: in the perceptron.
     """
@@ -82,13 +83,14 @@ class Cycle(nn.Module):
         sparse: int = 0,
         hidden: int = 0,
         ridge: float = 0.03,
+        pull: float = 0.0,
         hours: int = MAX_CYCLE,
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
         c = self.columns = Columns(task)
         self.window, self.horizon, self.lead, self.quantiles = task.window, task.horizon, task.lead, task.quantiles
-        self.sites, self.ridge = len(task.sites), ridge
+        self.sites, self.ridge, self.pull = len(task.sites), ridge, pull
         self.step = task.interval_s / 3600  # hours
         days = (hours // 24 if c.weekday is not None else 1) if c.hour is not None else 0
         self.size = round(days * 24 / self.step)  # rows of the cycle
@@ -173,7 +175,7 @@ class Cycle(nn.Module):
         change = parts[0]
         for part in parts[1:]:
             change = change + part
-        change = rising(change / len(parts), self.horizon, self.quantiles)
+        change = rising(change * ((1 - self.pull) / len(parts)), self.horizon, self.quantiles)
         if self.quantiles:
             return usual.unsqueeze(2) + spread.unsqueeze(2) * (change + ahead.unsqueeze(2))
         return usual + spread * (change + ahead)

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import math
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -24,10 +28,10 @@ from torch.nn import functional
 
 from cloud.train import incidents
 from cloud.train.anomaly import find_incidents
-from cloud.train.datasets import Examples, Split
+from cloud.train.datasets import Examples, Split, load, split
 from cloud.train.errors import TaskError
 from cloud.train.fit import Epoch, Fitted, OnEpoch
-from cloud.train.taskfile import Fit
+from cloud.train.taskfile import Fit, load_task
 from cloud.train.windows import Windows
 from contracts.task import TaskSpec
 from contracts.wire import to_builtins
@@ -191,3 +195,16 @@ def _scores(module: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[
     with torch.inference_mode():
         scores: npt.NDArray[np.float32] = module(torch.from_numpy(windows)).numpy()
     return scores
+
+
+def main(data: Path, rare: int | None = None, seeds: int = 5) -> None:
+    """Write :func:`compare` for the task scats_incidents with ``rare`` known windows, a seed a line."""
+    torch.set_num_threads(1)
+    source, taskfile = load(load_task("scats_incidents"), data)
+    recipe = taskfile.fit if rare is None else msgspec.structs.replace(taskfile.fit, rare=rare)
+    for row in compare(recipe, taskfile.task, split(source, taskfile), seeds=seeds):
+        sys.stdout.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -179,19 +179,17 @@ def _windows(
 
 def _labelled(taskfile: TaskFile, data: Path, test: Path | None) -> tuple[Path, Path]:
     """The folder with the series, and the JSON with their windows."""
-    home = data / Path(taskfile.data.files[0]).parent.parent if taskfile.data.files else data
-    if not home.is_dir():
-        home = data
-    if test is None:
-        return home, _json(home)
-    if test.suffix == ".json":
-        return home, test
-    return test, _json(test)
-
-
-def _json(folder: Path) -> Path:
-    for at in (folder, folder.parent):
-        found = sorted(at.glob("*windows*.json"))
+    if test is not None and test.suffix == ".json":
+        return _home(taskfile, data), test
+    home = _home(taskfile, data if test is None else test)
+    for at in (home, home.parent):
+        found = sorted(at.glob("*windows*.json")) or sorted(at.glob("labels/*windows*.json"))
         if found:
-            return found[0]
-    raise DataError(f"{folder}: has no JSON of labelled windows (combined_windows.json); put it there")
+            return home, found[0]
+    raise DataError(f"{home}: has no JSON of labelled windows (combined_windows.json); put it there")
+
+
+def _home(taskfile: TaskFile, folder: Path) -> Path:
+    """Where the series are in a folder laid out like the data directory; else the folder itself."""
+    laid = folder / Path(taskfile.data.files[0]).parent.parent if taskfile.data.files else folder
+    return laid if laid.is_dir() else folder

@@ -218,7 +218,7 @@ class TestGate:
     def test_hours_with_few_windows_do_not_judge(self):
         assert self.judge(Limits(int8_slice_loss=-0.5, slice_min_n=10_000)).refused == {}
 
-    def test_int8_that_is_not_smaller_does_not_pay_and_is_left_out(self):
+    def test_int8_that_is_larger_than_fp32_does_not_pay_and_is_left_out(self):
         import dataclasses
 
         graphs = [

@@ -70,23 +70,26 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(tmp_path_factory.mktemp("search"), (SOURCE / "signals.c").read_text())
 
 
-def visit(search: Path, instance: str) -> str:
+def visit(search: Path, instance: str, capsys: pytest.CaptureFixture[str]) -> str:
     done = subprocess.run([search, instance], capture_output=True, text=True, check=False)
-    print(done.stdout)
+    with capsys.disabled():
+        print(f"\nsignals: {done.stdout}", end="")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("instance", INSTANCES)
-def test_no_reachable_state_breaks_a_rule(search: Path, instance: str) -> None:
-    said = re.match(rf"{instance}: (\d+) states, (\d+) transitions, no rule broken", visit(search, instance))
+def test_no_reachable_state_breaks_a_rule(search: Path, instance: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = re.match(rf"{instance}: (\d+) states, (\d+) transitions, no rule broken", visit(search, instance, capsys))
     assert said
     assert int(said[1]) >= 200
 
 
 @pytest.mark.slow
-def test_no_reachable_state_of_a_larger_intersection_breaks_a_rule(search: Path) -> None:
-    said = re.match(r"large: (\d+) states", visit(search, "large"))
+def test_no_reachable_state_of_a_larger_intersection_breaks_a_rule(
+    search: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = re.match(r"large: (\d+) states", visit(search, "large", capsys))
     assert said
     assert int(said[1]) > 1_000_000
 

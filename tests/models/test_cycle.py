@@ -76,3 +76,13 @@ def test_a_gap_lies_on_the_level() -> None:
     gap = x.clone()
     gap[0, 5:20, 0] = torch.nan
     assert torch.allclose(module(gap), module(x), atol=1e-4)
+
+
+def test_a_pull_leads_back_to_the_usual_mean() -> None:
+    near, far = built(pull=0.1), built()
+    x = window(torch.full((200,), 7.0), 150, 0)
+    for module in (near, far):
+        with torch.no_grad():
+            for branch in module.linears:
+                branch[1].bias.zero_()
+    assert torch.allclose(near(x), 0.9 * far(x), atol=1e-4)  # an unprepared site's usual mean is 0

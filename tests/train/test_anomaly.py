@@ -187,6 +187,19 @@ def test_a_detector_runs_over_a_folder_of_series_and_its_labels(tmp_path):
     assert set(found["profiles"]) == set(nab.PROFILES) and 0 < found["vus_pr"] <= 1
 
 
+@pytest.mark.parametrize("test", ["", "incident/nab", "incident/nab/real", "incident/nab/combined_windows.json"])
+def test_a_later_period_is_a_folder_however_laid_out_or_the_json_alone(tmp_path, test):
+    home = tmp_path / "incident" / "nab"
+    home.mkdir(parents=True)
+    spiky(home)
+    taskfile = load_task("nab")
+    changed = msgspec.structs.replace(taskfile.data, holdout_sites=("real/second*",))
+    found = anomaly.evaluate(
+        msgspec.structs.replace(taskfile, data=changed), tmp_path, lambda w: np.zeros(len(w)), tmp_path / test
+    )
+    assert set(found["series"]) == {"real/second.csv"}  # what training never saw is what counts
+
+
 def test_labels_of_other_series_are_refused(tmp_path):
     spiky(tmp_path)
     other = tmp_path / "other.json"
