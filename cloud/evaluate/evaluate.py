@@ -100,13 +100,14 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examp
     task = bundle.passport.task
     metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
     of = taskfile.goal.of if taskfile.goal else ""
-    scale = examples.spread[:, None] if taskfile.standardize else 1.0
-    judge = judging.Judge(task, judging.truth(examples) / scale, metric, of)
+    # In float32, as all that is divided; classes stay whole numbers.
+    scale = np.float32(examples.spread[:, None]) if taskfile.standardize else None
+    judge = judging.Judge(task, _in(judging.truth(examples), scale), metric, of)
     tell("torch", 0)
-    fp32 = judging.torch_answers(trained.model, examples) / scale
+    fp32 = _in(judging.torch_answers(trained.model, examples), scale)
     scores = {"fp32": measure(fp32, judge.truth, task, of)}
     if task.kind == "forecast":
-        floors = {name: getattr(examples, name) / scale for name in ("naive", "seasonal")}
+        floors = {name: _in(getattr(examples, name), scale) for name in ("naive", "seasonal")}
         scores = {name: measure(each, judge.truth, task, of) for name, each in floors.items()} | scores
     elif task.kind == "classify":
         scores["naive"] = measure(_commonest(judge.truth, task), judge.truth, task)
@@ -116,7 +117,7 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examp
         us[name] = judging.microseconds(runtime, sample)
         if name.endswith("-fp32"):
             continue  # the gate holds it equal to torch
-        int8 = judging.answers(runtime, examples, lambda share, name=name: tell(name, share)) / scale
+        int8 = _in(judging.answers(runtime, examples, lambda share, name=name: tell(name, share)), scale)
         scores[name] = measure(int8, judge.truth, task, of)
         lost[name] = loss(metric, scores[name][metric], scores["fp32"][metric])
         worst[name] = judge.worst(_slices(examples, task, judge.truth), int8, fp32)
@@ -206,6 +207,11 @@ def _slices(examples: datasets.Examples, task: TaskSpec, truth: Any) -> judging.
         yield f"hour {hour:02d}", examples.hour == hour
     for index, name in enumerate(task.sites):
         yield f"site {name}", examples.site == index
+
+
+def _in(values: Any, scale: Any) -> Any:
+    """``values`` in units of ``scale``, if the task counts errors so."""
+    return values if scale is None else values / scale
 
 
 def _period(examples: datasets.Examples, task: TaskSpec) -> str:
