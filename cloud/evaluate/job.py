@@ -49,7 +49,9 @@ def _has(taskfile: TaskFile, data: Path | None) -> bool:
     if not taskfile.data.files:
         return False  # its sample comes with a package, not with a folder
     if not data.is_dir():
-        return any(fnmatch(data.name, Path(pattern).name) for pattern in taskfile.data.files)
+        # A pattern that fits any file (*.csv) says nothing of the task: such a one is named with --task.
+        patterns = [Path(pattern).name for pattern in taskfile.data.files]
+        return any(fnmatch(data.name, pattern) for pattern in patterns if not pattern.startswith("*"))
     try:
         return bool(files.find(taskfile, data))
     except DataError:
