@@ -10,7 +10,7 @@ import numpy as np
 from contracts.passport import Accuracy
 from export.checkpoint import Float32
 
-WIDTH, LEFT, RIGHT = 760, 120, 16
+WIDTH, LEFT, RIGHT = 760, 170, 16
 COLOURS = ("#1f6feb", "#d1242f", "#8250df", "#1a7f37", "#bf8700")
 GREY, PALE = "#8c959f", "#b6d4fe"
 

@@ -80,7 +80,10 @@ class Line:
         for node in self.nodes:
             node.feed.write(self.feed(node))
         say("training linear, MLP and gated RNN on real counts")
-        self.wayside("train", "train", "--task", "traffic_flow", "--family", "all", "--out", str(self.home / "train"))
+        self.wayside(
+            "train", "train", "--task", "traffic_flow", "--family", "all", "--no-refit",
+            "--out", str(self.home / "train"),
+        )  # fmt: skip
         say("exporting to ONNX and TFLite, int8, through the gate")
         self.wayside(
             "export", "export", str(self.home / "train" / FAMILY), "--out", str(self.home / "bundles"),

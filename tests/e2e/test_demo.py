@@ -55,7 +55,13 @@ def start(home: Path, port: int, seconds: int) -> subprocess.Popen[bytes]:
         command += ["--edge-python", str(EDGE)]
     with (home.parent / "demo.log").open("wb") as log:
         return subprocess.Popen(
-            command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"COLUMNS": "200"}
+            command,
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"COLUMNS": "200"},
+            # Whoever started these tests in the background made them ignore Ctrl-C, and what they start, too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
 
 

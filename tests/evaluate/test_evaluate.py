@@ -132,7 +132,14 @@ def test_one_task_that_fails_does_not_cost_the_others(folder: Path, row: Row) ->
 def test_interrupted_it_leaves_no_half_run(folder: Path) -> None:
     runs = folder / "interrupted"
     options = ["--task", folder / "small.toml", "--data", folder / "data", "--runs", runs]
-    process = subprocess.Popen([*VERB, *map(str, options)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [*VERB, *map(str, options)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Whoever started these tests in the background made them ignore Ctrl-C, and what they start, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     partial = runs / "small" / ".partial"
     for _ in range(600):
         if partial.exists():
