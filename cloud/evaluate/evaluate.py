@@ -28,6 +28,10 @@ Tell = Callable[[str, float], None]
 """Told what is being done, and how much of it, 0 to 1."""
 METRICS = {"forecast": "mae", "classify": "accuracy", "count": "mae", "score": "vus_pr"}
 """By kind, for tasks without a goal."""
+UNLABELLED = (
+    "judged on all labelled series, most of which were trained on; the numbers of others are of realTraffic alone, "
+    "whose labels are not in the data"
+)
 MARK = "evaluated.sha256"
 """In a run directory: of what the run was made from."""
 
@@ -165,7 +169,10 @@ def _scored(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> Row:
         scores={who: {m: v for m, v in said.items() if isinstance(v, float)} for who, said in found.items()},
         us=us,
         loss=lost,
-        notes=tuple(f"{day} is number {rank} of {ours['days']} days" for day, rank in ours.get("ranks", {}).items()),
+        notes=(
+            *(f"{day} is number {rank} of {ours['days']} days" for day, rank in ours.get("ranks", {}).items()),
+            *((UNLABELLED,) if taskfile.data.layout == "nab" and job.unseen is None else ()),
+        ),
     )
 
 

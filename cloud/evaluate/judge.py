@@ -18,7 +18,7 @@ from edge.trusted_bundle import Bundle, open_bundle
 from export.quiet import quiet
 
 CHUNK = 2048  # windows gathered at once
-SLICE_N = 200  # a smaller slice says more about chance than about int8
+SLICE_N = 100  # as at the gate: a smaller slice says more about chance than about int8
 TIMED = 300  # calls that the median time of one inference is taken over
 OnShare = Callable[[float], None]
 """Told how much is done, 0 to 1."""

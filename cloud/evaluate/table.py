@@ -122,10 +122,10 @@ def svg(rows: Sequence[Row]) -> str:
         out.append(f'<text x="{left + bar * unit + 5:.1f}" y="{y + 4}" fill="#555">{share:.2f}</text>')
     foot = height * (len(drawn) + 1)
     out.append(f'<line x1="{left + unit:.1f}" x2="{left + unit:.1f}" y1="8" y2="{foot - 8}" stroke="#000"/>')
-    out.append(
-        f'<text x="{left}" y="{foot + 6}" fill="#555">error of the int8 model / best of others (hollow: / naive '
-        "or seasonal floor, where nobody published one)</text></svg>"
+    said = (
+        "error of the int8 model, as a share of the best of others; hollow: of the better floor, where nobody published"
     )
+    out.append(f'<text x="8" y="{foot + 6}" fill="#555">{said}</text></svg>')
     return "\n".join(out) + "\n"
 
 
