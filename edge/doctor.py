@@ -30,6 +30,7 @@ from edge.trusted_bundle import open_bundle
 from edge.updater import choose, try_out
 from firmware_bridge.board import BoardLink
 from firmware_bridge.errors import LineError, WrongBoard
+from firmware_bridge.finder import find_board, is_pattern, matching
 from firmware_bridge.messages import Identity, Status
 from firmware_bridge.transport import open_transport
 
@@ -166,9 +167,13 @@ def _power(machine: Machine) -> Finding:
         bits = int(text, 16)
     except ValueError:
         return Finding("power", "warn", f"the supply's register is unreadable: {text[:32]!r}", "update the firmware")
-    if bits & (UNDER_VOLTAGE | THROTTLED):
+    if bits & UNDER_VOLTAGE:
         return Finding(
             "power", "fail", f"under-voltage now (0x{bits:x})", "use the 5.1 V supply and a short, thick cable"
+        )
+    if bits & THROTTLED:
+        return Finding(
+            "power", "warn", f"slowed down now (0x{bits:x})", "is it too hot? clean the fan, shade the cabinet"
         )
     if bits & WAS_UNDER_VOLTAGE:
         return Finding("power", "warn", f"under-voltage since the start (0x{bits:x})", "check supply and cable")
@@ -196,18 +201,25 @@ def _board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -
         state: Literal["warn", "ok"] = "warn" if safe else "ok"
         yield Finding("board", state, f"{said.get('identity')} firmware {said.get('firmware')} at {config.port}{safe}")
         return
-    yield _port(config.port)
+    yield _pattern(config.port) if is_pattern(config.port) else _port(config.port)
     try:
-        identity, status = asyncio.run(_listen(config, listen_s))
+        port, identity, status = asyncio.run(_listen(config, listen_s))
     except WrongBoard as exc:
         yield Finding("board", "fail", str(exc), "plug in the right board, or correct board.identity and board.baud")
     except (LineError, TimeoutError) as exc:
         why = str(exc) or f"nothing heard on {config.port} for {listen_s:g} s"
         yield Finding("board", "fail", why, "check the cable, the board's power, and board.port")
     else:
-        yield Finding("board", "ok", f"{identity.board} firmware {identity.firmware} at {config.port}")
+        yield Finding("board", "ok", f"{identity.board} firmware {identity.firmware} at {port}")
         if status.fail_safe:
             yield Finding("fail-safe", "ok", "holds the fixed plan, as it should without an agent")
+
+
+def _pattern(pattern: str) -> Finding:
+    found = matching(pattern)
+    if not found:
+        return Finding("port", "fail", f"nothing matches {pattern}", "plug the board in, or correct board.port")
+    return Finding("port", "ok", f"{pattern} names {', '.join(found)}")
 
 
 def _port(port: str) -> Finding:
@@ -229,9 +241,12 @@ def _port(port: str) -> Finding:
     return Finding("port", "ok", port)
 
 
-async def _listen(config: BoardConfig, listen_s: float) -> tuple[Identity, Status]:
-    """Say hello and wait for the board's name and status; acknowledges nothing."""
-    line = open_transport(config.port, config.baud)
+async def _listen(config: BoardConfig, listen_s: float) -> tuple[str, Identity, Status]:
+    """Say hello and wait for the board's name and status; acknowledges nothing. Returns the port, too."""
+    port = config.port
+    if is_pattern(port) and config.identity is not None:
+        port = await find_board(port, config.baud, config.identity, listen_s)
+    line = open_transport(port, config.baud)
     link = BoardLink(config.identity)
     identity: Identity | None = None
     try:
@@ -242,7 +257,7 @@ async def _listen(config: BoardConfig, listen_s: float) -> tuple[Identity, Statu
                     if isinstance(heard, Identity):
                         identity = heard
                     elif isinstance(heard, Status) and identity is not None:
-                        return identity, heard
+                        return port, identity, heard
     finally:
         line.close()
 

@@ -21,13 +21,18 @@ def is_pattern(port: str) -> bool:
     return "://" not in port and glob.has_magic(port)
 
 
+def matching(pattern: str) -> list[str]:
+    """The ports that are there now, sorted."""
+    return sorted(glob.glob(pattern))  # noqa: PTH207  (pathlib's takes no absolute pattern)
+
+
 async def find_board(pattern: str, baud: int, board_id: str, patience_s: float = PATIENCE_S) -> str:
     """The port at which ``board_id`` answers.
 
     Raises:
         LineUnavailable: no port matches, or none is the board; the message says of each why not.
     """
-    ports = sorted(await asyncio.to_thread(glob.glob, pattern))
+    ports = await asyncio.to_thread(matching, pattern)
     asking = {asyncio.create_task(_ask(port, baud, board_id, patience_s)): port for port in ports}
     why: dict[str, str] = {}
     try:

@@ -94,5 +94,6 @@ def _one(job: Job, news: Any) -> Row | str:
         return str(exc)
     except Exception:
         crash = job.runs / f"{job.name}.crash.txt"
+        crash.parent.mkdir(parents=True, exist_ok=True)
         crash.write_text(traceback.format_exc())
         return f"a defect of wayside: {sys.exc_info()[1]!r}; the traceback is in {crash}"

@@ -61,6 +61,20 @@ def test_another_board_on_the_port_fails_with_both_names(tmp_path: Path) -> None
     assert "board-1" in said["board"].said
 
 
+def test_of_the_ports_that_a_pattern_names_the_boards_own_is_found(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "own").mkdir()
+    with BoardProcess(tmp_path / "other", board_id="board-9"), BoardProcess(tmp_path / "own") as board:
+        wanted = msgspec.structs.replace(config().board, port=f"{tmp_path}/o*/board.tty", identity="board-1")
+        said = found(config(board=wanted), tmp_path)
+    assert said["port"].state == said["board"].state == "ok"
+    assert said["board"].said.endswith(board.port)
+    wanted = msgspec.structs.replace(wanted, port=f"{tmp_path}/nothing*")
+    said = found(config(board=wanted), tmp_path)
+    assert said["port"].state == said["board"].state == "fail"
+    assert "nothing matches" in said["port"].said
+
+
 def test_a_port_that_is_not_there_fails_with_what_to_do(tmp_path: Path) -> None:
     said = found(config(), tmp_path)
     assert said["port"].state == said["board"].state == "fail"
@@ -70,7 +84,13 @@ def test_a_port_that_is_not_there_fails_with_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("throttled", "state", "what"),
-    [(None, "skip", ""), ("0", "ok", ""), ("10000", "warn", "since the start"), ("50005", "fail", "under-voltage now")],
+    [
+        (None, "skip", ""),
+        ("0", "ok", ""),
+        ("10000", "warn", "since the start"),
+        ("4", "warn", "slowed down"),
+        ("50005", "fail", "under-voltage now"),
+    ],
 )
 def test_the_supply_of_a_raspberry_pi_is_judged(tmp_path: Path, throttled: str | None, state: str, what: str) -> None:
     power = found(config(), tmp_path, pretend(tmp_path / "machine", throttled=throttled))["power"]
