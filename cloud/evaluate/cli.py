@@ -87,7 +87,10 @@ def run(
             document = {"tasks": [msgspec.to_builtins(row) for row in rows], "failed": failed}
             print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
         elif rows:
-            Console().print(table.terminal(rows))
+            screen = Console()
+            if not screen.is_terminal:  # into a file or a pipe: nothing is cut off
+                screen = Console(width=table.WIDE)
+            screen.print(table.terminal(rows, screen.width))
         for name, why in failed.items():
             console.print(f"wayside evaluate: {name}: {escape(why)}", style="red", highlight=False, soft_wrap=True)
         if failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from cloud.evaluate.metrics import RISING, reached
@@ -13,20 +14,31 @@ from cloud.evaluate.row import Row
 NAMES = {"mae": "MAE", "rmse": "RMSE", "mse": "MSE", "mape": "MAPE", "accuracy": "accuracy", "nab": "NAB score"}
 UNITS = {"mape": "%", "accuracy": "", "nab": "", "vus_pr": "", "mse": ""}
 PERFECT = {"nab": 100.0}  # of the measures of which more is better; 1 for the others
+WIDE = 130  # columns that the whole table takes
 VARIANTS = ("onnx-int8", "tflite-int8")
 HEAD = ("task", "measure", "naive", "seasonal", "others", "goal", "ours fp32", "int8 ONNX", "int8 TFLite")
 
 
-def terminal(rows: Sequence[Row]) -> Table:
-    """One line a task, for 80 columns; int8 is green where it reaches the goal, red where it does not."""
+def terminal(rows: Sequence[Row], width: int) -> Table:
+    """One line a task; int8 is green where it reaches the goal, red where it does not.
+
+    Narrower than :data:`WIDE`, both floors are one column, the better of them, and parameters are left to the page.
+    """
+    narrow = width < WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("task", "measure", "floor", "others", "goal", "fp32", "ONNX i8", "TFL i8", "kB", "µs"):
+    head = (
+        ("task", "measure", "floor", "others", "goal", "fp32", "ONNX i8", "TFL i8") if narrow else (*HEAD, "parameters")
+    )
+    for name in (*head, "kB", "µs"):
         table.add_column(name, justify="left" if name in ("task", "measure") else "right", no_wrap=True)
     for row in rows:
         cells = _cells(row)
         floors = [v for v in (row.value("naive"), row.value("seasonal")) if v is not None]
         floor = (max if row.metric in RISING else min)(floors) if floors else None
-        table.add_row(row.task, cells[1].split(",")[0], _number(floor), *cells[4:7], *_marked(row, cells), *_cost(row))
+        measured = cells[1].split(",")[0] if narrow else escape(cells[1])  # a unit like [mi_i]/h is no markup
+        first = [row.task, measured, _number(floor)] if narrow else [row.task, measured, *cells[2:4]]
+        last = [] if narrow else [str(row.parameters)]
+        table.add_row(*first, *cells[4:7], *_marked(row, cells), *last, *_cost(row))
     return table
 
 

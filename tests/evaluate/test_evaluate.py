@@ -89,6 +89,8 @@ def test_the_table_and_the_page_say_the_same(folder: Path, row: Row, tmp_path: P
     shown = evaluate(folder, "--from", tmp_path / "rows.json", "--page", page).stdout
     value = f"{row.value('onnx-int8'):#.4g}"
     assert value in shown
+    for column in ("naive", "seasonal", "others", "ours fp32", "int8 ONNX", "int8 TFLite", "parameters", "kB", "µs"):
+        assert column in shown  # into a file or a pipe the whole table
     assert value in page.read_text()
     assert page.with_suffix(".svg").read_text().startswith("<svg")
 
