@@ -150,6 +150,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(2048)  # before its address is printed: who reads it may connect at once
     except OSError as exc:
         raise ConfigurationError(
             "port", f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --port"
