@@ -19,7 +19,7 @@ demo: $(VENV)/.ready $(EDGE)/.ready ## run the whole line on this machine, on re
 	@$(BIN)/wayside demo --seconds $(DEMO_SECONDS) --port $(DEMO_PORT) --edge-python $(EDGE)/bin/python
 
 .PHONY: test
-test: $(VENV)/.ready $(EDGE)/.ready chromium emulator ## run the tests that need neither network nor hardware
+test: $(VENV)/.ready $(EDGE)/.ready chromium emulator bench-tools ## run the tests that need neither network nor hardware
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-extras
@@ -27,7 +27,7 @@ test-extras: $(VENV)/.ready ## install each extra into an environment of its own
 	@$(BIN)/python -m pytest tests/test_extras.py -m network $(PYTEST_ARGS)
 
 .PHONY: test-slow
-test-slow: $(VENV)/.ready $(EDGE)/.ready emulator ## the tests that take minutes: every signal state of a larger intersection, ten million frames
+test-slow: $(VENV)/.ready $(EDGE)/.ready emulator bench-tools ## the tests that take minutes: every signal state of a larger intersection, ten million frames
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 .PHONY: check
@@ -89,3 +89,8 @@ chromium:
 .PHONY: emulator
 emulator:
 	$(call debian,command -v avr-gcc && test -e /usr/include/simavr/sim_avr.h,gcc-avr avr-libc libsimavr-dev libelf-dev,the tests on emulated boards are skipped without it,true)
+	$(call debian,command -v avrdude && test -d /usr/share/arduino,avrdude arduino-core-avr,the tests of flashing are skipped without it,true)
+
+.PHONY: bench-tools
+bench-tools:
+	$(call debian,PATH=$$PATH:/sbin:/usr/sbin; command -v mcopy && command -v debugfs && command -v mkfs.vfat && command -v sfdisk && command -v bmaptool && command -v tmux,mtools e2fsprogs dosfstools fdisk bmap-tools tmux,the tests of card images and of the technician's terminal are skipped without it,true)
