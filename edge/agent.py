@@ -33,6 +33,7 @@ from edge.backoff import full_jitter
 from edge.clock import open_clock, stamp
 from edge.errors import EdgeError
 from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable
+from edge.hub_tls import HubTls
 from edge.identity import load_or_create
 from edge.outbox import Batch, Outbox, StorageError
 from edge.sensors.gpio import Contacts, GpioError
@@ -78,6 +79,7 @@ class Agent:
         totals = self._pipeline.counters
         self._raw_before, self._errors_before = totals.get("raw_bytes", 0), totals.get("decode_errors", 0)
         self._enrolled = bool(self._outbox.load("enrolled"))
+        self._tls = HubTls(config.hub, folder) if config.hub is not None else None
         self._updater = self._open_updater(folder)
         self._installing: asyncio.Task[None] | None = None
         self._retry_install_at = 0.0
@@ -197,7 +199,7 @@ class Agent:
     # --- hub ----------------------------------------------------------------------------------------------------
 
     async def _sync_loop(self, hub: HubConfig) -> None:
-        client = HubClient(hub, self._config.node, self._identity)
+        client = self._client(hub)
         draw = random.SystemRandom()
         failures = 0
         try:
@@ -222,6 +224,10 @@ class Agent:
                         await self._urgent.wait()
         finally:
             await client.close()
+
+    def _client(self, hub: HubConfig) -> HubClient:
+        assert self._tls is not None  # noqa: S101  (there is a hub)
+        return HubClient(hub, self._config.node, self._identity, self._tls)
 
     async def _sync_in_time(self, client: HubClient, hub: HubConfig) -> float:
         try:
@@ -278,7 +284,7 @@ class Agent:
         hub = self._config.hub
         if hub is None or not self._enrolled or self._hub_trouble is not None:
             return
-        client = HubClient(hub, self._config.node, self._identity)
+        client = self._client(hub)
         try:
             async with asyncio.timeout(LAST_SYNC_S):
                 await self._sync_once(client, hub)
@@ -324,6 +330,7 @@ class Agent:
                 root.read_bytes() if hub is not None else b"",
                 hub.url if hub is not None else "",
                 wayside.__version__,
+                tls=self._tls,
             )
         except OSError as exc:
             log.error("no models", error=str(exc), root=str(root))
