@@ -300,6 +300,7 @@ class Agent:
             identity, status = self._pipeline.board, self._pipeline.status
             board = Board(
                 connected=self._board.connected,
+                lent=self._board.lent,
                 identity=identity.board if identity else None,
                 firmware=identity.firmware if identity else None,
                 fail_safe=bool(status and status.fail_safe),
@@ -376,18 +377,22 @@ class Agent:
 
     def _healthy(self) -> bool:
         """Readings flow from the sensor to the disk."""
-        stored = self._storage_trouble is None and time.monotonic() - self._stored_at < STORE_LATE_S
         if self._board is None:
-            return stored
+            return self._stores()
         heard = asyncio.get_running_loop().time() - self._board.heard_at < 2 * SILENT_S
-        return stored and self._board.connected and heard
+        return self._stores() and self._board.connected and heard
+
+    def _stores(self) -> bool:
+        return self._storage_trouble is None and time.monotonic() - self._stored_at < STORE_LATE_S
 
     async def _report_loop(self) -> None:
         while True:
-            if self._healthy():
+            lent = self._board is not None and self._board.lent
+            if self._healthy() or (lent and self._stores()):  # a restart would not bring a lent board back
                 self._notifier.pet()
             unplugged = self._board is not None and not self._board.connected
-            said = self._storage_trouble or ("board not connected" if unplugged else self._hub_trouble or "ok")
+            board = "board lent to a technician" if lent else "board not connected" if unplugged else None
+            said = self._storage_trouble or board or self._hub_trouble or "ok"
             self._notifier.status(f"{said}; {self._outbox.rows} rows wait")
             self._write_status()
             await asyncio.sleep(REPORT_S)

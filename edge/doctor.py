@@ -195,6 +195,9 @@ def _temperature(machine: Machine) -> Finding:
 def _board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -> Iterator[Finding]:
     said = (agent or {}).get("board")
     if said is not None:
+        if said.get("lent"):
+            yield Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
+            return
         if not said.get("connected"):
             yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
             return
