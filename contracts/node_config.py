@@ -30,9 +30,15 @@ class HubConfig(Document, frozen=True, kw_only=True):
 
     url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]+$")]
     token: Annotated[str, msgspec.Meta(min_length=16, max_length=128)] | None = None  # one-time, for enrolment
+    ca: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """PEM file of the one authority that may vouch for the hub, relative to the configuration; None: the public ones"""
     sync_s: Seconds = 300.0
     timeout_s: Seconds = 10.0
     backoff_max_s: Seconds = 900.0
+
+    def __post_init__(self) -> None:
+        if self.ca is not None and not self.url.startswith("https:"):
+            raise ValueError("ca is for a url that begins with https:")
 
 
 class ModelConfig(Document, frozen=True, kw_only=True):

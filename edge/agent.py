@@ -33,6 +33,7 @@ from edge.backoff import full_jitter
 from edge.clock import open_clock, stamp
 from edge.errors import EdgeError
 from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable
+from edge.hub_tls import HubTls
 from edge.identity import load_or_create
 from edge.outbox import Batch, Outbox, StorageError
 from edge.sensors.gpio import Contacts, GpioError
@@ -84,6 +85,7 @@ class Agent:
         totals = self._pipeline.counters
         self._raw_before, self._errors_before = totals.get("raw_bytes", 0), totals.get("decode_errors", 0)
         self._enrolled = bool(self._outbox.load("enrolled"))
+        self._tls = HubTls(config.hub, folder) if config.hub is not None else None
         self._updater = self._open_updater(folder)
         self._installing: asyncio.Task[None] | None = None
         self._retry_install_at = 0.0
@@ -206,7 +208,7 @@ class Agent:
     # --- hub ----------------------------------------------------------------------------------------------------
 
     async def _sync_loop(self, hub: HubConfig) -> None:
-        client = HubClient(hub, self._config.node, self._identity)
+        client = self._client(hub)
         draw = random.SystemRandom()
         failures = 0
         try:
@@ -231,6 +233,10 @@ class Agent:
                         await self._urgent.wait()
         finally:
             await client.close()
+
+    def _client(self, hub: HubConfig) -> HubClient:
+        assert self._tls is not None  # noqa: S101  (there is a hub)
+        return HubClient(hub, self._config.node, self._identity, self._tls)
 
     async def _sync_in_time(self, client: HubClient, hub: HubConfig) -> float:
         try:
@@ -287,7 +293,7 @@ class Agent:
         hub = self._config.hub
         if hub is None or not self._enrolled or self._hub_trouble is not None:
             return
-        client = HubClient(hub, self._config.node, self._identity)
+        client = self._client(hub)
         try:
             async with asyncio.timeout(LAST_SYNC_S):
                 await self._sync_once(client, hub)
@@ -303,6 +309,7 @@ class Agent:
             identity, status = self._pipeline.board, self._pipeline.status
             board = Board(
                 connected=self._board.connected,
+                lent=self._board.lent,
                 identity=identity.board if identity else None,
                 firmware=identity.firmware if identity else None,
                 fail_safe=bool(status and status.fail_safe),
@@ -333,6 +340,7 @@ class Agent:
                 root.read_bytes() if hub is not None else b"",
                 hub.url if hub is not None else "",
                 wayside.__version__,
+                tls=self._tls,
             )
         except OSError as exc:
             log.error("no models", error=str(exc), root=str(root))
@@ -378,18 +386,22 @@ class Agent:
 
     def _healthy(self) -> bool:
         """Readings flow from the sensor to the disk."""
-        stored = self._storage_trouble is None and time.monotonic() - self._stored_at < STORE_LATE_S
         if self._board is None:
-            return stored
+            return self._stores()
         heard = asyncio.get_running_loop().time() - self._board.heard_at < 2 * SILENT_S
-        return stored and self._board.connected and heard
+        return self._stores() and self._board.connected and heard
+
+    def _stores(self) -> bool:
+        return self._storage_trouble is None and time.monotonic() - self._stored_at < STORE_LATE_S
 
     async def _report_loop(self) -> None:
         while True:
-            if self._healthy():
+            lent = self._board is not None and self._board.lent
+            if self._healthy() or (lent and self._stores()):  # a restart would not bring a lent board back
                 self._notifier.pet()
             unplugged = self._board is not None and not self._board.connected
-            said = self._storage_trouble or ("board not connected" if unplugged else self._hub_trouble or "ok")
+            board = "board lent to a technician" if lent else "board not connected" if unplugged else None
+            said = self._storage_trouble or board or self._hub_trouble or "ok"
             self._notifier.status(f"{said}; {self._outbox.rows} rows wait")
             self._write_status()
             await asyncio.sleep(REPORT_S)

@@ -22,6 +22,7 @@ import wayside
 from contracts.node_config import BoardConfig, NodeConfig
 from edge.clock import kernel_sync_error_ms
 from edge.errors import EdgeError
+from edge.hub_tls import HubTls, TlsError
 from edge.identity import KEY_FILE
 from edge.outbox import peek
 from edge.slots import Slots
@@ -85,7 +86,7 @@ def examine(
     if config.detectors:
         yield _sensors(config, agent)
     if config.hub is not None:
-        yield _hub(config, agent)
+        yield _hub(config, folder, agent)
         yield _enrolment(config, state_dir)
         yield _root(folder / config.model.tuf_root)
     yield _model(config, state_dir)
@@ -194,6 +195,9 @@ def _temperature(machine: Machine) -> Finding:
 def _board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -> Iterator[Finding]:
     said = (agent or {}).get("board")
     if said is not None:
+        if said.get("lent"):
+            yield Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
+            return
         if not said.get("connected"):
             yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
             return
@@ -278,21 +282,35 @@ def _sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
     return Finding("sensors", "ok", f"{len(config.detectors)} detectors have said something, all good")
 
 
-def _hub(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
+def _hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) -> Finding:
     hub = config.hub
     assert hub is not None  # noqa: S101  (the caller looked)
     trouble = (agent or {}).get("trouble", {}).get("hub")
+    tls = HubTls(hub, folder)
     try:
-        reply = httpx.get(f"{hub.url.rstrip('/')}/healthz", timeout=hub.timeout_s, follow_redirects=False)
-    except httpx.ConnectError as exc:
-        return Finding("hub", "fail", f"{hub.url}: {exc}", "check the SIM or cable, the address, and the hub itself")
+        reply = httpx.get(
+            f"{hub.url.rstrip('/')}/healthz",
+            timeout=hub.timeout_s,
+            follow_redirects=False,
+            verify=tls.context() or True,
+        )
+    except TlsError as exc:
+        return Finding("hub", "fail", str(exc), "copy the authority's certificate there, or correct hub.ca")
     except httpx.HTTPError as exc:
-        return Finding("hub", "fail", f"{hub.url}: {type(exc).__name__} {exc}".rstrip(), "is something in between?")
+        return _unreachable(hub.url, exc, tls.why(exc))
     if reply.status_code != httpx.codes.OK:
         return Finding("hub", "fail", f"{hub.url} answers {reply.status_code}", "look at the hub's own log")
     if trouble:
         return Finding("hub", "warn", f"{hub.url} answers; the agent last said: {trouble}", "wait for the next sync")
     return Finding("hub", "ok", f"{hub.url} answers in {reply.elapsed.total_seconds() * 1000:.0f} ms")
+
+
+def _unreachable(url: str, exc: httpx.HTTPError, untrusted: str | None) -> Finding:
+    if untrusted is not None:
+        return Finding("hub", "fail", f"{url} answers and is not trusted", untrusted)
+    if isinstance(exc, httpx.ConnectError):
+        return Finding("hub", "fail", f"{url}: {exc}", "check the SIM or cable, the address, and the hub itself")
+    return Finding("hub", "fail", f"{url}: {type(exc).__name__} {exc}".rstrip(), "is something in between?")
 
 
 def _enrolment(config: NodeConfig, state_dir: Path) -> Finding:
