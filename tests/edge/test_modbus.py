@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.node_config import ModbusConfig, RegisterConfig, load_node_config
+from contracts.node_config import ModbusConfig, NodeConfig, RegisterConfig, load_node_config
 from contracts.reading import Quality
 from contracts.summary import Kind, Summary
 from contracts.wire import ContractError
+from edge.doctor import Finding, examine
 from edge.registers import Closed, Late, Registers
 from edge.sensors import modbus
 from edge.sensors.modbus import ModbusError, ModbusLine, open_port
@@ -172,8 +173,9 @@ async def test_a_late_answer_is_never_taken_for_that_of_the_next_question(tmp_pa
     assert set(heard.values) == {111.0, 222.0}
 
 
-@pytest.mark.parametrize("address", [0, 0x0301, 0x0100, 0x0200])
-@pytest.mark.parametrize("more", [{}, {"type": "uint32"}, {"table": "coil"}])
+@pytest.mark.parametrize(
+    ("address", "more"), [(0, {}), (0x0301, {}), (0x0300, {"type": "uint32"}), (0x0301, {"table": "coil"})]
+)
 @impatient
 async def test_an_echo_is_not_taken_for_an_answer_and_can_be_discarded(
     address: int, more: dict[str, object], tmp_path: Path
@@ -414,6 +416,29 @@ MODBUS = '\n[modbus]\nport = "/dev/rs485"\n[[modbus.registers]]\ndevice = 1\nadd
 def test_a_mistake_in_the_table_of_registers_is_named(change: str, rule: str) -> None:
     with pytest.raises(ContractError, match=rule):
         load_node_config('node = "n"\nstate_dir = "s"\n' + MODBUS + change + "\n")
+
+
+def modbus_config(cable: Cable, *registers: RegisterConfig) -> NodeConfig:
+    modbus = ModbusConfig(port=str(cable.node), registers=registers, timeout_s=0.2)
+    return NodeConfig(node="n", state_dir="state", modbus=modbus)
+
+
+def test_the_doctor_reads_each_register_once_and_names_what_fails(tmp_path: Path) -> None:
+    def found(*registers: RegisterConfig) -> Finding:
+        (finding,) = (f for f in examine(modbus_config(cable, *registers), tmp_path) if f.check == "modbus")
+        return finding
+
+    with Cable(tmp_path, silent=(9,)) as cable, Meters(cable.device, {1: [215]}):
+        good = found(register(scale=0.1, unit="Cel"))
+        assert (good.state, good.said) == ("ok", "meter/1/holding/0 21.5 Cel")
+        bad = found(register(), register(address=7), register(9), register(9, 1))
+        assert bad.state == "fail"
+        assert "meter/1/holding/7: device 1" in bad.said
+        assert "meter/9/holding/1: device 9 does not answer" in bad.said
+        assert "meter/1/holding/0" not in bad.said
+        cable.pull()
+        assert found(register()).state == "fail"
+        cable.plug()
 
 
 # --- the agent --------------------------------------------------------------------------------------------------------
