@@ -84,6 +84,7 @@ class Agent:
             self._modbus = ModbusLine(config.modbus, pipeline.register_read, pipeline.register_failed)
         totals = self._pipeline.counters
         self._raw_before, self._errors_before = totals.get("raw_bytes", 0), totals.get("decode_errors", 0)
+        self._contacts = Contacts(config.gpio, self._state_dir, self._pipeline.contact)
         self._enrolled = bool(self._outbox.load("enrolled"))
         self._tls = HubTls(config.hub, folder) if config.hub is not None else None
         self._updater = self._open_updater(folder)
@@ -106,7 +107,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         log.info("agent starts", node=self._config.node, boot=self._boot, version=wayside.__version__)
-        contacts = Contacts(self._config.gpio, self._state_dir, self._pipeline.contact)
+        contacts = self._contacts
         try:
             contacts.start()
         except GpioError as exc:  # the detectors still count
@@ -414,6 +415,10 @@ class Agent:
             **msgspec.to_builtins(beat),
             "counters": {name: getattr(beat.counters, name) for name in Counters.__struct_fields__ if name != "extra"},
             "readings": self._pipeline.readings(),
+            "contacts": [
+                {"datastream": name, "closed": closed, "closures": self._pipeline.closures.get(name, 0)}
+                for name, closed in self._contacts.closed.items()
+            ],
             "pid": os.getpid(),
             "trouble": {"storage": self._storage_trouble, "hub": self._hub_trouble},
         }

@@ -88,6 +88,7 @@ class Pipeline:
         self._meters = config.modbus.registers if config.modbus else ()
         self._registers = Registers(self._meters, self._task.step_s, self._meter_drift_ms)
         self._presses = {c.datastream: 0 for c in config.gpio.contacts if c.role == "ped_button"}
+        self.closures: dict[str, int] = {}  # of each contact since the start: for people at the cabinet
         self._fixed = {p.phase: p.green_s for p in config.signal.phases} if config.signal else {}
         self._in_force = dict(self._fixed)
         self.cycle_s = config.signal.cycle_s if config.signal else None
@@ -147,6 +148,7 @@ class Pipeline:
 
     def contact(self, contact: ContactConfig, closed: bool) -> None:
         """A button was pressed or a door moved."""
+        self.closures[contact.datastream] = self.closures.get(contact.datastream, 0) + closed
         if contact.role == "ped_button":
             self._presses[contact.datastream] += closed
         elif closed:
