@@ -48,6 +48,7 @@ class Board(Document, frozen=True, kw_only=True):
     identity: Label | None = None
     firmware: Label | None = None
     fail_safe: bool = False  # the board follows its own fixed-time plan
+    lent: bool = False  # to a technician's command: not connected, and nothing is wrong
 
 
 class Counters(Document, frozen=True, kw_only=True):

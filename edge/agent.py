@@ -1,8 +1,8 @@
 """One node's agent: one asyncio process from one configuration.
 
-Tasks: the board's line, the contacts, the committer (what is durable), the sync with the hub (with updates), the
-reporter (status file, watchdog). They share a :class:`~edge.tasks.Pipeline` and an :class:`~edge.outbox.Outbox`, both
-of which belong to the event loop's thread; only installing a model runs in another.
+Tasks: the board's line, the Modbus line, the contacts, the committer (what is durable), the sync with the hub (with
+updates), the reporter (status file, watchdog). They share a :class:`~edge.tasks.Pipeline` and an
+:class:`~edge.outbox.Outbox`, both of which belong to the event loop's thread; only installing a model runs in another.
 
 Nothing here waits for the hub: without network, model or clock the agent senses, stores and holds the fixed plan.
 """
@@ -33,9 +33,11 @@ from edge.backoff import full_jitter
 from edge.clock import open_clock, stamp
 from edge.errors import EdgeError
 from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable
+from edge.hub_tls import HubTls
 from edge.identity import load_or_create
 from edge.outbox import Batch, Outbox, StorageError
 from edge.sensors.gpio import Contacts, GpioError
+from edge.sensors.modbus import ModbusLine
 from edge.sensors.serial_board import SILENT_S, SerialBoard
 from edge.status import OUTBOX_FILE, STATUS_FILE, replace_status
 from edge.supervisor import Notifier
@@ -72,12 +74,19 @@ class Agent:
         self._pipeline = Pipeline(config, self._clock, self._boot)
         counters = self._outbox.load("counters")
         self._pipeline.restore(self._outbox.load("pipeline"), counters, self._outbox.history())
+        self._pipeline.restore_registers(self._outbox.load("registers"))
         if self._outbox.recovered:
             self._pipeline.alert("storage", self._outbox.recovered[:256])
         self._board = SerialBoard(config.board, self._pipeline, self._congested) if config.board else None
+        self._modbus: ModbusLine | None = None
+        if config.modbus is not None:
+            pipeline = self._pipeline
+            self._modbus = ModbusLine(config.modbus, pipeline.register_read, pipeline.register_failed)
         totals = self._pipeline.counters
         self._raw_before, self._errors_before = totals.get("raw_bytes", 0), totals.get("decode_errors", 0)
+        self._contacts = Contacts(config.gpio, self._state_dir, self._pipeline.contact)
         self._enrolled = bool(self._outbox.load("enrolled"))
+        self._tls = HubTls(config.hub, folder) if config.hub is not None else None
         self._updater = self._open_updater(folder)
         self._installing: asyncio.Task[None] | None = None
         self._retry_install_at = 0.0
@@ -98,7 +107,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         log.info("agent starts", node=self._config.node, boot=self._boot, version=wayside.__version__)
-        contacts = Contacts(self._config.gpio, self._state_dir, self._pipeline.contact)
+        contacts = self._contacts
         try:
             contacts.start()
         except GpioError as exc:  # the detectors still count
@@ -108,6 +117,8 @@ class Agent:
                 tasks = [group.create_task(self._commit_loop()), group.create_task(self._report_loop())]
                 if self._board is not None:
                     tasks.append(group.create_task(self._board.run()))
+                if self._modbus is not None:
+                    tasks.append(group.create_task(self._modbus.run()))
                 if self._config.hub is not None:
                     tasks.append(group.create_task(self._sync_loop(self._config.hub)))
                 self._notifier.ready()
@@ -135,6 +146,7 @@ class Agent:
             await asyncio.sleep(self._config.storage.checkpoint_s)
             if self._config.board is None:
                 pipeline.pass_time(self._clock.mono_ns() // 1_000_000)
+            pipeline.pass_register_time()
             idle = time.monotonic() - self._stored_at < IDLE_COMMIT_S
             if pipeline.rows or pipeline.ahead() or not idle:
                 self._commit()
@@ -197,7 +209,7 @@ class Agent:
     # --- hub ----------------------------------------------------------------------------------------------------
 
     async def _sync_loop(self, hub: HubConfig) -> None:
-        client = HubClient(hub, self._config.node, self._identity)
+        client = self._client(hub)
         draw = random.SystemRandom()
         failures = 0
         try:
@@ -222,6 +234,10 @@ class Agent:
                         await self._urgent.wait()
         finally:
             await client.close()
+
+    def _client(self, hub: HubConfig) -> HubClient:
+        assert self._tls is not None  # noqa: S101  (there is a hub)
+        return HubClient(hub, self._config.node, self._identity, self._tls)
 
     async def _sync_in_time(self, client: HubClient, hub: HubConfig) -> float:
         try:
@@ -278,7 +294,7 @@ class Agent:
         hub = self._config.hub
         if hub is None or not self._enrolled or self._hub_trouble is not None:
             return
-        client = HubClient(hub, self._config.node, self._identity)
+        client = self._client(hub)
         try:
             async with asyncio.timeout(LAST_SYNC_S):
                 await self._sync_once(client, hub)
@@ -294,6 +310,7 @@ class Agent:
             identity, status = self._pipeline.board, self._pipeline.status
             board = Board(
                 connected=self._board.connected,
+                lent=self._board.lent,
                 identity=identity.board if identity else None,
                 firmware=identity.firmware if identity else None,
                 fail_safe=bool(status and status.fail_safe),
@@ -324,6 +341,7 @@ class Agent:
                 root.read_bytes() if hub is not None else b"",
                 hub.url if hub is not None else "",
                 wayside.__version__,
+                tls=self._tls,
             )
         except OSError as exc:
             log.error("no models", error=str(exc), root=str(root))
@@ -369,18 +387,22 @@ class Agent:
 
     def _healthy(self) -> bool:
         """Readings flow from the sensor to the disk."""
-        stored = self._storage_trouble is None and time.monotonic() - self._stored_at < STORE_LATE_S
         if self._board is None:
-            return stored
+            return self._stores()
         heard = asyncio.get_running_loop().time() - self._board.heard_at < 2 * SILENT_S
-        return stored and self._board.connected and heard
+        return self._stores() and self._board.connected and heard
+
+    def _stores(self) -> bool:
+        return self._storage_trouble is None and time.monotonic() - self._stored_at < STORE_LATE_S
 
     async def _report_loop(self) -> None:
         while True:
-            if self._healthy():
+            lent = self._board is not None and self._board.lent
+            if self._healthy() or (lent and self._stores()):  # a restart would not bring a lent board back
                 self._notifier.pet()
             unplugged = self._board is not None and not self._board.connected
-            said = self._storage_trouble or ("board not connected" if unplugged else self._hub_trouble or "ok")
+            board = "board lent to a technician" if lent else "board not connected" if unplugged else None
+            said = self._storage_trouble or board or self._hub_trouble or "ok"
             self._notifier.status(f"{said}; {self._outbox.rows} rows wait")
             self._write_status()
             await asyncio.sleep(REPORT_S)
@@ -393,6 +415,10 @@ class Agent:
             **msgspec.to_builtins(beat),
             "counters": {name: getattr(beat.counters, name) for name in Counters.__struct_fields__ if name != "extra"},
             "readings": self._pipeline.readings(),
+            "contacts": [
+                {"datastream": name, "closed": closed, "closures": self._pipeline.closures.get(name, 0)}
+                for name, closed in self._contacts.closed.items()
+            ],
             "pid": os.getpid(),
             "trouble": {"storage": self._storage_trouble, "hub": self._hub_trouble},
         }

@@ -19,11 +19,13 @@ from typing import Any, Literal, NamedTuple
 import httpx
 
 import wayside
-from contracts.node_config import BoardConfig, NodeConfig
+from contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
 from edge.clock import kernel_sync_error_ms
 from edge.errors import EdgeError
+from edge.hub_tls import HubTls, TlsError
 from edge.identity import KEY_FILE
 from edge.outbox import peek
+from edge.sensors.modbus import LineSilent, Refused, open_port
 from edge.slots import Slots
 from edge.status import OUTBOX_FILE, STATUS_FILE
 from edge.trusted_bundle import open_bundle
@@ -74,7 +76,7 @@ def examine(
     """
     machine = machine or Machine()
     state_dir = (folder / config.state_dir).resolve()
-    agent = _agent(state_dir)
+    agent = running_agent(state_dir)
     yield _time(config, agent)
     yield _disk(config, state_dir)
     yield _power(machine)
@@ -82,16 +84,18 @@ def examine(
     yield _agent_finding(agent)
     if config.board is not None:
         yield from _board(config.board, agent, listen_s)
+    if config.modbus is not None:
+        yield _modbus(config.modbus, agent)
     if config.detectors:
         yield _sensors(config, agent)
     if config.hub is not None:
-        yield _hub(config, agent)
+        yield _hub(config, folder, agent)
         yield _enrolment(config, state_dir)
         yield _root(folder / config.model.tuf_root)
     yield _model(config, state_dir)
 
 
-def _agent(state_dir: Path) -> dict[str, Any] | None:
+def running_agent(state_dir: Path) -> dict[str, Any] | None:
     """What the running agent said of itself in the last seconds."""
     path = state_dir / STATUS_FILE
     try:
@@ -194,6 +198,9 @@ def _temperature(machine: Machine) -> Finding:
 def _board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -> Iterator[Finding]:
     said = (agent or {}).get("board")
     if said is not None:
+        if said.get("lent"):
+            yield Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
+            return
         if not said.get("connected"):
             yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
             return
@@ -262,6 +269,47 @@ async def _listen(config: BoardConfig, listen_s: float) -> tuple[str, Identity, 
         line.close()
 
 
+def _modbus(config: ModbusConfig, agent: dict[str, Any] | None) -> Finding:
+    """Each register, read once; beside a running agent what it read last."""
+    if agent is not None:
+        readings = {r["datastream"]: r for r in agent.get("readings", [])}
+        silent = [r.datastream for r in config.registers if readings.get(r.datastream, {}).get("value") is None]
+        if silent:
+            said = f"the agent reads nothing from {', '.join(silent)}"
+            return Finding("modbus", "fail", said, "its log and alerts say why; stop it and look again")
+        return Finding("modbus", "ok", f"the agent reads all {len(config.registers)} registers")
+    try:
+        values, failed = asyncio.run(_read_registers(config))
+    except EdgeError as exc:
+        return Finding("modbus", "fail", str(exc), "correct modbus.port, or stop what else has the port open")
+    if failed:
+        return Finding("modbus", "fail", "; ".join(failed), "check wiring, device addresses, modbus.baud and parity")
+    return Finding("modbus", "ok", "; ".join(values))
+
+
+async def _read_registers(config: ModbusConfig) -> tuple[list[str], list[str]]:
+    port = await open_port(config)
+    values, failed = [], []
+    gone: dict[int, str] = {}  # a device that does not answer is not asked for each of its registers
+    try:
+        for register in config.registers:
+            try:
+                if register.device in gone:
+                    failed.append(f"{register.datastream}: device {register.device} does not answer")
+                    continue
+                value = await port.read(register) * register.scale + register.offset
+                values.append(f"{register.datastream} {value:g} {register.unit}")
+            except LineSilent as exc:
+                failed.append(f"{register.datastream}: {exc}")
+                gone[register.device] = str(exc)
+                await port.rest()
+            except Refused as exc:
+                failed.append(f"{register.datastream}: {exc}")
+    finally:
+        port.close()
+    return values, failed
+
+
 def _sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
     if agent is None:
         return Finding("sensors", "skip", "only a running agent knows", "start the agent and look again")
@@ -278,21 +326,35 @@ def _sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
     return Finding("sensors", "ok", f"{len(config.detectors)} detectors have said something, all good")
 
 
-def _hub(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
+def _hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) -> Finding:
     hub = config.hub
     assert hub is not None  # noqa: S101  (the caller looked)
     trouble = (agent or {}).get("trouble", {}).get("hub")
+    tls = HubTls(hub, folder)
     try:
-        reply = httpx.get(f"{hub.url.rstrip('/')}/healthz", timeout=hub.timeout_s, follow_redirects=False)
-    except httpx.ConnectError as exc:
-        return Finding("hub", "fail", f"{hub.url}: {exc}", "check the SIM or cable, the address, and the hub itself")
+        reply = httpx.get(
+            f"{hub.url.rstrip('/')}/healthz",
+            timeout=hub.timeout_s,
+            follow_redirects=False,
+            verify=tls.context() or True,
+        )
+    except TlsError as exc:
+        return Finding("hub", "fail", str(exc), "copy the authority's certificate there, or correct hub.ca")
     except httpx.HTTPError as exc:
-        return Finding("hub", "fail", f"{hub.url}: {type(exc).__name__} {exc}".rstrip(), "is something in between?")
+        return _unreachable(hub.url, exc, tls.why(exc))
     if reply.status_code != httpx.codes.OK:
         return Finding("hub", "fail", f"{hub.url} answers {reply.status_code}", "look at the hub's own log")
     if trouble:
         return Finding("hub", "warn", f"{hub.url} answers; the agent last said: {trouble}", "wait for the next sync")
     return Finding("hub", "ok", f"{hub.url} answers in {reply.elapsed.total_seconds() * 1000:.0f} ms")
+
+
+def _unreachable(url: str, exc: httpx.HTTPError, untrusted: str | None) -> Finding:
+    if untrusted is not None:
+        return Finding("hub", "fail", f"{url} answers and is not trusted", untrusted)
+    if isinstance(exc, httpx.ConnectError):
+        return Finding("hub", "fail", f"{url}: {exc}", "check the SIM or cable, the address, and the hub itself")
+    return Finding("hub", "fail", f"{url}: {type(exc).__name__} {exc}".rstrip(), "is something in between?")
 
 
 def _enrolment(config: NodeConfig, state_dir: Path) -> Finding:

@@ -13,6 +13,7 @@ from contracts.node_config import HubConfig
 from contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
 from contracts.wire import ContractError, Document, decode, encode
 from edge.errors import EdgeError
+from edge.hub_tls import HubTls, TlsError
 from edge.identity import Identity
 
 SYNC = "/api/v1/sync"
@@ -44,15 +45,31 @@ class HubRefused(HubError):  # noqa: N818
 class HubClient:
     """One node's connection. Needs no clock: requests are signed over the hub's nonce."""
 
-    def __init__(self, config: HubConfig, node: str, identity: Identity) -> None:
+    def __init__(self, config: HubConfig, node: str, identity: Identity, tls: HubTls) -> None:
         self._config = config
+        self._tls = tls
         self._node = node
         self._identity = identity
         self._nonce: str | None = None
-        self._http = httpx.AsyncClient(base_url=config.url, timeout=config.timeout_s, follow_redirects=False)
+        self._http: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _open(self) -> httpx.AsyncClient:
+        try:
+            verify = self._tls.context()
+        except TlsError as exc:
+            raise HubUnreachable(str(exc)) from exc
+        if self._http is None:
+            self._http = httpx.AsyncClient(
+                base_url=self._config.url,
+                timeout=self._config.timeout_s,
+                follow_redirects=False,
+                verify=verify if verify is not None else True,
+            )
+        return self._http
 
     async def enrol(self, hardware: str | None = None) -> EnrolReply:
         """Register the node's public key with its one-time token; the same request may be repeated.
@@ -109,7 +126,7 @@ class HubClient:
     ) -> tuple[int, bytes, str | None]:
         """Status, body and the next nonce of one exchange."""
         try:
-            async with self._http.stream(method, path, content=body, headers=headers) as response:
+            async with self._open().stream(method, path, content=body, headers=headers) as response:
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk
@@ -118,6 +135,8 @@ class HubClient:
                 nonce = response.headers.get(NONCE_HEADER)
                 return response.status_code, bytes(content), nonce if nonce and len(nonce) <= 64 else None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            if (untrusted := self._tls.why(exc)) is not None:
+                raise HubUnreachable(f"{self._config.url}: {untrusted}") from exc
             raise HubUnreachable(f"{self._config.url} does not answer: {exc or type(exc).__name__}") from exc
 
     def _decoded(self, status: int, body: bytes, kind: type[D]) -> D:

@@ -14,6 +14,8 @@ import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 import structlog
@@ -30,6 +32,7 @@ from contracts.rollout import Refusal, UpdateState, advance
 from contracts.sync import Desired, Reported
 from contracts.wire import ContractError, Document, decode, encode, wire_field
 from edge import golden
+from edge.hub_tls import HubTls, TlsError
 from edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError, load_runtime
 from edge.slots import Slots, replace_file
 from edge.trusted_bundle import Bundle, BundleRefused, open_bundle
@@ -64,12 +67,22 @@ class Updater:
     ``active`` and ``reported`` answer at once; ``install`` blocks on the network and belongs in a thread.
     """
 
-    def __init__(self, state_dir: Path, config: ModelConfig, tuf_root: bytes, hub_url: str, agent_version: str) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        config: ModelConfig,
+        tuf_root: bytes,
+        hub_url: str,
+        agent_version: str,
+        *,
+        tls: HubTls | None = None,
+    ) -> None:
         """Load the last good model from ``state_dir``, verified and tested again: the runtime, its version or the
         configuration may have changed since. A slot that fails falls back to the other.
 
         Args:
             tuf_root: the pinned ``root.json``.
+            tls: whom to take for the hub; None where it speaks plain HTTP.
 
         Raises:
             OSError: ``state_dir`` cannot be written.
@@ -77,6 +90,7 @@ class Updater:
         self._folder = state_dir / "model"
         self._config, self._root = config, tuf_root
         self._hub = hub_url.rstrip("/")
+        self._tls = tls
         self._agent_version = agent_version
         self._slots = Slots(self._folder)
         self._installing = threading.Lock()
@@ -144,7 +158,7 @@ class Updater:
                 str(self._folder / "tuf"),
                 f"{self._hub}/tuf/metadata/",
                 target_base_url=f"{self._hub}/tuf/targets/",
-                fetcher=Urllib3Fetcher(socket_timeout=TIMEOUT_S),
+                fetcher=Fetcher(self._hub, self._tls),
                 config=UpdaterConfig(max_root_rotations=32),
                 bootstrap=self._root,
             )
@@ -152,8 +166,8 @@ class Updater:
             target = client.get_targetinfo(desired.target)
         except tuf.DownloadLengthMismatchError as exc:
             raise BundleRefused(Refusal.METADATA, f"metadata is endless: {exc}") from exc
-        except (tuf.DownloadError, urllib3.exceptions.HTTPError) as exc:
-            raise BundleRefused(Refusal.DOWNLOAD, f"metadata could not be fetched: {_why(exc)}") from exc
+        except (tuf.DownloadError, urllib3.exceptions.HTTPError, TlsError) as exc:
+            raise BundleRefused(Refusal.DOWNLOAD, f"metadata could not be fetched: {self._why(exc)}") from exc
         except tuf.RepositoryError as exc:
             raise BundleRefused(Refusal.METADATA, f"{type(exc).__name__}: {exc}") from exc
         self._check_target(target, desired)
@@ -164,9 +178,12 @@ class Updater:
         except (tuf.LengthOrHashMismatchError, tuf.DownloadLengthMismatchError) as exc:
             raise BundleRefused(Refusal.HASH, f"{desired.target} is not what was signed: {exc}") from exc
         except (tuf.DownloadError, urllib3.exceptions.HTTPError) as exc:
-            raise BundleRefused(Refusal.DOWNLOAD, f"{desired.target} could not be fetched: {_why(exc)}") from exc
+            raise BundleRefused(Refusal.DOWNLOAD, f"{desired.target} could not be fetched: {self._why(exc)}") from exc
         finally:
             incoming.unlink(missing_ok=True)
+
+    def _why(self, exc: BaseException) -> str:
+        return (self._tls.why(exc) if self._tls is not None else None) or _why(exc)
 
     def _check_target(self, target: TargetFile | None, desired: Desired) -> None:
         if target is None:
@@ -269,6 +286,22 @@ class Updater:
             replace_file(self._folder / "reported.json", encode(self._reported))
         except OSError as exc:  # the model itself is safe: the slots say which it is
             log.error("update report not written", error=str(exc))
+
+
+class Fetcher(Urllib3Fetcher):
+    """tuf's own, over connections that verify the hub as the sync does."""
+
+    def __init__(self, url: str, tls: HubTls | None) -> None:
+        """Raises: TlsError."""
+        super().__init__(socket_timeout=TIMEOUT_S)
+        context = tls.context() if tls is not None else None
+        if context is None:
+            return
+        proxy = getproxies().get("https")
+        if proxy is None or proxy_bypass(urlsplit(url).hostname or ""):
+            self._proxy_env = urllib3.PoolManager(ssl_context=context)  # type: ignore[assignment]  # its request() is used
+        else:
+            self._proxy_env = urllib3.ProxyManager(proxy, ssl_context=context)  # type: ignore[assignment]
 
 
 def _running(active: ActiveModel | None) -> Reported:

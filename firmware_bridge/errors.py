@@ -3,6 +3,7 @@
 BridgeError
 ├── LineError
 │   ├── LineUnavailable   the port could not be opened
+│   │   └── PortLent      a technician's command has borrowed it
 │   └── LineLost          the port went away while in use: unplugged, hung up
 ├── ProtocolError
 │   ├── MessageError      a payload is not a message of this protocol
@@ -23,6 +24,14 @@ class LineError(BridgeError, OSError):
 
 class LineUnavailable(LineError):  # noqa: N818 -- says it well enough
     pass
+
+
+class PortLent(LineUnavailable):
+    """A technician's command has borrowed ``port``."""
+
+    def __init__(self, port: str) -> None:
+        super().__init__(f"{port} is lent to a technician")
+        self.port = port
 
 
 class LineLost(LineError, ConnectionError):  # noqa: N818
@@ -47,3 +56,15 @@ class BuildError(BridgeError):
 
 class PlanError(BridgeError):
     """A plan cannot be said as a board's table, or a board refused it."""
+
+
+class ImageError(BridgeError):
+    """An image cannot be made from this base, or is not what it should be."""
+
+
+class CardError(BridgeError):
+    """A card must not be written, or did not take what was written."""
+
+
+class ProvisionError(BridgeError):
+    """A list of sites, or the hub that should give their tokens."""

@@ -11,7 +11,8 @@ import asyncio
 import glob
 
 from firmware_bridge.board import BoardLink
-from firmware_bridge.errors import LineError, LineUnavailable, WrongBoard
+from firmware_bridge.borrow import is_lent
+from firmware_bridge.errors import LineError, LineUnavailable, PortLent, WrongBoard
 from firmware_bridge.transport import open_transport
 
 PATIENCE_S = 3.0
@@ -31,9 +32,11 @@ async def find_board(pattern: str, baud: int, board_id: str, patience_s: float =
 
     Raises:
         LineUnavailable: no port matches, or none is the board; the message says of each why not.
+        PortLent: it is at none of the others, and this port is on loan; nobody asked there.
     """
     ports = await asyncio.to_thread(matching, pattern)
-    asking = {asyncio.create_task(_ask(port, baud, board_id, patience_s)): port for port in ports}
+    lent = [port for port in ports if is_lent(port)]
+    asking = {asyncio.create_task(_ask(port, baud, board_id, patience_s)): port for port in ports if port not in lent}
     why: dict[str, str] = {}
     try:
         for done in asyncio.as_completed(asking):
@@ -45,6 +48,8 @@ async def find_board(pattern: str, baud: int, board_id: str, patience_s: float =
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)  # the ports are free again
+    if lent:
+        raise PortLent(lent[0])
     said = "; ".join(f"{port}: {why[port]}" for port in ports) or "no port matches"
     raise LineUnavailable(f"board {board_id!r} is not at {pattern}: {said}")
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -92,8 +93,10 @@ def run(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
     fd: Annotated[int | None, typer.Option(help="Listen on this inherited socket instead.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Speak HTTPS with this certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in progress are finished."""
+    """Serve until SIGTERM or Ctrl-C; requests in progress are finished. A renewed certificate needs a restart."""
     import uvicorn
 
     from cloud.hub.app import create_app
@@ -102,11 +105,12 @@ def run(
     if not data.is_dir():
         raise ConfigurationError("data", f"there is no {data}: run `wayside hub init --data {data}` first")
     operator_token = load_operator_token(data)
+    secure = _check_certificate(tls_cert, tls_key)
     with _take(data):
         app = create_app(data, operator_token)
         listener = _inherited(fd) if fd is not None else _listen(host, port)
         address, at_port = listener.getsockname()[:2]
-        typer.echo(f"hub: http://{address}:{at_port}/ serving {data}")
+        typer.echo(f"hub: {'https' if secure else 'http'}://{address}:{at_port}/ serving {data}")
         sys.stdout.flush()
         config = uvicorn.Config(
             app,
@@ -115,6 +119,8 @@ def run(
             timeout_graceful_shutdown=10,
             timeout_keep_alive=75,
             backlog=2048,
+            ssl_certfile=tls_cert,
+            ssl_keyfile=tls_key,
         )
         # Each sync makes hundreds of short-lived rows: looking for cycles every 700 objects, among all that was
         # imported, took a third of the hub's time.
@@ -123,6 +129,22 @@ def run(
         # uvicorn raises the signal again when it has shut down; having stopped as told is success.
         signal.signal(signal.SIGTERM, lambda *_: None)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> bool:
+    """Whether there are both, and they belong together."""
+    if certificate is None and key is None:
+        return False
+    if certificate is None or key is None:
+        raise ConfigurationError("tls", "--tls-cert and --tls-key belong together: give both or neither")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as exc:
+        what = f"{certificate} and {key} are not a PEM certificate and its own, unencrypted private key"
+        raise ConfigurationError("tls", f"{what} ({exc.reason or exc})") from exc
+    except OSError as exc:
+        raise ConfigurationError("tls", f"cannot read {certificate} or {key}: {exc.strerror}") from exc
+    return True
 
 
 def _take(data: Path) -> IO[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import httpx
@@ -18,7 +19,9 @@ class HubClient:
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+        # The system's authorities; SSL_CERT_FILE names another file of them, as for other programs.
+        verify = ssl.create_default_context() if url.startswith("https:") else True
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False, verify=verify)
 
     def make_token(self, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
         return self._ask("POST", "/api/v1/tokens", {"wire": 1, "node": node, "site": site, "ttl_s": ttl_s})
@@ -44,6 +47,8 @@ class HubClient:
             reply = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             message = f"the hub at {self._client.base_url} does not answer: {exc}; --hub names another"
+            if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+                message = f"the hub at {self._client.base_url} is not trusted: {exc}; SSL_CERT_FILE names its authority"
             raise HubError("unreachable", message) from exc
         except ValueError as exc:
             raise HubError("not_a_hub", f"{self._client.base_url} answers, but not like a wayside hub") from exc

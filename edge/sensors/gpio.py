@@ -1,10 +1,19 @@
-"""Dry contacts on GPIO pins through gpiozero: the same code on mock pins and on a Pi's lgpio."""
+"""Dry contacts on GPIO pins through gpiozero: the same code on mock pins and on a Pi's lgpio.
+
+Debouncing is done here and not by the pin's driver: a level that held for ``debounce_s`` counts. So every factory
+behaves alike (``tests/conformance/test_gpio.py``), and a bounce that ends where it began is nothing. Edges carry the
+time at which the driver's thread saw them: a short press counts also when the event loop was busy meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import os
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +35,10 @@ class GpioError(EdgeError):
 
 
 class Contacts:
-    """Watches the configured contacts; ``on_change(contact, closed)`` runs on the asyncio loop."""
+    """Watches the configured contacts; ``on_change(contact, closed)`` runs on the asyncio loop.
+
+    What is closed at the start is no change: nobody pressed then. An open door is told all the same, for it is open.
+    """
 
     def __init__(self, config: GpioConfig, state_dir: Path, on_change: OnChange) -> None:
         self._config = config
@@ -34,6 +46,9 @@ class Contacts:
         self._on_change = on_change
         self._factory: Any = None
         self._buttons: dict[int, Any] = {}
+        self._pending: dict[int, tuple[float, bool]] = {}  # the last edge: when, and to what
+        self._settling: dict[int, asyncio.TimerHandle] = {}
+        self.closed: dict[str, bool] = {}  # by datastream, as last told
         self._fd: int | None = None
         self._line = b""
 
@@ -50,13 +65,17 @@ class Contacts:
                 button = Button(
                     contact.pin,
                     pull_up=contact.pull_up,
-                    bounce_time=contact.debounce_s or None,
                     pin_factory=self._factory,
                 )
+                self._buttons[contact.pin] = button
+                self.closed[contact.datastream] = bool(button.is_pressed)
+                if contact.role == "cabinet_door" and button.is_pressed:
+                    loop.call_soon(self._on_change, contact, True)
                 # gpiozero calls from a thread of its own
                 button.when_pressed = self._relay(loop, contact, closed=True)
                 button.when_released = self._relay(loop, contact, closed=False)
-                self._buttons[contact.pin] = button
+                if bool(button.is_pressed) != self.closed[contact.datastream]:  # it moved in between
+                    self._edge(loop, contact, time.monotonic(), closed=bool(button.is_pressed))
         except Exception as exc:  # gpiozero and lgpio raise many unrelated kinds, and which depends on the board
             self.close()
             raise GpioError(f"GPIO ({self._config.factory}) cannot be opened: {exc}") from exc
@@ -69,6 +88,10 @@ class Contacts:
             os.close(self._fd)
             self._fd = None
             self._fifo.unlink(missing_ok=True)
+        for waiting in self._settling.values():
+            waiting.cancel()
+        self._settling.clear()
+        self._pending.clear()
         for button in self._buttons.values():
             button.close()
         self._buttons.clear()
@@ -86,9 +109,34 @@ class Contacts:
         return LGPIOFactory()
 
     def _relay(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig, *, closed: bool) -> Callable[[], None]:
-        return lambda: (
-            None if loop.is_closed() else _ignore(loop.call_soon_threadsafe(self._on_change, contact, closed))
-        )
+        def seen() -> None:
+            edge = partial(self._edge, loop, contact, time.monotonic(), closed=closed)
+            with contextlib.suppress(RuntimeError):  # the loop ended first
+                loop.call_soon_threadsafe(edge)
+
+        return seen
+
+    def _edge(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig, at_s: float, *, closed: bool) -> None:
+        if contact.pin not in self._buttons:
+            return  # closed meanwhile
+        waiting = self._settling.pop(contact.pin, None)
+        if waiting is not None:
+            waiting.cancel()
+        self._settle(contact, at_s)
+        self._pending[contact.pin] = (at_s, closed)
+        # Twice around: edges that came while the loop was busy are taken before the time that they cut short is up.
+        due = partial(loop.call_soon, self._settle, contact, math.inf)
+        self._settling[contact.pin] = loop.call_later(contact.debounce_s, due)
+
+    def _settle(self, contact: ContactConfig, until_s: float) -> None:
+        """The level since the last edge has held until now."""
+        since_s, closed = self._pending.get(contact.pin, (math.inf, False))
+        if until_s - since_s < contact.debounce_s or since_s == math.inf:
+            return
+        del self._pending[contact.pin]
+        if closed != self.closed[contact.datastream]:
+            self.closed[contact.datastream] = closed
+            self._on_change(contact, closed)
 
     def _open_fifo(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -119,7 +167,3 @@ class Contacts:
                 mock.drive_high()
             else:
                 mock.drive_low()
-
-
-def _ignore(_: object) -> None:
-    return None

@@ -1,5 +1,8 @@
 """The board on its serial line: open, say hello, read, give signs of life, and begin again after an unplug.
 
+A technician's command may borrow the port (:mod:`firmware_bridge.borrow`): then the line is closed and comes back by
+itself. That is no fault: no alert, no restart by the watchdog.
+
 An event is acknowledged to the board only when it is durable here; the board keeps it until then.
 """
 
@@ -15,7 +18,8 @@ from contracts.node_config import BoardConfig
 from edge.backoff import full_jitter
 from edge.tasks import Pipeline
 from firmware_bridge.board import BoardLink
-from firmware_bridge.errors import LineError, MessageError, WrongBoard
+from firmware_bridge.borrow import is_lent
+from firmware_bridge.errors import LineError, MessageError, PortLent, WrongBoard
 from firmware_bridge.finder import find_board, is_pattern
 from firmware_bridge.transport import Line, open_transport
 
@@ -35,6 +39,7 @@ class SerialBoard:
         self._line: Line | None = None
         self._request = 0
         self.connected = False
+        self.lent = False  # to a technician's command
         self.heard_at = float("-inf")  # loop time of the last good frame
         self.raw_bytes = 0
         self.decode_errors = 0
@@ -48,6 +53,12 @@ class SerialBoard:
             before = self._link.received.statuses
             try:
                 await self._converse()
+            except PortLent as exc:
+                self._close()
+                self.connected = False
+                await self._wait_for_return(exc.port)
+                attempt, said = 0, None
+                continue
             except WrongBoard as exc:
                 trouble = f"wrong board: {exc}"
                 if trouble != said:
@@ -61,12 +72,10 @@ class SerialBoard:
                 self.connected = False  # the agent stops: nothing is wrong with the line
                 raise
             finally:
-                if self._line is not None:
-                    self._line.close()
-                self._line = None
-                if self.connected:
-                    self._pipeline.alert("board", f"line lost: {trouble}"[:256])
-                self.connected = False
+                self._close()
+            if self.connected:
+                self._pipeline.alert("board", f"line lost: {trouble}"[:256])
+            self.connected = False
             talked = self._link.received.statuses > before
             attempt = 0 if talked else attempt + 1
             if talked or trouble != said:
@@ -74,21 +83,42 @@ class SerialBoard:
             said = trouble
             await asyncio.sleep(max(0.05, full_jitter(attempt, RETRY_BASE_S, RETRY_CAP_S, random.Random())))  # noqa: S311
 
+    def _close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line = None
+
+    async def _wait_for_return(self, port: str) -> None:
+        self.lent = True
+        log.info("board lent", port=port)
+        try:
+            while is_lent(port):  # noqa: ASYNC110 -- a file lock of another process tells nobody when it ends
+                await asyncio.sleep(HEARTBEAT_S)
+        finally:
+            self.lent = False
+        log.info("board returned", port=port)
+
     async def _converse(self) -> None:
         loop = asyncio.get_running_loop()
         port, identity = self._config.port, self._config.identity
         if identity is not None and is_pattern(port):
             port = await find_board(port, self._config.baud, identity)
+        if is_lent(port):
+            raise PortLent(port)
         self._line = line = open_transport(port, self._config.baud)
         boot, seq = self._pipeline.durable
         line.write(self._link.hello(seq, boot) if boot else self._link.hello())
         opened = next_beat = loop.time()
         good = self._link.counts.frames
         while True:
-            while self._congested():  # noqa: ASYNC110
+            while self._congested():
                 await asyncio.sleep(HEARTBEAT_S)  # no sign of life: after a while the board stops sending and keeps
+                if is_lent(port):
+                    raise PortLent(port)
             now = loop.time()
             if now >= next_beat:
+                if is_lent(port):
+                    raise PortLent(port)
                 boot, seq = self._pipeline.durable
                 line.write(self._link.heartbeat(seq, boot or None))
                 self._send_plan(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from fastapi.testclient import TestClient
 from cloud.hub.app import create_app
 from cloud.hub.store import migrate
 from cloud.hub.tuf_repository import make_online_key
+from tests.simulators.authority import Authority
 from tests.simulators.node import SimulatedNode
 
 ROOT = Path(__file__).parents[2]
@@ -64,13 +66,14 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 class HubProcess:
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
+    authority: Authority | None = None  # HTTPS with a certificate of this one
     process: subprocess.Popen[str] | None = None
     client: httpx.Client = field(default_factory=httpx.Client)
     url: str = ""
 
     def start(self, port: int = 0) -> HubProcess:
         self.process = subprocess.Popen(
-            [sys.executable, "wayside.py", "hub", "run", "--data", str(self.data), "--port", str(port)],
+            [sys.executable, "wayside.py", "hub", "run", "--data", str(self.data), "--port", str(port), *self._tls()],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
@@ -78,11 +81,18 @@ class HubProcess:
         )
         assert self.process.stdout is not None
         said = self.process.stdout.readline()
-        assert said.startswith("hub: http://"), said
+        assert said.startswith("hub: https://" if self.authority else "hub: http://"), said
         self.url = said.split()[1].rstrip("/")
-        self.client = httpx.Client(base_url=self.url, timeout=10)
+        verify = ssl.create_default_context(cafile=self.authority.ca) if self.authority else True
+        self.client = httpx.Client(base_url=self.url, timeout=10, verify=verify)
         assert self.client.get("/healthz").status_code == 200, "whoever reads the address may connect at once"
         return self
+
+    def _tls(self) -> list[str]:
+        if self.authority is None:
+            return []
+        certificate, key = self.authority.issue("127.0.0.1")
+        return ["--tls-cert", str(certificate), "--tls-key", str(key)]
 
     def kill(self) -> None:
         assert self.process is not None
@@ -102,12 +112,12 @@ class HubProcess:
 
 
 @pytest.fixture
-def hub_process(tmp_path: Path) -> Iterator[Callable[[], HubProcess]]:
+def hub_process(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
     """Starts a hub on ``tmp_path``; what still runs at the end is killed."""
     started: list[HubProcess] = []
 
-    def start() -> HubProcess:
-        started.append(HubProcess(initialise(tmp_path / "hub")).start())
+    def start(authority: Authority | None = None) -> HubProcess:
+        started.append(HubProcess(initialise(tmp_path / "hub"), authority=authority).start())
         return started[-1]
 
     yield start
