@@ -154,7 +154,16 @@ class BaseImage:
         )  # fmt: skip
 
     def _device_tree(self, part: Path) -> None:
-        _run("qemu-system-aarch64", "-M", f"{MACHINE[1]},dumpdtb={part}", *MACHINE[2:], "-display", "none", "-nic", "none")
+        _run(
+            "qemu-system-aarch64",
+            "-M",
+            f"{MACHINE[1]},dumpdtb={part}",
+            *MACHINE[2:],
+            "-display",
+            "none",
+            "-nic",
+            "none",
+        )
         _run("fdtput", "-c", str(part), "/system")
         _run("fdtput", "-t", "x", str(part), "/system", "linux,revision", REVISION)
         _run("fdtput", "-t", "s", str(part), "/", "model", MODEL)
@@ -188,6 +197,8 @@ class BaseImage:
         (root / "etc/resolv.conf").write_text("")
         (root / "etc/machine-id").write_text("")
         (root / "etc/fstab").write_text(FSTAB)
+        # As Debian's own images for clouds: no locale is generated at the first boot.
+        (root / "etc/cloud/cloud.cfg.d/01-locale.cfg").write_text("locale: C.UTF-8\n")
         (root / "boot/firmware").mkdir(exist_ok=True)
         (root / "etc/systemd/system/test-shell.service").write_text(SHELL)
         for wanted, unit in (
@@ -263,5 +274,7 @@ def _run(*command: str, env: dict[str, str] | None = None, cwd: Path | None = No
         command, env=(env or dict(os.environ)) | {"PATH": _PATH}, cwd=cwd, input=stdin, capture_output=True, text=True
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{(done.stderr or done.stdout)[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)}: exit status {done.returncode}\n{(done.stderr or done.stdout)[-2000:]}"
+        )
     return done.stdout

@@ -2,7 +2,7 @@
 
 The board's serial line is a USB device that can be unplugged (QMP), the pins of its GPIO chip are driven and watched
 from outside (QEMU's qtest socket), the power can be cut without warning, and a root shell on a second console looks
-around. The network is QEMU's own: the guest reaches this machine's loopback at 10.0.2.2.
+around. The network is QEMU's own and leads nowhere but to one port, the hub's: what the node has, it has from its card.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-HOST = "10.0.2.2"
+HUB, HUB_PORT = "10.0.2.100", 8443  # as the guest sees it
 BOOT_OFFSET = "1M"  # of the card's FAT
 POWER_KEY = 3  # the line of the GPIO chip that the machine itself uses
 
@@ -78,28 +78,29 @@ class Guest:
         card: disk image whose FAT holds ``vmlinuz``, ``initrd.gz`` and ``cmdline.txt``; the guest writes into it.
         machine: QEMU's options for the machine that ``dtb`` describes.
         board: the serial device or pty behind the USB serial adapter; plug it with :meth:`plug`.
+        hub_port: on this machine's loopback; the guest has it at ``HUB:HUB_PORT``, and nothing else.
     """
 
-    def __init__(self, folder: Path, card: Path, machine: Sequence[str], dtb: Path, board: Path | None = None) -> None:
+    def __init__(self, folder: Path, card: Path, machine: Sequence[str], dtb: Path, board: Path, hub_port: int) -> None:
         self.folder, self.card = folder, card
         self.console = folder / "console.log"
         for name in ("vmlinuz", "initrd.gz", "cmdline.txt"):
             self._from_card(name)
         cmdline = (folder / "cmdline.txt").read_text().strip()
+        hub = f"socat - TCP:127.0.0.1:{hub_port}"  # a process for each connection
         self.command = [
             "qemu-system-aarch64", *machine, "-dtb", str(dtb), "-display", "none", "-no-user-config",
             "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.gz"), "-append", cmdline,
             "-drive", f"file={card},if=none,format=raw,id=card,cache=unsafe", "-device", "virtio-blk-pci,drive=card",
-            "-netdev", "user,id=net,restrict=off", "-device", "virtio-net-pci,netdev=net,romfile=",
+            "-netdev", f"user,id=net,restrict=on,guestfwd=tcp:{HUB}:{HUB_PORT}-cmd:{hub}", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={folder}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=shell",
             "-qmp", f"unix:{folder}/qmp,server=on,wait=off",
             "-qtest", f"unix:{folder}/qtest,server=on,wait=off", "-qtest-log", "none",
+            "-chardev", f"serial,id=board,path={board.resolve()}",
         ]  # fmt: skip
-        if board is not None:
-            self.command += ["-chardev", f"serial,id=board,path={board.resolve()}"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def _from_card(self, name: str) -> None:
@@ -165,7 +166,9 @@ class Guest:
             GuestError: it failed, or did not end in time.
         """
         mark = f"{time.monotonic_ns():x}"
-        self._shell.send(f"printf '\\n%s%s\\n' B {mark}; {{ {command}\n}} 2>&1 </dev/null; printf '\\n%s%s %s\\n' E {mark} $?\n")
+        self._shell.send(
+            f"printf '\\n%s%s\\n' B {mark}; {{ {command}\n}} 2>&1 </dev/null; printf '\\n%s%s %s\\n' E {mark} $?\n"
+        )
         try:
             self._shell.until(rf"\nB{mark}\r?\n", timeout_s)
             found = self._shell.until(rf"(.*)\nE{mark} (\d+)\r?\n", timeout_s)
