@@ -1,8 +1,8 @@
 """One node's agent: one asyncio process from one configuration.
 
-Tasks: the board's line, the contacts, the committer (what is durable), the sync with the hub (with updates), the
-reporter (status file, watchdog). They share a :class:`~edge.tasks.Pipeline` and an :class:`~edge.outbox.Outbox`, both
-of which belong to the event loop's thread; only installing a model runs in another.
+Tasks: the board's line, the Modbus line, the contacts, the committer (what is durable), the sync with the hub (with
+updates), the reporter (status file, watchdog). They share a :class:`~edge.tasks.Pipeline` and an
+:class:`~edge.outbox.Outbox`, both of which belong to the event loop's thread; only installing a model runs in another.
 
 Nothing here waits for the hub: without network, model or clock the agent senses, stores and holds the fixed plan.
 """
@@ -37,6 +37,7 @@ from edge.hub_tls import HubTls
 from edge.identity import load_or_create
 from edge.outbox import Batch, Outbox, StorageError
 from edge.sensors.gpio import Contacts, GpioError
+from edge.sensors.modbus import ModbusLine
 from edge.sensors.serial_board import SILENT_S, SerialBoard
 from edge.status import OUTBOX_FILE, STATUS_FILE, replace_status
 from edge.supervisor import Notifier
@@ -73,11 +74,17 @@ class Agent:
         self._pipeline = Pipeline(config, self._clock, self._boot)
         counters = self._outbox.load("counters")
         self._pipeline.restore(self._outbox.load("pipeline"), counters, self._outbox.history())
+        self._pipeline.restore_registers(self._outbox.load("registers"))
         if self._outbox.recovered:
             self._pipeline.alert("storage", self._outbox.recovered[:256])
         self._board = SerialBoard(config.board, self._pipeline, self._congested) if config.board else None
+        self._modbus: ModbusLine | None = None
+        if config.modbus is not None:
+            pipeline = self._pipeline
+            self._modbus = ModbusLine(config.modbus, pipeline.register_read, pipeline.register_failed)
         totals = self._pipeline.counters
         self._raw_before, self._errors_before = totals.get("raw_bytes", 0), totals.get("decode_errors", 0)
+        self._contacts = Contacts(config.gpio, self._state_dir, self._pipeline.contact)
         self._enrolled = bool(self._outbox.load("enrolled"))
         self._tls = HubTls(config.hub, folder) if config.hub is not None else None
         self._updater = self._open_updater(folder)
@@ -100,7 +107,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         log.info("agent starts", node=self._config.node, boot=self._boot, version=wayside.__version__)
-        contacts = Contacts(self._config.gpio, self._state_dir, self._pipeline.contact)
+        contacts = self._contacts
         try:
             contacts.start()
         except GpioError as exc:  # the detectors still count
@@ -110,6 +117,8 @@ class Agent:
                 tasks = [group.create_task(self._commit_loop()), group.create_task(self._report_loop())]
                 if self._board is not None:
                     tasks.append(group.create_task(self._board.run()))
+                if self._modbus is not None:
+                    tasks.append(group.create_task(self._modbus.run()))
                 if self._config.hub is not None:
                     tasks.append(group.create_task(self._sync_loop(self._config.hub)))
                 self._notifier.ready()
@@ -137,6 +146,7 @@ class Agent:
             await asyncio.sleep(self._config.storage.checkpoint_s)
             if self._config.board is None:
                 pipeline.pass_time(self._clock.mono_ns() // 1_000_000)
+            pipeline.pass_register_time()
             idle = time.monotonic() - self._stored_at < IDLE_COMMIT_S
             if pipeline.rows or pipeline.ahead() or not idle:
                 self._commit()
@@ -405,6 +415,10 @@ class Agent:
             **msgspec.to_builtins(beat),
             "counters": {name: getattr(beat.counters, name) for name in Counters.__struct_fields__ if name != "extra"},
             "readings": self._pipeline.readings(),
+            "contacts": [
+                {"datastream": name, "closed": closed, "closures": self._pipeline.closures.get(name, 0)}
+                for name, closed in self._contacts.closed.items()
+            ],
             "pid": os.getpid(),
             "trouble": {"storage": self._storage_trouble, "hub": self._hub_trouble},
         }

@@ -19,12 +19,13 @@ from typing import Any, Literal, NamedTuple
 import httpx
 
 import wayside
-from contracts.node_config import BoardConfig, NodeConfig
+from contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
 from edge.clock import kernel_sync_error_ms
 from edge.errors import EdgeError
 from edge.hub_tls import HubTls, TlsError
 from edge.identity import KEY_FILE
 from edge.outbox import peek
+from edge.sensors.modbus import LineSilent, Refused, open_port
 from edge.slots import Slots
 from edge.status import OUTBOX_FILE, STATUS_FILE
 from edge.trusted_bundle import open_bundle
@@ -75,7 +76,7 @@ def examine(
     """
     machine = machine or Machine()
     state_dir = (folder / config.state_dir).resolve()
-    agent = _agent(state_dir)
+    agent = running_agent(state_dir)
     yield _time(config, agent)
     yield _disk(config, state_dir)
     yield _power(machine)
@@ -83,6 +84,8 @@ def examine(
     yield _agent_finding(agent)
     if config.board is not None:
         yield from _board(config.board, agent, listen_s)
+    if config.modbus is not None:
+        yield _modbus(config.modbus, agent)
     if config.detectors:
         yield _sensors(config, agent)
     if config.hub is not None:
@@ -92,7 +95,7 @@ def examine(
     yield _model(config, state_dir)
 
 
-def _agent(state_dir: Path) -> dict[str, Any] | None:
+def running_agent(state_dir: Path) -> dict[str, Any] | None:
     """What the running agent said of itself in the last seconds."""
     path = state_dir / STATUS_FILE
     try:
@@ -264,6 +267,47 @@ async def _listen(config: BoardConfig, listen_s: float) -> tuple[str, Identity, 
                         return port, identity, heard
     finally:
         line.close()
+
+
+def _modbus(config: ModbusConfig, agent: dict[str, Any] | None) -> Finding:
+    """Each register, read once; beside a running agent what it read last."""
+    if agent is not None:
+        readings = {r["datastream"]: r for r in agent.get("readings", [])}
+        silent = [r.datastream for r in config.registers if readings.get(r.datastream, {}).get("value") is None]
+        if silent:
+            said = f"the agent reads nothing from {', '.join(silent)}"
+            return Finding("modbus", "fail", said, "its log and alerts say why; stop it and look again")
+        return Finding("modbus", "ok", f"the agent reads all {len(config.registers)} registers")
+    try:
+        values, failed = asyncio.run(_read_registers(config))
+    except EdgeError as exc:
+        return Finding("modbus", "fail", str(exc), "correct modbus.port, or stop what else has the port open")
+    if failed:
+        return Finding("modbus", "fail", "; ".join(failed), "check wiring, device addresses, modbus.baud and parity")
+    return Finding("modbus", "ok", "; ".join(values))
+
+
+async def _read_registers(config: ModbusConfig) -> tuple[list[str], list[str]]:
+    port = await open_port(config)
+    values, failed = [], []
+    gone: dict[int, str] = {}  # a device that does not answer is not asked for each of its registers
+    try:
+        for register in config.registers:
+            try:
+                if register.device in gone:
+                    failed.append(f"{register.datastream}: device {register.device} does not answer")
+                    continue
+                value = await port.read(register) * register.scale + register.offset
+                values.append(f"{register.datastream} {value:g} {register.unit}")
+            except LineSilent as exc:
+                failed.append(f"{register.datastream}: {exc}")
+                gone[register.device] = str(exc)
+                await port.rest()
+            except Refused as exc:
+                failed.append(f"{register.datastream}: {exc}")
+    finally:
+        port.close()
+    return values, failed
 
 
 def _sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:

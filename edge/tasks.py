@@ -30,6 +30,7 @@ from edge.intervals import Intervals, Lost, Step
 from edge.outbox import HISTORY_STEPS
 from edge.policies.signal_timing import propose, toward_fixed
 from edge.quality import USABLE, worst
+from edge.registers import Closed, Late, Registers
 from edge.runtimes.runtime import Runtime
 from edge.windows import History, TaskMismatch, Windows
 from firmware_bridge.board import Gap, Heard
@@ -84,7 +85,10 @@ class Pipeline:
         self._model_label: str | None = None
         self._substituted = 0  # rows of the windows of the last step
         self._anomalous = [False] * len(self._names)
+        self._meters = config.modbus.registers if config.modbus else ()
+        self._registers = Registers(self._meters, self._task.step_s, self._meter_drift_ms)
         self._presses = {c.datastream: 0 for c in config.gpio.contacts if c.role == "ped_button"}
+        self.closures: dict[str, int] = {}  # of each contact since the start: for people at the cabinet
         self._fixed = {p.phase: p.green_s for p in config.signal.phases} if config.signal else {}
         self._in_force = dict(self._fixed)
         self.cycle_s = config.signal.cycle_s if config.signal else None
@@ -144,10 +148,63 @@ class Pipeline:
 
     def contact(self, contact: ContactConfig, closed: bool) -> None:
         """A button was pressed or a door moved."""
+        self.closures[contact.datastream] = self.closures.get(contact.datastream, 0) + closed
         if contact.role == "ped_button":
             self._presses[contact.datastream] += closed
         elif closed:
             self.alert(contact.datastream, "the cabinet door is open")
+
+    # --- from the Modbus line -----------------------------------------------------------------------------------
+
+    def register_read(self, index: int, raw: float) -> None:
+        """Register ``index`` of the configuration answered."""
+        out: list[Closed | Late] = []
+        self._registers.read(index, self._clock.mono_ns() // 1_000_000, raw, out)
+        if self._registers.well(index):
+            log.info("register answers again", datastream=self._meters[index].datastream)
+        self._take_registers(out)
+
+    def register_failed(self, index: int, why: str) -> None:
+        said = self._registers.fail(index, why)
+        if said is not None:
+            log.warning("register fails", datastream=self._meters[index].datastream, why=said)
+            self.alert(self._meters[index].datastream, said)
+
+    def pass_register_time(self) -> None:
+        """Their steps follow the node's own clock: a board that is unplugged does not stop them."""
+        out: list[Closed | Late] = []
+        self._registers.pass_time(self._clock.mono_ns() // 1_000_000, out)
+        self._take_registers(out)
+
+    def _take_registers(self, out: list[Closed | Late]) -> None:
+        for item in out:
+            config = self._meters[item.which]
+            if type(item) is Closed:
+                self._row(
+                    Kind.INTERVAL,
+                    config.datastream,
+                    stamp(self._clock, self._boot, item.end_ms * 1_000_000),
+                    duration_s=item.duration_ms / 1000,
+                    value=item.value,
+                    unit=config.unit,
+                    quality=item.quality,
+                    n=item.n,
+                )
+            elif type(item) is Late:
+                self._row(
+                    Kind.GAP,
+                    config.datastream,
+                    stamp(self._clock, self._boot, item.to_ms * 1_000_000),
+                    duration_s=(item.to_ms - item.from_ms) / 1000,
+                    value=item.value,
+                    unit=config.unit,
+                    quality=Quality.GAP,
+                    detail={"what": "counted by the meter while it could not be read"},
+                )
+
+    def _meter_drift_ms(self, end_ms: int) -> float:
+        wall = self._clock.wall(end_ms * 1_000_000).ms
+        return 0.0 if wall is None else float(wall % round(self._task.step_s * 1000))
 
     def _on_status(self, status: Status, closed: list[Step | Lost]) -> None:
         self.board_time.observe(status.ms, self._clock.mono_ns())
@@ -577,15 +634,19 @@ class Pipeline:
     # --- durable state ------------------------------------------------------------------------------------------
 
     def readings(self) -> list[Reading]:
-        """What each detector read in the step that ended last: for people at the cabinet, not for the hub."""
-        if not self._bins:
-            return []
-        step = self._bins[-1]
-        at = self._at(step.end_ms)
-        return [
-            Reading(datastream=name, value=count, unit=VEHICLES, quality=quality, at=at)
-            for name, count, quality in zip(self._names, step.counts, step.qualities, strict=True)
-        ]
+        """For people at the cabinet, not for the hub: each detector's count in the step that ended last, each
+        register's last value."""
+        found: list[Reading] = []
+        if self._bins:
+            step = self._bins[-1]
+            at = self._at(step.end_ms)
+            for name, count, quality in zip(self._names, step.counts, step.qualities, strict=True):
+                found.append(Reading(datastream=name, value=count, unit=VEHICLES, quality=quality, at=at))
+        for register in self._registers.each:
+            value, quality = register.live
+            name, unit = register.config.datastream, register.config.unit
+            found.append(Reading(datastream=name, value=value, unit=unit, quality=quality, at=self._now()))
+        return found
 
     def count(self) -> dict[str, int]:
         """Totals for :class:`contracts.sync.Counters`."""
@@ -613,6 +674,7 @@ class Pipeline:
                 "in_force": list(self._in_force.items()),
             },
             "counters": self.count(),
+            **({"registers": self._registers.state()} if self._meters else {}),
         }
 
     def ahead(self) -> bool:
@@ -622,6 +684,10 @@ class Pipeline:
     def committed(self) -> None:
         """What :meth:`state` said is on disk."""
         self.durable = (self.board_boot, self._last_seq or 0)
+
+    def restore_registers(self, state: dict[str, Any] | None) -> None:
+        if state:
+            self._registers.restore(state, self._clock.mono_ns() // 1_000_000)
 
     def restore(self, state: dict[str, Any] | None, counters: dict[str, int] | None, history: Sequence[Any]) -> None:
         """Continue after a restart."""

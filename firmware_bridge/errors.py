@@ -56,3 +56,15 @@ class BuildError(BridgeError):
 
 class PlanError(BridgeError):
     """A plan cannot be said as a board's table, or a board refused it."""
+
+
+class ImageError(BridgeError):
+    """An image cannot be made from this base, or is not what it should be."""
+
+
+class CardError(BridgeError):
+    """A card must not be written, or did not take what was written."""
+
+
+class ProvisionError(BridgeError):
+    """A list of sites, or the hub that should give their tokens."""

@@ -1,8 +1,14 @@
-"""Dry contacts on GPIO pins through gpiozero: the same code on mock pins and on a Pi's lgpio."""
+"""Dry contacts on GPIO pins through gpiozero: the same code on mock pins and on a Pi's lgpio.
+
+Debouncing is done here and not by the pin's driver: an edge only says "look", and the level that has then held for
+``debounce_s`` counts. So every factory behaves alike (``tests/conformance/test_gpio.py``), and a bounce that ends where
+it began is nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +32,10 @@ class GpioError(EdgeError):
 
 
 class Contacts:
-    """Watches the configured contacts; ``on_change(contact, closed)`` runs on the asyncio loop."""
+    """Watches the configured contacts; ``on_change(contact, closed)`` runs on the asyncio loop.
+
+    What is closed at the start is no change: nobody pressed then. An open door is told all the same, for it is open.
+    """
 
     def __init__(self, config: GpioConfig, state_dir: Path, on_change: OnChange) -> None:
         self._config = config
@@ -34,6 +43,8 @@ class Contacts:
         self._on_change = on_change
         self._factory: Any = None
         self._buttons: dict[int, Any] = {}
+        self._settling: dict[int, asyncio.TimerHandle] = {}
+        self.closed: dict[str, bool] = {}  # by datastream, as last told
         self._fd: int | None = None
         self._line = b""
 
@@ -50,13 +61,15 @@ class Contacts:
                 button = Button(
                     contact.pin,
                     pull_up=contact.pull_up,
-                    bounce_time=contact.debounce_s or None,
                     pin_factory=self._factory,
                 )
-                # gpiozero calls from a thread of its own
-                button.when_pressed = self._relay(loop, contact, closed=True)
-                button.when_released = self._relay(loop, contact, closed=False)
                 self._buttons[contact.pin] = button
+                self.closed[contact.datastream] = bool(button.is_pressed)
+                if contact.role == "cabinet_door" and button.is_pressed:
+                    loop.call_soon(self._on_change, contact, True)
+                # gpiozero calls from a thread of its own
+                button.when_pressed = button.when_released = self._relay(loop, contact)
+                self._look(loop, contact)  # it may have moved in between
         except Exception as exc:  # gpiozero and lgpio raise many unrelated kinds, and which depends on the board
             self.close()
             raise GpioError(f"GPIO ({self._config.factory}) cannot be opened: {exc}") from exc
@@ -69,6 +82,9 @@ class Contacts:
             os.close(self._fd)
             self._fd = None
             self._fifo.unlink(missing_ok=True)
+        for waiting in self._settling.values():
+            waiting.cancel()
+        self._settling.clear()
         for button in self._buttons.values():
             button.close()
         self._buttons.clear()
@@ -85,10 +101,27 @@ class Contacts:
 
         return LGPIOFactory()
 
-    def _relay(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig, *, closed: bool) -> Callable[[], None]:
-        return lambda: (
-            None if loop.is_closed() else _ignore(loop.call_soon_threadsafe(self._on_change, contact, closed))
-        )
+    def _relay(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig) -> Callable[[], None]:
+        def edge() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop ended first
+                loop.call_soon_threadsafe(self._look, loop, contact)
+
+        return edge
+
+    def _look(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig) -> None:
+        """There was an edge: the level counts when it has held for ``debounce_s``."""
+        waiting = self._settling.pop(contact.pin, None)
+        if waiting is not None:
+            waiting.cancel()
+        if contact.pin in self._buttons:
+            self._settling[contact.pin] = loop.call_later(contact.debounce_s, self._settle, contact)
+
+    def _settle(self, contact: ContactConfig) -> None:
+        self._settling.pop(contact.pin, None)
+        closed = bool(self._buttons[contact.pin].is_pressed)
+        if closed != self.closed[contact.datastream]:
+            self.closed[contact.datastream] = closed
+            self._on_change(contact, closed)
 
     def _open_fifo(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -119,7 +152,3 @@ class Contacts:
                 mock.drive_high()
             else:
                 mock.drive_low()
-
-
-def _ignore(_: object) -> None:
-    return None

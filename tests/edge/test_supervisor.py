@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,18 +55,22 @@ def test_every_wait_is_within_the_cap_and_jitters_fully_even_there(attempt: int,
     assert len({round(d, 6) for d in draws}) > 1
 
 
-async def drive(fifo: Path, lines: bytes) -> None:
+async def drive(fifo: Path, lines: bytes, done: Callable[[], bool]) -> None:
     fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
     os.write(fd, lines)
     os.close(fd)
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(30):
+        while not done():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_a_press_and_a_door_arrive_on_the_loop_by_name(tmp_path: Path) -> None:
     seen: list[tuple[str, bool]] = []
     contacts = Contacts(CONTACTS, tmp_path, lambda contact, closed: seen.append((contact.datastream, closed)))
     contacts.start()
-    await drive(tmp_path / FIFO, b"17 0\n17 1\n27 0\n")
+    await drive(tmp_path / FIFO, b"17 0\n", lambda: len(seen) == 1)
+    await drive(tmp_path / FIFO, b"17 1\n", lambda: len(seen) == 2)
+    await drive(tmp_path / FIFO, b"27 0\n", lambda: len(seen) == 3)
     contacts.close()
     assert seen == [("ped/1/presses", True), ("ped/1/presses", False), ("cabinet/door", True)]
     assert not (tmp_path / FIFO).exists()
@@ -76,6 +81,6 @@ async def test_noise_in_the_fifo_is_ignored_and_the_next_line_counts(tmp_path: P
     seen: list[bool] = []
     contacts = Contacts(CONTACTS, tmp_path, lambda _contact, closed: seen.append(closed))
     contacts.start()
-    await drive(tmp_path / FIFO, noise + b"\n17 0\n")
+    await drive(tmp_path / FIFO, noise + b"\n17 0\n", lambda: bool(seen))
     contacts.close()
     assert seen == [True]

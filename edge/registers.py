@@ -1,0 +1,255 @@
+"""Values polled from meters → closed steps. Sans-I/O: told readings, failures and the time, it returns what has ended.
+
+A failure is never a value: a step in which nothing was read has none. Counters count what happened between two polls,
+however far apart: through a wrap-around, and not through a reset of the meter. What a meter counted while nobody could
+read it is told apart (:class:`Late`), not thrown upon the step in which it came back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from contracts.node_config import RegisterConfig
+from contracts.reading import Quality
+from edge.intervals import Intervals, Lost, Step
+
+PATIENCE_POLLS = 3  # failed polls in a row that are an alert; a step without as many ends is not whole
+SLACK_MS = 2000
+
+
+class Closed(NamedTuple):
+    """A register's part of a step that has ended, scaled to its unit."""
+
+    which: int  # in the configuration's order
+    end_ms: int
+    duration_ms: int
+    value: float | None
+    quality: Quality
+    n: int
+
+
+class Late(NamedTuple):
+    """A counter grew by ``value`` while nobody could read it."""
+
+    which: int
+    from_ms: int
+    to_ms: int
+    value: float
+
+
+class Live(NamedTuple):
+    """The last reading, for people: ``quality`` MISSING before the first, STALE while the register does not answer."""
+
+    value: float | None
+    quality: Quality
+
+
+class Register:
+    """One register during the open step, and what outlives a step."""
+
+    def __init__(self, config: RegisterConfig) -> None:
+        self.config = config
+        self.failures = 0  # in a row
+        self.trouble: str | None = None  # what was last said of it
+        self.last: float | None = None  # raw
+        self.last_ms: int | None = None  # None beside a ``last``: read before a restart of the machine
+        self.moved_ms = 0
+        self.total = 0.0
+        self.n = self.outside = 0
+        self.outside_total = 0.0
+        self.partial = False  # the step's count is a lower bound
+
+    @property
+    def live(self) -> Live:
+        if self.last is None:
+            return Live(None, Quality.MISSING)
+        if self.failures:
+            return Live(None, Quality.STALE)
+        value = self.last * self.config.scale + self.config.offset
+        return Live(value, Quality.GOOD if self._inside(value) else Quality.OUT_OF_RANGE)
+
+    def read(self, ms: int, raw: float, start_ms: int) -> tuple[int, float] | None:
+        """A reading at ``ms``, while the step that began at ``start_ms`` is open.
+
+        Returns:
+            What a counter grew by while nobody read it, and since when.
+        """
+        self.failures = 0
+        if raw != self.last:
+            self.moved_ms = ms
+        late = None
+        if self.config.kind == "counter":
+            late = self._count(ms, raw, start_ms)
+        else:
+            self._average(raw)
+        self.last, self.last_ms = raw, ms
+        return late
+
+    def _average(self, raw: float) -> None:
+        value = raw * self.config.scale + self.config.offset
+        if self._inside(value):
+            self.n += 1
+            self.total += value
+        else:
+            self.outside += 1
+            self.outside_total += value
+
+    def _inside(self, value: float) -> bool:
+        low, high = self.config.low, self.config.high
+        return (low is None or value >= low) and (high is None or value <= high)
+
+    def _count(self, ms: int, raw: float, start_ms: int) -> tuple[int, float] | None:
+        self.n += 1
+        if self.last is None:
+            self.partial = True
+            return None
+        if self.last_ms is None:  # how long ago cannot be known, so neither whether it wrapped
+            self.partial = True
+            return None
+        delta = self._grown(raw, (ms - self.last_ms) / 1000)
+        if delta is None:
+            self.partial = True
+            return None
+        if self.last_ms < start_ms - self._patience_ms:
+            self.partial = True
+            return (self.last_ms, delta * self.config.scale) if delta else None
+        self.total += delta * self.config.scale
+        return None
+
+    def _grown(self, raw: float, elapsed_s: float) -> float | None:
+        """Counts since the last reading; None: it was reset, or is another meter."""
+        assert self.last is not None  # noqa: S101  (the caller looked)
+        possible = (self.config.max_per_s or 0.0) * (elapsed_s + 1) + 1
+        delta = raw - self.last
+        if delta < 0:
+            delta += 65536.0 if self.config.type == "uint16" else 4294967296.0
+        return delta if delta <= possible else None
+
+    @property
+    def _patience_ms(self) -> float:
+        return PATIENCE_POLLS * self.config.poll_s * 1000 + SLACK_MS
+
+    def close(self, end_ms: int) -> tuple[float | None, Quality, int]:
+        """End the step: ``(value, quality, readings)``; the next one begins empty."""
+        n, outside = self.n, self.outside
+        unread = Quality.MISSING if self.last is None else Quality.STALE
+        value: float | None
+        if self.config.kind == "counter":
+            cut = self.last_ms is None or self.last_ms < end_ms - self._patience_ms
+            value, quality = self.total, Quality.GAP if self.partial or cut else Quality.GOOD
+            if n == 0:
+                value, quality = None, unread
+            elif quality is Quality.GAP and not value:
+                value, quality = None, Quality.MISSING  # a lower bound of 0 says nothing
+        elif n:
+            value, quality = self.total / n, Quality.SUSPECT if outside else Quality.GOOD
+        elif outside:
+            value, quality = self.outside_total / outside, Quality.OUT_OF_RANGE
+        else:
+            value, quality = None, unread
+        stuck_s = self.config.stuck_s
+        if value is not None and stuck_s is not None and end_ms - self.moved_ms > stuck_s * 1000:
+            quality = Quality.STUCK_ON
+        self.total = self.outside_total = 0.0
+        self.n = self.outside = 0
+        self.partial = False
+        return value, quality, n + outside
+
+    def state(self) -> list[Any]:
+        """What a restart needs, as plain JSON values."""
+        return [
+            self.last,
+            self.last_ms,
+            self.moved_ms,
+            self.total,
+            self.n,
+            self.outside,
+            self.outside_total,
+            self.partial,
+        ]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        self.last, self.last_ms, self.moved_ms, self.total, self.n = state[:5]
+        self.outside, self.outside_total, self.partial = state[5:]
+
+
+class Registers:
+    """All registers of a node. Times are the node's own milliseconds."""
+
+    def __init__(self, configs: Sequence[RegisterConfig], step_s: float, drift_ms: Callable[[int], float]) -> None:
+        """``drift_ms``: how far a moment lies after its step's beginning in wall time."""
+        self.each = tuple(Register(c) for c in configs)
+        self._steps = Intervals((), step_s)
+        self._steps.drift_ms = drift_ms
+        self._machine = _machine_boot()
+
+    def read(self, index: int, ms: int, raw: float, out: list[Closed | Late]) -> None:
+        self.pass_time(ms, out)
+        late = self.each[index].read(ms, raw, self._steps.end_ms - self._steps.step_ms)
+        if late is not None:
+            out.append(Late(index, late[0], ms, late[1]))
+
+    def fail(self, index: int, why: str) -> str | None:
+        """A poll failed. Returns what to tell people, once for each trouble that lasts."""
+        register = self.each[index]
+        register.failures += 1
+        if register.failures < PATIENCE_POLLS or register.trouble is not None:
+            return None
+        register.trouble = why
+        return why
+
+    def well(self, index: int) -> bool:
+        """A poll succeeded. True: people were told of a trouble before."""
+        told, self.each[index].trouble = self.each[index].trouble is not None, None
+        return told
+
+    def pass_time(self, ms: int, out: list[Closed | Late]) -> None:
+        """The node's clock reads ``ms``."""
+        if not self.each:
+            return
+        if not self._steps.started:
+            self._steps.start(ms)
+            for register in self.each:
+                register.partial = register.config.kind == "counter"
+                register.moved_ms = ms
+            return
+        closed: list[Step | Lost] = []
+        self._steps.pass_time(ms, closed)
+        for step in closed:
+            if type(step) is Step:
+                for index, register in enumerate(self.each):
+                    value, quality, n = register.close(step.end_ms)
+                    out.append(Closed(index, step.end_ms, step.end_ms - step.start_ms, value, quality, n))
+
+    def state(self) -> dict[str, Any]:
+        """What a restart needs, as plain JSON values."""
+        return {
+            "machine": self._machine,
+            "steps": self._steps.state(),
+            "each": {_key(r.config): r.state() for r in self.each},
+        }
+
+    def restore(self, state: dict[str, Any], now_ms: int) -> None:
+        """Continue where :meth:`state` was taken. After a restart of the machine its times mean nothing any more."""
+        same = state["machine"] == self._machine and state["steps"]["last_ms"] <= now_ms
+        if same:
+            self._steps.restore(state["steps"])
+        for register in self.each:
+            known = state["each"].get(_key(register.config))
+            if known is not None and same:
+                register.restore(known)
+            elif known is not None:
+                register.last = known[0]
+
+
+def _key(config: RegisterConfig) -> str:
+    return f"{config.device}/{config.table}/{config.address}/{config.type}/{config.kind}/{config.datastream}"
+
+
+def _machine_boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,294 @@
+"""A Modbus RTU line (MODBUS over Serial Line V1.02): registers polled one at a time through pymodbus.
+
+The line may be silent, echo, chatter or be torn off; each request has a deadline of its own here, whatever the library
+does. After a time-out the line rests for another one: Modbus answers carry no number, so a late answer would pass for
+that of the next request. A device that does not answer is asked ever more rarely and holds up no other; when nobody
+answers any more the port is closed, which also ends whatever a babbling line costs, and opened anew after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from pymodbus import FramerType
+from pymodbus.client import AsyncModbusSerialClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.pdu import ModbusPDU
+
+from contracts.node_config import ModbusConfig, RegisterConfig
+from edge.backoff import full_jitter
+from edge.errors import EdgeError
+from firmware_bridge.finder import is_pattern, matching
+
+RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
+SILENT_CAP_S = 30.0  # between two questions to a device that does not answer
+BUDGET = 3  # requests in a row without any answer from anybody: the line is opened anew
+REFUSALS = {
+    1: "does not know this kind of register",
+    2: "has no register at this address",
+    3: "refuses this number of registers",
+    4: "has failed",
+    6: "is busy",
+    10: "is a gateway without a path",
+    11: "is a gateway, and the device behind it does not answer",
+}  # MODBUS Application Protocol V1.1b3 §7
+log = structlog.get_logger(__name__)
+# What goes wrong on the line is counted and told here, once; the library prints every time.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
+
+
+class ModbusError(EdgeError):
+    """The line cannot be had, or a register cannot be read."""
+
+
+class LineSilent(ModbusError):  # noqa: N818
+    """No answer in time, or none that was one."""
+
+
+class Refused(ModbusError):  # noqa: N818
+    """The device answered that it will not."""
+
+
+class _Ear:
+    """Listens whether the line says back what was asked: read registers 0x0300 to 0x03ff, and the request is by its
+    length and checksum an answer that the library believes.
+    """
+
+    def __init__(self) -> None:
+        self._asked = b""
+        self.echo = False
+
+    def __call__(self, sending: bool, data: bytes) -> bytes:
+        if sending:
+            self._asked, self.echo = data, False
+        elif self._asked in data:
+            self.echo = True
+        return data
+
+
+class Port:
+    """An open line. One request at a time."""
+
+    def __init__(self, config: ModbusConfig, client: AsyncModbusSerialClient, name: str, ear: _Ear) -> None:
+        self.name = name
+        self._config, self._client, self._ear = config, client, ear
+
+    @property
+    def lost(self) -> bool:
+        return not self._client.connected
+
+    async def read(self, register: RegisterConfig) -> float:
+        """The raw value of ``register``.
+
+        Raises:
+            LineSilent, Refused: also for an answer that is not the one to this question.
+        """
+        where = f"device {register.device} on {self.name}"
+        timeout_s = self._config.timeout_s
+        try:
+            async with asyncio.timeout(2 * timeout_s + 1):
+                answer = await self._ask(register)
+        except (ModbusException, TimeoutError, OSError) as exc:
+            if self._ear.echo:
+                raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true") from exc
+            raise LineSilent(
+                f"{where} does not answer: check address, baud rate, parity and the two wires (A and B may be swapped)"
+            ) from exc
+        except Exception as exc:  # a damaged answer with a right checksum may raise anything inside the library
+            raise LineSilent(f"{where} answers with something that is no answer: {exc!r}") from exc
+        if self._ear.echo:
+            raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true")
+        if answer.isError():
+            code = answer.exception_code
+            said = REFUSALS.get(code, f"refuses with code {code}")
+            raise Refused(f"{where} {said} ({register.table} register {register.address}): correct the configuration")
+        if answer.dev_id != register.device:
+            raise LineSilent(f"{where}: device {answer.dev_id} answered instead")
+        return _value(answer, register, where)
+
+    async def rest(self) -> None:
+        """Until a late answer has passed by."""
+        await asyncio.sleep(self._config.timeout_s)
+
+    async def _ask(self, register: RegisterConfig) -> ModbusPDU:
+        read: Any = {
+            "holding": self._client.read_holding_registers,
+            "input": self._client.read_input_registers,
+            "coil": self._client.read_coils,
+            "discrete": self._client.read_discrete_inputs,
+        }[register.table]
+        answer: ModbusPDU = await read(register.address, count=register.words, device_id=register.device)
+        return answer
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _value(answer: ModbusPDU, register: RegisterConfig, where: str) -> float:
+    if register.table in ("coil", "discrete"):
+        if len(answer.bits) != 8:  # one bit comes in one byte
+            raise LineSilent(f"{where}: the answer has {len(answer.bits)} bits, not one")
+        return float(answer.bits[0])
+    if len(answer.registers) != register.words:
+        raise LineSilent(f"{where}: the answer has {len(answer.registers)} registers, not {register.words}")
+    kinds = AsyncModbusSerialClient.DATATYPE
+    kind = {
+        "uint16": kinds.UINT16,
+        "int16": kinds.INT16,
+        "uint32": kinds.UINT32,
+        "int32": kinds.INT32,
+        "float32": kinds.FLOAT32,
+    }[register.type]
+    value: Any = AsyncModbusSerialClient.convert_from_registers(list(answer.registers), kind, register.word_order)
+    if not math.isfinite(value):
+        raise Refused(f"{where}: register {register.address} is no number; is its type {register.type}?")
+    return float(value)
+
+
+async def open_port(config: ModbusConfig) -> Port:
+    """Open the line of ``config``.
+
+    Raises:
+        ModbusError: no such port, more than one, taken, or not an address that pyserial knows.
+    """
+    name = config.port
+    if is_pattern(name):
+        found = await asyncio.to_thread(matching, name)
+        if len(found) != 1:
+            said = f"{', '.join(found)} all match" if found else "nothing matches"
+            raise ModbusError(f"{said} modbus.port {name}: plug the adapter in, or name it by /dev/serial/by-id/…")
+        name = found[0]
+    ear = _Ear()
+    client = AsyncModbusSerialClient(
+        name,
+        trace_packet=ear,
+        framer=FramerType.RTU,
+        baudrate=config.baud,
+        parity=config.parity[0].upper(),
+        stopbits=config.stop_bits,
+        handle_local_echo=config.echo,
+        timeout=config.timeout_s,
+        retries=0,
+        reconnect_delay=0,
+    )
+    try:
+        async with asyncio.timeout(config.timeout_s + 1):
+            opened = await client.connect()
+    except Exception as exc:  # pyserial raises many unrelated kinds
+        client.close()
+        raise ModbusError(f"cannot open modbus.port {name}: {exc}") from exc
+    if not opened:
+        client.close()
+        raise ModbusError(f"cannot open modbus.port {name}: is the adapter plugged in, and is the port free?")
+    return Port(config, client, name, ear)
+
+
+class ModbusLine:
+    """Polls the registers of ``config`` until cancelled.
+
+    ``on_read(index, raw)`` and ``on_failed(index, why)`` run on the event loop, one of them for each poll that is due:
+    nothing waits unnoticed.
+    """
+
+    def __init__(
+        self,
+        config: ModbusConfig,
+        on_read: Callable[[int, float], None],
+        on_failed: Callable[[int, str], None],
+    ) -> None:
+        self._config, self._on_read, self._on_failed = config, on_read, on_failed
+        self._due = [0.0] * len(config.registers)
+        self._silent_until: dict[int, float] = {}  # by device
+        self._silences: dict[int, int] = {}
+        self._draw = random.Random()  # noqa: S311
+        self.connected = False
+        self.polls = self.errors = self.opened = 0
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                port = await open_port(self._config)
+            except ModbusError as exc:
+                failures += 1
+                await self._wait(full_jitter(failures, RETRY_BASE_S, RETRY_CAP_S, self._draw), str(exc))
+                continue
+            self.opened += 1
+            try:
+                answered, why = await self._poll(port)
+            finally:
+                self.connected = False
+                port.close()
+            failures = 0 if answered else failures + 1
+            await self._wait(full_jitter(failures, RETRY_BASE_S, RETRY_CAP_S, self._draw), why)
+
+    async def _wait(self, pause_s: float, why: str) -> None:
+        """Without a line, every poll that falls due has failed."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + max(0.1, pause_s)
+        while (now := loop.time()) < until:
+            self._fail_due(now, why)
+            await asyncio.sleep(max(0.01, min(until, *self._due) - now))
+
+    def _fail_due(self, now: float, why: str) -> None:
+        for index, due in enumerate(self._due):
+            if due <= now:
+                self._reschedule(index, now)
+                self._on_failed(index, why)
+
+    def _reschedule(self, index: int, now: float) -> None:
+        poll_s = self._config.registers[index].poll_s
+        later = self._due[index] + poll_s
+        self._due[index] = later if later > now else now + poll_s  # missed polls are not made up for
+
+    async def _poll(self, port: Port) -> tuple[bool, str]:
+        """Until the line is lost or nobody answers: whether anybody ever did, and what happened last."""
+        loop = asyncio.get_running_loop()
+        answered, unanswered, why = False, 0, ""
+        while True:
+            index = min(range(len(self._due)), key=self._due.__getitem__)
+            now = loop.time()
+            if self._due[index] > now:
+                await asyncio.sleep(min(self._due[index] - now, 1.0))  # a lost port is seen within a second
+                if port.lost:
+                    return answered, f"{port.name} is gone: plug the adapter in again"
+                continue
+            register = self._config.registers[index]
+            self._reschedule(index, now)
+            if now < self._silent_until.get(register.device, 0.0):
+                self._on_failed(index, f"device {register.device} on {port.name} does not answer")
+                continue
+            self.polls += 1
+            try:
+                raw = await port.read(register)
+            except Refused as exc:
+                self.errors += 1
+                answered, unanswered = True, 0
+                self._on_failed(index, str(exc))
+            except LineSilent as exc:
+                self.errors += 1
+                why = str(exc)
+                self._on_failed(index, why)
+                if port.lost:
+                    return answered, f"{port.name} is gone: plug the adapter in again"
+                unanswered += 1
+                self._silence(register.device, loop.time())
+                await port.rest()
+                if unanswered >= BUDGET:
+                    return answered, why
+            else:
+                answered, unanswered = True, 0
+                self._silences.pop(register.device, None)
+                self.connected = True
+                self._on_read(index, raw)
+
+    def _silence(self, device: int, now: float) -> None:
+        times = self._silences[device] = self._silences.get(device, 0) + 1
+        if times > 1:  # one lost answer is noise
+            self._silent_until[device] = now + min(SILENT_CAP_S, self._config.timeout_s * 2.0 ** min(times, 10))

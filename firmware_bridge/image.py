@@ -1,0 +1,372 @@
+"""Stock image in, one node's image out: ``wayside image build`` and ``verify``, without mounting and without root.
+
+Out come ``OUT.img``, its block map ``OUT.img.bmap`` and its manifest ``OUT.json``. The manifest is named last: an image
+without it is not finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import lzma
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from contracts.wire import ContractError, Document, decode, encode, wire_field
+from firmware_bridge.errors import ImageError
+from firmware_bridge.image_bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
+from firmware_bridge.image_disk import Disk, Entry, Ext4, read_disk
+from firmware_bridge.image_files import Personality, base_python, root_entries
+from firmware_bridge.image_seed import NETWORK, cloud_config, pointed_to_seed, seed_files
+from firmware_bridge.wheels import Sha256, WheelSet, load_wheels
+
+_CHUNK = 1 << 20
+_SPARE = 4 << 20  # bytes of the root file system left free besides the files
+Progress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all (0: unknown)
+
+
+class ImageFile(Document, frozen=True, kw_only=True):
+    """One file of the personalization, as it must read back."""
+
+    where: Literal["boot", "root"]
+    path: str
+    sha256: Sha256
+    mode: Annotated[int, msgspec.Meta(ge=0, le=0o7777)] | None = None
+
+
+class ImageManifest(Document, frozen=True, kw_only=True):
+    """Beside an image: what it is and whose. It holds no secret."""
+
+    wire: int = wire_field()
+    image: str
+    size: Annotated[int, msgspec.Meta(gt=0, le=2**50)]
+    sha256: Sha256
+    bmap_sha256: Sha256
+    base: str
+    base_sha256: Sha256
+    node: str
+    site: str | None = None
+    hub: str
+    instance: str
+    python: str
+    wayside: str
+    files: tuple[ImageFile, ...]
+
+
+class Built(NamedTuple):
+    image: Path
+    bmap: Path
+    manifest_path: Path
+    manifest: ImageManifest
+
+
+def names_of(image: Path) -> tuple[Path, Path]:
+    """The block map and the manifest beside ``image``."""
+    return image.with_name(f"{image.name}.bmap"), image.with_suffix(".json")
+
+
+def _quiet(_what: str, _done: int, _all: int) -> None:
+    pass
+
+
+def build(base: Path, out: Path, who: Personality, wheels: Path, progress: Progress = _quiet) -> Built:
+    """Make ``out`` from ``base``; what had these names before stands until the new one is whole.
+
+    Raises:
+        ImageError: naming what is wrong with base, room, wheels or disk.
+    """
+    if out.suffix != ".img":
+        raise ImageError(f"{out}: the image's name ends in .img")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(out.with_name(f".{out.name}.part")) as part:
+            base_sha256 = copy_base(base, part, progress)
+            progress("personalizing", 0, 0)
+            personalized = personalize(part, who, wheels)
+            size = part.stat().st_size
+            done = 0
+
+            def count(more: int) -> None:
+                nonlocal done
+                done += more
+                progress("checksums", done, size)
+
+            bmap, sha256 = make_bmap(read_disk(part), count)
+            manifest = ImageManifest(
+                image=out.name,
+                size=bmap.image_size,
+                sha256=sha256,
+                bmap_sha256=_sha256(bmap.text().encode()),
+                base=base.name,
+                base_sha256=base_sha256,
+                node=who.config.node,
+                site=who.site,
+                hub=who.hub,
+                instance=personalized.instance,
+                python=personalized.wheels.manifest.python,
+                wayside=personalized.wheels.manifest.wayside,
+                files=personalized.files,
+            )
+            return _publish(part, out, bmap, manifest)
+    except OSError as exc:
+        raise ImageError(f"{exc.filename or out}: {exc.strerror or exc}") from exc
+
+
+class Personalized(NamedTuple):
+    instance: str
+    wheels: WheelSet
+    files: tuple[ImageFile, ...]
+
+
+def personalize(image: Path, who: Personality, wheels_folder: Path) -> Personalized:
+    """Write seed and files into ``image`` in place, and read them back."""
+    disk = read_disk(image)
+    root, fat = disk.ext4, disk.fat
+    root.recover()
+    wheels = load_wheels(wheels_folder, base_python(root))
+    instance = _instance(who, wheels)
+    has_cloud_init = root.inode("/usr/bin/cloud-init") is not None
+    cmdline = fat.read("cmdline.txt") if fat else None
+    entries = root_entries(who, wheels, root, instance)
+    seed = seed_files(who.config.node, instance, _network(who, root))
+    boot: dict[str, bytes] = {}
+    if fat is not None:
+        boot = dict(seed)
+        if cmdline is not None:
+            boot["cmdline.txt"] = pointed_to_seed(cmdline, instance)
+        elif has_cloud_init:
+            if not fat.label:
+                fat.label = "WAYSIDE"
+            entries.append(Entry("/etc/cloud/cloud.cfg.d/99-wayside.cfg", cloud_config(fat.label)))
+    elif has_cloud_init:
+        entries += [Entry(f"/var/lib/cloud/seed/nocloud/{name}", data) for name, data in seed.items()]
+        entries.append(Entry("/etc/cloud/cloud.cfg.d/99-wayside.cfg", cloud_config(None)))
+    need, free = root.room_for(entries)
+    if need + _SPARE > free:
+        short = -(-(need + _SPARE - free) // 1_000_000)
+        raise ImageError(
+            f"the root file system of the base lacks {short} MB for the agent ({free // 1_000_000} MB are free): "
+            "take a base with more room, or enlarge it first (truncate, sfdisk, resize2fs)"
+        )
+    root.write(entries)
+    if fat is not None:
+        fat.write(boot)
+    root.check()
+    files = _described(entries, boot)
+    if wrong := differences(disk, files):
+        raise ImageError(f"the image does not read back as it was written: {wrong[0]}")
+    return Personalized(instance, wheels, files)
+
+
+def _network(who: Personality, root: Ext4) -> str | None:
+    if who.network is not None:
+        return who.network
+    # ifupdown takes no name patterns: such a base keeps cloud-init's own default, DHCP on the first wired interface.
+    plain = root.inode("/usr/sbin/ifup") or root.inode("/sbin/ifup")
+    return None if plain and not root.inode("/usr/sbin/netplan") else NETWORK
+
+
+def _instance(who: Personality, wheels: WheelSet) -> str:
+    """Another configuration is another instance, so that cloud-init acts on it."""
+    parts = (who.config_text.encode(), who.root, who.hub_ca or b"", (who.network or "").encode(), wheels.id.encode())
+    return f"wayside-{hashlib.sha256(b''.join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]}"
+
+
+def _described(entries: list[Entry], boot: dict[str, bytes]) -> tuple[ImageFile, ...]:
+    files = [ImageFile(where="boot", path=name, sha256=_sha256(data)) for name, data in boot.items()]
+    for entry in entries:
+        if entry.content is not None or entry.source is not None:
+            data = entry.content if entry.content is not None else entry.source.read_bytes()  # type: ignore[union-attr]
+            files.append(ImageFile(where="root", path=entry.path, sha256=_sha256(data), mode=entry.mode))
+        elif entry.link is not None:
+            files.append(ImageFile(where="root", path=entry.path, sha256=_sha256(entry.link.encode())))
+    return tuple(files)
+
+
+def differences(disk: Disk, files: tuple[ImageFile, ...]) -> list[str]:
+    """What of the personalization does not stand on ``disk`` as ``files`` says, a sentence each."""
+    wrong = []
+    paths = [f.path for f in files if f.where == "root"]
+    inodes = dict(zip(paths, disk.ext4.inodes(paths), strict=True))
+    for file in files:
+        if file.where == "boot":
+            data = disk.fat.read(file.path) if disk.fat else None
+        else:
+            inode = inodes[file.path]
+            if inode is not None and inode.kind == "symlink":
+                data = (inode.link or "").encode()
+            else:
+                data = disk.ext4.read(file.path) if inode else None
+            if inode is not None and file.mode is not None and (inode.mode, inode.uid, inode.gid) != (file.mode, 0, 0):
+                wrong.append(
+                    f"{file.path} has mode {inode.mode:o} of {inode.uid}:{inode.gid}, not {file.mode:o} of 0:0"
+                )
+        place = f"{file.path} on the {file.where} partition"
+        if data is None:
+            wrong.append(f"{place} is missing")
+        elif _sha256(data) != file.sha256:
+            wrong.append(f"{place} is not the one of this node's image")
+    return wrong
+
+
+def _publish(part: Path, out: Path, bmap: Bmap, manifest: ImageManifest) -> Built:
+    bmap_path, manifest_path = names_of(out)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    manifest_path.unlink(missing_ok=True)  # the old image is none any more
+    sync_folder(out.parent)
+    part.rename(out)
+    write_whole(bmap_path, bmap.text().encode())
+    write_whole(manifest_path, msgspec.json.format(encode(manifest), indent=1) + b"\n")
+    return Built(out, bmap_path, manifest_path, manifest)
+
+
+def load_built(image: Path, manifest_path: Path | None = None) -> tuple[ImageManifest, Bmap]:
+    """Manifest and map of an image.
+
+    Raises:
+        ImageError: the image is not finished, or they do not belong together.
+    """
+    path = manifest_path or names_of(image)[1]
+    try:
+        manifest = decode(path.read_bytes(), ImageManifest)
+    except FileNotFoundError as exc:
+        raise ImageError(f"{path} is missing: the image is not finished; run `wayside image build` again") from exc
+    except OSError as exc:
+        raise ImageError(f"{path}: {exc.strerror}") from exc
+    except ContractError as exc:
+        raise ImageError(f"{path} is no manifest of an image: {exc}") from exc
+    bmap_path = names_of(path.with_name(Path(manifest.image).name))[0]
+    bmap = load_bmap(bmap_path)
+    if _sha256(bmap.text().encode()) != manifest.bmap_sha256 or bmap.image_size != manifest.size:
+        raise ImageError(f"{bmap_path} and {path} are not of the same image: build it again")
+    return manifest, bmap
+
+
+def verify(target: Path, manifest: ImageManifest, bmap: Bmap, progress: Progress = _quiet) -> None:
+    """Read an image or a card: every mapped range, and the personalization through its file systems.
+
+    Raises:
+        ImageError: naming the first range, or every file, that differs.
+    """
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("reading back", done, bmap.mapped_bytes)
+
+    try:
+        span = first_difference(target, bmap, count)
+    except OSError as exc:
+        raise ImageError(f"{target}: {exc.strerror}") from exc
+    if span is not None:
+        raise ImageError(
+            f"{target} differs from the image in blocks {span.first}-{span.last} "
+            f"(bytes {span.first * BLOCK} to {(span.last + 1) * BLOCK - 1})"
+        )
+    progress("checking the personalization", 0, 0)
+    if wrong := differences(read_disk(target), manifest.files):
+        raise ImageError(f"{target} is not the card of {manifest.node}: {'; '.join(wrong[:5])}")
+
+
+def copy_base(base: Path, out: Path, progress: Progress) -> str:
+    """Copy or decompress ``base`` into ``out``, holes kept; the SHA-256 of ``base`` as it lies there."""
+    digest = hashlib.sha256()
+    try:
+        total = base.stat().st_size
+        with base.open("rb") as raw:
+            read = 0
+
+            class Counted:
+                def read(self, size: int = -1) -> bytes:
+                    nonlocal read
+                    data = raw.read(size)
+                    digest.update(data)
+                    read += len(data)
+                    progress("copying the base", read, total)
+                    return data
+
+            source: Any = Counted()
+            if base.suffix == ".xz":
+                source = _Unpacked(source)
+            elif base.suffix in (".gz", ".zip", ".zst", ".bz2"):
+                raise ImageError(f"{base}: unpack it first; .img and .img.xz are taken as they are")
+            with out.open("r+b") as file:
+                file.truncate(0)
+                _copy_sparse(source, file)
+    except (lzma.LZMAError, EOFError) as exc:
+        raise ImageError(f"{base} is damaged or incomplete ({exc}): download it again") from exc
+    except OSError as exc:
+        raise ImageError(f"{exc.filename or base}: {exc.strerror}") from exc
+    return digest.hexdigest()
+
+
+class _Unpacked:
+    """The plain bytes of an xz stream, whole or not at all."""
+
+    def __init__(self, source: Any) -> None:
+        self._file = lzma.LZMAFile(source)  # noqa: SIM115 -- closed with its source
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+
+def _copy_sparse(source: Any, file: IO[bytes]) -> None:
+    zeros, at = bytes(_CHUNK), 0
+    while data := source.read(_CHUNK):
+        if data != zeros[: len(data)]:
+            # The finer grain keeps the copy as small as the base.
+            for begin in range(0, len(data), 65_536):
+                piece = data[begin : begin + 65_536]
+                if piece != zeros[: len(piece)]:
+                    os.pwrite(file.fileno(), piece, at + begin)
+        at += len(data)
+    file.truncate(at)
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[Path]:
+    """The part file, held by one process; a dead one's leftover is taken over."""
+    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ImageError(f"another process is making {part.name[1:-5]} in this folder; wait for it") from None
+        try:
+            yield part
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    finally:
+        os.close(fd)
+
+
+def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write ``path`` so that after a power cut it is the old or the new one."""
+    part = path.with_name(f".{path.name}.part")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,154 @@
+"""``wayside image``: fetch wheels, build a node's image, write it to a card, read either back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from firmware_bridge import image as images
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.image_files import personality, read_text_file
+from firmware_bridge.wheels import fetch_wheels
+
+image = typer.Typer(
+    help="Make a node's card image from a stock one, and write it. No root is needed to make one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Wheels = Annotated[Path, typer.Option(help="Folder that `wayside image wheels` filled.")]
+Manifest = Annotated[Path | None, typer.Option(help="The image's .json; its .bmap stands beside it.")]
+
+
+@contextmanager
+def said_plainly(verb: str) -> Iterator[None]:
+    """One message per error, on the error stream; Ctrl-C is 130."""
+    try:
+        yield
+    except BridgeError as exc:
+        typer.echo(f"wayside {verb}: {exc}", err=True)
+        raise typer.Exit(1) from exc
+    except KeyboardInterrupt:
+        typer.echo(f"wayside {verb}: interrupted; the same command begins again", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def shown_progress() -> Iterator[images.Progress]:
+    """A bar per stage on the error stream, while that is a terminal."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.fields[size]}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def step(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bars.update(task, total=1, completed=1)
+                tasks[what] = bars.add_task(what, total=None, size="")
+            if total:
+                size = f"{done / 1e6:,.0f} / {total / 1e6:,.0f} MB"
+                bars.update(tasks[what], completed=done, total=total, size=size)
+
+        yield step
+        for task in tasks.values():
+            bars.update(task, total=1, completed=1)
+
+
+@image.command()
+def wheels(
+    folder: Annotated[Path, typer.Argument(help="Where they go: a folder per Python, such as cp311.")],
+    python: Annotated[list[str] | None, typer.Option(help="Python of the node; may be given again.")] = None,
+    wayside: Annotated[Path | None, typer.Option(help="wayside's own wheel or source; else the one that runs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download the agent and all that it needs for 64-bit ARM nodes. The one step that needs the package index.
+
+    Debian 12 has Python 3.11, Debian 13 has 3.13; both by default. Where packages come from is pip's configuration.
+    """
+    with said_plainly("image wheels"):
+        found = []
+        for version in python or ["3.11", "3.13"]:
+            made = fetch_wheels(folder, version, wayside=wayside, say=lambda said: typer.echo(said, err=True))
+            size = sum(path.stat().st_size for path in made.files)
+            found.append({"python": version, "folder": str(made.folder), "wheels": len(made.files), "bytes": size})
+            if not as_json:
+                typer.echo(
+                    f"{made.folder}: {len(made.files)} wheels, {size / 1e6:.0f} MB, wayside {made.manifest.wayside}"
+                )
+                if version == "3.13":
+                    typer.echo(
+                        "  no wheel of lgpio exists for 3.13: GPIO contacts need Debian's python3-lgpio in the base"
+                    )
+        if as_json:
+            typer.echo(json.dumps(found))
+
+
+@image.command()
+def build(
+    base: Annotated[Path, typer.Argument(help="Stock image of Raspberry Pi OS or Debian, 64-bit, .img or .img.xz.")],
+    config: Annotated[Path, typer.Option(help="The node's TOML (docs/node.md).")],
+    root: Annotated[Path, typer.Option(help="The pinned trust root, root.json of `wayside release init`.")],
+    wheels: Wheels,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The image to make, .img.")],
+    token_file: Annotated[Path | None, typer.Option(help="File with the node's one-time enrolment token.")] = None,
+    hub_ca: Annotated[Path | None, typer.Option(help="PEM of the hub's own certificate authority.")] = None,
+    site: Annotated[str | None, typer.Option(help="Name of the site, for people.")] = None,
+    ssh_key: Annotated[
+        Path | None, typer.Option(help="Public key of the technician; without it nobody logs in.")
+    ] = None,
+    network_config: Annotated[Path | None, typer.Option(help="cloud-init network-config; else wired DHCP.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make one node's image: its configuration, trust, token and the agent for installation without a network.
+
+    Writes OUT.img, its block map OUT.img.bmap and its manifest OUT.json. Nothing is mounted; no root is needed.
+    """
+    with said_plainly("image build"), shown_progress() as step:
+        try:
+            who = personality(
+                read_text_file(config, "--config").decode(),
+                read_text_file(root, "--root"),
+                token=read_text_file(token_file, "--token-file").decode() if token_file else None,
+                hub_ca=read_text_file(hub_ca, "--hub-ca") if hub_ca else None,
+                site=site,
+                ssh_key=read_text_file(ssh_key, "--ssh-key").decode() if ssh_key else None,
+                network=read_text_file(network_config, "--network-config").decode() if network_config else None,
+            )
+        except UnicodeDecodeError as exc:
+            raise BridgeError(f"one of the files given is not text: {exc}") from exc
+        made = images.build(base, out, who, wheels, step)
+    if as_json:
+        typer.echo(made.manifest_path.read_text())
+    else:
+        it = made.manifest
+        typer.echo(f"{made.image}: node {it.node}, hub {it.hub}, instance {it.instance}")
+        typer.echo(f"  wayside {it.wayside} for Python {it.python}, {it.size / 1e6:,.0f} MB, sha256 {it.sha256[:16]}…")
+        typer.echo(f"  write it with: wayside image write {made.image} /dev/DEVICE")
+
+
+@image.command()
+def verify(
+    target: Annotated[Path, typer.Argument(help="An image, or the card's device.")],
+    manifest: Manifest = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read an image or a card back: every block that counts, and that it is this node's."""
+    with said_plainly("image verify"), shown_progress() as step:
+        if manifest is None and target.is_block_device():
+            raise BridgeError(f"{target} is a device: say which image with --manifest OUT.json")
+        facts, bmap = images.load_built(target, manifest)
+        images.verify(target, facts, bmap, step)
+    if as_json:
+        typer.echo(json.dumps({"target": str(target), "node": facts.node, "instance": facts.instance, "ok": True}))
+    else:
+        typer.echo(f"{target} is node {facts.node}'s, whole: {bmap.mapped_bytes / 1e6:,.0f} MB compared")

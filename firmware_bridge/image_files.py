@@ -1,0 +1,227 @@
+"""What a node's root file system gets: configuration, trust, wheels, units, and mounts that spare the card."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from contracts.node_config import NodeConfig, load_node_config
+from contracts.wire import ContractError
+from firmware_bridge.errors import ImageError
+from firmware_bridge.image_disk import Entry, Ext4
+from firmware_bridge.image_seed import hostname
+from firmware_bridge.wheels import WheelSet
+
+STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
+CONFIG = "/etc/wayside/node.toml"
+CA_FILE = "hub-ca.pem"
+_UNITS = "/etc/systemd/system"
+_SSH_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+|sk-\S+@openssh\.com) [A-Za-z0-9+/=]{40,}( [^\n]*)?")
+_AARCH64 = 183  # ELF e_machine
+
+
+class Personality(NamedTuple):
+    """What makes an image one node's; :func:`personality` checks it."""
+
+    config: NodeConfig
+    config_text: str
+    root: bytes
+    hub_ca: bytes | None = None
+    site: str | None = None
+    ssh_key: str | None = None
+    network: str | None = None
+
+    @property
+    def hub(self) -> str:
+        return self.config.hub.url if self.config.hub else ""
+
+
+def personality(
+    config_text: str,
+    root: bytes,
+    *,
+    token: str | None = None,
+    hub_ca: bytes | None = None,
+    site: str | None = None,
+    ssh_key: str | None = None,
+    network: str | None = None,
+) -> Personality:
+    """Put token and CA into a node's configuration and check all that is to go onto its card.
+
+    Raises:
+        ImageError: naming what is wrong and where to mend it.
+    """
+    text = config_text
+    if token is not None:
+        text = with_hub_key(text, "token", token.strip())
+    if hub_ca is not None:
+        if b"-----BEGIN CERTIFICATE-----" not in hub_ca:
+            raise ImageError("the hub's CA is no PEM certificate")
+        text = with_hub_key(text, "ca", CA_FILE)
+    try:
+        config = load_node_config(text)
+    except ContractError as exc:
+        raise ImageError(f"the node's configuration: {exc}") from exc
+    if config.hub is None:
+        raise ImageError("the node's configuration has no [hub]: the node would never report; add hub.url")
+    if config.hub.token is None:
+        raise ImageError("there is no enrolment token: --token-file gives one, `wayside hub token` makes one")
+    if config.state_dir != STATE_DIR:
+        raise ImageError(f'state_dir is "{config.state_dir}"; on a card it is "{STATE_DIR}", where the unit may write')
+    if "/" in config.model.tuf_root or config.model.tuf_root in ("", ".", ".."):
+        raise ImageError('model.tuf_root is a plain file name beside node.toml, such as "root.json"')
+    try:
+        signed = json.loads(root)["signed"]["_type"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ImageError("the trust root is no TUF root.json; `wayside release init` makes one") from exc
+    if signed != "root":
+        raise ImageError(f"the trust root is TUF {signed!r} metadata, not root")
+    if ssh_key is not None and not _SSH_KEY.fullmatch(ssh_key.strip()):
+        raise ImageError("the SSH key is not one public key in OpenSSH's form (ssh-ed25519 AAAA… name)")
+    return Personality(config, text, root, hub_ca, site, ssh_key.strip() if ssh_key else None, network)
+
+
+def with_hub_key(text: str, key: str, value: str) -> str:
+    """``text`` with ``key = value`` in its [hub] table, comments and all else untouched."""
+    line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    table = re.search(r"^[ \t]*\[[ \t]*hub[ \t]*\][^\n]*\n?", text, re.MULTILINE)
+    if table is None:
+        raise ImageError("the node's configuration has no [hub] table to put the enrolment into")
+    following = re.search(r"^[ \t]*\[", text[table.end() :], re.MULTILINE)
+    end = table.end() + following.start() if following else len(text)
+    inside = re.sub(rf"^[ \t]*{key}[ \t]*=.*\n?", "", text[table.end() : end], flags=re.MULTILINE)
+    head = text[: table.end()]
+    made = f"{head}{'' if head.endswith(chr(10)) else chr(10)}{line}\n{inside}{text[end:]}"
+    try:
+        hub: dict[str, Any] = tomllib.loads(made).get("hub", {})
+    except tomllib.TOMLDecodeError as exc:
+        raise ImageError(f"the node's configuration is not TOML: {exc}") from exc
+    if hub.get(key) != value:
+        raise ImageError(f"hub.{key} could not be put into the node's configuration: write [hub] as a plain table")
+    return made
+
+
+def base_python(root: Ext4) -> str:
+    """The Python that the base will run the agent with, such as ``3.11``.
+
+    Raises:
+        ImageError: there is none, or the base is not for 64-bit ARM.
+    """
+    link = root.inode("/usr/bin/python3")
+    found = re.fullmatch(r"(?:/usr/bin/)?python(3\.\d+)", (link.link or "") if link else "")
+    if found is None:
+        raise ImageError("the base image has no /usr/bin/python3: take Raspberry Pi OS, or Debian with python3")
+    head = (root.read(f"/usr/bin/python{found[1]}") or b"")[:20]
+    if head[:4] != b"\x7fELF" or head[4] != 2 or int.from_bytes(head[18:20], "little") != _AARCH64:
+        raise ImageError("the base image is not for 64-bit ARM (aarch64): take the 64-bit variant")
+    return found[1]
+
+
+def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) -> list[Entry]:
+    """Everything for the root file system, with what the base has taken into account."""
+    return [
+        *_config(who, instance),
+        *_agent(wheels),
+        *_system(who, root),
+        *(_technician(who.ssh_key, root) if who.ssh_key else ()),
+    ]
+
+
+def _part(name: str) -> bytes:
+    return (package_files("firmware_bridge") / "first_boot" / name).read_bytes()
+
+
+def _config(who: Personality, instance: str) -> Iterator[Entry]:
+    # Root's alone until the first boot has made the agent's user and given it to that: it holds the token.
+    yield Entry(CONFIG, who.config_text.encode(), mode=0o600)
+    yield Entry(f"/etc/wayside/{who.config.model.tuf_root}", who.root)
+    if who.hub_ca is not None:
+        yield Entry(f"/etc/wayside/{CA_FILE}", who.hub_ca)
+    made = {"node": who.config.node, "site": who.site, "instance": instance}
+    yield Entry("/etc/wayside/image.json", json.dumps(made).encode() + b"\n")
+
+
+def _agent(wheels: WheelSet) -> Iterator[Entry]:
+    folder = "/opt/wayside-wheels"
+    for path in wheels.files:
+        yield Entry(f"{folder}/{path.name}", source=path)
+    yield Entry(f"{folder}/requirements.txt", wheels.requirements)
+    yield Entry(f"{folder}/id", wheels.id.encode() + b"\n")
+    yield Entry(f"{folder}/installed-kilobytes", f"{wheels.installed_kilobytes}\n".encode())
+    yield Entry("/usr/local/sbin/wayside-first-boot", _part("wayside-first-boot"), mode=0o755)
+    # The unit of the version that will run, not of the version that writes the card.
+    units = {"wayside-agent": wheels.agent_unit, "wayside-first-boot": _part("wayside-first-boot.service")}
+    for name, unit in units.items():
+        yield Entry(f"{_UNITS}/{name}.service", unit)
+        yield Entry(f"{_UNITS}/multi-user.target.wants/{name}.service", link=f"{_UNITS}/{name}.service")
+
+
+def _system(who: Personality, root: Ext4) -> Iterator[Entry]:
+    host = hostname(who.config.node)
+    yield Entry("/etc/hostname", f"{host}\n".encode())
+    hosts = (root.read("/etc/hosts") or b"127.0.0.1\tlocalhost\n").decode(errors="surrogateescape")
+    kept = [line for line in hosts.splitlines() if not re.match(r"127\.0\.1\.1\s", line)]
+    yield Entry("/etc/hosts", _text([*kept, f"127.0.1.1\t{host}"]))
+    yield Entry("/etc/machine-id", b"")  # made at the first boot: two cards are never one machine
+    yield Entry("/etc/fstab", sparing_fstab(root.read("/etc/fstab") or b""))
+    yield Entry("/etc/systemd/journald.conf.d/50-wayside.conf", _part("journald.conf"))
+    users = _part("sysusers.conf")
+    if who.ssh_key:
+        users += b'u technician - "field technician" /home/technician /bin/bash\n'
+        users += b"".join(b"m technician %s\n" % group for group in (b"dialout", b"gpio", b"wayside"))
+    yield Entry("/etc/sysusers.d/wayside.conf", users)
+    yield Entry("/etc/udev/rules.d/60-wayside.rules", _part("udev.rules"))
+
+
+def _technician(key: str, root: Ext4) -> Iterator[Entry]:
+    unit = next(
+        (u for u in ("/usr/lib/systemd/system/ssh.service", "/lib/systemd/system/ssh.service") if root.inode(u)), None
+    )
+    if unit is None:
+        raise ImageError("--ssh-key: the base image has no OpenSSH server")
+    yield Entry("/etc/wayside/technician.pub", f"{key}\n".encode())
+    yield Entry("/etc/ssh/sshd_config.d/10-wayside.conf", _part("sshd.conf"))
+    yield Entry("/etc/sudoers.d/wayside", b"technician ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
+    yield Entry(f"{_UNITS}/multi-user.target.wants/ssh.service", link=unit)
+
+
+def sparing_fstab(fstab: bytes) -> bytes:
+    """No access times, and ``/tmp`` in memory; lines of the base are kept otherwise."""
+    lines, tmp = [], False
+    for line in fstab.decode(errors="surrogateescape").splitlines():
+        fields = line.split()
+        if len(fields) >= 4 and not line.lstrip().startswith("#"):
+            tmp |= fields[1] == "/tmp"  # noqa: S108 -- a mount point
+            if fields[2].startswith("ext") and "noatime" not in fields[3].split(","):
+                fields[3] = ",".join([o for o in fields[3].split(",") if o != "relatime"] + ["noatime"])
+                lines.append("\t".join(fields))
+                continue
+        lines.append(line)
+    if not tmp:
+        lines.append("tmpfs\t/tmp\ttmpfs\tnosuid,nodev,mode=1777,size=64m\t0\t0")
+    return _text(lines)
+
+
+def _text(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
+
+
+def read_text_file(path: Path, what: str, limit: int = 1 << 20) -> bytes:
+    """A small file that a person named.
+
+    Raises:
+        ImageError: unreadable, or far too large to be it.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as exc:
+        raise ImageError(f"{what}: {path}: {exc.strerror}") from exc
+    if len(data) > limit:
+        raise ImageError(f"{what}: {path} is larger than {limit} bytes; is it the right file?")
+    return data

@@ -1,0 +1,525 @@
+"""Modbus RTU: pymodbus's own server on a line that is silent, babbles, echoes, is late or torn off."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.node_config import ModbusConfig, NodeConfig, RegisterConfig, load_node_config
+from contracts.reading import Quality
+from contracts.summary import Kind, Summary
+from contracts.wire import ContractError
+from edge.doctor import Finding, examine
+from edge.registers import Closed, Late, Registers
+from edge.sensors import modbus
+from edge.sensors.modbus import ModbusError, ModbusLine, open_port
+from tests.simulators.agent import AgentProcess
+from tests.simulators.modbus import Cable, Meters
+
+PATIENCE_S = 60.0
+
+
+def register(device: int = 1, address: int = 0, **more: object) -> RegisterConfig:
+    named = {"datastream": f"meter/{device}/{more.get('table', 'holding')}/{address}", "poll_s": 0.1, **more}
+    return RegisterConfig(device=device, address=address, **named)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that failed is tried again soon."""
+    monkeypatch.setattr(modbus, "RETRY_CAP_S", 0.3)
+    monkeypatch.setattr(modbus, "SILENT_CAP_S", 0.3)
+
+
+impatient = pytest.mark.usefixtures("_impatient")
+
+
+class Heard:
+    """What a line told of each register: values as numbers, failures as sentences."""
+
+    def __init__(self, cable: Cable, *registers: RegisterConfig, **more: object) -> None:
+        config = ModbusConfig(port=str(cable.node), registers=registers, **{"timeout_s": 0.1, **more})  # type: ignore[arg-type]
+        self.all: list[tuple[int, float | str]] = []
+        self.line = ModbusLine(config, lambda i, v: self.all.append((i, v)), lambda i, w: self.all.append((i, w)))
+
+    def of(self, which: int) -> list[float | str]:
+        return [said for i, said in self.all if i == which]
+
+    @property
+    def values(self) -> list[float]:
+        return [said for _, said in self.all if isinstance(said, float)]
+
+    async def until(self, what: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not what():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def polling(cable: Cable, *registers: RegisterConfig, **more: object) -> AsyncIterator[Heard]:
+    heard = Heard(cable, *registers, **more)
+    task = asyncio.create_task(heard.line.run())
+    try:
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_every_table_and_every_type_is_read(tmp_path: Path) -> None:
+    words = [5, 0xFFFE, 0x0001, 0x0002, 0x4148, 0x0000, 0x0000, 0x4148]
+    wanted = [
+        (register(address=0), 5.0),
+        (register(address=1, type="int16"), -2.0),
+        (register(address=2, type="uint32"), 65538.0),
+        (register(address=2, type="uint32", word_order="little", table="input"), 131073.0),
+        (register(address=1, type="int32"), float(0xFFFE0001 - 2**32)),
+        (register(address=4, type="float32"), 12.5),
+        (register(address=6, type="float32", word_order="little"), 12.5),
+        (register(address=0, table="coil"), 1.0),
+        (register(address=1, table="discrete"), 0.0),
+    ]
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: words}):
+        async with polling(cable, *(r for r, _ in wanted)) as heard:
+            await heard.until(lambda: len({i for i, _ in heard.all}) == len(wanted))
+    assert [heard.of(i)[0] for i in range(len(wanted))] == [value for _, value in wanted]
+
+
+async def test_a_changed_value_is_seen(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5]}) as meters:
+        async with polling(cable, register()) as heard:
+            await heard.until(lambda: bool(heard.values))
+            meters.set(1, 0, 77)
+            await heard.until(lambda: heard.values[-1] == 77.0)
+
+
+async def test_a_refusal_names_device_and_register_and_holds_up_nobody(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5]}):
+        async with polling(cable, register(), register(address=9)) as heard:
+            await heard.until(lambda: len(heard.of(0)) >= 5 and len(heard.of(1)) >= 5)
+    assert set(heard.of(0)) == {5.0}
+    assert "device 1" in str(heard.of(1)[0])
+    assert "no register at this address (holding register 9)" in str(heard.of(1)[0])
+    assert heard.line.opened == 1
+
+
+async def test_a_device_that_is_not_there_holds_up_no_other(tmp_path: Path) -> None:
+    with Cable(tmp_path, silent=(9,)) as cable, Meters(cable.device, {1: [5]}):
+        async with polling(cable, register(), register(9), register(9, 1)) as heard:
+            await heard.until(lambda: len(heard.of(0)) >= 40)
+    assert set(heard.of(0)) == {5.0}
+    assert all("device 9" in str(said) and "does not answer" in str(said) for said in heard.of(1) + heard.of(2))
+    assert len(heard.of(1)) > 5  # every poll that was due is told of
+    asked = sum(said[0] == 9 for said in cable.heard)
+    assert asked < len(heard.of(1))  # and not every one was tried
+
+
+SPOILS: dict[str, Callable[[bytes], bytes]] = {
+    "silence": lambda _: b"",
+    "half an answer": lambda data: data[: len(data) // 2],
+    "a flipped bit": lambda data: bytes([*data[:3], data[3] ^ 1, *data[4:]]),
+    "another device's answer": lambda data: bytes([7, *data[1:]]),
+    "ASCII": lambda _: b"login: root\r\nPassword: \r\n",
+    "all ones": lambda data: b"\xff" * len(data),
+    "zeros": lambda data: b"\0" * len(data),
+    "noise": lambda data: random.Random(len(data)).randbytes(400),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@impatient
+async def test_what_is_no_answer_is_a_failure_and_never_a_value_and_the_line_recovers(
+    spoil: str, tmp_path: Path
+) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5]}):
+        cable.to_node = SPOILS[spoil]
+        async with polling(cable, register()) as heard:
+            await heard.until(lambda: len(heard.all) >= 5 and heard.line.errors >= 3)
+            assert not heard.values
+            assert "device 1" in str(heard.of(0)[0])
+            cable.to_node = lambda data: data
+            await heard.until(lambda: len(heard.values) >= 3)
+    assert set(heard.values) == {5.0}
+
+
+@impatient
+async def test_half_an_answer_does_not_spoil_the_next_question(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5, 6]}):
+        turns = iter(range(10**6))
+        cable.to_node = lambda data: data if next(turns) % 3 else data[:3]
+        async with polling(cable, register(), register(address=1)) as heard:
+            await heard.until(lambda: len(heard.values) >= 12)
+    assert {said for said in heard.of(0) if isinstance(said, float)} == {5.0}
+    assert {said for said in heard.of(1) if isinstance(said, float)} == {6.0}
+
+
+@impatient
+async def test_a_late_answer_is_never_taken_for_that_of_the_next_question(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [111, 222]}):
+        cable.late_s = 0.15  # of 0.1
+        async with polling(cable, register(), register(address=1)) as heard:
+            await heard.until(lambda: heard.line.errors >= 6)
+            assert not heard.values
+            cable.late_s = 0.0
+            await heard.until(lambda: len(heard.of(0)) > 3 and heard.of(0)[-1] == 111 and heard.of(1)[-1] == 222)
+    assert set(heard.values) == {111.0, 222.0}
+
+
+@pytest.mark.parametrize(
+    ("address", "more"), [(0, {}), (0x0301, {}), (0x0300, {"type": "uint32"}), (0x0301, {"table": "coil"})]
+)
+@impatient
+async def test_an_echo_is_not_taken_for_an_answer_and_can_be_discarded(
+    address: int, more: dict[str, object], tmp_path: Path
+) -> None:
+    # At address 0x03xx the request is, by its length, its own valid answer.
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [0, 7] + [7] * 0x400}):
+        cable.echo = True
+        asked = register(address=address, **more)
+        cable.to_device = lambda _: b""
+        async with polling(cable, asked) as heard:
+            await heard.until(lambda: heard.line.errors >= 2)
+        assert not heard.values
+        assert "set modbus.echo" in str(heard.of(0)[0])
+        cable.to_device = lambda data: data
+        async with polling(cable, asked, echo=True) as heard:
+            await heard.until(lambda: len(heard.values) >= 2)
+
+
+@impatient
+async def test_a_flood_costs_neither_memory_nor_the_processor(tmp_path: Path) -> None:
+    me = psutil.Process()
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5]}):
+        async with polling(cable, register()) as heard:
+            await heard.until(lambda: bool(heard.values))
+            before = me.memory_info().rss
+            cable.flood = b"\xff" * 4096
+            cable.to_node = lambda _: b""
+            await heard.until(lambda: heard.line.opened >= 4)
+            assert me.memory_info().rss - before < 20_000_000
+            cable.flood, cable.to_node = b"", lambda data: data
+            values = len(heard.values)
+            await heard.until(lambda: len(heard.values) > values)
+    assert set(heard.values) == {5.0}
+    # A port that only babbles is opened ever more rarely, and a closed one costs nothing.
+    assert heard.line.errors <= 3 * heard.line.opened
+
+
+@impatient
+async def test_an_adapter_that_is_pulled_comes_back_by_itself(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5]}):
+        async with polling(cable, register()) as heard:
+            await heard.until(lambda: bool(heard.values))
+            cable.pull()
+            await heard.until(lambda: len([s for s in heard.all if isinstance(s[1], str)]) >= 5)
+            assert not heard.line.connected
+            cable.plug()
+            values = len(heard.values)
+            await heard.until(lambda: len(heard.values) >= values + 3)
+            assert heard.line.connected
+    assert any("plug the adapter in" in str(said) for said in heard.of(0))
+
+
+async def test_a_pattern_must_name_one_port(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5]}):
+        config = ModbusConfig(port=f"{tmp_path}/modb*", registers=(register(),), timeout_s=1)
+        port = await open_port(config)
+        assert await port.read(register()) == 5
+        port.close()
+        (tmp_path / "modbus.other").touch()
+        with pytest.raises(ModbusError, match="all match"):
+            await open_port(config)
+    with pytest.raises(ModbusError, match="nothing matches"):
+        await open_port(ModbusConfig(port=f"{tmp_path}/x*", registers=(register(),)))
+    with pytest.raises(ModbusError, match="cannot open modbus"):
+        await open_port(ModbusConfig(port="hwgrep://no[", registers=(register(),)))
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+STEP_MS = 60_000
+
+
+class Told:
+    """Registers with steps of a minute, and what they said."""
+
+    def __init__(self, *configs: RegisterConfig) -> None:
+        self.registers = Registers(configs, STEP_MS / 1000, lambda end_ms: end_ms % STEP_MS)
+        self.out: list[Closed | Late] = []
+        self.registers.pass_time(0, self.out)
+
+    def read(self, ms: int, raw: float) -> None:
+        self.registers.read(0, ms, raw, self.out)
+
+    def until(self, ms: int) -> list[tuple[float | None, Quality]]:
+        self.registers.pass_time(ms, self.out)
+        return [(c.value, c.quality) for c in self.out if isinstance(c, Closed)]
+
+
+def gauge(**more: object) -> RegisterConfig:
+    return register(poll_s=5, **more)
+
+
+def counter(**more: object) -> RegisterConfig:
+    return register(**{"poll_s": 5, "kind": "counter", "max_per_s": 100.0, **more})  # type: ignore[arg-type]
+
+
+def test_a_gauge_is_averaged_over_the_step_in_its_unit() -> None:
+    told = Told(gauge(scale=0.1, offset=-40))
+    for i, raw in enumerate((600, 610, 620)):
+        told.read(i * 5000, raw)
+    assert told.until(STEP_MS) == [(pytest.approx(21.0), Quality.GOOD)]
+    assert told.out[0].n == 3  # type: ignore[union-attr]
+
+
+def test_nothing_read_is_missing_then_stale_and_never_zero() -> None:
+    told = Told(gauge())
+    told.until(STEP_MS)
+    told.read(STEP_MS + 1000, 7)
+    assert told.until(4 * STEP_MS) == [
+        (None, Quality.MISSING),
+        (7, Quality.GOOD),
+        (None, Quality.STALE),
+        (None, Quality.STALE),
+    ]
+    told.registers.fail(0, "gone")
+    assert told.registers.each[0].live == (None, Quality.STALE)
+
+
+def test_what_is_out_of_range_is_not_averaged_in() -> None:
+    told = Told(gauge(low=-40, high=60))
+    told.read(0, 20)
+    told.read(5000, 6553.5)
+    told.until(STEP_MS)
+    told.read(STEP_MS + 5000, 6553.5)
+    assert told.until(2 * STEP_MS) == [(20, Quality.SUSPECT), (6553.5, Quality.OUT_OF_RANGE)]
+
+
+def test_a_gauge_that_never_moves_is_stuck() -> None:
+    told = Told(gauge(stuck_s=90))
+    for ms in range(0, 3 * STEP_MS, 5000):
+        told.read(ms, 20)
+    told.read(3 * STEP_MS, 21)
+    assert [q for _, q in told.until(4 * STEP_MS)] == [
+        Quality.GOOD,
+        Quality.STUCK_ON,
+        Quality.STUCK_ON,
+        Quality.GOOD,
+    ]
+
+
+def counted(*readings: tuple[int, float], until: int = 2 * STEP_MS, **more: object) -> Told:
+    told = Told(counter(**more))
+    told.read(0, readings[0][1])
+    for ms, raw in readings:
+        told.read(ms, raw)
+    told.until(until)
+    return told
+
+
+@pytest.mark.parametrize(("kind", "top"), [("uint16", 65535), ("uint32", 2**32 - 1)])
+def test_a_counter_counts_through_its_wrap_around(kind: str, top: int) -> None:
+    told = counted((0, top - 10), (50_000, top), (62_000, 5), (118_000, 25), type=kind, scale=0.5)
+    assert told.until(2 * STEP_MS)[1] == (13.0, Quality.GOOD)
+
+
+def test_a_reset_or_another_meter_is_no_traffic() -> None:
+    told = counted((0, 5000), (59_000, 5010), (65_000, 3), (118_000, 10), until=3 * STEP_MS)
+    assert told.until(3 * STEP_MS)[1] == (7.0, Quality.GAP)
+    told = counted((0, 5000), (59_000, 5010), (65_000, 60_000), (118_000, 60_001), until=3 * STEP_MS)
+    assert told.until(3 * STEP_MS)[1] == (1.0, Quality.GAP)
+
+
+def test_what_was_counted_while_the_line_was_down_is_told_apart() -> None:
+    told = counted((0, 100), (58_000, 110), (5 * STEP_MS + 1000, 400), until=6 * STEP_MS)
+    steps = told.until(6 * STEP_MS)
+    assert [value for value, _ in steps[1:5]] == [None] * 4
+    assert [late for late in told.out if isinstance(late, Late)] == [Late(0, 58_000, 301_000, 290.0)]
+    assert steps[5] == (None, Quality.MISSING)  # what it counted before the line came back belongs to nobody's step
+
+
+def test_a_counter_whose_line_went_down_says_that_it_is_a_lower_bound() -> None:
+    told = counted((0, 100), (58_000, 110), (61_000, 110), (70_000, 115))
+    assert told.until(2 * STEP_MS)[1] == (5.0, Quality.GAP)
+
+
+@given(
+    st.lists(st.tuples(st.integers(100, 100_000), st.integers(0, 100), st.booleans()), min_size=1, max_size=60),
+    st.integers(0, 65535),
+)
+def test_nothing_that_a_meter_counted_is_lost_or_told_twice(polls: list[tuple[int, int, bool]], begin: int) -> None:
+    """Each poll: milliseconds since the one before, vehicles per second in them, and whether the line is down."""
+    told = Told(counter())
+    told.read(0, begin)
+    ms = total = read = 0
+    for after_ms, rate, down in polls:
+        ms += after_ms
+        total += rate * after_ms // 1000
+        if total - read > 30_000:  # more than half of the counter's range: a wrap-around cannot be told any more
+            total = read + 30_000
+        if not down:
+            told.read(ms, (begin + total) % 65536)
+            read = total
+    told.until(ms + 2 * STEP_MS)
+    assert sum(c.value or 0 for c in told.out) == read
+
+
+def test_a_restart_of_the_agent_goes_on_where_it_was() -> None:
+    first = counted((0, 100), (58_000, 110), (70_000, 120), until=70_000)
+    again = Told(counter())
+    again.registers = Registers((counter(),), STEP_MS / 1000, lambda end_ms: end_ms % STEP_MS)
+    again.registers.restore(first.registers.state(), 75_000)
+    again.read(75_000, 125)
+    again.read(118_000, 130)
+    assert again.until(2 * STEP_MS) == [(20.0, Quality.GOOD)]
+
+
+def test_after_a_restart_of_the_machine_the_counter_begins_anew() -> None:
+    first = counted((0, 100), (58_000, 110), (70_000, 120), until=70_000)
+    state = first.registers.state() | {"machine": "another"}
+    again = Told(counter())
+    again.registers = Registers((counter(),), STEP_MS / 1000, lambda end_ms: end_ms % STEP_MS)
+    again.registers.restore(state, 10**9)
+    again.read(10_000, 5000)
+    again.read(15_000, 5003)
+    assert again.until(STEP_MS) == [(3.0, Quality.GAP)]
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+MODBUS = '\n[modbus]\nport = "/dev/rs485"\n[[modbus.registers]]\ndevice = 1\naddress = 0\ndatastream = "m"\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ('kind = "counter"', "max_per_s"),
+        ('kind = "counter"\ntype = "int16"\nmax_per_s = 1', "uint16 or uint32"),
+        ('kind = "counter"\nmax_per_s = 1\nlow = 0', "a gauge's"),
+        ("max_per_s = 1", "a counter's"),
+        ("low = 5\nhigh = 5", "low < high"),
+        ("scale = nan", "scale"),
+        ('unit = ""', "unit"),
+        ("\n[[modbus.registers]]\ndevice = 1\naddress = 65535\ntype = 'float32'\ndatastream = 'n'", "65535"),
+        ("\n[[modbus.registers]]\ndevice = 1\naddress = 1\ndatastream = 'm'", "distinct datastreams"),
+        ("\n[board]\nport = '/dev/rs485'", "port each"),
+    ],
+)
+def test_a_mistake_in_the_table_of_registers_is_named(change: str, rule: str) -> None:
+    with pytest.raises(ContractError, match=rule):
+        load_node_config('node = "n"\nstate_dir = "s"\n' + MODBUS + change + "\n")
+
+
+def modbus_config(cable: Cable, *registers: RegisterConfig) -> NodeConfig:
+    modbus = ModbusConfig(port=str(cable.node), registers=registers, timeout_s=0.2)
+    return NodeConfig(node="n", state_dir="state", modbus=modbus)
+
+
+def test_the_doctor_reads_each_register_once_and_names_what_fails(tmp_path: Path) -> None:
+    def found(*registers: RegisterConfig) -> Finding:
+        (finding,) = (f for f in examine(modbus_config(cable, *registers), tmp_path) if f.check == "modbus")
+        return finding
+
+    with Cable(tmp_path, silent=(9,)) as cable, Meters(cable.device, {1: [215]}):
+        good = found(register(scale=0.1, unit="Cel"))
+        assert (good.state, good.said) == ("ok", "meter/1/holding/0 21.5 Cel")
+        bad = found(register(), register(address=7), register(9), register(9, 1))
+        assert bad.state == "fail"
+        assert "meter/1/holding/7: device 1" in bad.said
+        assert "meter/9/holding/1: device 9 does not answer" in bad.said
+        assert "meter/1/holding/0" not in bad.said
+        cable.pull()
+        assert found(register()).state == "fail"
+        cable.plug()
+
+
+# --- the agent --------------------------------------------------------------------------------------------------------
+
+
+def node_toml(cable: Cable) -> str:
+    return f"""
+node = "kiosk-1"
+state_dir = "state"
+[task]
+bundle = "none"
+interval_s = 1
+step_s = 1
+[storage]
+checkpoint_s = 0.1
+[modbus]
+port = "{cable.node}"
+timeout_s = 0.2
+[[modbus.registers]]
+device = 1
+address = 0
+datastream = "kiosk/temperature"
+unit = "Cel"
+scale = 0.1
+poll_s = 0.1
+[[modbus.registers]]
+device = 1
+address = 1
+datastream = "lane/1/volume"
+unit = "{{veh}}"
+kind = "counter"
+max_per_s = 1000
+poll_s = 0.1
+[[modbus.registers]]
+device = 9
+address = 0
+datastream = "elsewhere"
+poll_s = 0.1
+"""
+
+
+def rows_of(agent: AgentProcess, name: str, kind: Kind = Kind.INTERVAL) -> list[Summary]:
+    return [r for r in agent.rows() if r.datastream == name and r.kind is kind]
+
+
+def test_an_agent_on_a_modbus_line_sends_values_gaps_and_alerts_and_outlasts_a_pulled_adapter(tmp_path: Path) -> None:
+    with (
+        Cable(tmp_path, silent=(9,)) as cable,
+        Meters(cable.device, {1: [215, 10]}) as meters,
+        AgentProcess(tmp_path, node_toml(cable)) as agent,
+    ):
+        agent.wait(lambda a: len(rows_of(a, "kiosk/temperature")) >= 3, timeout_s=PATIENCE_S)
+        meters.set(1, 1, 25)
+        agent.wait(lambda a: sum(r.value or 0 for r in rows_of(a, "lane/1/volume")) == 15, timeout_s=PATIENCE_S)
+        agent.wait(lambda a: rows_of(a, "elsewhere", Kind.ALERT), timeout_s=PATIENCE_S)
+        agent.wait(lambda a: any(r["datastream"] == "lane/1/volume" for r in a.status["readings"]))
+        cable.pull()
+        stale = lambda a: any(r.quality is Quality.STALE for r in rows_of(a, "kiosk/temperature"))  # noqa: E731
+        agent.wait(stale, timeout_s=PATIENCE_S)
+        agent.wait(lambda a: rows_of(a, "kiosk/temperature", Kind.ALERT), timeout_s=PATIENCE_S)
+        meters.set(1, 1, 40)
+        cable.plug()
+        grown = lambda a: sum(r.value or 0 for k in (Kind.INTERVAL, Kind.GAP) for r in rows_of(a, "lane/1/volume", k))  # noqa: E731
+        agent.wait(lambda a: grown(a) == 30, timeout_s=PATIENCE_S)
+        count = len([r for r in rows_of(agent, "kiosk/temperature") if r.quality is Quality.GOOD])
+        agent.wait(
+            lambda a: len([r for r in rows_of(a, "kiosk/temperature") if r.quality is Quality.GOOD]) > count,
+            timeout_s=PATIENCE_S,
+        )
+        assert agent.stop() == 0
+        temperatures = rows_of(agent, "kiosk/temperature")
+        assert {r.value and round(r.value, 6) for r in temperatures} == {21.5, None}
+        assert all((r.value is None) == (r.quality in (Quality.STALE, Quality.MISSING)) for r in temperatures)
+        assert {r.unit for r in temperatures} == {"Cel"}
+        assert {r.quality for r in rows_of(agent, "elsewhere")} == {Quality.MISSING}
+        (alert,) = rows_of(agent, "elsewhere", Kind.ALERT)
+        assert "device 9" in str(alert.detail["what"])
+        with AgentProcess(tmp_path, node_toml(cable)) as again:  # the count goes on through a restart
+            meters.set(1, 1, 47)
+            again.wait(lambda a: grown(a) == 37, timeout_s=PATIENCE_S)
+            assert again.stop() == 0
+    log = (tmp_path / "agent.log").read_text()
+    assert log.count("register fails") <= 8  # one line for each trouble, not one for each poll
+    assert "Traceback" not in log

@@ -1,0 +1,371 @@
+"""Images: a stock image becomes one node's, as an ordinary user, whole or not at all."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contracts.node_config import load_node_config
+from firmware_bridge import image as images
+from firmware_bridge.errors import ImageError
+from firmware_bridge.image_bmap import BLOCK, load_bmap, make_bmap
+from firmware_bridge.image_disk import EPOCH, Entry, read_disk
+from firmware_bridge.image_files import Personality, personality, sparing_fstab, with_hub_key
+from firmware_bridge.image_seed import hostname, pointed_to_seed
+from tests.simulators.base_image import (
+    NODE_TOML,
+    ROOT_JSON,
+    TOKEN,
+    make_base,
+    make_wheels,
+    needs_tools,
+    sh,
+)
+from tests.simulators.interrupted import few_or_many, killed_then_run_again
+
+ROOT = Path(__file__).parents[2]
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7mQ0bq1v0J3v7y1cQ2v3w4x5y6z7A8B9C0D1E2F3G4 anna@van"
+pytestmark = needs_tools
+
+
+def somebody(**options: object) -> Personality:
+    return personality(NODE_TOML, ROOT_JSON, token=TOKEN, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("image")
+    for layout in ("raspberry", "debian", "jetson"):
+        make_base(folder / f"{layout}.img", layout)
+    make_wheels(folder / "wheels", bulk=300_000)
+    (folder / "node.toml").write_text(NODE_TOML)
+    (folder / "root.json").write_bytes(ROOT_JSON)
+    (folder / "token").write_text(TOKEN + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(things: Path) -> images.Built:
+    who = somebody(hub_ca=CERTIFICATE, site="Main & 5th", ssh_key=SSH_KEY)
+    return images.build(things / "raspberry.img", things / "out" / "main-5th.img", who, things / "wheels")
+
+
+@pytest.mark.parametrize("layout", ["raspberry", "debian", "jetson"])
+def test_every_layout_becomes_the_nodes_and_reads_back_whole(things: Path, tmp_path: Path, layout: str) -> None:
+    made = images.build(things / f"{layout}.img", tmp_path / "a.img", somebody(), things / "wheels")
+    manifest, bmap = images.load_built(made.image)
+    images.verify(made.image, manifest, bmap)
+    disk = read_disk(made.image)
+    disk.ext4.check()
+    config = load_node_config((disk.ext4.read("/etc/wayside/node.toml") or b"").decode())
+    assert config.hub is not None
+    assert (config.node, config.hub.token, config.hub.sync_s) == ("main-5th", TOKEN, 60)
+    seed = disk.fat.read if disk.fat else lambda name: disk.ext4.read(f"/var/lib/cloud/seed/nocloud/{name}")
+    user, meta = (seed(name) or b"" for name in ("user-data", "meta-data"))
+    assert user.startswith(b"#cloud-config\n")
+    assert msgspec.json.decode(user.partition(b"\n")[2])["hostname"] == "main-5th"
+    assert msgspec.json.decode(meta)["instance-id"] == manifest.instance
+    assert disk.ext4.read("/etc/machine-id") == b""
+    assert disk.ext4.read("/etc/hostname") == b"main-5th\n"
+
+
+def test_the_token_stands_in_no_file_but_the_nodes_own_which_is_roots_alone(built: images.Built) -> None:
+    disk = read_disk(built.image)
+    assert disk.fat is not None
+    assert not any(TOKEN.encode() in (disk.fat.read(n) or b"") for n in ("user-data", "meta-data", "cmdline.txt"))
+    assert TOKEN not in built.manifest_path.read_text()
+    inode = disk.ext4.inode("/etc/wayside/node.toml")
+    assert inode is not None
+    assert (inode.mode, inode.uid, inode.gid) == (0o600, 0, 0)
+    assert built.image.stat().st_mode & 0o077 == 0  # nor may others read the image
+
+
+def test_raspberry_pi_os_is_pointed_to_the_seed_once(built: images.Built) -> None:
+    disk = read_disk(built.image)
+    assert disk.fat is not None
+    line = disk.fat.read("cmdline.txt") or b""
+    assert line.split()[-1] == f"ds=nocloud;i={built.manifest.instance}".encode()
+    assert line.count(b"\n") == 1
+    assert pointed_to_seed(line, "another").count(b"ds=nocloud") == 1
+    assert line.startswith(b"console=tty1 root=PARTUUID=ed9e0001-02")
+
+
+def test_debian_finds_the_seed_by_the_label_of_its_fat(things: Path, tmp_path: Path) -> None:
+    made = images.build(things / "debian.img", tmp_path / "a.img", somebody(), things / "wheels")
+    disk = read_disk(made.image)
+    assert disk.fat is not None
+    assert disk.fat.label == "WAYSIDE"
+    assert b'fs_label: "WAYSIDE"' in (disk.ext4.read("/etc/cloud/cloud.cfg.d/99-wayside.cfg") or b"")
+
+
+def test_the_node_gets_wheels_units_limits_and_trust(built: images.Built, things: Path) -> None:
+    root = read_disk(built.image).ext4
+    wheels = [n for n in root.names("/opt/wayside-wheels") if n.endswith(".whl")]
+    assert sorted(wheels) == sorted(p.name for p in (things / "wheels/cp311").glob("*.whl"))
+    assert (root.read("/opt/wayside-wheels/requirements.txt") or b"").count(b"--hash=sha256:") == len(wheels) - 1
+    unit = root.read("/etc/systemd/system/multi-user.target.wants/wayside-agent.service")
+    assert unit == (ROOT / "edge/wayside-agent.service").read_bytes()
+    script = root.inode("/usr/local/sbin/wayside-first-boot")
+    assert script is not None
+    assert script.mode == 0o755
+    assert root.read("/etc/wayside/root.json") == ROOT_JSON
+    assert root.read("/etc/wayside/hub-ca.pem") == CERTIFICATE
+    assert b'ca = "hub-ca.pem"' in (root.read("/etc/wayside/node.toml") or b"")
+    assert b"SystemMaxUse=32M" in (root.read("/etc/systemd/journald.conf.d/50-wayside.conf") or b"")
+    assert b"noatime" in (root.read("/etc/fstab") or b"")
+    assert root.read("/etc/wayside/technician.pub") == SSH_KEY.encode() + b"\n"
+
+
+def test_the_same_inputs_give_the_same_bytes(things: Path, built: images.Built, tmp_path: Path) -> None:
+    who = somebody(hub_ca=CERTIFICATE, site="Main & 5th", ssh_key=SSH_KEY)
+    again = images.build(things / "raspberry.img", tmp_path / "main-5th.img", who, things / "wheels")
+    assert again.manifest == built.manifest
+
+
+def test_an_xz_base_is_unpacked_and_a_cut_off_one_refused(things: Path, tmp_path: Path) -> None:
+    packed = lzma.compress((things / "raspberry.img").read_bytes(), preset=0)
+    base = tmp_path / "base.img.xz"
+    base.write_bytes(packed)
+    made = images.build(base, tmp_path / "a.img", somebody(), things / "wheels")
+    assert made.manifest.node == "main-5th"
+    base.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ImageError, match="download it again"):
+        images.build(base, tmp_path / "b.img", somebody(), things / "wheels")
+    assert [p.name for p in tmp_path.iterdir() if "b.img" in p.name] == []
+
+
+def test_zeros_inside_a_file_are_mapped_though_the_image_has_a_hole_there(things: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base.img"
+    base.write_bytes((things / "raspberry.img").read_bytes())
+    marked = b"\1" * BLOCK + b"\2" * 50 * BLOCK + b"\1" * BLOCK
+    read_disk(base).ext4.write([Entry("/opt/zeros", marked)])
+    base.write_bytes(base.read_bytes().replace(b"\2" * BLOCK, bytes(BLOCK)))  # debugfs itself would make a hole
+    made = images.build(base, tmp_path / "a.img", somebody(), things / "wheels")
+    bmap = load_bmap(made.bmap)
+    used = tmp_path / "used-card"
+    used.write_bytes(b"\xaa" * bmap.image_size)
+    with used.open("r+b") as card, made.image.open("rb") as image:
+        for span in bmap.ranges:
+            image.seek(span.first * BLOCK)
+            card.seek(span.first * BLOCK)
+            card.write(image.read((span.last - span.first + 1) * BLOCK))
+    assert read_disk(used).ext4.read("/opt/zeros") == marked.replace(b"\2", b"\0")
+    read_disk(used).ext4.check()
+
+
+def test_bmaptool_takes_the_map_and_copies_the_image(built: images.Built, tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    sh("bmaptool", "copy", "--bmap", built.bmap, built.image, card)
+    images.verify(card, *images.load_built(built.image))
+
+
+@pytest.mark.parametrize("where", ["first block", "inside", "last range"])
+def test_one_flipped_byte_is_found_and_its_range_named(built: images.Built, tmp_path: Path, where: str) -> None:
+    manifest, bmap = images.load_built(built.image)
+    card = tmp_path / "card"
+    card.write_bytes(built.image.read_bytes())
+    at = {"first block": 440, "inside": 9 * 1_048_576 + 1100, "last range": bmap.ranges[-1].last * BLOCK + 7}[where]
+    with card.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    span = next(r for r in bmap.ranges if r.first * BLOCK <= at < (r.last + 1) * BLOCK)
+    with pytest.raises(ImageError, match=f"blocks {span.first}-{span.last} "):
+        images.verify(card, manifest, bmap)
+
+
+def test_another_nodes_personalization_is_refused_by_file(things: Path, built: images.Built) -> None:
+    disk = read_disk(built.image)
+    manifest = built.manifest
+    others = [
+        msgspec.structs.replace(f, sha256="0" * 64) if f.path.endswith("node.toml") else f for f in manifest.files
+    ]
+    assert images.differences(disk, tuple(others)) == [
+        "/etc/wayside/node.toml on the root partition is not the one of this node's image"
+    ]
+    open_to_all = [
+        msgspec.structs.replace(f, mode=0o644) if f.path.endswith("node.toml") else f for f in manifest.files
+    ]
+    assert "has mode 600" in images.differences(disk, tuple(open_to_all))[0]
+    missing = images.ImageFile(where="boot", path="absent", sha256="0" * 64)
+    assert images.differences(disk, (missing,)) == ["absent on the boot partition is missing"]
+
+
+def test_map_and_manifest_of_different_images_are_refused(things: Path, built: images.Built, tmp_path: Path) -> None:
+    other = images.build(things / "raspberry.img", tmp_path / "main-5th.img", somebody(), things / "wheels")
+    other.bmap.write_bytes(built.bmap.read_bytes())
+    with pytest.raises(ImageError, match="not of the same image"):
+        images.load_built(other.image)
+    other.bmap.write_text(other.bmap.read_text().replace("sha256", "sha512"))
+    with pytest.raises(ImageError, match=r"no block map|damaged"):
+        images.load_built(other.image)
+    other.manifest_path.unlink()
+    with pytest.raises(ImageError, match="not finished"):
+        images.load_built(other.image)
+
+
+def test_a_full_root_file_system_is_refused_with_what_it_lacks(things: Path, tmp_path: Path) -> None:
+    make_base(tmp_path / "small.img", root_mb=12)
+    make_wheels(tmp_path / "wheels", bulk=12_000_000)
+    with pytest.raises(ImageError, match=r"lacks \d+ MB for the agent"):
+        images.build(tmp_path / "small.img", tmp_path / "a.img", somebody(), tmp_path / "wheels")
+    assert not (tmp_path / "a.img").exists()
+    assert not (tmp_path / ".a.img.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ({"machine": 40}, "not for 64-bit ARM"),
+        ({"python": "3.12"}, "no wheels for Python 3.12"),
+    ],
+)
+def test_a_base_that_cannot_run_the_agent_is_refused(
+    things: Path, tmp_path: Path, base: dict[str, object], said: str
+) -> None:
+    make_base(tmp_path / "base.img", **base)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=said):
+        images.build(tmp_path / "base.img", tmp_path / "a.img", somebody(), things / "wheels")
+
+
+def test_a_file_that_is_no_image_and_a_cut_off_image_are_refused(things: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("not an image\n" * 1000)
+    with pytest.raises(ImageError, match="no partition table"):
+        read_disk(tmp_path / "text")
+    (tmp_path / "short.img").write_bytes((things / "raspberry.img").read_bytes()[: 20 << 20])
+    with pytest.raises(ImageError, match="shorter than its partition table says"):
+        read_disk(tmp_path / "short.img")
+
+
+def test_a_damaged_wheel_is_refused_before_it_reaches_a_card(things: Path, tmp_path: Path) -> None:
+    wheels = make_wheels(tmp_path / "wheels")
+    victim = wheels.files[0]
+    victim.write_bytes(victim.read_bytes()[:-1] + b"?")
+    with pytest.raises(ImageError, match="is damaged"):
+        images.build(things / "raspberry.img", tmp_path / "a.img", somebody(), tmp_path / "wheels")
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "said"),
+    [
+        ('node = "n"\nstate_dir = "/var/lib/wayside"\n', {}, r"no \[hub\]"),
+        (NODE_TOML.replace("/var/lib/wayside", "state"), {}, "state_dir"),
+        (NODE_TOML, {"token": None}, "no enrolment token"),
+        (NODE_TOML, {"hub_ca": b"nonsense"}, "no PEM"),
+        (NODE_TOML, {"ssh_key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "SSH key"),
+        (NODE_TOML, {"ssh_key": f"{SSH_KEY}\n{SSH_KEY}"}, "SSH key"),
+        (NODE_TOML.replace("url", "ulr"), {}, "ulr"),
+        (NODE_TOML + "[[[", {}, "not TOML"),
+    ],
+)
+def test_what_is_wrong_with_a_node_is_said_before_anything_is_made(
+    config: str, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ImageError, match=said):
+        personality(config, ROOT_JSON, **({"token": TOKEN} | options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("root", [b"", b"[]", b'{"signed": {"_type": "targets"}}'])
+def test_a_trust_root_that_is_none_is_refused(root: bytes) -> None:
+    with pytest.raises(ImageError, match="root"):
+        personality(NODE_TOML, root, token=TOKEN)
+
+
+def test_a_token_replaces_an_older_one_and_leaves_the_rest_alone() -> None:
+    text = (
+        '# mine\n[hub]  # city\nurl = "https://h"\ntoken = "an older one, spent long ago"\n[clock]\ntimezone = "UTC"\n'
+    )
+    assert with_hub_key(text, "token", TOKEN) == (
+        f'# mine\n[hub]  # city\ntoken = "{TOKEN}"\nurl = "https://h"\n[clock]\ntimezone = "UTC"\n'
+    )
+    with pytest.raises(ImageError, match=r"no \[hub\] table"):
+        with_hub_key('hub = {url = "https://h"}', "token", TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("node", "host"), [("main-5th", "main-5th"), ("North/Main.5th_A", "north-main-5th-a"), ("9" * 64, "9" * 63)]
+)
+def test_a_nodes_name_becomes_a_host_name(node: str, host: str) -> None:
+    assert hostname(node) == host
+
+
+def test_fstab_loses_access_times_and_gains_tmp_in_memory_once() -> None:
+    once = sparing_fstab(b"# keep\nUUID=1 / ext4 rw,relatime,errors=remount-ro 0 1\nUUID=2 /boot vfat defaults 0 2\n")
+    assert once == (
+        b"# keep\nUUID=1\t/\text4\trw,errors=remount-ro,noatime\t0\t1\nUUID=2 /boot vfat defaults 0 2\n"
+        b"tmpfs\t/tmp\ttmpfs\tnosuid,nodev,mode=1777,size=64m\t0\t0\n"
+    )
+    assert sparing_fstab(once) == once
+
+
+def test_the_map_leaves_out_free_blocks_and_nothing_else(things: Path) -> None:
+    disk = read_disk(things / "raspberry.img")
+    bmap, _ = make_bmap(disk)
+    free = sum(b - a for a, b in disk.ext4.free_ranges())
+    assert bmap.mapped_bytes == disk.size - free // BLOCK * BLOCK
+    assert bmap.ranges[0][:2] == (0, 0)
+
+
+def command(things: Path, out: Path) -> list[str | Path]:
+    words: list[str | Path] = [sys.executable, ROOT / "wayside.py", "image", "build", things / "raspberry.img"]
+    words += ["--config", things / "node.toml", "--root", things / "root.json", "--token-file", things / "token"]
+    return [*words, "--wheels", things / "wheels", "-o", out]
+
+
+@few_or_many
+def test_a_killed_build_is_run_again_to_its_end(things: Path, tmp_path: Path, times: int) -> None:
+    out = tmp_path / "a.img"
+    expected = images.build(things / "raspberry.img", tmp_path / "e" / "a.img", somebody(), things / "wheels").manifest
+
+    def check() -> None:
+        manifest, bmap = images.load_built(out)
+        assert manifest == expected
+        images.verify(out, manifest, bmap)
+        assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["a.img", "a.img.bmap", "a.json"]
+
+    def fresh() -> None:
+        for path in tmp_path.iterdir():
+            if path.is_file():
+                path.unlink()
+
+    killed_then_run_again(
+        command(things, out), times=times, check=check, fresh=fresh, environment={"PYTHONPATH": str(ROOT)}
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_an_ordinary_user_builds_an_image(things: Path, tmp_path: Path) -> None:
+    for path in (things, *things.parents, *tmp_path.parents):
+        if path.is_relative_to("/tmp") and path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o055)
+    (things / "token").chmod(0o644)
+    out = tmp_path / "theirs"
+    out.mkdir()
+    os.chown(out, 65534, 65534)
+    tmp_path.chmod(0o755)
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *map(str, command(things, out / "a.img"))],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (out / "a.img").stat().st_uid == 65534
+
+
+def test_inodes_carry_no_time_of_building(built: images.Built) -> None:
+    said = subprocess.run(
+        ["debugfs", "-R", "stat /etc/wayside/node.toml", f"{built.image}?offset={read_disk(built.image).root.offset}"],
+        capture_output=True, text=True, check=True, env={"PATH": "/usr/sbin:/sbin"},
+    )  # fmt: skip
+    assert f"0x{EPOCH:08x}" in said.stdout
