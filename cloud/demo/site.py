@@ -106,6 +106,7 @@ class Node(NamedTuple):
         if self.contacts:
             for pin, stream, role in ((17, "ped/1/presses", "ped_button"), (27, "cabinet/door", "cabinet_door")):
                 lines += ["[[gpio.contacts]]", f"pin = {pin}", f'datastream = "{stream}"', f'role = "{role}"']
+                lines.append("debounce_s = 0")
         return "\n".join(lines) + "\n"
 
 

@@ -1,16 +1,19 @@
 """Dry contacts on GPIO pins through gpiozero: the same code on mock pins and on a Pi's lgpio.
 
-Debouncing is done here and not by the pin's driver: an edge only says "look", and the level that has then held for
-``debounce_s`` counts. So every factory behaves alike (``tests/conformance/test_gpio.py``), and a bounce that ends where
-it began is nothing.
+Debouncing is done here and not by the pin's driver: a level that held for ``debounce_s`` counts. So every factory
+behaves alike (``tests/conformance/test_gpio.py``), and a bounce that ends where it began is nothing. Edges carry the
+time at which the driver's thread saw them: a short press counts also when the event loop was busy meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,7 @@ class Contacts:
         self._on_change = on_change
         self._factory: Any = None
         self._buttons: dict[int, Any] = {}
+        self._pending: dict[int, tuple[float, bool]] = {}  # the last edge: when, and to what
         self._settling: dict[int, asyncio.TimerHandle] = {}
         self.closed: dict[str, bool] = {}  # by datastream, as last told
         self._fd: int | None = None
@@ -68,8 +72,10 @@ class Contacts:
                 if contact.role == "cabinet_door" and button.is_pressed:
                     loop.call_soon(self._on_change, contact, True)
                 # gpiozero calls from a thread of its own
-                button.when_pressed = button.when_released = self._relay(loop, contact)
-                self._look(loop, contact)  # it may have moved in between
+                button.when_pressed = self._relay(loop, contact, closed=True)
+                button.when_released = self._relay(loop, contact, closed=False)
+                if bool(button.is_pressed) != self.closed[contact.datastream]:  # it moved in between
+                    self._edge(loop, contact, time.monotonic(), closed=bool(button.is_pressed))
         except Exception as exc:  # gpiozero and lgpio raise many unrelated kinds, and which depends on the board
             self.close()
             raise GpioError(f"GPIO ({self._config.factory}) cannot be opened: {exc}") from exc
@@ -85,6 +91,7 @@ class Contacts:
         for waiting in self._settling.values():
             waiting.cancel()
         self._settling.clear()
+        self._pending.clear()
         for button in self._buttons.values():
             button.close()
         self._buttons.clear()
@@ -101,24 +108,32 @@ class Contacts:
 
         return LGPIOFactory()
 
-    def _relay(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig) -> Callable[[], None]:
-        def edge() -> None:
+    def _relay(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig, *, closed: bool) -> Callable[[], None]:
+        def seen() -> None:
+            edge = partial(self._edge, loop, contact, time.monotonic(), closed=closed)
             with contextlib.suppress(RuntimeError):  # the loop ended first
-                loop.call_soon_threadsafe(self._look, loop, contact)
+                loop.call_soon_threadsafe(edge)
 
-        return edge
+        return seen
 
-    def _look(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig) -> None:
-        """There was an edge: the level counts when it has held for ``debounce_s``."""
+    def _edge(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig, at_s: float, *, closed: bool) -> None:
+        if contact.pin not in self._buttons:
+            return  # closed meanwhile
         waiting = self._settling.pop(contact.pin, None)
         if waiting is not None:
             waiting.cancel()
-        if contact.pin in self._buttons:
-            self._settling[contact.pin] = loop.call_later(contact.debounce_s, self._settle, contact)
+        self._settle(contact, at_s)
+        self._pending[contact.pin] = (at_s, closed)
+        # Twice around: edges that came while the loop was busy are taken before the time that they cut short is up.
+        due = partial(loop.call_soon, self._settle, contact, math.inf)
+        self._settling[contact.pin] = loop.call_later(contact.debounce_s, due)
 
-    def _settle(self, contact: ContactConfig) -> None:
-        self._settling.pop(contact.pin, None)
-        closed = bool(self._buttons[contact.pin].is_pressed)
+    def _settle(self, contact: ContactConfig, until_s: float) -> None:
+        """The level since the last edge has held until now."""
+        since_s, closed = self._pending.get(contact.pin, (math.inf, False))
+        if until_s - since_s < contact.debounce_s or since_s == math.inf:
+            return
+        del self._pending[contact.pin]
         if closed != self.closed[contact.datastream]:
             self.closed[contact.datastream] = closed
             self._on_change(contact, closed)
