@@ -28,6 +28,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
     "release": Verb("export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
     "hub": Verb("cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
+    "replace": Verb("cloud.hub.replace_cli", "replace", "hub", "let new hardware take over a node's name and history"),
     "rollout": Verb("cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),
     "demo": Verb("cloud.demo.cli", "demo", "dev", "run the whole line on this machine"),
 }

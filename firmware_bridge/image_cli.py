@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from firmware_bridge import card
 from firmware_bridge import image as images
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.image_files import personality, read_text_file
@@ -134,6 +135,34 @@ def build(
         typer.echo(f"{made.image}: node {it.node}, hub {it.hub}, instance {it.instance}")
         typer.echo(f"  wayside {it.wayside} for Python {it.python}, {it.size / 1e6:,.0f} MB, sha256 {it.sha256[:16]}…")
         typer.echo(f"  write it with: wayside image write {made.image} /dev/DEVICE")
+
+
+@image.command()
+def write(
+    image_file: Annotated[Path, typer.Argument(metavar="IMAGE", help="What `wayside image build` made.")],
+    device: Annotated[Path, typer.Argument(help="The whole card, such as /dev/sdb; a plain file stands for a card.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. For benches.")] = False,
+    manifest: Manifest = None,
+) -> None:
+    """Write an image to a card, verify it, and read this node's files back from it. Everything on the card is lost.
+
+    Refuses the running system's disk and whatever is mounted. The first block is written last: an interrupted card
+    does not boot, and the same command begins again.
+    """
+    with said_plainly("image write"):
+        facts, bmap = images.load_built(image_file, manifest)
+        target = card.look_at(device)
+        typer.echo(f"{image_file}: node {facts.node}, {bmap.mapped_bytes / 1e6:,.0f} MB to write", err=True)
+        typer.echo(f"this will be ERASED:\n{target.told}", err=True)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise BridgeError("there is nobody to ask: --yes writes without asking; nothing was written")
+            typed = typer.prompt(f"type {device} to erase it", default="", show_default=False, err=True)
+            if typed.strip() != str(device):
+                raise BridgeError(f"{typed.strip()!r} is not {device}: nothing was written")
+        with shown_progress() as step:
+            card.write(image_file, target, facts, bmap, step)
+    typer.echo(f"{device} is node {facts.node}'s: written, read back, whole; it may be taken out")
 
 
 @image.command()
