@@ -23,6 +23,7 @@ VERBS: dict[str, Verb] = {
     "commission": Verb("edge.cli", "commission", "edge", "walk a node's sensors at the cabinet; a signed record"),
     "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
     "image": Verb("firmware_bridge.image_cli", "image", "bridge", "make a node's card image, write it, read it back"),
+    "provision": Verb("firmware_bridge.provision_cli", "provision", "bridge", "a list of sites to images and labels"),
     "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),
     "export": Verb("export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
     "evaluate": Verb("cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
