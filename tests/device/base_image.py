@@ -186,8 +186,9 @@ class BaseImage:
         _run("mkfs.vfat", "-F", "32", "-n", "bootfs", str(work / "boot.img"))
         _run("mcopy", "-i", str(work / "boot.img"), *map(str, boot.iterdir()), "::")
         _truncate(part, BOOT_MB + ROOT_MB + 2)
-        table = f"label: dos\nstart=1MiB, size={BOOT_MB}MiB, type=c, bootable\nstart={1 + BOOT_MB}MiB, size={ROOT_MB}MiB, type=83\n"
-        _run("sfdisk", "-q", str(part), stdin=table)
+        boot_row = f"start=1MiB, size={BOOT_MB}MiB, type=c, bootable"
+        root_row = f"start={1 + BOOT_MB}MiB, size={ROOT_MB}MiB, type=83"
+        _run("sfdisk", "-q", str(part), stdin=f"label: dos\n{boot_row}\n{root_row}\n")
         for name, at in (("boot.img", 1), ("root.img", 1 + BOOT_MB)):
             _run("dd", f"if={work / name}", f"of={part}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
         shutil.rmtree(work)
@@ -271,7 +272,13 @@ def _digest(*what: str) -> str:
 
 def _run(*command: str, env: dict[str, str] | None = None, cwd: Path | None = None, stdin: str | None = None) -> str:
     done = subprocess.run(
-        command, env=(env or dict(os.environ)) | {"PATH": _PATH}, cwd=cwd, input=stdin, capture_output=True, text=True
+        command,
+        check=False,
+        env=(env or dict(os.environ)) | {"PATH": _PATH},
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""What a run proved, step by step, with the evidence: written after every step, so that a broken run tells its story."""
+"""What a run proved, step by step, with the evidence: written after every step, so that a broken run tells, too."""
 
 from __future__ import annotations
 

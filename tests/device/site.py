@@ -142,10 +142,8 @@ class HubAtOffice:
             "SSL_CERT_FILE": str(self.authority.ca),
             "WAYSIDE_OPERATOR_TOKEN": token.read_text().strip() if token.exists() else "",
         }
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "wayside.py"), *map(str, arguments)],
-            cwd=ROOT, env=environment, capture_output=True, text=True,
-        )  # fmt: skip
+        command = [sys.executable, str(ROOT / "wayside.py"), *map(str, arguments)]
+        done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"wayside {' '.join(map(str, arguments))}: {done.stderr or done.stdout}"
         return done.stdout
 

@@ -29,6 +29,7 @@ from tests.device.site import (
     INTERVAL_S,
     NODE,
     PORT,
+    SPEED,
     START_UNIX_S,
     HubAtOffice,
     doctor,
@@ -46,6 +47,7 @@ BUILD = ROOT / "build" / "device"
 PATIENCE_S = 900.0  # for what takes seconds on a Pi and minutes in an emulator on a busy machine
 CONFIG = "/etc/wayside/node.toml"
 PRESS_S = 0.3
+CARD_BYTES = 4 << 30
 
 KEY = """/opt/wayside/bin/python - <<'E'
 from pathlib import Path
@@ -130,34 +132,34 @@ def test_a_card_becomes_a_node_that_counts_forecasts_and_survives(tmp_path: Path
             path.write_bytes(bundle())
             root = hub.release(path)
             step.saw(wheels=len(list((wheelhouse / "cp311").glob("*.whl"))), bundle_bytes=path.stat().st_size)
-        with report.step("`wayside image build` and `image write`: this node's card, read back") as step:
-            # The street begins when the board does, before the node is even powered: it has to catch up.
-            anchor_s = time.time() + 30
-            config = tmp_path / "node.toml"
-            config.write_text(node_toml(anchor_s))
-            image, card = tmp_path / "node.img", tmp_path / "card.img"
-            began = time.monotonic()
-            hub.wayside(
-                "image", "build", base.image, "--config", config, "--root", root, "--hub-ca", hub.authority.ca,
-                "--token-file", hub.token(), "--site", "Main & 5th", "--wheels", wheelhouse, "--out", image,
-            )  # fmt: skip
-            built_s = time.monotonic() - began
-            with card.open("wb") as file:
-                file.truncate(4 << 30)
-            hub.wayside("image", "write", image, card, "--yes")
-            facts = json.loads(image.with_suffix(".json").read_text())
-            step.saw(instance=facts["instance"], build_s=round(built_s, 1), files=len(facts["files"]))
-        board = BoardProcess(tmp_path, edges, speed=60, anchor_s=anchor_s, board_id=BOARD)
-        with board, Guest(tmp_path, card, MACHINE, base.dtb, Path(board.port), hub.port) as guest:
-            try:
-                live(report, hub, guest, board)
-            except BaseException:
-                print(guest.tail())
-                raise
+        # The street begins when the board does, before the node is even powered: the node has to catch up.
+        anchor_s = time.time() + 5
+        board = BoardProcess(tmp_path, edges, speed=SPEED, anchor_s=anchor_s, board_id=BOARD)
+        with board:
+            with report.step("`wayside image build` and `image write`: this node's card, read back") as step:
+                config, image, card = tmp_path / "node.toml", tmp_path / "node.img", tmp_path / "card.img"
+                config.write_text(node_toml(anchor_s))
+                began = time.monotonic()
+                hub.wayside(
+                    "image", "build", base.image, "--config", config, "--root", root, "--hub-ca", hub.authority.ca,
+                    "--token-file", hub.token(), "--site", "Main & 5th", "--wheels", wheelhouse, "--out", image,
+                )  # fmt: skip
+                built_s = time.monotonic() - began
+                with card.open("wb") as file:
+                    file.truncate(CARD_BYTES)
+                hub.wayside("image", "write", image, card, "--yes")
+                facts = json.loads(image.with_suffix(".json").read_text())
+                step.saw(instance=facts["instance"], build_s=round(built_s, 1), files=len(facts["files"]))
+            with Guest(tmp_path, card, MACHINE, base.dtb, Path(board.port), hub.port) as guest:
+                try:
+                    live(report, hub, guest)
+                except BaseException:
+                    print(guest.tail())
+                    raise
     report.passed()
 
 
-def live(report: Report, hub: HubAtOffice, guest: Guest, board: BoardProcess) -> None:
+def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
     guest.drive(BUTTON, 1)  # open contacts, pulled up
     guest.drive(DOOR, 1)
     guest.plug(BOARD)
@@ -313,8 +315,7 @@ def pressed(rows: list[dict[str, Any]]) -> int:
 
 
 def forecasts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = [r for r in rows if r["kind"] == "interval" and r["forecast"] is not None and r["datastream"] != "det/1"]
-    return found
+    return [r for r in rows if r["kind"] == "interval" and r["forecast"] is not None and r["datastream"] != "det/1"]
 
 
 def settled(hub: HubAtOffice) -> dict[str, int] | None:
