@@ -21,6 +21,7 @@ VERBS: dict[str, Verb] = {
     "node": Verb("edge.cli", "node", "edge", "look at a node: check its configuration, status, outbox"),
     "doctor": Verb("edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
     "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
+    "flash": Verb("firmware_bridge.flash_cli", "flash", "bridge", "put firmware on a board, and see that it runs"),
     "image": Verb("firmware_bridge.image_cli", "image", "bridge", "make a node's card image, write it, read it back"),
     "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),
     "export": Verb("export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
