@@ -23,11 +23,13 @@ VERBS: dict[str, Verb] = {
     "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
     "flash": Verb("firmware_bridge.flash_cli", "flash", "bridge", "put firmware on a board, and see that it runs"),
     "image": Verb("firmware_bridge.image_cli", "image", "bridge", "make a node's card image, write it, read it back"),
+    "provision": Verb("firmware_bridge.provision_cli", "provision", "bridge", "a list of sites to images and labels"),
     "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),
     "export": Verb("export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
     "evaluate": Verb("cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
     "release": Verb("export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
     "hub": Verb("cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
+    "replace": Verb("cloud.hub.replace_cli", "replace", "hub", "let new hardware take over a node's name and history"),
     "rollout": Verb("cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),
     "demo": Verb("cloud.demo.cli", "demo", "dev", "run the whole line on this machine"),
 }

@@ -20,6 +20,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Label = Annotated[str, msgspec.Meta(max_length=64)]
 Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 """An Ed25519 public key, hexadecimal."""
+Machine = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+"""Fingerprint of the computer, hexadecimal: SHA-256 of node name, LF, serial number. It tells two computers apart."""
 
 
 class Reported(Document, frozen=True, kw_only=True):
@@ -83,6 +85,7 @@ class SyncRequest(Document, frozen=True, kw_only=True):
     wire: int = wire_field()
     node: Name
     boot: BootId
+    machine: Machine | None = None  # null: this computer has no serial number that its agent may read
     heartbeat: Heartbeat
     summaries: Annotated[list[Summary], msgspec.Meta(max_length=MAX_SUMMARIES)] = []
 
@@ -90,6 +93,13 @@ class SyncRequest(Document, frozen=True, kw_only=True):
         for i, row in enumerate(self.summaries):
             if row.node != self.node:
                 raise ValueError(f"summaries[{i}].node is the node that signs the request")
+
+
+class Notice(Document, frozen=True, kw_only=True):
+    """What the people around this node should know; it stands until the hub no longer sends it."""
+
+    code: Label  # stable: clone, other_hardware
+    message: Annotated[str, msgspec.Meta(max_length=512)]
 
 
 class SyncReply(Document, frozen=True, kw_only=True):
@@ -101,6 +111,7 @@ class SyncReply(Document, frozen=True, kw_only=True):
     hub_unix_ms: Count
     not_before_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # ask again no sooner
     desired: Desired | None = None
+    notices: Annotated[tuple[Notice, ...], msgspec.Meta(max_length=16)] = ()
 
 
 class EnrolRequest(Document, frozen=True, kw_only=True):
@@ -110,6 +121,7 @@ class EnrolRequest(Document, frozen=True, kw_only=True):
     public_key: Key
     site: Label | None = None
     hardware: Label | None = None
+    machine: Machine | None = None
 
 
 class EnrolReply(Document, frozen=True, kw_only=True):

@@ -28,14 +28,25 @@ import wayside
 from contracts.node_config import HubConfig, NodeConfig
 from contracts.rollout import Refusal
 from contracts.summary import Kind
-from contracts.sync import MAX_BODY_BYTES, MAX_SUMMARIES, Board, Counters, Desired, Heartbeat, Reported, SyncRequest
+from contracts.sync import (
+    MAX_BODY_BYTES,
+    MAX_SUMMARIES,
+    Board,
+    Counters,
+    Desired,
+    Heartbeat,
+    Notice,
+    Reported,
+    SyncRequest,
+)
 from edge.backoff import full_jitter
 from edge.clock import open_clock, stamp
 from edge.errors import EdgeError
 from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable
 from edge.hub_tls import HubTls
-from edge.identity import load_or_create
+from edge.identity import load_or_create, machine_fingerprint
 from edge.outbox import Batch, Outbox, StorageError
+from edge.records import hand_in
 from edge.sensors.gpio import Contacts, GpioError
 from edge.sensors.modbus import ModbusLine
 from edge.sensors.serial_board import SILENT_S, SerialBoard
@@ -50,6 +61,7 @@ REPORT_S = 2.0
 STORE_LATE_S = 60.0
 RETRY_BASE_S = 1.0
 LAST_SYNC_S = 5.0
+SHUT_OUT = ("key_revoked", "clone")  # codes of a hub that takes other hardware for this node
 PATIENCE = 30  # time-outs that one exchange may take in all: who answers a byte at a time is given up, too
 log = structlog.get_logger(__name__)
 
@@ -67,6 +79,7 @@ class Agent:
         self._state_dir = (folder / config.state_dir).resolve()
         self._lock = _take(self._state_dir)
         self._identity = load_or_create(self._state_dir)
+        self._machine = machine_fingerprint(config.node)
         self._began = time.monotonic()
         self._boot = secrets.token_hex(16)
         self._clock = open_clock(config.clock)
@@ -96,6 +109,7 @@ class Agent:
         self._stored_at = time.monotonic()
         self._storage_trouble: str | None = None
         self._hub_trouble: str | None = None
+        self._notices: tuple[Notice, ...] = ()
         self._batch_rows = MAX_SUMMARIES
         self._notifier = Notifier()
 
@@ -227,6 +241,10 @@ class Agent:
                     self._hub_trouble = str(exc)
                     pause_s = full_jitter(failures, RETRY_BASE_S, hub.backoff_max_s, draw)
                     failures += 1
+                    if isinstance(exc, HubRefused) and exc.code in SHUT_OUT:
+                        # Until people act, every answer is the same; the rows wait in the outbox.
+                        self._notice((Notice(code=exc.code, message=exc.message[:512]),))
+                        pause_s = draw.uniform(0.5, 1.0) * hub.backoff_max_s
                     await asyncio.sleep(pause_s)  # also for alerts: the hub may be down for the whole fleet
                     continue
                 with contextlib.suppress(TimeoutError):
@@ -249,7 +267,7 @@ class Agent:
     async def _sync_once(self, client: HubClient, hub: HubConfig) -> float:
         """One exchange; seconds until the next."""
         if not self._enrolled:
-            enrolled = await client.enrol(hardware=platform.machine())
+            enrolled = await client.enrol(hardware=platform.machine(), machine=self._machine)
             self._clock.hear_hub(enrolled.hub_unix_ms, self._clock.mono_ns(), self._clock.mono_ns())
             self._outbox.commit(state={"enrolled": True})
             self._enrolled = True
@@ -260,7 +278,11 @@ class Agent:
         rows = 0 if timeless else self._batch_rows
         batch = self._outbox.batch(rows, MAX_BODY_BYTES * 3 // 4) if rows else Batch([], [])
         request = SyncRequest(
-            node=self._config.node, boot=self._boot, heartbeat=self._heartbeat(), summaries=batch.rows
+            node=self._config.node,
+            boot=self._boot,
+            machine=self._machine,
+            heartbeat=self._heartbeat(),
+            summaries=batch.rows,
         )
         sent_ns = self._clock.mono_ns()
         try:
@@ -275,8 +297,20 @@ class Agent:
         if batch.ids:
             self._commit(batch)
         self._want(reply.desired)
+        self._notice(reply.notices)
+        try:
+            await hand_in(client, self._state_dir)
+        except OSError as exc:
+            log.error("commissioning records wait", error=str(exc))
         more = self._outbox.rows >= MAX_SUMMARIES // 4 or timeless
         return max(reply.not_before_s, 0.05 if more else random.uniform(0.9, 1.1) * hub.sync_s)  # noqa: S311
+
+    def _notice(self, notices: tuple[Notice, ...]) -> None:
+        for news in (n for n in notices if n not in self._notices):
+            log.warning("the hub's notice", code=news.code, message=news.message)
+        if self._notices and not notices:
+            log.info("no more notices of the hub")
+        self._notices = notices
 
     def _on_refused(self, exc: HubRefused, batch: Batch) -> None:
         if exc.status in (401, 403) and self._config.hub is not None and self._config.hub.token:
@@ -420,6 +454,7 @@ class Agent:
                 for name, closed in self._contacts.closed.items()
             ],
             "pid": os.getpid(),
+            "notices": [{"code": n.code, "message": n.message} for n in self._notices],
             "trouble": {"storage": self._storage_trouble, "hub": self._hub_trouble},
         }
         try:

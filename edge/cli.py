@@ -129,6 +129,7 @@ def status(config: Config, as_json: AsJson = False) -> None:
         "model": f"{reported.get('bundle', '-')} {reported.get('version', '')} ({reported.get('state', 'idle')})",
         "memory": f"{(said.get('rss_bytes') or 0) / 1e6:.0f} MB",
         "waiting": f"{said.get('backlog', 0)} rows",
+        "notices": "; ".join(str(n.get("message")) for n in said.get("notices", [])) or "none",
         "trouble": "; ".join(v for v in said.get("trouble", {}).values() if v) or "none",
         **said.get("counters", {}),
     }
@@ -186,10 +187,10 @@ def examine(
     for finding in checks(loaded, config.resolve().parent, listen_s=listen):
         found.append(finding)
         if not as_json:
-            screen.print(f"[{colours[finding.state]}]{finding.state:<4}[/] {finding.check:<12} ", end="")
+            screen.print(f"[{colours[finding.state]}]{finding.state:<4}[/] {finding.check:<13} ", end="")
             screen.print(finding.said, markup=False, soft_wrap=True)
             if finding.fix:
-                screen.print(f"{'':<18}→ {finding.fix}", markup=False, soft_wrap=True)
+                screen.print(f"{'':<19}→ {finding.fix}", markup=False, soft_wrap=True)
     failed = [finding.check for finding in found if finding.state == "fail"]
     if as_json:
         typer.echo(json.dumps({"ok": not failed, "findings": [f._asdict() for f in found]}, indent=1))

@@ -91,6 +91,7 @@ def examine(
     if config.hub is not None:
         yield _hub(config, folder, agent)
         yield _enrolment(config, state_dir)
+        yield _notices(agent)
         yield _root(folder / config.model.tuf_root)
     yield _model(config, state_dir)
 
@@ -366,6 +367,25 @@ def _enrolment(config: NodeConfig, state_dir: Path) -> Finding:
         return Finding("enrolment", "ok", "the hub knows this node's key")
     fix = "reach the hub" if config.hub is not None and config.hub.token else "put a token into hub.token"
     return Finding("enrolment", "warn", "the node has a key and is not enrolled", fix)
+
+
+_ACTS = {
+    "key_revoked": "switch this computer off: another one is the node now. Its readings are kept",
+    "clone": "find out which of the two belongs here, and switch the other one off",
+    "other_hardware": "tell the hub's operator that the card was moved",
+}
+
+
+def _notices(agent: dict[str, Any] | None) -> Finding:
+    if agent is None:
+        return Finding("hub's notices", "skip", "only a running agent knows", "start the agent and look again")
+    notices = [n for n in agent.get("notices", []) if isinstance(n, dict)]
+    if not notices:
+        return Finding("hub's notices", "ok", "none")
+    said = "; ".join(str(n.get("message")) for n in notices)
+    codes = {str(n.get("code")) for n in notices}
+    fix = "; ".join(_ACTS[code] for code in sorted(codes) if code in _ACTS)
+    return Finding("hub's notices", "fail" if codes & {"key_revoked", "clone"} else "warn", said, fix)
 
 
 def _root(path: Path) -> Finding:

@@ -1,4 +1,4 @@
-"""The node's side of the exchange with the hub (docs/wire.md §2): enrol once, then sync."""
+"""The node's side of the exchange with the hub (docs/wire.md §2): enrol once, then sync, and hand in records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import httpx
 
+from contracts.commissioning import CommissioningReply, SignedCommissioning
 from contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
 from contracts.node_config import HubConfig
 from contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
@@ -17,6 +18,7 @@ from edge.hub_tls import HubTls, TlsError
 from edge.identity import Identity
 
 SYNC = "/api/v1/sync"
+COMMISSIONING = "/api/v1/commissioning"
 ENROL = "/api/v1/enrol"
 NONCE = "/api/v1/nonce"
 MAX_REPLY_BYTES = 1_000_000
@@ -39,6 +41,7 @@ class HubRefused(HubError):  # noqa: N818
     def __init__(self, code: str, message: str, status: int) -> None:
         super().__init__(f"the hub refuses ({status} {code}): {message}")
         self.code = code
+        self.message = message
         self.status = status
 
 
@@ -71,17 +74,22 @@ class HubClient:
             )
         return self._http
 
-    async def enrol(self, hardware: str | None = None) -> EnrolReply:
+    async def enrol(self, hardware: str | None = None, machine: str | None = None) -> EnrolReply:
         """Register the node's public key with its one-time token; the same request may be repeated.
 
         Raises:
             HubUnreachable: try again later.
-            HubRefused: the token is used, expired or another node's, or this name has another key.
+            HubRefused: the token is used, expired or another node's, this name has another key, or other hardware has
+                replaced this one.
         """
         if self._config.token is None:
             raise HubRefused("no-token", "this node is not enrolled and its configuration has no hub.token", 0)
         request = EnrolRequest(
-            node=self._node, token=self._config.token, public_key=self._identity.public_hex, hardware=hardware
+            node=self._node,
+            token=self._config.token,
+            public_key=self._identity.public_hex,
+            hardware=hardware,
+            machine=machine,
         )
         status, body, _ = await self._send("POST", ENROL, encode(request), {"Content-Type": "application/json"})
         return self._decoded(status, body, EnrolReply)
@@ -94,25 +102,38 @@ class HubClient:
 
         Raises:
             HubUnreachable: no usable answer; send the same rows again, the hub takes each once.
-            HubRefused: e.g. 401 unknown key, 507 the hub's disk is full.
+            HubRefused: e.g. 401 unknown key, 403 replaced by other hardware, 507 the hub's disk is full.
         """
+        return await self._exchange(SYNC, request, SyncReply)
+
+    async def commission(self, signed: SignedCommissioning) -> CommissioningReply:
+        """Hand in a record of commissioning. A reply means that it is on disk at the hub; repeating it is harmless.
+
+        Raises:
+            HubUnreachable: no usable answer.
+            HubRefused: 403 and 422: never as it is; 401: the node is not enrolled.
+        """
+        reply, _ = await self._exchange(COMMISSIONING, signed, CommissioningReply)
+        return reply
+
+    async def _exchange(self, path: str, document: Document, kind: type[D]) -> tuple[D, int]:
         # mtime 0: the same rows give the same bytes.
-        body = gzip.compress(encode(request), compresslevel=6, mtime=0)
+        body = gzip.compress(encode(document), compresslevel=6, mtime=0)
         nonce, self._nonce = self._nonce, None  # used up, whatever comes back
         if nonce is None:
             status, reply, _ = await self._send("GET", f"{NONCE}?node={self._node}", b"", {})
             nonce = self._decoded(status, reply, NonceReply).nonce
-        status, reply, fresh = await self._send("POST", SYNC, body, self._signed(nonce, body))
+        status, reply, fresh = await self._send("POST", path, body, self._signed(path, nonce, body))
         sent = len(body)
         if status == UNAUTHORIZED and fresh is not None:
             # A restarted hub has forgotten its nonces and offers a fresh one: sign once more.
-            status, reply, fresh = await self._send("POST", SYNC, body, self._signed(fresh, body))
+            status, reply, fresh = await self._send("POST", path, body, self._signed(path, fresh, body))
             sent += len(body)
         self._nonce = fresh
-        return self._decoded(status, reply, SyncReply), sent
+        return self._decoded(status, reply, kind), sent
 
-    def _signed(self, nonce: str, body: bytes) -> dict[str, str]:
-        message = signing_input(node=self._node, nonce=nonce, method="POST", path=SYNC, body=body)
+    def _signed(self, path: str, nonce: str, body: bytes) -> dict[str, str]:
+        message = signing_input(node=self._node, nonce=nonce, method="POST", path=path, body=body)
         return {
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",

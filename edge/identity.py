@@ -1,7 +1,8 @@
-"""The node's own Ed25519 key: made here at the first start, never leaves."""
+"""The node's own Ed25519 key: made here at the first start, never leaves. And which computer this is."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.errors import EdgeError
 
 KEY_FILE = "node.key"
+SERIAL_NUMBERS = ("proc/device-tree/serial-number", "sys/class/dmi/id/product_uuid")
+"""Where the kernel shows them: boards with a device tree (Raspberry Pi, Jetson); PCs, there to root alone."""
+NO_SERIAL = {"", "03000200-0400-0500-0006-000700080009", "default string", "to be filled by o.e.m.", "none"}
+"""What boards say whose maker wrote none."""
 
 
 class IdentityError(EdgeError):
@@ -52,6 +57,24 @@ def load_or_create(state_dir: Path) -> Identity:
     if not isinstance(key, Ed25519PrivateKey):
         raise IdentityError(f"{path} is not an Ed25519 key: restore it, or remove it and enrol this node anew")
     return Identity(key)
+
+
+def machine_fingerprint(node: str, root: Path = Path("/")) -> str | None:
+    """Tells this computer from another one with a copy of its card (contracts.sync.Machine).
+
+    A hash, and another one for each node: serial numbers stay here, and nobody can follow a board from site to site.
+
+    Returns:
+        None where the computer has no serial number, or this user may not read it.
+    """
+    for path in SERIAL_NUMBERS:
+        try:
+            serial = (root / path).read_bytes().strip(b"\0 \n").decode().lower()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if serial not in NO_SERIAL and len(set(serial) - {"-"}) > 1:
+            return hashlib.sha256(f"{node}\n{serial}".encode()).hexdigest()
+    return None
 
 
 def _create(path: Path) -> Identity:

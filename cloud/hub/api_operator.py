@@ -1,4 +1,4 @@
-"""What the operator does: tokens and rollouts. Every route needs ``Authorization: Bearer``."""
+"""What the operator does: tokens, replacements and rollouts. Every route needs ``Authorization: Bearer``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cloud.hub.api_nodes import now_ms
 from cloud.hub.auth import check_operator
 from cloud.hub.bodies import read_body
 from cloud.hub.errors import ConflictError
+from cloud.hub.instances import Instances
 from cloud.hub.openapi import answers, decoded, reply, takes
 from cloud.hub.queries import rollout_view
 from cloud.hub.rollout_store import RolloutStore, load_all
@@ -35,7 +36,9 @@ def operator_only(token: str) -> Any:
     return Depends(check)
 
 
-def routes(writer: Writer, rollouts: RolloutStore, tuf: TufRepository, token: str) -> APIRouter:
+def routes(
+    *, writer: Writer, rollouts: RolloutStore, instances: Instances, tuf: TufRepository, token: str
+) -> APIRouter:
     router = APIRouter(tags=["operator"], dependencies=[operator_only(token)])
     security: dict[str, Any] = {"security": [{"operator": []}]}
 
@@ -55,6 +58,32 @@ def routes(writer: Writer, rollouts: RolloutStore, tuf: TufRepository, token: st
         return reply(
             views.TokenReply(token=made, node=document.node, expires_ms=at + int(document.ttl_s * 1000)), status=201
         )
+
+    @router.post(
+        "/api/v1/nodes/{node:path}/replacement",
+        status_code=201,
+        responses=answers(views.TokenReply, 201, errors=(400, 401, 404, 413, 422, 503, 507)),
+        openapi_extra=takes(views.ReplacementRequest) | security,
+    )
+    async def replace(request: Request, node: Annotated[str, Path(max_length=64)]) -> Response:
+        """A one-time token with which new hardware takes over the node's name; then the old key is revoked."""
+        document = decoded(await read_body(request, _BODY_BYTES), views.ReplacementRequest)
+        at = now_ms()
+        made = await writer.write(
+            lambda c: registry.make_replacement_token(c, node, reason=document.reason, ttl_s=document.ttl_s, now_ms=at)
+        )
+        return reply(views.TokenReply(token=made, node=node, expires_ms=at + int(document.ttl_s * 1000)), status=201)
+
+    @router.post(
+        "/api/v1/nodes/{node:path}/hardware",
+        responses=answers(views.HardwareReply, errors=(400, 401, 404, 409, 413, 422, 503, 507)),
+        openapi_extra=takes(views.HardwareRequest) | security,
+    )
+    async def accept_hardware(request: Request, node: Annotated[str, Path(max_length=64)]) -> Response:
+        """Decide which computer is the node, after its card was moved or a copy was found and turned off."""
+        document = decoded(await read_body(request, _BODY_BYTES), views.HardwareRequest)
+        machine = await writer.write(lambda c: instances.accept(c, node, document.hardware))
+        return reply(views.HardwareReply(node=node, machine=machine))
 
     @router.post(
         "/api/v1/rollouts",

@@ -28,6 +28,12 @@ def routes(engine: sa.Engine, stats: queries.RecentStats) -> APIRouter:
             at = now_ms()
             return reply(views.NodeList(hub_unix_ms=at, nodes=queries.list_nodes(connection, at)))
 
+    @router.get("/api/v1/nodes/{node:path}/keys", responses=answers(views.KeyList, errors=(404, 422)))
+    def list_keys(node: Annotated[str, Path(max_length=64)]) -> Response:
+        """The keys that the node has and had, with when and why each was revoked."""
+        with engine.connect() as connection:
+            return reply(queries.list_keys(connection, node))
+
     @router.get("/api/v1/nodes/{node:path}", responses=answers(views.NodeView, errors=(404, 422)))
     def get_node(node: Annotated[str, Path(max_length=64)]) -> Response:
         with engine.connect() as connection:

@@ -20,14 +20,16 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud.hub import api_nodes, api_operator, api_reads, api_tuf, openapi, pages
+from cloud.hub import api_commissioning, api_nodes, api_operator, api_reads, api_tuf, openapi, pages
 from cloud.hub.auth import Nonces
 from cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
 from cloud.hub.ingest import Ingest
+from cloud.hub.instances import Instances
 from cloud.hub.metrics import Metrics
 from cloud.hub.queries import RecentStats
 from cloud.hub.registry import Registry
 from cloud.hub.rollout_store import RolloutStore
+from cloud.hub.signed import SignedRequests
 from cloud.hub.store import migrate, open_engine, translated
 from cloud.hub.tuf_repository import TufRepository
 from cloud.hub.writer import Writer
@@ -52,7 +54,7 @@ def create_app(data: Path, operator_token: str) -> FastAPI:
     """
     migrate(data)
     engine = open_engine(data)
-    fleet, nonces, ingest, rollouts = Registry(), Nonces(), Ingest(), RolloutStore()
+    fleet, nonces, ingest, rollouts, instances = Registry(), Nonces(), Ingest(), RolloutStore(), Instances()
     tuf = TufRepository(data)
     stats = RecentStats(engine)
     metrics = Metrics(engine, stats)
@@ -60,6 +62,7 @@ def create_app(data: Path, operator_token: str) -> FastAPI:
     def forget() -> None:
         ingest.forget()
         rollouts.forget()
+        instances.forget()
 
     writer = Writer(engine, on_rollback=forget)
 
@@ -86,11 +89,24 @@ def create_app(data: Path, operator_token: str) -> FastAPI:
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
     )
+    signed = SignedRequests(fleet, nonces)
     app.include_router(
-        api_nodes.routes(writer=writer, fleet=fleet, nonces=nonces, ingest=ingest, rollouts=rollouts, metrics=metrics)
+        api_nodes.routes(
+            writer=writer,
+            fleet=fleet,
+            nonces=nonces,
+            signed=signed,
+            ingest=ingest,
+            rollouts=rollouts,
+            instances=instances,
+            metrics=metrics,
+        )
     )
+    app.include_router(api_commissioning.routes(engine, writer, signed))  # before /nodes/{node:path}
     app.include_router(api_reads.routes(engine, stats))
-    app.include_router(api_operator.routes(writer, rollouts, tuf, operator_token))
+    app.include_router(
+        api_operator.routes(writer=writer, rollouts=rollouts, instances=instances, tuf=tuf, token=operator_token)
+    )
     app.include_router(api_tuf.routes(tuf, operator_token))
     app.include_router(pages.routes())
     app.mount("/static", pages.static_files())

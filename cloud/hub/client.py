@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -25,6 +26,13 @@ class HubClient:
 
     def make_token(self, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
         return self._ask("POST", "/api/v1/tokens", {"wire": 1, "node": node, "site": site, "ttl_s": ttl_s})
+
+    def replace(self, node: str, reason: str | None, ttl_s: float) -> dict[str, Any]:
+        document = {"wire": 1, "reason": reason, "ttl_s": ttl_s}
+        return self._ask("POST", f"/api/v1/nodes/{quote(node)}/replacement", document)
+
+    def accept_hardware(self, node: str, begins: str) -> dict[str, Any]:
+        return self._ask("POST", f"/api/v1/nodes/{quote(node)}/hardware", {"wire": 1, "hardware": begins})
 
     def start_rollout(
         self, bundle: str, version: str, target: str, phases: list[int], deadline_s: float

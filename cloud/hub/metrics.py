@@ -48,6 +48,8 @@ class _Fleet(Collector):
         by_health = GaugeMetricFamily("wayside_nodes", "Enrolled nodes by health", labels=["health"])
         for health in ("never", "fresh", "late", "silent", "unhealthy"):
             by_health.add_metric([health], sum(n.health == health for n in nodes))
+        clones = GaugeMetricFamily("wayside_nodes_cloned", "Nodes whose key two computers use")
+        clones.add_metric([], sum(n.clone is not None for n in nodes))
         age = GaugeMetricFamily("wayside_node_last_seen_age_seconds", "Since the last sync", labels=["node"])
         backlog = GaugeMetricFamily("wayside_node_backlog_rows", "Summaries still on the node", labels=["node"])
         for node in nodes:
@@ -68,4 +70,4 @@ class _Fleet(Collector):
         states = GaugeMetricFamily("wayside_rollouts", "Rollouts by state", labels=["state"])
         for state in ("running", "paused", "completed", "aborted"):
             states.add_metric([state], sum(r.state.value == state for r in rollouts))
-        return [by_health, age, backlog, stored, missing, error, states]
+        return [by_health, clones, age, backlog, stored, missing, error, states]

@@ -11,11 +11,13 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from msgspec import json
 
-from cloud.hub import views
+from cloud.hub import commissioning, views
 from cloud.hub.errors import NotFoundError
+from cloud.hub.instances import decoded_clone
+from cloud.hub.registry import node_id
 from cloud.hub.rollout_store import load_all
 from cloud.hub.rollouts import Member, MemberState, Rollout
-from cloud.hub.store import boots, datastreams, nodes, summaries
+from cloud.hub.store import boots, datastreams, node_keys, nodes, summaries
 from contracts.reading import ClockState, Stamp
 from contracts.rollout import RolloutState
 
@@ -27,7 +29,16 @@ def list_nodes(connection: sa.Connection, now_ms: int, only: str | None = None) 
     if only is not None:
         query = query.where(nodes.c.name == only)
     live = [r for r in load_all(connection) if r.state is not RolloutState.ABORTED]
-    return [_node(dict(row), live, now_ms) for row in connection.execute(query).mappings()]
+    since = dict(
+        connection.execute(
+            sa.select(node_keys.c.node_id, node_keys.c.since_ms).where(node_keys.c.revoked_ms.is_(None))
+        ).all()
+    )
+    commissioned = commissioning.latest(connection)
+    return [
+        _node(dict(row), live, now_ms, since.get(row["id"]), commissioned.get(row["id"]))
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def get_node(connection: sa.Connection, name: str, now_ms: int) -> views.NodeView:
@@ -38,7 +49,29 @@ def get_node(connection: sa.Connection, name: str, now_ms: int) -> views.NodeVie
     return found[0]
 
 
-def _node(row: dict[str, Any], live: list[Rollout], now_ms: int) -> views.NodeView:
+def list_keys(connection: sa.Connection, name: str) -> views.KeyList:
+    """Raises NotFoundError."""
+    query = sa.select(node_keys).where(node_keys.c.node_id == node_id(connection, name))
+    rows = connection.execute(query.order_by(node_keys.c.id.desc())).mappings()
+    fields = views.KeyView.__struct_fields__
+    return views.KeyList(node=name, keys=[views.KeyView(**{f: row[f] for f in fields}) for row in rows])
+
+
+def _clone(row: dict[str, Any]) -> views.CloneView | None:
+    clone = decoded_clone(row["clone"])
+    if clone is None:
+        return None
+    instances = [views.InstanceView(boot=i.boot, machine=i.machine, seen_ms=i.seen_ms) for i in clone.instances]
+    return views.CloneView(since_ms=clone.since_ms, settled=clone.is_settled_by(row["machine"]), instances=instances)
+
+
+def _node(
+    row: dict[str, Any],
+    live: list[Rollout],
+    now_ms: int,
+    key_since_ms: int | None,
+    commissioned: views.CommissioningBrief | None,
+) -> views.NodeView:
     heartbeat = json.decode(row["heartbeat"]) if row["heartbeat"] else None
     age = None if row["last_seen_ms"] is None else max(0.0, (now_ms - row["last_seen_ms"]) / 1000)
     gap = None if row["gap_ms"] is None else row["gap_ms"] / 1000
@@ -53,6 +86,11 @@ def _node(row: dict[str, Any], live: list[Rollout], now_ms: int) -> views.NodeVi
         counters=(heartbeat or {}).get("counters", {}),
         heartbeat=heartbeat,
         desired=next((r.desired for r in live if r.offers(row["name"])), None),
+        machine=row["machine"],
+        machine_seen=row["machine_seen"],
+        key_since_ms=key_since_ms,
+        clone=_clone(row),
+        commissioned=commissioned,
     )
 
 
@@ -183,8 +221,8 @@ GROUP BY b.node_id
 def stats(connection: sa.Connection) -> views.Stats:
     """Counts and forecast errors of every node, over all that is stored."""
     by_boot: dict[int, dict[str, dict[str, tuple[int, int, int]]]] = defaultdict(lambda: defaultdict(dict))
-    for node_id, boot, kind, rows, distinct, last in connection.exec_driver_sql(_BOOTS):
-        by_boot[node_id][boot][kind] = (rows, distinct, last)
+    for row_id, boot, kind, rows, distinct, last in connection.exec_driver_sql(_BOOTS):
+        by_boot[row_id][boot][kind] = (rows, distinct, last)
     errors = {row.node_id: row for row in connection.exec_driver_sql(_ERRORS)}
     found = []
     for node in connection.execute(sa.select(nodes.c.id, nodes.c.name, nodes.c.duplicates).order_by(nodes.c.name)):

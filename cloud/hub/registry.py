@@ -1,23 +1,37 @@
-"""Who is in the fleet: enrolment tokens, and the nodes with their public keys."""
+"""Who is in the fleet: enrolment tokens, and the nodes with their keys, the present one and the revoked.
+
+A node is a name: the identity of its site. Hardware comes and goes beneath it; each has a key of its own.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cloud.hub.errors import ConflictError, ContractBrokenError, ForbiddenError
-from cloud.hub.store import nodes, tokens
+from cloud.hub.errors import ConflictError, ContractBrokenError, ForbiddenError, NotFoundError
+from cloud.hub.store import boots, node_keys, nodes, tokens
 from contracts.sync import EnrolRequest
+
+MAX_PAST_KEYS = 16  # newest revoked keys of a node that are told why they are refused
+
+
+class PastKey(NamedTuple):
+    key: Ed25519PublicKey
+    revoked_ms: int
+    reason: str | None
 
 
 class Node(NamedTuple):
     id: int
     name: str
     key: Ed25519PublicKey
+    public_key: str  # the same, hexadecimal
+    past: tuple[PastKey, ...] = ()  # newest first
 
 
 class Registry:
@@ -27,8 +41,7 @@ class Registry:
         self._nodes: dict[str, Node] = {}
 
     def load(self, connection: sa.Connection) -> None:
-        rows = connection.execute(sa.select(nodes.c.id, nodes.c.name, nodes.c.public_key))
-        self._nodes = {name: Node(id_, name, _key(public)) for id_, name, public in rows}
+        self._nodes = {node.name: node for node in _load(connection)}
 
     def get(self, name: str) -> Node | None:
         return self._nodes.get(name)
@@ -40,62 +53,169 @@ class Registry:
         return len(self._nodes)
 
 
-def make_token(connection: sa.Connection, *, node: str | None, site: str | None, ttl_s: float, now_ms: int) -> str:
-    """Make a one-time enrolment token; the hub keeps only its hash. ``node`` None: for any node."""
+def make_token(
+    connection: sa.Connection,
+    *,
+    node: str | None,
+    site: str | None,
+    ttl_s: float,
+    now_ms: int,
+    replaces: bool = False,
+    reason: str | None = None,
+) -> str:
+    """Make a one-time enrolment token; the hub keeps only its hash.
+
+    Args:
+        node: who may use it; None: any node that is not enrolled yet.
+        replaces: whether another key may take the node's name over with it.
+    """
     token = secrets.token_urlsafe(32)
-    connection.execute(
-        tokens.insert().values(
-            hash=_hash(token), node=node, site=site, created_ms=now_ms, expires_ms=now_ms + int(ttl_s * 1000)
-        )
-    )
+    expires_ms = now_ms + int(ttl_s * 1000)
+    values = {"node": node, "site": site, "created_ms": now_ms, "expires_ms": expires_ms}
+    connection.execute(tokens.insert().values(hash=_hash(token), replaces=replaces, reason=reason, **values))
     return token
 
 
-def enrol(connection: sa.Connection, request: EnrolRequest, now_ms: int) -> tuple[Node, bool]:
-    """Bind ``request.node`` to its key, once. Repeating the same request answers the same.
-
-    Returns:
-        The node, and whether it is new.
+def make_replacement_token(
+    connection: sa.Connection, node: str, *, reason: str | None, ttl_s: float, now_ms: int
+) -> str:
+    """A token with which other hardware takes over ``node``'s name; until then nothing changes.
 
     Raises:
-        ForbiddenError: the token is unknown, expired, used, or for another node.
-        ConflictError: the node has another key already.
+        NotFoundError: there is no such node.
+    """
+    node_id(connection, node)
+    return make_token(connection, node=node, site=None, ttl_s=ttl_s, now_ms=now_ms, replaces=True, reason=reason)
+
+
+def node_id(connection: sa.Connection, name: str) -> int:
+    """Raises NotFoundError."""
+    found = connection.execute(sa.select(nodes.c.id).where(nodes.c.name == name)).scalar_one_or_none()
+    if found is None:
+        raise NotFoundError("node", f"no node {name[:64]!r} is enrolled")
+    return int(found)
+
+
+Enrolled = Literal["new", "same", "replaced"]
+
+
+def enrol(connection: sa.Connection, request: EnrolRequest, now_ms: int) -> tuple[Node, Enrolled]:
+    """Bind ``request.node`` to its key with a one-time token. Repeating the same request answers the same.
+
+    With a replacement token the name passes to the new key, and the old one is revoked, in the caller's transaction.
+
+    Raises:
+        ForbiddenError: the token is unknown, expired, used, for another node or site; or the key is revoked.
+        ConflictError: the node has another key, and the token does not replace it.
         ContractBrokenError: the key is not a point of the curve.
     """
-    key = _key(request.public_key)
+    _key(request.public_key)
     row = connection.execute(sa.select(tokens).where(tokens.c.hash == _hash(request.token))).mappings().first()
     known = connection.execute(sa.select(nodes).where(nodes.c.name == request.node)).mappings().first()
     if row is None:
         raise ForbiddenError("token", "the enrolment token is not one of this hub's; make one with `wayside hub token`")
     if row["used_node"] is not None:
-        if (row["used_node"], row["used_key"]) == (request.node, request.public_key) and known is not None:
-            return Node(known["id"], request.node, key), False
-        raise ForbiddenError("token_used", "the enrolment token was used already; make a new one")
-    if row["node"] is not None and row["node"] != request.node:
-        raise ForbiddenError("token", "the enrolment token is for another node")
-    if row["expires_ms"] < now_ms:
-        raise ForbiddenError("token_expired", "the enrolment token has expired; make a new one")
-    if known is not None and known["public_key"] != request.public_key:
-        raise ConflictError(
-            "node_exists", f"{request.node} is enrolled with another key; a second node needs a name of its own"
-        )
+        if (row["used_node"], row["used_key"]) != (request.node, request.public_key) or known is None:
+            raise ForbiddenError("token_used", "the enrolment token was used already; make a new one")
+        (node,) = _load(connection, request.node)
+        if node.public_key != request.public_key:
+            raise revoked(node, request.public_key)
+        return node, "same"
+    _check_token(dict(row), request, now_ms)
     if known is None:
-        done = connection.execute(
-            nodes.insert().values(
-                name=request.node,
-                public_key=request.public_key,
-                site=request.site or row["site"],
-                hardware=request.hardware,
-                enrolled_ms=now_ms,
-            )
-        )
-        node_id = int(done.inserted_primary_key[0]) if done.inserted_primary_key else 0
+        outcome: Enrolled = "new"
+        site = request.site or row["site"]
+        values = {"name": request.node, "site": site, "enrolled_ms": now_ms, **_of_hardware(request)}
+        connection.execute(nodes.insert().values(values))
+        _bind_key(connection, request, now_ms)
+    elif known["public_key"] == request.public_key:
+        outcome = "same"
+    elif row["replaces"]:
+        outcome = "replaced"
+        _replace(connection, known["id"], request, row["reason"], now_ms)
     else:
-        node_id = known["id"]
+        raise ConflictError(
+            "node_exists",
+            f"{request.node} is enrolled with another key. Is this new hardware for it? `wayside replace "
+            f"{request.node}` makes a token for that; a second node needs a name of its own",
+        )
     connection.execute(
         tokens.update().where(tokens.c.hash == row["hash"]).values(used_node=request.node, used_key=request.public_key)
     )
-    return Node(node_id, request.node, key), known is None
+    (node,) = _load(connection, request.node)
+    return node, outcome
+
+
+def _check_token(row: dict[str, Any], request: EnrolRequest, now_ms: int) -> None:
+    if row["node"] is not None and row["node"] != request.node:
+        raise ForbiddenError("token", "the enrolment token is for another node")
+    if row["site"] is not None and request.site is not None and row["site"] != request.site:
+        raise ForbiddenError("token_site", f"the enrolment token is for the site {row['site']}, not {request.site}")
+    if row["expires_ms"] < now_ms:
+        raise ForbiddenError("token_expired", "the enrolment token has expired; make a new one")
+
+
+def _replace(connection: sa.Connection, node: int, request: EnrolRequest, reason: str | None, now_ms: int) -> None:
+    connection.execute(
+        node_keys.update()
+        .where(node_keys.c.node_id == node, node_keys.c.revoked_ms.is_(None))
+        .values(revoked_ms=now_ms, reason=reason)
+    )
+    connection.execute(nodes.update().where(nodes.c.id == node).values(_of_hardware(request)))
+    _bind_key(connection, request, now_ms)
+    forget_instances(connection, node)
+    # Whoever still holds another token for the same purpose comes too late.
+    connection.execute(
+        tokens.update()
+        .where(tokens.c.node == request.node, tokens.c.replaces, tokens.c.used_node.is_(None))
+        .values(expires_ms=now_ms - 1)
+    )
+
+
+def forget_instances(connection: sa.Connection, node: int) -> None:
+    """From here on the node's boots count anew: what ran before is no evidence of two that run now."""
+    connection.execute(boots.update().where(boots.c.node_id == node).values(synced_ms=None))
+    connection.execute(nodes.update().where(nodes.c.id == node).values(boot=None, machine_seen=None, clone=None))
+
+
+def _of_hardware(request: EnrolRequest) -> dict[str, Any]:
+    return {"public_key": request.public_key, "hardware": request.hardware, "machine": request.machine}
+
+
+def _bind_key(connection: sa.Connection, request: EnrolRequest, now_ms: int) -> None:
+    this = node_id(connection, request.node)
+    connection.execute(node_keys.insert().values(node_id=this, since_ms=now_ms, **_of_hardware(request)))
+
+
+def revoked(node: Node, public_key: str) -> ForbiddenError:
+    """The refusal of a key that ``node`` no longer has."""
+    past = next((p for p in node.past if p.key.public_bytes_raw().hex() == public_key), None)
+    if past is None:
+        return ForbiddenError("key_revoked", f"this key of {node.name} was revoked")
+    day = f"{datetime.fromtimestamp(past.revoked_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    why = f" ({past.reason})" if past.reason else ""
+    return ForbiddenError(
+        "key_revoked",
+        f"this hardware was replaced on {day}{why}: other hardware is {node.name} now. To put this one back, run "
+        f"`wayside replace {node.name}` and give it the new token",
+    )
+
+
+def _load(connection: sa.Connection, only: str | None = None) -> list[Node]:
+    query = sa.select(nodes.c.id, nodes.c.name, nodes.c.public_key)
+    keys = sa.select(node_keys).where(node_keys.c.revoked_ms.is_not(None)).order_by(node_keys.c.id.desc())
+    if only is not None:
+        query = query.where(nodes.c.name == only)
+        keys = keys.where(node_keys.c.node_id.in_(sa.select(nodes.c.id).where(nodes.c.name == only)))
+    past: dict[int, list[PastKey]] = {}
+    for row in connection.execute(keys):
+        one = past.setdefault(row.node_id, [])
+        if len(one) < MAX_PAST_KEYS:
+            one.append(PastKey(_key(row.public_key), row.revoked_ms, row.reason))
+    return [
+        Node(id_, name, _key(public), public, tuple(past.get(id_, ())))
+        for id_, name, public in connection.execute(query)
+    ]
 
 
 def _hash(token: str) -> str:

@@ -30,7 +30,11 @@ nodes = sa.Table(
     sa.Column("public_key", sa.Text, nullable=False),  # Ed25519, hexadecimal
     sa.Column("site", sa.Text),
     sa.Column("hardware", sa.Text),
-    sa.Column("enrolled_ms", sa.Integer, nullable=False),
+    sa.Column("enrolled_ms", sa.Integer, nullable=False),  # the name; when its present key came: node_keys
+    sa.Column("machine", sa.Text),  # fingerprint of the computer that the present key belongs to
+    sa.Column("boot", sa.Text),  # of the last sync that was not refused
+    sa.Column("machine_seen", sa.Text),  # of the same
+    sa.Column("clone", sa.Text),  # cloud.hub.instances.Clone as JSON while two computers use the key
     sa.Column("last_seen_ms", sa.Integer),
     sa.Column("gap_ms", sa.Float),  # usual time between two syncs, smoothed
     sa.Column("heartbeat", sa.Text),  # contracts.sync.Heartbeat as JSON, unknown fields included
@@ -41,6 +45,37 @@ nodes = sa.Table(
     sa.Column("bytes", sa.Integer, nullable=False, server_default="0"),  # bodies as sent
 )
 
+node_keys = sa.Table(
+    "node_keys",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("node_id", sa.ForeignKey("nodes.id"), nullable=False, index=True),
+    sa.Column("public_key", sa.Text, nullable=False),  # may come again: hardware that is put back
+    sa.Column("hardware", sa.Text),
+    sa.Column("machine", sa.Text),
+    sa.Column("since_ms", sa.Integer, nullable=False),
+    sa.Column("revoked_ms", sa.Integer),  # null: the present one
+    sa.Column("reason", sa.Text),
+)
+
+commissionings = sa.Table(
+    "commissionings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # in order of arrival
+    sa.Column("node_id", sa.ForeignKey("nodes.id"), nullable=False, index=True),
+    sa.Column("record_id", sa.Text, nullable=False, unique=True),
+    sa.Column("record", sa.Text, nullable=False),  # to the byte, as it was signed
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),  # base64
+    sa.Column("received_ms", sa.Integer, nullable=False),
+    # Of the record, for lists that do not decode it:
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("finished_ms", sa.Integer),  # null: the node's clock was unknown
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("sensors_passed", sa.Integer, nullable=False),
+    sa.Column("sensors", sa.Integer, nullable=False),
+)
+
 boots = sa.Table(
     "boots",
     metadata,
@@ -48,6 +83,8 @@ boots = sa.Table(
     sa.Column("node_id", sa.ForeignKey("nodes.id"), nullable=False),
     sa.Column("boot", sa.Text, nullable=False),
     sa.Column("first_ms", sa.Integer, nullable=False),
+    sa.Column("synced_ms", sa.Integer),  # first sync of this boot; null: only rows of it came, or it is forgotten
+    sa.Column("machine", sa.Text),
     sa.UniqueConstraint("node_id", "boot"),
 )
 
@@ -97,6 +134,8 @@ tokens = sa.Table(
     sa.Column("site", sa.Text),
     sa.Column("created_ms", sa.Integer, nullable=False),
     sa.Column("expires_ms", sa.Integer, nullable=False),
+    sa.Column("replaces", sa.Boolean, nullable=False, server_default="0"),  # may take over the node's name
+    sa.Column("reason", sa.Text),  # why it is replaced
     sa.Column("used_node", sa.Text),
     sa.Column("used_key", sa.Text),
 )
@@ -149,8 +188,8 @@ def open_engine(data: Path) -> sa.Engine:
     return engine
 
 
-def migrate(data: Path, revision: str = "head") -> None:
-    """Bring ``data``'s schema to ``revision``; ``base`` takes everything away.
+def migrate(data: Path, revision: str = "head", *, down: bool = False) -> None:
+    """Bring ``data``'s schema up to ``revision``, or ``down`` to it; ``base`` takes everything away.
 
     Raises:
         StoreFullError, StoreUnavailableError: the database cannot be written.
@@ -161,7 +200,7 @@ def migrate(data: Path, revision: str = "head") -> None:
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            if revision == "base":
+            if down or revision == "base":
                 alembic.command.downgrade(config, revision)
             else:
                 alembic.command.upgrade(config, revision)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from contracts.commissioning import SignedCommissioning
 from contracts.reading import Name, Stamp
 from contracts.sync import Desired, Label
 from contracts.wire import Document, wire_field
@@ -19,6 +20,58 @@ Health = Literal["never", "fresh", "late", "silent", "unhealthy"]
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
     wire: int = 1
+
+
+class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several agents that use one key; ``machine`` null: it has no fingerprint."""
+
+    boot: str
+    machine: str | None
+    seen_ms: int
+
+
+class CloneView(msgspec.Struct, frozen=True, kw_only=True):
+    """Two computers use the node's key. ``settled``: the enrolled one works on, the other is refused."""
+
+    since_ms: int
+    settled: bool
+    instances: list[InstanceView]
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    public_key: str
+    hardware: str | None
+    machine: str | None
+    since_ms: int
+    revoked_ms: int | None  # null: the present one
+    reason: str | None
+
+
+class KeyList(View, frozen=True, kw_only=True):
+    """The hardware that was, and is, this node; the newest first."""
+
+    node: str
+    keys: list[KeyView]
+
+
+class CommissioningBrief(msgspec.Struct, frozen=True, kw_only=True):
+    record_id: str
+    by: str
+    finished_ms: int | None  # null: the node's clock was unknown
+    received_ms: int
+    passed: bool
+    sensors_passed: int
+    sensors: int
+
+
+class CommissioningView(CommissioningBrief, frozen=True, kw_only=True):
+    signed: SignedCommissioning  # to the byte, so that anybody can verify it
+
+
+class CommissioningPage(View, frozen=True, kw_only=True):
+    node: str
+    records: list[CommissioningView]
+    next: int | None  # pass as ``cursor`` for the following page
 
 
 class NodeView(View, frozen=True, kw_only=True):
@@ -38,6 +91,11 @@ class NodeView(View, frozen=True, kw_only=True):
     counters: dict[str, Any]  # contracts.sync.Counters
     heartbeat: dict[str, Any] | None  # contracts.sync.Heartbeat, as it came: also holds the two above
     desired: Desired | None
+    machine: str | None = None  # fingerprint of the computer that is this node
+    machine_seen: str | None = None  # of the last sync
+    key_since_ms: int | None = None  # its hardware took the name over, or enrolled
+    clone: CloneView | None = None
+    commissioned: CommissioningBrief | None = None  # the last record
 
 
 class NodeList(View, frozen=True, kw_only=True):
@@ -142,6 +200,26 @@ class TokenReply(View, frozen=True, kw_only=True):
     token: str
     node: str | None
     expires_ms: int
+
+
+class ReplacementRequest(Document, frozen=True, kw_only=True):
+    """``reason`` is told to the old hardware, and kept with its key."""
+
+    wire: int = wire_field()
+    reason: Label | None = None
+    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 604_800.0
+
+
+class HardwareRequest(Document, frozen=True, kw_only=True):
+    """The computer that is the node: at least the first digits of its fingerprint, or of its boot."""
+
+    wire: int = wire_field()
+    hardware: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{6,64}$")]
+
+
+class HardwareReply(View, frozen=True, kw_only=True):
+    node: str
+    machine: str | None
 
 
 class RolloutRequest(Document, frozen=True, kw_only=True):

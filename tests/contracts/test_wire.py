@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.commissioning import CommissioningRecord, CommissioningReply, SignedCommissioning
 from contracts.node_config import NodeConfig, load_node_config
 from contracts.passport import Passport
 from contracts.reading import ClockState, Quality, Reading, Stamp
@@ -31,6 +32,9 @@ KINDS: dict[str, type[Document]] = {
         NonceReply,
         ErrorReply,
         TaskSpec,
+        CommissioningRecord,
+        SignedCommissioning,
+        CommissioningReply,
     )
 }
 FILES = sorted(GOLDEN.glob("v*/*.json"))

@@ -36,6 +36,11 @@ class Hub:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["token"])
 
+    def replacement(self, node: str, **about: object) -> str:
+        answer = self.client.post(f"/api/v1/nodes/{node}/replacement", json=about, headers=AUTH)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
+
     def node(self, name: str = "node-1") -> SimulatedNode:
         """An enrolled node."""
         node = SimulatedNode(self.client, name)

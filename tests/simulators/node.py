@@ -29,6 +29,7 @@ class SimulatedNode:
         self.name = name
         self.key = key or Ed25519PrivateKey.generate()
         self.boot = secrets.token_hex(16)
+        self.machine: str | None = None
         self.seq = 0
         self.nonce = "none"
         self.reported = Reported()
@@ -41,7 +42,11 @@ class SimulatedNode:
     def enrol(self, token: str) -> httpx.Response:
         answer = self.client.post(
             "/api/v1/enrol",
-            content=encode(EnrolRequest(node=self.name, token=token, public_key=self.public_key, site="Main St")),
+            content=encode(
+                EnrolRequest(
+                    node=self.name, token=token, public_key=self.public_key, site="Main St", machine=self.machine
+                )
+            ),
         )
         self.nonce = answer.headers.get(NONCE_HEADER, self.nonce)
         return answer
@@ -91,7 +96,18 @@ class SimulatedNode:
 
     def request(self, summaries: list[Summary], **heartbeat: Any) -> bytes:
         beat = self.heartbeat(**heartbeat)
-        return encode(SyncRequest(node=self.name, boot=self.boot, heartbeat=beat, summaries=summaries))
+        return encode(
+            SyncRequest(node=self.name, boot=self.boot, machine=self.machine, heartbeat=beat, summaries=summaries)
+        )
+
+    def restart(self) -> None:
+        self.boot, self.seq = secrets.token_hex(16), 0
+
+    def copied(self) -> SimulatedNode:
+        """Another computer with a copy of this one's card, which starts now."""
+        copy = SimulatedNode(self.client, self.name, self.key)
+        copy.machine = self.machine
+        return copy
 
     def headers(self, body: bytes, *, nonce: str | None = None, path: str = SYNC) -> dict[str, str]:
         nonce = self.nonce if nonce is None else nonce
