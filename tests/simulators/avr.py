@@ -10,6 +10,7 @@ from types import TracebackType
 
 import pytest
 
+from firmware_bridge.flash_image import Image
 from firmware_bridge.native import AvrProgram, build_avr
 
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
@@ -32,6 +33,13 @@ needs_avrdude = pytest.mark.skipif(
 @cache
 def program(mcu: str) -> AvrProgram:
     return build_avr(mcu, BUILD)
+
+
+@cache
+def newer(mcu: str) -> AvrProgram:
+    """The same firmware, but it says that it is 2.1.0."""
+    version = ("-DFIRMWARE_MAJOR=2u", "-DFIRMWARE_MINOR=1u", "-DFIRMWARE_PATCH=0u")
+    return build_avr(mcu, BUILD / "newer", version)
 
 
 @cache
@@ -62,6 +70,11 @@ class AvrBoard:
         self._command = [str(host()), mcu, str(program(mcu).elf), self.port, str(folder / "eeprom")]
         if bootloader:
             self._command += [str(BOOTLOADERS / BOOTLOADER[mcu]), str(self.flash)]
+
+    def holds(self, image: Image) -> bool:
+        """Whether the flash is the program of ``image``."""
+        self.tell("keep")
+        return self.flash.read_bytes()[: len(image.data)] == image.data
 
     def tell(self, order: str) -> list[int]:
         """Do it, and return the numbers of the answer (``avr_host.c`` lists the orders)."""

@@ -72,10 +72,26 @@ static void set_pin(char port, int bit, uint8_t level) {
     if (pin) avr_raise_irq(pin, level);
 }
 
+/* simavr's reset, also the watchdog's, forgets the levels of the inputs, and passes on only what changes. */
+static void (*reset_of_core)(struct avr_t *);
+static int pins_due;
+
+static void was_reset(struct avr_t *of) {
+    if (reset_of_core) reset_of_core(of);
+    pins_due = 1;
+}
+
+static void drive_pins(void) {
+    pins_due = 0;
+    for (int port = 0; port < 3; port++)
+        for (int bit = 0; bit < 8; bit++) {
+            set_pin(PORTS[port], bit, !levels[port][bit]);
+            set_pin(PORTS[port], bit, levels[port][bit]);
+        }
+}
+
 static void reset(const char *why) {
     avr_reset(avr);
-    for (int port = 0; port < 3; port++)
-        for (int bit = 0; bit < 8; bit++) set_pin(PORTS[port], bit, levels[port][bit]);
     avr_regbit_set(avr, !strcmp(why, "wdrf") ? avr->reset_flags.wdrf
                         : !strcmp(why, "borf") ? avr->reset_flags.borf
                         : !strcmp(why, "porf") ? avr->reset_flags.porf
@@ -192,6 +208,8 @@ int main(int argc, char **argv) {
     fcntl(0, F_SETFL, O_NONBLOCK);
     unlink(argv[3]);
     if (symlink(name, argv[3]) != 0) return 2;
+    reset_of_core = avr->reset;
+    avr->reset = was_reset;
     reset("porf");
     if (flash) close(slave), hung_up = 1; /* until somebody opens it */
     printf("READY %s\n", name);
@@ -201,6 +219,7 @@ int main(int argc, char **argv) {
     int64_t start = now_ns();
     uint64_t cycles = 0;
     for (;;) {
+        if (pins_due) drive_pins();
         for (uint64_t slice = 0; slice < 3200;) { /* 0.2 ms */
             uint64_t before = avr->cycle;
             int state = avr_run(avr);
