@@ -26,6 +26,7 @@ from firmware_bridge.image_seed import NETWORK, cloud_config, pointed_to_seed, s
 from firmware_bridge.wheels import Sha256, WheelSet, load_wheels
 
 _CHUNK = 1 << 20
+_FICLONE = 0x40049409  # linux/fs.h
 _SPARE = 4 << 20  # bytes of the root file system left free besides the files
 Progress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all (0: unknown)
 
@@ -74,7 +75,15 @@ def _quiet(_what: str, _done: int, _all: int) -> None:
     pass
 
 
-def build(base: Path, out: Path, who: Personality, wheels: Path, progress: Progress = _quiet) -> Built:
+class PlainBase(NamedTuple):
+    """A base that is unpacked and hashed already, for many images."""
+
+    path: Path
+    name: str
+    sha256: str  # of the base as it came, packed
+
+
+def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, progress: Progress = _quiet) -> Built:
     """Make ``out`` from ``base``; what had these names before stands until the new one is whole.
 
     Raises:
@@ -85,7 +94,10 @@ def build(base: Path, out: Path, who: Personality, wheels: Path, progress: Progr
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with _alone(out.with_name(f".{out.name}.part")) as part:
-            base_sha256 = copy_base(base, part, progress)
+            if isinstance(base, PlainBase):
+                clone(base.path, part, progress)
+            else:
+                base = PlainBase(part, base.name, copy_base(base, part, progress))
             progress("personalizing", 0, 0)
             personalized = personalize(part, who, wheels)
             size = part.stat().st_size
@@ -103,7 +115,7 @@ def build(base: Path, out: Path, who: Personality, wheels: Path, progress: Progr
                 sha256=sha256,
                 bmap_sha256=_sha256(bmap.text().encode()),
                 base=base.name,
-                base_sha256=base_sha256,
+                base_sha256=base.sha256,
                 node=who.config.node,
                 site=who.site,
                 hub=who.hub,
@@ -305,6 +317,30 @@ def copy_base(base: Path, out: Path, progress: Progress) -> str:
     except OSError as exc:
         raise ImageError(f"{exc.filename or base}: {exc.strerror}") from exc
     return digest.hexdigest()
+
+
+def clone(source: Path, out: Path, progress: Progress) -> None:
+    """Copy a plain image, sharing its blocks where the file system can, and its holes anyway."""
+    with source.open("rb") as read, out.open("r+b") as write:
+        size = read.seek(0, os.SEEK_END)
+        write.truncate(0)
+        try:
+            fcntl.ioctl(write, _FICLONE, read.fileno())
+        except OSError:
+            write.truncate(size)
+            at = 0
+            while at < size:
+                try:
+                    begin = os.lseek(read.fileno(), at, os.SEEK_DATA)
+                except OSError:
+                    break  # a hole to the end
+                at = os.lseek(read.fileno(), begin, os.SEEK_HOLE)
+                while begin < at:
+                    done = os.copy_file_range(read.fileno(), write.fileno(), min(at - begin, 64 << 20), begin, begin)
+                    if not done:
+                        raise ImageError(f"{source} became shorter while it was copied") from None
+                    begin += done
+                    progress("copying the base", begin, size)
 
 
 class _Unpacked:

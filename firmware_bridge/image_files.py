@@ -81,6 +81,8 @@ def personality(
         raise ImageError("the trust root is no TUF root.json; `wayside release init` makes one") from exc
     if signed != "root":
         raise ImageError(f"the trust root is TUF {signed!r} metadata, not root")
+    if site is not None and (len(site) > 64 or not site.isprintable()):
+        raise ImageError("the site's name has more than 64 characters, or one that cannot be printed")
     if ssh_key is not None and not _SSH_KEY.fullmatch(ssh_key.strip()):
         raise ImageError("the SSH key is not one public key in OpenSSH's form (ssh-ed25519 AAAA… name)")
     return Personality(config, text, root, hub_ca, site, ssh_key.strip() if ssh_key else None, network)

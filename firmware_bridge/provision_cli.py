@@ -1,0 +1,66 @@
+"""``wayside provision``: a list of sites to images, tokens and labels."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firmware_bridge import provision as work
+from firmware_bridge.errors import ProvisionError
+from firmware_bridge.image_cli import AsJson, Wheels, said_plainly, shown_progress
+from firmware_bridge.image_files import read_text_file
+
+provision = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@provision.command()
+def make(
+    sites: Annotated[Path, typer.Argument(metavar="SITES.csv", help="Columns: node, site, token, and the template's.")],
+    base: Annotated[Path, typer.Option(help="Stock image, .img or .img.xz.")],
+    root: Annotated[Path, typer.Option(help="The pinned trust root, root.json.")],
+    wheels: Wheels,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of images, labels and the journal.")],
+    template: Annotated[Path | None, typer.Option(help="node.toml with $node, $site and other columns.")] = None,
+    hub: Annotated[str | None, typer.Option(help="Hub that gives the tokens; else the template's own.")] = None,
+    hub_ca: Annotated[Path | None, typer.Option(help="PEM of the hub's own certificate authority.")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="Public key of the technician.")] = None,
+    network_config: Annotated[Path | None, typer.Option(help="cloud-init network-config for all.")] = None,
+    ttl_days: Annotated[float, typer.Option(min=0.01, max=365, help="How long a token waits for its node.")] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Make an enrolment token, an image and a QR label for every site of a list.
+
+    All rows are checked before anything is made. Interrupted, the same command goes on where it was; a site keeps its
+    token. The operator's token is taken from WAYSIDE_OPERATOR_TOKEN. OUT/journal holds the sites' tokens: keep it to
+    yourself.
+    """
+    with said_plainly("provision"), shown_progress() as step:
+        try:
+            common = work.Common(
+                root=read_text_file(root, "--root"),
+                wheels=wheels,
+                hub_ca=read_text_file(hub_ca, "--hub-ca") if hub_ca else None,
+                ssh_key=read_text_file(ssh_key, "--ssh-key").decode() if ssh_key else None,
+                network=read_text_file(network_config, "--network-config").decode() if network_config else None,
+            )
+        except UnicodeDecodeError as exc:
+            raise ProvisionError(f"one of the files given is not text: {exc}") from exc
+        place = work.Hub(hub, os.environ.get("WAYSIDE_OPERATOR_TOKEN"), ttl_days * 86_400)
+        done = work.provision(
+            sites,
+            template,
+            base,
+            out,
+            common=common,
+            hub=place,
+            progress=step,
+            say=lambda said: typer.echo(said, err=True),
+        )
+    if as_json:
+        typer.echo(json.dumps({"made": done.made, "kept": done.kept, "labels": str(done.labels)}))
+    else:
+        typer.echo(f"{out}: {len(done.made)} made, {len(done.kept)} were there; labels to print: {done.labels}")

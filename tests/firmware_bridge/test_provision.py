@@ -1,0 +1,329 @@
+"""Provisioning: a list of sites becomes tokens, images and labels, once each, whatever interrupts it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.node_config import load_node_config
+from firmware_bridge import image as images
+from firmware_bridge import provision as work
+from firmware_bridge.errors import ImageError, ProvisionError
+from firmware_bridge.image_disk import read_disk
+from firmware_bridge.image_files import personality
+from firmware_bridge.provision_sites import read_sites
+from tests.hub.conftest import OPERATOR, HubProcess, initialise
+from tests.simulators.base_image import ROOT_JSON, make_base, make_wheels, needs_tools
+from tests.simulators.interrupted import few_or_many, killed_then_run_again
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = """\
+node = "$node"
+state_dir = "/var/lib/wayside"
+
+[hub]
+url = "https://hub.example.city"
+
+[board]
+port = "$port"
+identity = "$board"
+"""
+SITES = "node,site,port,board\nmain-5th,Main & 5th,/dev/ttyUSB0,WS-1\nelm-2nd,Élm; 2nd,/dev/ttyUSB0,WS-2\n"
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("provision")
+    make_base(folder / "base.img")
+    make_wheels(folder / "wheels")
+    (folder / "root.json").write_bytes(ROOT_JSON)
+    (folder / "node.toml").write_text(TEMPLATE)
+    (folder / "sites.csv").write_text(SITES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    process = HubProcess(initialise(tmp_path_factory.mktemp("hub") / "data"))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def tokens_of(hub: HubProcess) -> list[str]:
+    """The node of every token that the hub ever made."""
+    with sqlite3.connect(f"file:{hub.data / 'hub.sqlite'}?mode=ro", uri=True) as db:
+        return [node for (node,) in db.execute("SELECT node FROM tokens ORDER BY node")]
+
+
+def run(things: Path, out: Path, hub_url: str | None, *, sites: str | None = None, **options: object) -> work.Outcome:
+    path = things / "sites.csv"
+    if sites is not None:
+        path = out.with_name("sites.csv")
+        path.write_text(sites)
+    return work.provision(
+        path,
+        things / "node.toml",
+        things / "base.img",
+        out,
+        common=work.Common(root=ROOT_JSON, wheels=things / "wheels"),
+        hub=work.Hub(hub_url, OPERATOR),
+        progress=lambda _what, _done, _all: None,
+        say=lambda _: None,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def token_on(image: Path) -> str:
+    config = load_node_config((read_disk(image).ext4.read("/etc/wayside/node.toml") or b"").decode())
+    assert config.hub is not None
+    assert config.hub.token is not None
+    return config.hub.token
+
+
+# --- the list -------------------------------------------------------------------------------------------------------
+
+
+def refused(tmp_path: Path, sites: str | bytes, template: str = TEMPLATE) -> str:
+    path, shape = tmp_path / "sites.csv", tmp_path / "node.toml"
+    path.write_bytes(sites if isinstance(sites, bytes) else sites.encode())
+    shape.write_text(template)
+    with pytest.raises(ProvisionError) as caught:
+        read_sites(path, shape, lambda row, text: personality(text, ROOT_JSON, token=row.token or "x" * 43))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sites", "said"),
+    [
+        ("", "no column 'node'"),
+        ("site,port\na,b\n", "no column 'node'"),
+        ("node,node\na,b\n", "column 'node' stands there twice"),
+        ("node,port,board\n", "has no sites"),
+        ("node,port,board\nbad name!,p,b\n", "line 2, column node"),
+        ("node,port,board,token\nn,p,b,short\n", "line 2, column token"),
+        ("node,port,board,Größe\nn,p,b,3\n", "line 2, column"),
+        ("node,port,board\nn,p\n", "line 2: 2 cells under 3 columns"),
+        ("node,port,board\nn,p,b,more\n", "line 2: 4 cells under 3 columns"),
+        ("node,port\nn,p\n", "asks for $board"),
+        ("node,port,board\nn,p,b\nn,p,b\n", "line 3, column node: n is the same node as in line 2"),
+        ("node,port,board\na/b,p,b\na-b,p,b\n", "line 3, column node: a-b is named a-b like a/b"),
+        (f"node,port,board\nn,p,{'x' * 70}\n", "board.identity"),
+        ('node,port,board\n"n,p,b\n', "is not CSV"),
+        ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
+        (b"node,port,board\nn,p,\xff\n", "is not UTF-8"),
+        ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
+        (b"node,port,board\nn,p,a\0b\n", "line 2, column"),
+    ],
+)
+def test_a_wrong_list_is_refused_by_line_and_column(tmp_path: Path, sites: str | bytes, said: str) -> None:
+    assert said in refused(tmp_path, sites)
+
+
+def test_every_wrong_row_is_named_at_once_and_nothing_is_made(things: Path, tmp_path: Path) -> None:
+    sites = "node,port,board\n,p,b\ngood,p,b\nbad name,p,b\n"
+    with pytest.raises(ProvisionError, match=r"nothing was made(.|\n)*line 2(.|\n)*line 4"):
+        run(things, tmp_path / "out", None, sites=sites)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", ['"] node = "other', 'a"#', "\\", "$node", "${port}", "[hub] url='x'"])
+def test_no_cell_writes_toml_of_its_own(tmp_path: Path, value: str) -> None:
+    (tmp_path / "node.toml").write_text(TEMPLATE)
+    quoted = value.replace('"', '""')
+    (tmp_path / "sites.csv").write_text(f'node,port,board\nn,"{quoted}",b\n')
+    sites = read_sites(
+        tmp_path / "sites.csv", tmp_path / "node.toml", lambda _, text: personality(text, ROOT_JSON, token="x" * 43)
+    )
+    config = load_node_config(sites[0].config_text)
+    assert config.node == "n"
+    assert config.board is not None
+    assert config.board.port == value
+    assert config.board.identity == "b"
+
+
+def test_a_spreadsheets_semicolons_and_byte_order_mark_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(TEMPLATE)
+    (tmp_path / "sites.csv").write_bytes("\ufeffnode;site;port;board\r\nn;Üm, x;p;b\r\n\r\n".encode())
+    sites = read_sites(
+        tmp_path / "sites.csv", tmp_path / "node.toml", lambda _, text: personality(text, ROOT_JSON, token="x" * 43)
+    )
+    assert [(site.row.node, site.row.site) for site in sites] == [("n", "Üm, x")]
+
+
+# --- a whole run ----------------------------------------------------------------------------------------------------
+
+
+@needs_tools
+def test_every_site_gets_a_token_of_its_own_an_image_and_a_label(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+    before = len(tokens_of(hub))
+    done = run(things, tmp_path / "out", hub.url)
+    assert done.made == ["main-5th", "elm-2nd"]
+    out = tmp_path / "out"
+    tokens = {slug: token_on(out / f"{slug}.img") for slug in ("main-5th", "elm-2nd")}
+    assert len(set(tokens.values())) == 2
+    assert len(tokens_of(hub)) == before + 2
+    for slug, token in tokens.items():
+        manifest, bmap = images.load_built(out / f"{slug}.img")
+        images.verify(out / f"{slug}.img", manifest, bmap)
+        assert (out / f"{slug}.png").read_bytes().startswith(b"\x89PNG")
+        seen = [p for p in out.glob("*") if p.is_file() and p.suffix != ".img" and token.encode() in p.read_bytes()]
+        assert seen == []
+    assert (out / "labels.pdf").read_bytes().startswith(b"%PDF")
+    assert (out / "journal/main-5th.json").stat().st_mode & 0o077 == 0
+    assert not (out / ".base.img").exists()
+
+    again = run(things, out, hub.url)
+    assert (again.made, again.kept) == ([], ["main-5th", "elm-2nd"])
+    assert len(tokens_of(hub)) == before + 2
+
+
+@needs_tools
+def test_a_changed_row_is_made_again_with_the_token_that_it_has(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+    out = tmp_path / "out"
+    run(things, out, hub.url, sites=SITES)
+    token, made = token_on(out / "elm-2nd.img"), len(tokens_of(hub))
+    done = run(things, out, hub.url, sites=SITES.replace("WS-2", "WS-9"))
+    assert (done.made, done.kept) == (["elm-2nd"], ["main-5th"])
+    assert token_on(out / "elm-2nd.img") == token
+    assert len(tokens_of(hub)) == made
+
+
+@needs_tools
+def test_an_image_that_was_taken_away_is_made_again(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+    out = tmp_path / "out"
+    run(things, out, hub.url)
+    (out / "elm-2nd.img").unlink()
+    (out / "main-5th.json").unlink()
+    assert sorted(run(things, out, hub.url).made) == ["elm-2nd", "main-5th"]
+    assert (out / "elm-2nd.img").exists()
+
+
+@needs_tools
+def test_a_site_keeps_its_token_when_its_image_fails(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+    before, out = len(tokens_of(hub)), tmp_path / "out"
+    sites = "node,port,board\nn,p,b\n"
+    wheels = things / "wheels/cp311"
+    wheels.rename(things / "away")
+    try:
+        with pytest.raises(ImageError, match="no wheels"):
+            run(things, out, hub.url, sites=sites)
+        assert [p.name for p in out.glob("*.img*")] == []
+    finally:
+        (things / "away").rename(wheels)
+    assert run(things, out, hub.url, sites=sites).made == ["n"]
+    assert len(tokens_of(hub)) == before + 1
+
+
+@needs_tools
+def test_a_token_that_expired_before_its_image_was_made_is_replaced(
+    things: Path, tmp_path: Path, hub: HubProcess
+) -> None:
+    out = tmp_path / "out"
+    (out / "journal").mkdir(parents=True)
+    stale = {"wire": 1, "node": "elm-2nd", "state": "token", "token": "z" * 43, "expires_ms": 1000}
+    (out / "journal/elm-2nd.json").write_text(json.dumps(stale))
+    run(things, out, hub.url)
+    assert token_on(out / "elm-2nd.img") != "z" * 43
+
+
+@needs_tools
+def test_a_token_in_the_list_needs_no_hub(things: Path, tmp_path: Path) -> None:
+    sites = "node,port,board,token\nn,p,b,given-by-hand-0123456789\n"
+    assert run(things, tmp_path / "out", "http://127.0.0.1:9", sites=sites).made == ["n"]
+    assert token_on(tmp_path / "out/n.img") == "given-by-hand-0123456789"
+
+
+@needs_tools
+def test_a_hub_that_is_away_or_refuses_is_named(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+    with pytest.raises(ProvisionError, match=r"127\.0\.0\.1:9 does not answer.*goes on from here"):
+        run(things, tmp_path / "out", "http://127.0.0.1:9")
+    for token, said in (("wrong", "WAYSIDE_OPERATOR_TOKEN"), (None, "WAYSIDE_OPERATOR_TOKEN")):
+        with pytest.raises(ProvisionError, match=said):
+            work.provision(
+                things / "sites.csv",
+                things / "node.toml",
+                things / "base.img",
+                tmp_path / "out",
+                common=work.Common(root=ROOT_JSON, wheels=things / "wheels"),
+                hub=work.Hub(hub.url, token),
+                progress=lambda _what, _done, _all: None,
+                say=lambda _: None,
+            )
+
+
+@needs_tools
+def test_two_runs_do_not_share_a_folder_and_a_dead_ones_lock_does_not_stay(things: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".lock").write_text("999999\n")  # of a run that died
+    sites = "node,port,board,token\nn,p,b,given-by-hand-0123456789\n"
+    assert run(things, out, None, sites=sites).made == ["n"]
+    with (out / ".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ProvisionError, match=f"already in progress: process {os.getpid()} "):
+            run(things, out, None, sites=sites)
+    assert run(things, out, None, sites=sites).kept == ["n"]
+
+
+def command(things: Path, out: Path, hub_url: str) -> list[str | Path]:
+    words: list[str | Path] = [sys.executable, ROOT / "wayside.py", "provision", things / "sites.csv"]
+    words += ["--template", things / "node.toml", "--base", things / "base.img", "--root", things / "root.json"]
+    return [*words, "--wheels", things / "wheels", "--hub", hub_url, "--out", out]
+
+
+@needs_tools
+@few_or_many
+def test_a_killed_run_goes_on_where_it_was_and_no_site_gets_a_second_token(
+    things: Path, tmp_path: Path, hub: HubProcess, times: int
+) -> None:
+    begun, runs = len(tokens_of(hub)), 0
+
+    def fresh() -> None:
+        nonlocal runs
+        runs += 1
+        subprocess.run(["rm", "-rf", str(tmp_path / "out")], check=True)
+
+    def check() -> None:
+        out = tmp_path / "out"
+        for slug in ("main-5th", "elm-2nd"):
+            manifest, bmap = images.load_built(out / f"{slug}.img")
+            images.verify(out / f"{slug}.img", manifest, bmap)
+            assert token_on(out / f"{slug}.img") == json.loads((out / f"journal/{slug}.json").read_text())["token"]
+        names = {p.name for p in out.iterdir()}
+        kinds = (".img", ".img.bmap", ".json", ".png")
+        expected = {f"{slug}{kind}" for slug in ("main-5th", "elm-2nd") for kind in kinds}
+        assert names == expected | {"journal", "labels.pdf", ".lock"}
+
+    killed_then_run_again(
+        command(things, tmp_path / "out", hub.url),
+        times=times,
+        check=check,
+        fresh=fresh,
+        environment={"PYTHONPATH": str(ROOT), "WAYSIDE_OPERATOR_TOKEN": OPERATOR},
+    )
+    # Each kill may lose at most the one token that was just on its way from the hub.
+    assert len(tokens_of(hub)) - begun <= runs * 2 + times
+
+
+@needs_tools
+def test_the_command_says_what_it_made(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+    done = subprocess.run(
+        [*map(str, command(things, tmp_path / "out", hub.url)), "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WAYSIDE_OPERATOR_TOKEN": OPERATOR},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["made"] == ["main-5th", "elm-2nd"]
