@@ -20,6 +20,7 @@ VERBS: dict[str, Verb] = {
     "agent": Verb("edge.cli", "agent", "edge", "run a node's agent from its configuration"),
     "node": Verb("edge.cli", "node", "edge", "look at a node: check its configuration, status, outbox"),
     "doctor": Verb("edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
+    "commission": Verb("edge.cli", "commission", "edge", "walk a node's sensors at the cabinet; a signed record"),
     "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
     "flash": Verb("firmware_bridge.flash_cli", "flash", "bridge", "put firmware on a board, and see that it runs"),
     "image": Verb("firmware_bridge.image_cli", "image", "bridge", "make a node's card image, write it, read it back"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from contracts.node_config import NodeConfig, load_node_config
 from contracts.wire import ContractError
@@ -21,6 +22,22 @@ agent = typer.Typer(
 )
 node = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look at a node.")
 
+
+class _WalkUnlessNamed(TyperGroup):
+    """``wayside commission CONFIG`` is ``wayside commission walk CONFIG``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in ("--help", "-h"))
+        return super().parse_args(ctx, args if named or not args else ["walk", *args])
+
+
+commission = typer.Typer(
+    cls=_WalkUnlessNamed,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Commission a node at the cabinet. `wayside commission CONFIG` walks its sensors.",
+)
 doctor = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 Config = Annotated[Path, typer.Argument(help="the node's TOML file", metavar="CONFIG")]
@@ -197,4 +214,94 @@ def examine(
     elif not failed:
         screen.print("nothing fails", style="green")
     if failed:
+        raise typer.Exit(1)
+
+
+@commission.command("walk")
+def walk(
+    config: Config,
+    by: Annotated[str | None, typer.Option(help="who walks; asked for if it is not given", show_default=False)] = None,
+    site: Annotated[str | None, typer.Option(help="the site's own name or number")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only this datastream; may be repeated")] = None,
+    again: Annotated[bool, typer.Option("--again", help="forget a walk that was begun")] = False,
+    seconds_per_sensor: Annotated[float, typer.Option(min=1, help="after so long without a movement, say so")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Walk the sensors one by one, ask the doctor, write a signed record. Run again, it goes on where it stopped.
+
+    Single keys answer: y n, r again, s skip with a reason, f note as failed, q stop.
+
+    Works beside a running agent, which lends its board meanwhile. The exit status is 0 if everything passed.
+    """
+    loaded = _load(config)
+    import hashlib
+
+    from rich.console import Console
+
+    from edge.commission_walk import Options, Stopped
+    from edge.commission_walk import commission as walked
+
+    screen = Console(highlight=False, stderr=as_json)
+    for name, label in (("--by", by), ("--site", site)):
+        if label is not None and not 0 < len(label.strip()) <= 64:
+            raise _fail(f"{name} has 1 to 64 characters")
+    options = Options(by, site, tuple(only or ()), again, seconds_per_sensor)
+    try:
+        digest = hashlib.sha256(config.read_bytes()).hexdigest()
+        record, path = walked(loaded, digest, config.resolve().parent, options, screen)
+    except Stopped as exc:
+        raise _fail(f"{exc}; what is walked is kept: run the same command to go on") from exc
+    except KeyboardInterrupt:
+        typer.echo("\nwayside: interrupted; what is walked is kept: run the same command to go on", err=True)
+        raise typer.Exit(130) from None
+    except (EdgeError, OSError) as exc:
+        raise _fail(str(exc)) from exc
+    from edge.commission_page import lines, summary
+
+    if as_json:
+        from contracts.wire import to_builtins
+
+        typer.echo(json.dumps(to_builtins(record), indent=1))
+    else:
+        for line in lines(record):
+            screen.print(line, markup=False, soft_wrap=True)
+    screen.print(f"{summary(record)}  {path}", markup=False, soft_wrap=True)
+    if not record.passed:
+        raise typer.Exit(1)
+
+
+@commission.command()
+def show(
+    config: Config,
+    html: Annotated[Path | None, typer.Option(help="write a page to print")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest record of this node, its signature verified."""
+    loaded = _load(config)
+    from contracts.wire import to_builtins
+    from edge.commission_page import lines, page, summary
+    from edge.commission_record import records
+    from edge.slots import replace_file
+
+    state_dir = (config.resolve().parent / loaded.state_dir).resolve()
+    try:
+        found = list(records(state_dir))
+        if not found:
+            raise _fail(f"no record in {state_dir}: `wayside commission {config}` makes one")
+        newest = found[-1]
+        if newest.record is None:
+            raise _fail(f"{newest.path}: {newest.trouble}")
+        if html is not None:
+            replace_file(html, page(newest).encode())
+    except (EdgeError, OSError) as exc:
+        raise _fail(str(exc)) from exc
+    if as_json:
+        said = {"record": to_builtins(newest.record), "file": str(newest.path), "trouble": newest.trouble}
+        typer.echo(json.dumps(said, indent=1))
+    else:
+        for line in (*lines(newest.record), summary(newest.record), newest.state):
+            typer.echo(line)
+    if html is not None:
+        typer.echo(f"{html}: print it", err=as_json)
+    if newest.trouble is not None:
         raise typer.Exit(1)

@@ -1,0 +1,293 @@
+"""Walking one sensor: what is asked, what moved, what the technician answered. Sans-I/O.
+
+A detector or button is right when it answered to the person who was sent to it, and rests empty afterwards. What moves
+instead says which wires are swapped; what rests occupied on an empty lane is inverted. Only the technician knows
+whether it was their vehicle, so on an open road they say so; a button that nobody else presses passes by itself.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from contracts.commissioning import SensorCheck
+from contracts.node_config import NodeConfig
+
+QUIET_S = 4.0  # occupied for so long after something moved: perhaps it rests there
+
+
+class Target(NamedTuple):
+    """A sensor to be walked."""
+
+    datastream: str
+    kind: Literal["detector", "contact", "register"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register"]
+    channel: int
+    where: str
+
+    @property
+    def ask(self) -> str:
+        return {
+            "detector": f"Drive over {self.datastream} now",
+            "ped_button": f"Press {self.datastream} now",
+            "cabinet_door": f"Move the door of {self.datastream} now",
+            "register": f"Compare {self.datastream} with its meter",
+        }[self.role]
+
+
+def targets(config: NodeConfig) -> tuple[Target, ...]:
+    """Every sensor of a node, in the order of its configuration."""
+    found = [
+        Target(d.datastream, "detector", "detector", d.channel, f"channel {d.channel}" + _phase(d.phase))
+        for d in config.detectors
+    ]
+    found += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
+    for r in config.modbus.registers if config.modbus else ():
+        found.append(
+            Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
+        )
+    return tuple(found)
+
+
+def _phase(phase: int | None) -> str:
+    return f", phase {phase}" if phase else ""
+
+
+class State:
+    """What a sensor shows now."""
+
+    def __init__(self) -> None:
+        self.level: bool | None = None  # occupied, closed; None: it has said nothing yet
+        self.value: str | None = None  # of a register, with its unit
+        self.trouble: str | None = None
+
+
+class Question(enum.Enum):
+    """What the technician can answer now."""
+
+    NOTHING_YET = enum.auto()
+    YOURS = enum.auto()  # was that your vehicle?
+    RESTS = enum.auto()  # it reads occupied: is the lane empty?
+    DOOR = enum.auto()  # it reads open: is it?
+    VALUE = enum.auto()  # does the meter show the same?
+    FAULT = enum.auto()  # something is wrong: again, or note it
+
+
+class Asked:
+    """One sensor while it is asked for. ``check`` is its outcome, None until there is one."""
+
+    def __init__(self, target: Target, states: Mapping[str, State], others: Mapping[str, Target], at_s: float) -> None:
+        self.target = target
+        self.check: SensorCheck | None = None
+        self.fault: str | None = None
+        self.remark = ""  # to the last key
+        self._states, self._others = states, others
+        self._again(at_s)
+
+    def _again(self, at_s: float) -> None:
+        self.since_s = self._moved_s = self._now_s = at_s
+        self.rises = self.falls = 0
+        self._first: bool | None = None  # the first edge's level
+        self._stands = False  # the technician says: a vehicle stands there
+        self._inverted = False
+        self.fault = None
+        self.elsewhere: dict[str, int] = {}
+
+    # --- what happens --------------------------------------------------------------------------------------------
+
+    def moved(self, datastream: str, level: bool, at_s: float) -> None:
+        """A detector or contact changed its level."""
+        if datastream != self.target.datastream:
+            if level and datastream in self._others:
+                self.elsewhere[datastream] = self.elsewhere.get(datastream, 0) + 1
+            return
+        if self._first is None:
+            self._first = level
+        self._moved_s = at_s
+        self.rises += level
+        self.falls += not level
+        if not level:
+            self._stands = False
+
+    def tick(self, at_s: float) -> None:
+        """Time passes; a button that was pressed and let go has passed."""
+        self._now_s = at_s
+        state = self._states[self.target.datastream]
+        if (
+            self.check is None
+            and self.fault is None
+            and self.target.role == "ped_button"
+            and self._first is True
+            and self.falls
+            and state.level is False
+        ):
+            self._pass("right")
+
+    @property
+    def question(self) -> Question:
+        role, state = self.target.role, self._states[self.target.datastream]
+        if self.fault is not None:
+            return Question.FAULT
+        if role == "register":
+            return Question.VALUE if state.value is not None and state.trouble is None else Question.NOTHING_YET
+        if self.rises + self.falls == 0:
+            return Question.NOTHING_YET
+        if role == "cabinet_door":
+            return Question.DOOR
+        if state.level and not self._stands and not self._pulses:
+            rests = self._first is False or self._now_s - self._moved_s >= QUIET_S
+            return Question.RESTS if rests else Question.NOTHING_YET
+        answered = role == "detector" and self.rises and (not state.level or self._pulses)
+        return Question.YOURS if answered else Question.NOTHING_YET
+
+    @property
+    def _pulses(self) -> bool:
+        """It only ever says that something came."""
+        return self.rises >= 2 and self.falls == 0
+
+    # --- what the technician answers -------------------------------------------------------------------------------
+
+    def key(self, key: str, at_s: float) -> None:
+        """One of y n w r f; anything else is told so."""
+        self.remark = ""
+        question = self.question
+        if key == "r":
+            self._again(at_s)
+            self.remark = "again, from nothing"
+        elif key == "f":
+            self._fail(self.fault or self._what_is_wrong())
+        elif key == "w" and self._swapped_with() is not None:
+            self.fault = self._swap_said()
+        elif key == "y" and question in (Question.YOURS, Question.DOOR, Question.VALUE):
+            self._pass("unknown" if self._pulses or question is Question.VALUE else "right")
+        elif key == "n" and question is Question.YOURS:
+            self._again(at_s)
+            self.remark = "not yours: again, from nothing"
+        elif key == "y" and question is Question.RESTS:
+            self._invert(
+                "occupied while nobody is there" if self.target.role == "detector" else "pressed while it is not"
+            )
+        elif key == "n" and question is Question.RESTS:
+            self._stands = True
+        elif key == "n" and question is Question.DOOR:
+            self._invert("the door the wrong way round")
+        elif key == "n" and question is Question.VALUE:
+            self.fault = f"shows {self._states[self.target.datastream].value}, the meter does not"
+        elif key in ("y", "n"):
+            self.remark = (
+                "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
+            )
+        elif key == "w":
+            self.remark = "nothing else has answered"
+        else:
+            self.remark = f"{key!r} is no key here"
+
+    def skip(self, why: str) -> None:
+        self._settle("skipped", why)
+
+    def _invert(self, what: str) -> None:
+        self._inverted = True
+        self.fault = f"inverted: reads {what}"
+
+    def _swapped_with(self) -> Target | None:
+        """The sensor of the same kind that answered instead."""
+        if self.rises or not self.elsewhere:
+            return None
+        name = max(self.elsewhere, key=lambda n: self.elsewhere[n])
+        other = self._others[name]
+        return other if other.kind == self.target.kind else None
+
+    def _swap_said(self) -> str:
+        other = self._swapped_with()
+        assert other is not None  # noqa: S101  (the caller looked)
+        wires = f"are the wires of {self.target.where} and {other.where} swapped?"
+        return f"{other.datastream} ({other.where}) answered instead: {wires}"
+
+    def _what_is_wrong(self) -> str:
+        state = self._states[self.target.datastream]
+        if state.trouble is not None:
+            return state.trouble
+        if self.rises + self.falls == 0:
+            return self._swap_said() if self._swapped_with() is not None else "nothing moved"
+        return "not as it should be"
+
+    def _pass(self, polarity: Literal["right", "unknown"]) -> None:
+        value = self._states[self.target.datastream].value
+        self._settle("passed", f"shows {value}" if value is not None else "", polarity)
+
+    def _fail(self, said: str) -> None:
+        self._settle("failed", said, "inverted" if self._inverted else "unknown")
+
+    def _settle(
+        self,
+        outcome: Literal["passed", "failed", "skipped"],
+        said: str,
+        polarity: Literal["right", "inverted", "unknown"] = "unknown",
+    ) -> None:
+        # On a road others move while one is asked for; only where nothing else explains it do they mean something.
+        others = tuple(sorted(self.elsewhere)) if outcome == "failed" and not self.rises else ()
+        self.check = SensorCheck(
+            datastream=self.target.datastream,
+            kind=self.target.kind,
+            channel=self.target.channel,
+            outcome=outcome,
+            actuations=self.rises,
+            elsewhere=others[:16],
+            polarity=polarity,
+            said=said[:300],
+        )
+
+    # --- what is shown ---------------------------------------------------------------------------------------------
+
+    def shows(self) -> str:
+        state = self._states[self.target.datastream]
+        if self.target.role == "register":
+            return f"shows {state.value}" if state.value is not None else "shows nothing yet"
+        words = {"detector": ("empty", "OCCUPIED"), "ped_button": ("released", "PRESSED")}
+        words["cabinet_door"] = ("closed", "OPEN")
+        level = "nothing yet" if state.level is None else words[self.target.role][state.level]
+        return f"shows {level}, counted {self.rises}"
+
+    def says(self, hint_s: float) -> list[str]:
+        """The question, and what speaks for it."""
+        state = self._states[self.target.datastream]
+        lines: list[str] = []
+        if self.elsewhere:
+            most = sorted(self.elsewhere.items(), key=lambda item: -item[1])[:3]
+            lines.append("others that moved: " + ", ".join(f"{name} ({n})" for name, n in most))
+        if state.trouble is not None:
+            lines.append(f"! {state.trouble}")
+        question = self.question
+        if question is Question.FAULT:
+            lines += [f"! {self.fault}", "Mend it and press r, or press f to note it as failed."]
+        elif question is Question.YOURS:
+            lines.append(f"It counted {self.rises}. Was that your vehicle?")
+        elif question is Question.RESTS and self.target.role == "detector":
+            lines.append("It reads OCCUPIED. Is the lane empty?")
+        elif question is Question.RESTS:
+            lines.append("It reads PRESSED. Is it released?")
+        elif question is Question.DOOR:
+            lines.append(
+                f"It reads {'OPEN' if state.level else 'CLOSED'}. Is the door {'open' if state.level else 'closed'}?"
+            )
+        elif question is Question.VALUE:
+            lines.append(f"Does the meter show {state.value}?")
+        elif self._swapped_with() is not None:
+            lines += [self._swap_said(), "Press w if so."]
+        elif self.target.role == "detector" and state.level and self.rises:
+            lines.append("Now drive off it.")
+        elif self._now_s - self.since_s > hint_s:
+            lines.append(f"Nothing for {hint_s:g} s: is it wired, powered and sensitive enough? f notes it as failed.")
+        if self.remark:
+            lines.append(f"({self.remark})")
+        return lines
+
+    def keys(self) -> str:
+        question = self.question
+        words = []
+        if question in (Question.YOURS, Question.RESTS, Question.DOOR, Question.VALUE):
+            words.append("[y] yes  [n] no")
+        if question is not Question.FAULT and self._swapped_with() is not None:
+            words.append("[w] wires swapped")
+        return "  ".join([*words, "[r] again  [s] skip  [f] failed  [q] stop"])

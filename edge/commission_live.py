@@ -1,0 +1,237 @@
+"""What every sensor of a node shows now, while a technician walks them.
+
+The board is borrowed from a running agent and nothing is acknowledged to it: the agent gets every event afterwards, as
+far as the board can hold them. Pins and the Modbus line cannot be had twice, so beside a running agent they are asked
+of its status file, which is a few seconds old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
+from contracts.sync import Board
+from edge.commission import State, targets
+from edge.commission_record import CommissionError
+from edge.sensors.gpio import Contacts
+from edge.sensors.modbus import ModbusLine
+from edge.status import STATUS_FILE
+from firmware_bridge.board import BoardLink
+from firmware_bridge.borrow import borrowed
+from firmware_bridge.errors import BridgeError, LineError, LineUnavailable
+from firmware_bridge.finder import find_board, is_pattern, matching
+from firmware_bridge.messages import Event, EventKind, Identity, Status
+from firmware_bridge.transport import open_transport
+
+HEARTBEAT_S = 0.2
+FIRST_WORD_S = 8.0  # for the board's name and status
+SILENT_S = 5.0
+LOOK_S = 0.5  # at the agent's status file
+
+Moved = Callable[[str, bool], None]
+
+
+class Live:
+    """``states`` by datastream. ``on_move(datastream, level)`` for each change that happens now, not before."""
+
+    def __init__(self, config: NodeConfig, state_dir: Path, *, agent: bool, names: set[str], on_move: Moved) -> None:
+        """``agent``: one runs here. ``names``: the sensors to be walked; the board is borrowed if they need it."""
+        self.states = {t.datastream: State() for t in targets(config)}
+        self.board: Board | None = None
+        self._config, self._state_dir, self._agent, self._on_move = config, state_dir, agent, on_move
+        kinds = {t.kind for t in targets(config) if t.datastream in names}
+        self._with_board = config.board is not None and bool(config.detectors) and "detector" in kinds
+        self._by_channel = {d.channel: d.datastream for d in config.detectors}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._contacts: Contacts | None = None
+        self._held = contextlib.ExitStack()
+        self._borrowed: list[str] = []
+
+    def borrow(self) -> None:
+        """Take the board's port; blocks until a running agent has let go.
+
+        Raises:
+            CommissionError: somebody else has it.
+        """
+        if not self._with_board or self._config.board is None:
+            return
+        port = self._config.board.port
+        ports = matching(port) if is_pattern(port) else [port]
+        why = "nothing matches it"
+        for each in ports:
+            try:
+                self._held.enter_context(borrowed(each))
+                self._borrowed.append(each)
+            except LineUnavailable as exc:
+                why = str(exc)
+        if not self._borrowed:
+            raise CommissionError(f"board.port {port}: {why}")
+
+    async def start(self) -> None:
+        """Raises: CommissionError, EdgeError: the board is silent or another, or the pins cannot be had."""
+        try:
+            if self._with_board and self._config.board is not None:
+                first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._tasks.append(asyncio.create_task(self._watch_board(self._config.board, first)))
+                async with asyncio.timeout(FIRST_WORD_S):
+                    await first
+        except TimeoutError as exc:
+            port = self._config.board.port if self._config.board else ""
+            raise CommissionError(
+                f"the board says nothing on {port}: check its power, its cable, board.port and board.baud"
+            ) from exc
+        except BridgeError as exc:
+            raise CommissionError(f"{exc}") from exc
+        if self._agent:
+            self._tasks.append(asyncio.create_task(self._watch_agent()))
+            return
+        self._contacts = Contacts(
+            self._config.gpio, self._state_dir, lambda c, closed: self._move(c.datastream, closed)
+        )
+        self._contacts.start()
+        for name, closed in self._contacts.closed.items():
+            self.states[name].level = closed
+        if self._config.modbus is not None:
+            self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
+
+    async def stop(self) -> None:
+        """Close every line and pin."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._contacts is not None:
+            self._contacts.close()
+            self._contacts = None
+
+    def give_back(self) -> None:
+        self._held.close()
+
+    def _move(self, datastream: str, level: bool) -> None:
+        self.states[datastream].level = level
+        self._on_move(datastream, level)
+
+    # --- the board -------------------------------------------------------------------------------------------------
+
+    async def _watch_board(self, config: BoardConfig, first: asyncio.Future[None]) -> None:
+        while True:
+            try:
+                await self._converse(config, first)
+            except (BridgeError, TimeoutError, OSError) as exc:
+                why = str(exc) or f"the board says nothing on {config.port}"
+                if not first.done():
+                    first.set_exception(exc if isinstance(exc, BridgeError) else LineUnavailable(why))
+                    return
+                for name in self._by_channel.values():
+                    self.states[name].trouble = why
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _converse(self, config: BoardConfig, first: asyncio.Future[None]) -> None:
+        port = self._borrowed[0]
+        if is_pattern(config.port) and config.identity is not None:
+            port = await find_board(config.port, config.baud, config.identity)
+        line = open_transport(port, config.baud)
+        link = BoardLink(config.identity)
+        loop = asyncio.get_running_loop()
+        live_from: int | None = None  # seq: what came before happened before
+        heard_s, beat_s = loop.time(), 0.0
+        try:
+            line.write(link.hello())
+            while True:
+                if loop.time() >= beat_s:
+                    line.write(link.heartbeat(0))
+                    beat_s = loop.time() + HEARTBEAT_S
+                try:
+                    data = await asyncio.wait_for(line.read(), HEARTBEAT_S)
+                except TimeoutError:
+                    data = b""
+                for heard in link.receive(data):
+                    heard_s = loop.time()
+                    if type(heard) is Event and heard.kind == EventKind.DETECTOR:
+                        self._detector(
+                            heard.channel, bool(heard.value), live_from is not None and heard.seq >= live_from
+                        )
+                    elif type(heard) is Status and live_from is None and link.identity is not None:
+                        live_from = heard.next_seq
+                        self._answers(link.identity, heard)
+                        if not first.done():
+                            first.set_result(None)
+                if loop.time() - heard_s > SILENT_S:
+                    raise LineError(f"the board says nothing on {port} any more")
+        finally:
+            line.close()
+
+    def _answers(self, identity: Identity, status: Status) -> None:
+        self.board = Board(
+            connected=True, identity=identity.board, firmware=identity.firmware, fail_safe=status.fail_safe
+        )
+        for name in self._by_channel.values():
+            self.states[name].trouble = None
+
+    def _detector(self, channel: int, level: bool, now: bool) -> None:
+        name = self._by_channel.get(channel)
+        if name is None:
+            return
+        if now:
+            self._move(name, level)
+        else:
+            self.states[name].level = level
+
+    # --- the Modbus line -------------------------------------------------------------------------------------------
+
+    async def _watch_modbus(self, config: ModbusConfig) -> None:
+        def read(which: int, raw: float) -> None:
+            register = config.registers[which]
+            state = self.states[register.datastream]
+            state.value, state.trouble = f"{raw * register.scale + register.offset:g} {register.unit}", None
+
+        def failed(which: int, why: str) -> None:
+            self.states[config.registers[which].datastream].trouble = why
+
+        await ModbusLine(config, read, failed).run()
+
+    # --- a running agent's word ------------------------------------------------------------------------------------
+
+    async def _watch_agent(self) -> None:
+        registers = {r.datastream for r in (self._config.modbus.registers if self._config.modbus else ())}
+        closures: dict[str, int] = {}
+        while True:
+            said = await asyncio.to_thread(_status, self._state_dir / STATUS_FILE)
+            for contact in said.get("contacts", []):
+                name = contact.get("datastream")
+                if name in self.states:
+                    self._contact(name, bool(contact.get("closed")), int(contact.get("closures", 0)), closures)
+            for reading in said.get("readings", []):
+                state = self.states.get(reading.get("datastream"))
+                if state is None or reading["datastream"] not in registers:
+                    continue
+                value, unit = reading.get("value"), reading.get("unit", "")
+                state.value = None if value is None else f"{value:g} {unit}"
+                state.trouble = "the agent cannot read it; its alerts say why" if value is None else None
+            await asyncio.sleep(LOOK_S)
+
+    def _contact(self, name: str, closed: bool, total: int, seen: dict[str, int]) -> None:
+        """Between two looks at the file a button may have gone down and up again."""
+        state = self.states[name]
+        if name not in seen:
+            seen[name], state.level = total, closed
+            return
+        for _ in range(min(8, total - seen[name])):
+            if state.level:
+                self._move(name, False)
+            self._move(name, True)
+        seen[name] = total
+        if state.level is not closed:
+            self._move(name, closed)
+
+
+def _status(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

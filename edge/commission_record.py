@@ -1,0 +1,208 @@
+"""The record of a commissioning on the node: how far a walk is, the signed record at its end, and reading it again.
+
+``STATE_DIR/commissioning/`` holds one file a record, ``ID.json`` until the hub has it, and one ``WALK.walk`` for each
+walk that is not at its end. A walk is named by the configuration and the sensors that it is about: another
+configuration is another walk. Each file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from contracts.commissioning import (
+    MAX_RECORD_BYTES,
+    CommissioningRecord,
+    SensorCheck,
+    SignedCommissioning,
+    commissioning_input,
+)
+from contracts.node_config import NodeConfig
+from contracts.reading import Stamp
+from contracts.sync import Board, Key, Label
+from contracts.wire import ContractError, Document, decode, encode, wire_field
+from edge.clock import open_clock, stamp
+from edge.errors import EdgeError
+from edge.identity import KEY_FILE, Identity, load_or_create
+from edge.slots import replace_file
+
+FOLDER = "commissioning"
+BOOT = secrets.token_hex(16)  # of this program: what Stamp calls a boot
+
+
+class CommissionError(EdgeError):
+    """The walk cannot begin or go on; what was walked before is kept."""
+
+
+class Progress(Document, frozen=True, kw_only=True):
+    """A walk as far as it is; ``sensors`` are those that have their outcome."""
+
+    wire: int = wire_field()
+    id: str  # of the record that it becomes
+    by: Label
+    site: Label | None = None
+    started: Stamp
+    config_sha256: Key
+    board: Board | None = None
+    sensors: tuple[SensorCheck, ...] = ()
+
+
+class Found(NamedTuple):
+    """A record as it lies on the node; ``trouble`` says why it must not be believed."""
+
+    path: Path
+    signed: SignedCommissioning | None
+    record: CommissioningRecord | None
+    trouble: str | None = None
+
+    @property
+    def state(self) -> str:
+        """Where it is on its way, as a sentence."""
+        if self.trouble is not None:
+            return f"DO NOT BELIEVE IT: {self.trouble}"
+        there = {".json": "waits for the hub", ".sent": "is at the hub", ".refused": "was refused by the hub"}
+        return f"The signature is right; the record {there.get(self.path.suffix, 'lies here')} ({self.path.name})."
+
+
+class WalkFile:
+    """Where a walk of ``names`` under a configuration is kept."""
+
+    def __init__(self, state_dir: Path, config_sha256: str, names: tuple[str, ...]) -> None:
+        walk = hashlib.sha256("\n".join((config_sha256, *names)).encode()).hexdigest()[:16]
+        self._folder = state_dir / FOLDER
+        self._path = self._folder / f"{walk}.walk"
+
+    def load(self) -> Progress | None:
+        """The walk that was begun, None if there is none or it was already made a record.
+
+        Raises:
+            CommissionError: it cannot be read.
+        """
+        try:
+            progress = decode(self._path.read_bytes(), Progress)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise CommissionError(f"{self._path}: {exc.strerror}; run as a user who may read it") from exc
+        except ContractError:
+            return None  # not from this software: begin anew
+        if list(self._folder.glob(f"{progress.id}.*")):  # cut off between the record and the end of its walk
+            self.remove()
+            return None
+        return progress
+
+    def save(self, progress: Progress) -> None:
+        """Raises: CommissionError."""
+        _write(self._path, encode(progress))
+
+    def remove(self) -> None:
+        """Raises: CommissionError."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as exc:
+            raise CommissionError(f"{self._path}: {exc.strerror}") from exc
+
+
+def may_write(state_dir: Path) -> None:
+    """Raises: CommissionError: before somebody walks for an hour and it cannot be kept."""
+    probe = state_dir / FOLDER / "probe"
+    _write(probe, b"")
+    probe.unlink(missing_ok=True)
+
+
+def key_of(state_dir: Path) -> Identity:
+    """The key of the node, which its agent has made.
+
+    Raises:
+        CommissionError: there is none; IdentityError: it cannot be read.
+    """
+    try:
+        there = (state_dir / KEY_FILE).exists()
+    except OSError as exc:
+        raise CommissionError(f"{state_dir}: {exc.strerror}; run as the agent's user or with sudo") from exc
+    if not there:
+        raise CommissionError(
+            f"this node has no key in {state_dir}: its agent makes one at its first start. Start it "
+            "(`systemctl start wayside-agent`), then commission"
+        )
+    return load_or_create(state_dir)
+
+
+def write_record(state_dir: Path, record: CommissioningRecord, identity: Identity) -> Path:
+    """Sign ``record`` and keep it for the agent, which hands it in.
+
+    Raises:
+        CommissionError: no room, or the folder may not be written; nothing of it is there.
+    """
+    body = encode(record)
+    if len(body) > MAX_RECORD_BYTES:
+        raise CommissionError(f"the record has {len(body)} bytes of at most {MAX_RECORD_BYTES}; walk in parts: --only")
+    signed = SignedCommissioning(
+        record=body.decode(),
+        public_key=identity.public_hex,
+        signature=base64.b64encode(identity.sign(commissioning_input(body))).decode(),
+    )
+    path = state_dir / FOLDER / f"{record.id}.json"
+    _write(path, encode(signed))
+    return path
+
+
+def verified(signed: SignedCommissioning) -> CommissioningRecord:
+    """The record, if its signature is that of the key that it names.
+
+    Raises:
+        CommissionError: it was changed, or is no record.
+    """
+    body = signed.record.encode()
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed.public_key))
+        key.verify(base64.b64decode(signed.signature, validate=True), commissioning_input(body))
+        return decode(body, CommissioningRecord)
+    except InvalidSignature as exc:
+        raise CommissionError("the signature is not of this record: it was changed") from exc
+    except (ContractError, ValueError) as exc:
+        raise CommissionError(f"this is no record: {exc}") from exc
+
+
+def records(state_dir: Path) -> Iterator[Found]:
+    """Every record that is kept here, the newest file last."""
+    files = [p for suffix in ("json", "sent", "refused") for p in (state_dir / FOLDER).glob(f"*.{suffix}")]
+    public = key_of(state_dir).public_hex if files else ""
+    for path in sorted(files, key=lambda p: (p.stat().st_mtime_ns, p.name)):
+        signed = None
+        try:
+            signed = decode(path.read_bytes(), SignedCommissioning)
+            record = verified(signed)
+        except (OSError, ContractError, CommissionError) as exc:
+            yield Found(path, signed, None, str(exc))
+        else:
+            other = None if signed.public_key == public else "signed by a key that this node does not have (any more)"
+            yield Found(path, signed, record, other)
+
+
+def now(config: NodeConfig) -> Stamp:
+    clock = open_clock(config.clock)
+    return stamp(clock, BOOT, clock.mono_ns())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        owner = path.parents[1].stat()
+        for folder in (path.parent,):
+            folder.mkdir(exist_ok=True)
+        replace_file(path, content)
+        if os.geteuid() == 0 and owner.st_uid != 0:  # with sudo: the agent's user must be able to hand it in
+            for made in (path, path.parent):
+                os.chown(made, owner.st_uid, owner.st_gid)
+    except OSError as exc:
+        raise CommissionError(
+            f"{path.parent}: {exc.strerror}; make room, or run as a user who may write there (sudo)"
+        ) from exc

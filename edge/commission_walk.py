@@ -1,0 +1,384 @@
+"""A technician's walk through the sensors of a node, at a terminal: ask, show, take keys, keep each outcome at once.
+
+Single keys, for gloves. On a terminal that can, the screen is redrawn and follows its size; elsewhere (``TERM=dumb``, a
+pipe) what is new is printed line by line, and the same keys work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import signal
+import sys
+import termios
+import textwrap
+import time
+import tty
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live as Redrawn
+from rich.text import Text
+
+import wayside
+from contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck
+from contracts.node_config import NodeConfig
+from contracts.sync import Board
+from edge.commission import Asked, Target, targets
+from edge.commission_live import Live
+from edge.commission_record import FOLDER, CommissionError, Progress, WalkFile, key_of, may_write, now, write_record
+from edge.doctor import examine, running_agent
+
+REDRAW_S = 0.2
+BACK_S = 20.0  # for a running agent to have its board again
+END = ""  # of the input
+COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
+class Options(NamedTuple):
+    by: str | None = None
+    site: str | None = None
+    only: tuple[str, ...] = ()
+    again: bool = False
+    hint_s: float = 60.0
+
+
+class Stopped(CommissionError):  # noqa: N818
+    """The technician stopped; what was walked is kept."""
+
+
+# --- the terminal -----------------------------------------------------------------------------------------------------
+
+
+class Keys:
+    """Single keys of ``fd`` while the block runs, without waiting for Enter; ``END`` when there are no more."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.queue: asyncio.Queue[str] = asyncio.Queue()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[asyncio.Queue[str]]:
+        loop = asyncio.get_running_loop()
+        before: list[Any] | None = None
+        if os.isatty(self._fd):
+            before = termios.tcgetattr(self._fd)
+            tty.setcbreak(self._fd)  # Ctrl-C still interrupts
+            termios.tcflush(self._fd, termios.TCIFLUSH)  # what was typed before there was a question
+        try:
+            loop.add_reader(self._fd, self._read)
+        except PermissionError:  # a file cannot be waited for
+            self._read()
+            self.queue.put_nowait(END)
+        try:
+            yield self.queue
+        finally:
+            loop.remove_reader(self._fd)
+            if before is not None:
+                termios.tcsetattr(self._fd, termios.TCSAFLUSH, before)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, 4096)
+        except OSError:  # the terminal is gone
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            self.queue.put_nowait(END)
+        elif not (data[:1] == b"\x1b" and len(data) > 1):  # arrow and function keys mean nothing here
+            for key in data.decode(errors="replace"):
+                self.queue.put_nowait(key)
+
+
+class Screen:
+    """Redraws, or prints what is new."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._plain = not console.is_terminal or console.is_dumb_terminal
+        self._printed: list[str] = []
+        self._redrawn: Redrawn | None = None
+
+    def __enter__(self) -> Screen:
+        if not self._plain:
+            self._redrawn = Redrawn(console=self._console, screen=True, auto_refresh=False)
+            self._redrawn.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._redrawn is not None:
+            self._redrawn.stop()
+
+    def show(self, title: str, body: Sequence[str], keys: str, rows: Sequence[tuple[str, str]], at: int) -> None:
+        """``rows``: every sensor with its outcome; ``at`` is asked for."""
+        if self._redrawn is None:
+            lines = [title, *body, keys]
+            for line in (line for line in lines if line not in self._printed):
+                self._console.print(line, markup=False, soft_wrap=True)
+            self._printed = lines
+            return
+        width, height = self._console.size
+        parts = [Text(title, style="bold"), Text()]
+        parts += [Text(line, style="red" if line.startswith("!") else "") for line in body]
+        parts += [Text(), Text(keys, style="bold cyan"), Text()]
+        used = sum(max(1, len(textwrap.wrap(part.plain, max(10, width)))) for part in parts)
+        room = max(1, height - used)
+        first = max(0, min(at - room // 2, len(rows) - room))
+        for i, (name, outcome) in enumerate(rows[first : first + room], start=first):
+            mark = "▶" if i == at else " "
+            row = Text(f"{mark} {name:<40.40} {outcome}", style=COLOURS.get(outcome.split(":")[0], ""), no_wrap=True)
+            row.truncate(max(10, width - 1), overflow="ellipsis")
+            parts.append(row)
+        self._redrawn.update(Group(*parts), refresh=True)
+
+
+# --- the walk ---------------------------------------------------------------------------------------------------------
+
+
+class Walk:
+    """The sensors that remain, one after the other."""
+
+    def __init__(self, node: str, wanted: Sequence[Target], progress: Progress, file: WalkFile, hint_s: float) -> None:
+        self.progress = progress
+        self._node = node
+        self._wanted, self._file, self._hint_s = wanted, file, hint_s
+        self._asked: Asked | None = None
+        self._typed: str | None = None  # the reason for skipping, while it is typed
+
+    @property
+    def done(self) -> dict[str, SensorCheck]:
+        return {check.datastream: check for check in self.progress.sensors}
+
+    @property
+    def remaining(self) -> list[Target]:
+        done = self.done
+        return [t for t in self._wanted if t.datastream not in done]
+
+    def on_move(self, datastream: str, level: bool) -> None:
+        if self._asked is not None:
+            self._asked.moved(datastream, level, time.monotonic())
+
+    async def run(self, live: Live, screen: Screen, keys: asyncio.Queue[str]) -> None:
+        """Raises: Stopped, CommissionError."""
+        others = {t.datastream: t for t in self._wanted}
+        for target in self.remaining:
+            self._asked = asked = Asked(target, live.states, others, time.monotonic())
+            while True:
+                asked.tick(time.monotonic())
+                self._show(asked, live, screen)
+                if asked.check is not None:
+                    break
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REDRAW_S):
+                        self._key(asked, await keys.get())
+            self._keep(asked.check, live.board)
+        self._asked = None
+
+    def _key(self, asked: Asked, key: str) -> None:
+        if key == END:
+            raise Stopped("there is no more input")
+        if self._typed is not None:
+            self._type(asked, key)
+        elif key in ("\n", "\r", " "):
+            pass
+        elif key == "q":
+            raise Stopped("stopped")
+        elif key == "s":
+            self._typed = ""
+        else:
+            asked.key(key.lower(), time.monotonic())
+
+    def _type(self, asked: Asked, key: str) -> None:
+        typed = self._typed or ""
+        if key in ("\n", "\r"):
+            self._typed = None
+            if typed.strip():
+                asked.skip(typed.strip()[:200])
+            else:
+                asked.remark = "not skipped: that needs a reason"
+        elif key == "\x1b":
+            self._typed = None
+        elif key in ("\x7f", "\b"):
+            self._typed = typed[:-1]
+        elif key.isprintable():
+            self._typed = (typed + key)[:200]
+
+    def _keep(self, check: SensorCheck, board: Board | None) -> None:
+        self.progress = msgspec.structs.replace(
+            self.progress, sensors=(*self.progress.sensors, check), board=board or self.progress.board
+        )
+        self._file.save(self.progress)
+
+    def _show(self, asked: Asked, live: Live, screen: Screen) -> None:
+        done = self.done
+        if asked.check is not None:
+            done[asked.check.datastream] = asked.check
+        board = f", board {live.board.identity}" if live.board else ""
+        number = len(self.progress.sensors) + 1
+        body = [f"{number} of {len(self._wanted)}: {asked.target.ask}", f"{asked.target.where}: {asked.shows()}"]
+        body += asked.says(self._hint_s)
+        keys = asked.keys()
+        if asked.check is not None:
+            body, keys = [f"{asked.target.datastream}: {outcome(asked.check)}"], ""
+        elif self._typed is not None:
+            body.append(f"Why is it skipped? {self._typed}_")
+            keys = "Enter: skip it   Esc: go back"
+        rows = [(t.datastream, outcome(done[t.datastream]) if t.datastream in done else "") for t in self._wanted]
+        at = [t.datastream for t in self._wanted].index(asked.target.datastream)
+        screen.show(f"Commissioning {self._node}, by {self.progress.by}{board}", body, keys, rows, at)
+
+
+def outcome(check: SensorCheck) -> str:
+    return f"{check.outcome}: {check.said}" if check.said else check.outcome
+
+
+# --- the whole of it --------------------------------------------------------------------------------------------------
+
+
+def commission(
+    config: NodeConfig, config_sha256: str, folder: Path, options: Options, console: Console
+) -> tuple[CommissioningRecord, Path]:
+    """Walk what remains, ask the doctor, write the signed record.
+
+    Raises:
+        Stopped: what was walked is kept. CommissionError, EdgeError: what is in the way.
+    """
+    state_dir = (folder / config.state_dir).resolve()
+    identity = key_of(state_dir)
+    may_write(state_dir)
+    wanted = _wanted(config, options.only)
+    with _alone(state_dir):
+        file = WalkFile(state_dir, config_sha256, tuple(t.datastream for t in wanted))
+        walk = Walk(config.node, wanted, _begun(file, config, config_sha256, options, console), file, options.hint_s)
+        if walk.remaining:
+            _walk_what_remains(walk, config, state_dir, console)
+        findings = tuple(_examined(config, folder, state_dir, console))
+        progress = walk.progress
+        order = [t.datastream for t in wanted]
+        record = CommissioningRecord(
+            id=progress.id,
+            node=config.node,
+            site=progress.site,
+            by=progress.by,
+            started=progress.started,
+            finished=now(config),
+            agent=wayside.__version__,
+            config_sha256=config_sha256,
+            board=progress.board,
+            sensors=tuple(sorted(progress.sensors, key=lambda c: order.index(c.datastream))),
+            doctor=findings,
+        )
+        path = write_record(state_dir, record, identity)
+        file.remove()
+    return record, path
+
+
+def _wanted(config: NodeConfig, only: tuple[str, ...]) -> tuple[Target, ...]:
+    found = targets(config)
+    if not found:
+        raise CommissionError("this node has no sensors: list them as [[detectors]], [[gpio.contacts]] or [modbus]")
+    unknown = set(only) - {t.datastream for t in found}
+    if unknown:
+        names = ", ".join(t.datastream for t in found)
+        raise CommissionError(f"no sensor is called {', '.join(sorted(unknown))}; there are {names}")
+    return tuple(t for t in found if not only or t.datastream in only)
+
+
+@contextlib.contextmanager
+def _alone(state_dir: Path) -> Iterator[None]:
+    """Two walks of one node would each keep half."""
+    folder = os.open(state_dir / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as exc:
+        raise CommissionError("this node is being commissioned in another terminal") from exc
+    finally:
+        os.close(folder)
+
+
+def _begun(file: WalkFile, config: NodeConfig, digest: str, options: Options, console: Console) -> Progress:
+    if options.again:
+        file.remove()
+    progress = file.load()
+    if progress is None:
+        by = options.by or _name(console)
+        return Progress(id=secrets.token_hex(16), by=by, site=options.site, started=now(config), config_sha256=digest)
+    names = ", ".join(f"{c.datastream} {c.outcome}" for c in progress.sensors) or "nothing yet"
+    console.print(f"Going on with the walk of {progress.by}; done: {names}", markup=False, soft_wrap=True)
+    return msgspec.structs.replace(
+        progress, by=options.by or progress.by, site=options.site if options.site is not None else progress.site
+    )
+
+
+def _name(console: Console) -> str:
+    if sys.stdin.isatty():
+        with contextlib.suppress(EOFError):
+            typed = console.input("Who walks? Your name: ").strip()
+            if 0 < len(typed) <= 64:
+                return typed
+    raise CommissionError("the record says who walked: give --by NAME, 1 to 64 characters")
+
+
+def agent_runs(state_dir: Path) -> bool:
+    """Whether an agent holds the state directory."""
+    try:
+        with (state_dir / "agent.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _walk_what_remains(walk: Walk, config: NodeConfig, state_dir: Path, console: Console) -> None:
+    agent = agent_runs(state_dir)
+    names = {t.datastream for t in walk.remaining}
+    live = Live(config, state_dir, agent=agent, names=names, on_move=walk.on_move)
+    if agent:
+        console.print("An agent runs: it lends its board meanwhile, and gets every event afterwards.")
+    try:
+        live.borrow()
+        asyncio.run(_at_terminal(walk, live, console))
+    except asyncio.CancelledError as exc:
+        raise Stopped("ended by a signal") from exc
+    finally:
+        live.give_back()
+
+
+async def _at_terminal(walk: Walk, live: Live, console: Console) -> None:
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    assert task is not None  # noqa: S101
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await live.start()
+        with Keys(sys.stdin.fileno())() as keys, Screen(console) as screen:
+            await walk.run(live, screen, keys)
+    finally:
+        await live.stop()
+
+
+def _examined(config: NodeConfig, folder: Path, state_dir: Path, console: Console) -> Iterator[DoctorFinding]:
+    """The doctor's checks. An agent gets its board back first."""
+    if agent_runs(state_dir) and config.board is not None:
+        console.print("Waiting for the agent to take its board back …")
+        deadline = time.monotonic() + BACK_S
+        while time.monotonic() < deadline and not ((running_agent(state_dir) or {}).get("board") or {}).get(
+            "connected"
+        ):
+            time.sleep(0.2)
+    for finding in examine(config, folder):
+        if finding.state in ("fail", "warn"):
+            console.print(f"{finding.state}: {finding.check}: {finding.said}", markup=False, soft_wrap=True)
+            if finding.fix:
+                console.print(f"      → {finding.fix}", markup=False, soft_wrap=True)
+        yield DoctorFinding(check=finding.check[:64], state=finding.state, said=finding.said[:300])
