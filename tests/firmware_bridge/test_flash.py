@@ -28,7 +28,7 @@ from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_signal_plan import PLAN, answer, known, table
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.avr import AvrBoard, needs_avrdude, newer, program
-from tests.simulators.interrupted import few_or_many, killed_then_run_again
+from tests.simulators.interrupted import killed_then_run_again
 
 pytestmark = needs_avrdude
 CHIPS = ("atmega328p", "atmega2560")
@@ -117,14 +117,13 @@ async def in_thread(what: Callable[[], Record]) -> Record:
     return await asyncio.to_thread(what)
 
 
-def test_the_chip_is_detected_and_another_bootloader_serves_it(tmp_path: Path) -> None:
+def test_the_chip_is_detected_and_another_bootloader_serves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flash_avr, "SYNC_S", 8.0)
     with AvrBoard(tmp_path, "atmega2560", bootloader=True) as board:
-        done = wayside(board.port, "--yes", "--json", "--record", tmp_path / "records")
-        assert done.returncode == 0, done.stderr
-        record = json.loads(done.stdout)
-        assert record["chip"] == "atmega2560"
-        assert record["outcome"] == "done"
-        assert record == records(tmp_path)[0]
+        done = flash(Order(board.port, records=tmp_path / "records"), lambda plan: True, lambda stage, part: None)
+    assert done.record.chip == "atmega2560"
+    assert done.record.after is not None
+    assert [r["outcome"] for r in records(tmp_path)] == ["done"]
 
 
 @pytest.mark.parametrize(("there", "given"), [CHIPS, pytest.param(*CHIPS[::-1], marks=pytest.mark.slow)])
@@ -154,7 +153,7 @@ def test_another_boards_name_is_refused_unless_it_is_renamed(tmp_path: Path) -> 
     assert records(tmp_path) == []
 
 
-@few_or_many
+@pytest.mark.parametrize("times", [1, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 def test_a_cut_in_the_middle_of_flashing_is_mended_by_running_it_again(tmp_path: Path, times: int) -> None:
     board = AvrBoard(tmp_path, "atmega328p", bootloader=True)
     old, new = program("atmega328p").hex, newer("atmega328p").hex
@@ -172,7 +171,6 @@ def test_a_cut_in_the_middle_of_flashing_is_mended_by_running_it_again(tmp_path:
         last = records(tmp_path)[-1]
         assert (last["outcome"], last["after"]["board"], last["after"]["firmware"]) == ("done", "WS-1", "2.1.0")
         assert board.holds(load_image(new).named("WS-1"))
-        assert not list((tmp_path / "records").glob(".*.part")) or times
 
     try:
         killed_then_run_again(
