@@ -223,7 +223,7 @@ def _chosen(own: Path, python: str) -> bytes:
             shutil.copy(tested, chosen)
         command = ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes"]
         command += ["--only-binary", ":all:", "--python-version", python, "--index-strategy", "unsafe-best-match"]
-        command += ["--python-platform", f"aarch64-manylinux_2_{GLIBC[python]}", *_uv_index(_pip_config())]
+        command += ["--python-platform", f"aarch64-manylinux_2_{GLIBC[python]}", *uv_index(pip_config())]
         _run([*command, "--output-file", str(chosen), str(wanted)], f"the agent's packages for Python {python}")
         text = chosen.read_text()
     # wayside itself stands there as a file, with its extra; it is in the folder already.
@@ -240,7 +240,7 @@ def _download(requirements: Path, out: Path, python: str) -> None:
     _run([*command, "--dest", str(out), "--requirement", str(requirements)], f"the wheels for Python {python}")
 
 
-def _pip_config() -> dict[str, str]:
+def pip_config() -> dict[str, str]:
     """pip's settings that say where packages come from; the environment's win, as for pip."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     found: dict[str, str] = {}
@@ -255,7 +255,7 @@ def _pip_config() -> dict[str, str]:
     return found
 
 
-def _uv_index(pip: dict[str, str]) -> list[str]:
+def uv_index(pip: dict[str, str]) -> list[str]:
     """The same places for uv, which does not read pip's configuration."""
     main = pip.get("index-url", "https://pypi.org/simple")
     # pip takes all places as one; uv takes a version from the first that has it, maybe a mirror's for other machines.
@@ -271,7 +271,7 @@ def _run(command: Sequence[str], what: str, **environment: str) -> None:
     beside = Path(sys.executable).parent
     path = f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"
     variables = os.environ | {"PATH": path, "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | environment
-    if "cert" in (pip := _pip_config() if command[0] == "uv" else {}):
+    if "cert" in (pip := pip_config() if command[0] == "uv" else {}):
         variables.setdefault("SSL_CERT_FILE", pip["cert"])
     try:
         done = subprocess.run(list(command), capture_output=True, text=True, env=variables, check=False)

@@ -97,9 +97,9 @@ def make_wheels(folder: Path, python: str = "3.11", *, bulk: int = 0) -> WheelSe
     place = folder / f"cp{python.replace('.', '')}"
     place.mkdir(parents=True)
     unit = Path(__file__).parents[2] / "edge" / "wayside-agent.service"
-    _wheel(place, "wayside", "0.1.0", {"edge/wayside-agent.service": unit.read_bytes(), "wayside.py": _WAYSIDE})
-    _wheel(place, "pip", "26.0", {"pip/__init__.py": b""})
-    _wheel(place, "bulk", "1.0", {"bulk.bin": os.urandom(bulk) if bulk else b"little"})
+    small_wheel(place, "wayside", "0.1.0", {"edge/wayside-agent.service": unit.read_bytes(), "wayside.py": _WAYSIDE})
+    small_wheel(place, "pip", "26.0", {"pip/__init__.py": b""})
+    small_wheel(place, "bulk", "1.0", {"bulk.bin": os.urandom(bulk) if bulk else b"little"})
     manifest = make_manifest(place, python)
     (place / "wheels.json").write_bytes(encode(manifest))
     return WheelSet(place, manifest)
@@ -113,12 +113,28 @@ def main():
 """
 
 
-def _wheel(folder: Path, name: str, version: str, files: dict[str, bytes]) -> Path:
-    path = folder / f"{name}-{version}-py3-none-any.whl"
+def small_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    files: dict[str, bytes],
+    *,
+    tag: str = "py3-none-any",
+    needs: dict[str, list[str]] | None = None,
+) -> Path:
+    """``needs``: extra to requirements."""
+    path = folder / f"{name}-{version}-{tag}.whl"
     info = f"{name}-{version}.dist-info"
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    for extra, requirements in (needs or {}).items():
+        about += f"Provides-Extra: {extra}\n"
+        for requirement in requirements:
+            what, _, marker = requirement.partition(";")
+            also = f" and {marker.strip()}" if marker else ""
+            about += f'Requires-Dist: {what}; extra == "{extra}"{also}\n'
     files = files | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/METADATA": about.encode(),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
     }
     if name == "wayside":
         files[f"{info}/entry_points.txt"] = b"[console_scripts]\nwayside = wayside:main\n"
