@@ -63,7 +63,8 @@ from contracts.node_config import ModelConfig
 from edge.slots import Slots
 from edge.trusted_bundle import open_bundle
 from edge.updater import choose, try_out
-bundle = open_bundle(Slots(Path("/var/lib/wayside/model")).sound()[0].content, agent_version=wayside.__version__)
+slot = next(iter(Slots(Path("/var/lib/wayside/model")).sound()))
+bundle = open_bundle(slot.content, agent_version=wayside.__version__)
 said = {}
 for name in ("onnxruntime", "tflite-runtime"):
     config = ModelConfig(runtime=name)
@@ -153,15 +154,13 @@ def test_a_card_becomes_a_node_that_counts_forecasts_and_survives(tmp_path: Path
             with Guest(tmp_path, card, MACHINE, base.dtb, Path(board.port), hub.port) as guest:
                 try:
                     live(report, hub, guest)
-                except BaseException:
-                    print(guest.tail())
-                    raise
+                finally:
+                    shutil.copy(guest.console, BUILD / "console.log")
     report.passed()
 
 
 def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
-    guest.drive(BUTTON, 1)  # open contacts, pulled up
-    guest.drive(DOOR, 1)
+    open_contacts(guest)
     guest.plug(BOARD)
     with report.step("the card boots in an aarch64 machine with the provisioned seed") as step:
         guest.answers(PATIENCE_S)
@@ -171,6 +170,13 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         source = guest.shell("cloud-id")
         assert source == "nocloud", source
         step.saw(hostname=said[0], machine=said[1], debian=said[2], model=said[3].strip("\0"), seed=source)
+    with report.step("the power is cut in the middle of the installation: it begins again at the next boot") as step:
+        guest.wait("ls -d /opt/wayside-venvs/*/lib/python3*/site-packages/numpy", PATIENCE_S, 5)
+        cut(guest)
+        guest.answers(PATIENCE_S)
+        left = guest.shell("ls /opt/wayside-venvs/*/complete 2>/dev/null; test -e /opt/wayside || echo unfinished")
+        assert left == "unfinished", left
+        step.saw(found_after_the_cut=left)
     with report.step("the agent installs itself from the card, without a network, and runs under systemd") as step:
         guest.wait("systemctl is-active --quiet wayside-first-boot && test -x /opt/wayside/bin/wayside", PATIENCE_S, 5)
         guest.wait("systemctl is-active --quiet wayside-agent", PATIENCE_S, 5)
@@ -213,11 +219,11 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         guest.drive(DOOR, 1)
     with report.step("a rollout brings the int8 model; the golden test passes on aarch64, on both runtimes") as step:
         hub.wayside("rollout", "start", "traffic-flow", "1.0.0", "--hub", hub.url, "--phases", "100")
-        reported = until("the model at work", lambda: (n := hub.node()) and n["reported"]["state"] == "active" and n)[
-            "reported"
-        ]
+        reported = until(
+            "the model at work", lambda: (n := hub.node()) and n["reported"].get("state") == "active" and n
+        )["reported"]
         assert (reported["version"], reported["variant"], reported["runtime"]) == ("1.0.0", "onnx-int8", "onnxruntime")
-        golden = json.loads(guest.shell(GOLDEN, 300))
+        golden = json.loads(guest.shell(GOLDEN, 300).splitlines()[-1])
         assert all(
             one["variant"].endswith("int8") and one["max_abs_diff"] <= one["tolerance"] for one in golden.values()
         )
@@ -233,16 +239,14 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
     before = hub.node() or {}
     with report.step("the power is cut: it comes back by itself, with the same key, and loses no row") as step:
         boot = before["heartbeat"]["at"]["boot"]
-        guest.reset()
-        guest.drive(BUTTON, 1)
-        guest.drive(DOOR, 1)
+        cut(guest)
         node = until("the node after the cut", lambda: (n := hub.node()) and n["heartbeat"]["at"]["boot"] != boot and n)
         guest.answers(PATIENCE_S)
         assert guest.shell(KEY) == hub.key() == key
         until("the board after the cut", lambda: (hub.node() or {})["heartbeat"]["board"]["connected"])
         now = len(counted(hub.rows(), "det/1"))
         until("four more intervals", lambda: len(counted(hub.rows(), "det/1")) >= now + 4)
-        assert node["reported"]["state"] == "active"
+        assert node["reported"].get("state") == "active"
         step.saw(intervals=agrees(hub.rows()), **exactly_once(hub.rows()), model=node["reported"]["version"])
     with report.step("the board is unplugged and plugged in again: nothing that drove by meanwhile is lost") as step:
         guest.unplug()
@@ -262,6 +266,16 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         step.saw(
             intervals=agrees(hub.rows()), **exactly_once(hub.rows()), readings=counters["readings_received"], lost=0
         )
+
+
+def open_contacts(guest: Guest) -> None:
+    for pin in (BUTTON, DOOR):  # pulled up
+        guest.drive(pin, 1)
+
+
+def cut(guest: Guest) -> None:
+    guest.reset()
+    open_contacts(guest)
 
 
 def press(guest: Guest, times: int) -> None:
@@ -315,9 +329,10 @@ def pressed(rows: list[dict[str, Any]]) -> int:
 
 
 def forecasts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [r for r in rows if r["kind"] == "interval" and r["forecast"] is not None and r["datastream"] != "det/1"]
+    return [r for r in rows if r["kind"] == "interval" and r["forecast"] is not None]
 
 
 def settled(hub: HubAtOffice) -> dict[str, int] | None:
-    counters: dict[str, int] = (hub.node() or {})["counters"]
-    return counters if counters["readings_sent"] == counters["readings_received"] + counters["readings_lost"] else None
+    """The counters, once every reading that the board made is accounted for; a counter of zero is not sent."""
+    found = Counter((hub.node() or {})["counters"])
+    return found if found["readings_sent"] == found["readings_received"] + found["readings_lost"] else None

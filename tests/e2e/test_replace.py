@@ -80,7 +80,8 @@ def test_new_hardware_takes_over_the_old_one_is_told_and_what_it_keeps_comes_whe
         with new:
             new.wait(lambda a: boot_at_hub(a, hub) and not a.rows())
             old.wait(lambda a: [n["code"] for n in a.status.get("notices", [])] == ["key_revoked"])
-            assert "water in the cabinet" in old.status["trouble"]["hub"]
+            assert "water in the cabinet" in old.status["notices"][0]["message"]
+            assert "refuses this computer (key_revoked)" in old.status["trouble"]["hub"]
             found = doctor(old)
             assert (found["state"], doctor(new)["state"]) == ("fail", "ok")
             assert "another one is the node now" in found["fix"]
@@ -183,7 +184,7 @@ def test_the_enrolled_computer_works_on_and_its_copy_is_shut_out_and_told(
     with right:
         with copy:
             copy.wait(lambda a: [n["code"] for n in a.status.get("notices", [])] == ["clone"])
-            assert "this is a copy: node-1 runs on its own hardware" in copy.status["trouble"]["hub"]
+            assert "this is a copy: node-1 runs on its own hardware" in copy.status["notices"][0]["message"]
             right.wait(lambda a: [n["code"] for n in a.status["notices"]] == ["clone"])
             assert doctor(right)["state"] == "fail"
             assert node_at(hub)["clone"]["settled"]

@@ -79,6 +79,23 @@ def test_a_replacement_token_is_not_used_up_by_the_key_that_it_is_to_replace(hub
     assert said(old.post(old.request([]))) == (403, "key_revoked")
 
 
+def test_a_replacement_that_fails_half_way_changes_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = hub.node(), SimulatedNode(hub.client)
+    old.sync()
+    token = hub.replacement("node-1")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("after the old key was revoked and the new one bound")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cloud.hub.registry.forget_instances", fail)
+        assert new.enrol(token).status_code == 500
+    assert old.sync([old.summary()]).stored == 1
+    assert [k["public_key"] for k in keys_of(hub)] == [old.public_key]
+    assert new.enrol(token).status_code == 200
+    assert new.sync([new.summary()]).stored == 1
+
+
 def test_the_first_of_two_replacement_tokens_that_is_used_ends_the_other(hub: Hub) -> None:
     hub.node()
     one, two = hub.replacement("node-1"), hub.replacement("node-1")
