@@ -22,6 +22,7 @@ VERBS: dict[str, Verb] = {
     "doctor": Verb("edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
     "commission": Verb("edge.cli", "commission", "edge", "walk a node's sensors at the cabinet; a signed record"),
     "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
+    "flash": Verb("firmware_bridge.flash_cli", "flash", "bridge", "put firmware on a board, and see that it runs"),
     "image": Verb("firmware_bridge.image_cli", "image", "bridge", "make a node's card image, write it, read it back"),
     "provision": Verb("firmware_bridge.provision_cli", "provision", "bridge", "a list of sites to images and labels"),
     "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import signal
 import sys
@@ -38,6 +39,7 @@ from edge.doctor import examine, running_agent
 REDRAW_S = 0.2
 BACK_S = 20.0  # for a running agent to have its board again
 END = ""  # of the input
+FUNCTION_KEYS = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.)")  # arrows and such mean nothing here (ECMA-48 5.4)
 COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
 
@@ -91,8 +93,8 @@ class Keys:
         if not data:
             asyncio.get_running_loop().remove_reader(self._fd)
             self.queue.put_nowait(END)
-        elif not (data[:1] == b"\x1b" and len(data) > 1):  # arrow and function keys mean nothing here
-            for key in data.decode(errors="replace"):
+        else:
+            for key in FUNCTION_KEYS.sub(b"", data).decode(errors="replace"):
                 self.queue.put_nowait(key)
 
 
@@ -131,7 +133,7 @@ class Screen:
         room = max(1, height - used)
         first = max(0, min(at - room // 2, len(rows) - room))
         for i, (name, outcome) in enumerate(rows[first : first + room], start=first):
-            mark = "▶" if i == at else " "
+            mark = ">" if i == at else " "
             row = Text(f"{mark} {name:<40.40} {outcome}", style=COLOURS.get(outcome.split(":")[0], ""), no_wrap=True)
             row.truncate(max(10, width - 1), overflow="ellipsis")
             parts.append(row)
@@ -370,7 +372,7 @@ async def _at_terminal(walk: Walk, live: Live, console: Console) -> None:
 def _examined(config: NodeConfig, folder: Path, state_dir: Path, console: Console) -> Iterator[DoctorFinding]:
     """The doctor's checks. An agent gets its board back first."""
     if agent_runs(state_dir) and config.board is not None:
-        console.print("Waiting for the agent to take its board back …")
+        console.print("Waiting for the agent to take its board back")
         deadline = time.monotonic() + BACK_S
         while time.monotonic() < deadline and not ((running_agent(state_dir) or {}).get("board") or {}).get(
             "connected"

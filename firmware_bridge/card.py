@@ -159,6 +159,8 @@ def write(image: Path, target: Target, manifest: ImageManifest, bmap: Bmap, prog
     try:
         _put(target.path, bytes(len(head)))
         _copy(image, target, bmap.without_first_block(), progress)
+        if not target.device:
+            os.truncate(target.path, max(target.size, bmap.image_size))  # bmaptool cut it to the image's size
         done, rest = 0, bmap.without_first_block()
 
         def count(more: int) -> None:

@@ -8,7 +8,9 @@ BridgeError
 ├── ProtocolError
 │   ├── MessageError      a payload is not a message of this protocol
 │   └── WrongBoard        another device, another identity or another protocol answers
-└── BuildError            the firmware could not be built
+├── BuildError            the firmware could not be built
+└── FlashError            a board could not be flashed
+    └── WrongPart         the chip, or the board, is not the one that the firmware is for
 """
 
 from __future__ import annotations
@@ -68,3 +70,11 @@ class CardError(BridgeError):
 
 class ProvisionError(BridgeError):
     """A list of sites, or the hub that should give their tokens."""
+
+
+class FlashError(BridgeError):
+    """A board could not be flashed; the message says whether anything was written."""
+
+
+class WrongPart(FlashError):  # noqa: N818
+    """Another chip, or another board, than the one that the firmware is for."""

@@ -244,6 +244,8 @@ def load_built(image: Path, manifest_path: Path | None = None) -> tuple[ImageMan
     Raises:
         ImageError: the image is not finished, or they do not belong together.
     """
+    if not image.exists():
+        raise ImageError(f"{image} does not exist")
     path = manifest_path or names_of(image)[1]
     try:
         manifest = decode(path.read_bytes(), ImageManifest)

@@ -78,7 +78,7 @@ def make_bmap(disk: Disk, progress: Callable[[int], None] = lambda _: None) -> t
             free += [
                 (part.offset + a, min(part.offset + b, end)) for a, b in Ext4(disk.path, part.offset).free_ranges()
             ]
-    spans = list(_mapped(disk.size, sorted(free)))
+    spans = list(mapped_spans(disk.size, sorted(free)))
     ranges, whole = [], hashlib.sha256()
     with disk.path.open("rb") as file:
         at = 0
@@ -86,6 +86,7 @@ def make_bmap(disk: Disk, progress: Callable[[int], None] = lambda _: None) -> t
             begin, end = first * BLOCK, min((last + 1) * BLOCK, disk.size)
             for data in read_span(file.fileno(), at, begin):
                 whole.update(data)
+                progress(len(data))
             digest = hashlib.sha256()
             for data in read_span(file.fileno(), begin, end):
                 whole.update(data)
@@ -95,10 +96,11 @@ def make_bmap(disk: Disk, progress: Callable[[int], None] = lambda _: None) -> t
             at = end
         for data in read_span(file.fileno(), at, disk.size):
             whole.update(data)
+            progress(len(data))
     return Bmap(disk.size, tuple(ranges)), whole.hexdigest()
 
 
-def _mapped(size: int, free: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def mapped_spans(size: int, free: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Spans of blocks that are not wholly free."""
     yield 0, 0
     at, blocks = 1, -(-size // BLOCK)

@@ -178,6 +178,9 @@ def _system(who: Personality, root: Ext4) -> Iterator[Entry]:
         users += b"".join(b"m technician %s\n" % group for group in (b"dialout", b"gpio", b"wayside"))
     yield Entry("/etc/sysusers.d/wayside.conf", users)
     yield Entry("/etc/udev/rules.d/60-wayside.rules", _part("udev.rules"))
+    if root.inode("/usr/lib/systemd/system/userconfig.service"):
+        # Raspberry Pi OS would ask whoever holds a keyboard for a user of his own.
+        yield Entry(f"{_UNITS}/userconfig.service", link="/dev/null")
 
 
 def _technician(key: str, root: Ext4) -> Iterator[Entry]:

@@ -55,8 +55,8 @@ class AvrProgram(NamedTuple):
     ram: int  # bytes, without the stack
 
 
-def build_avr(mcu: str, out: Path = BUILD) -> AvrProgram:
-    """Build the firmware for ``mcu``, one of ``AVR``.
+def build_avr(mcu: str, out: Path = BUILD, defines: tuple[str, ...] = ()) -> AvrProgram:
+    """Build the firmware for ``mcu``, one of ``AVR``. ``defines`` are more ``-D`` options.
 
     Raises:
         BuildError: another chip, no avr-gcc, or it refused.
@@ -65,7 +65,7 @@ def build_avr(mcu: str, out: Path = BUILD) -> AvrProgram:
         raise BuildError(f"there is no firmware for {mcu!r}; boards have {' or '.join(AVR)}")
     sizes = tuple(f"-D{name}={value}u" for name, value in AVR[mcu].items())
     elf = compile_program(
-        out / f"{mcu}.elf", (SOURCE / "hal_avr.c",), (f"-mmcu={mcu}", *AVR_FLAGS, *sizes), compiler="avr-gcc"
+        out / f"{mcu}.elf", (SOURCE / "hal_avr.c",), (f"-mmcu={mcu}", *AVR_FLAGS, *sizes, *defines), compiler="avr-gcc"
     )
     image = elf.with_suffix(".hex")
     subprocess.run(["avr-objcopy", "-O", "ihex", "-R", ".eeprom", str(elf), str(image)], check=True)

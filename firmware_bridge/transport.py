@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import threading
 from pathlib import Path
@@ -54,7 +55,13 @@ def _open_port(url: str, baud: int) -> SerialLine:
     except (OSError, ValueError, LookupError) as exc:
         # pyserial wraps the system's words in its own, twice; the number behind them says it once.
         why = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
-        raise LineUnavailable(f"cannot open {url}: {why}; is the board plugged in, and is it free?") from exc
+        denied = isinstance(exc, OSError) and exc.errno == errno.EACCES
+        fix = (
+            "`sudo usermod -aG dialout $USER`, then log in again"
+            if denied
+            else "is the board plugged in, and is it free?"
+        )
+        raise LineUnavailable(f"cannot open {url}: {why}; {fix}") from exc
     return SerialLine(port, url)
 
 

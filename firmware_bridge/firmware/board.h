@@ -9,9 +9,11 @@
 #include "settings.h"
 #include "signals.h"
 
+#ifndef FIRMWARE_MAJOR
 #define FIRMWARE_MAJOR 2u
 #define FIRMWARE_MINOR 0u
 #define FIRMWARE_PATCH 0u
+#endif
 #ifndef TX_BYTES
 #define TX_BYTES 4096u
 #endif

@@ -13,6 +13,7 @@
 #include <avr/eeprom.h>
 #include <avr/interrupt.h>
 #include <avr/io.h>
+#include <avr/pgmspace.h>
 #include <avr/wdt.h>
 
 #include "board.h"
@@ -45,6 +46,18 @@
 #endif
 #define INPUTS 4u
 #define BOOT_COUNTER 508u /* last bytes of the 512 */
+
+/* Tells whoever flashes the image what it is; there the board gets its name, too (docs/wire.md 1.11). */
+#define TEXT_OF(name) #name
+#define TEXT(name) TEXT_OF(name)
+static const struct __attribute__((packed)) {
+    uint8_t magic[8];
+    uint8_t protocol;
+    uint32_t schema;
+    uint8_t major, minor, patch;
+    char chip[12], board[8];
+} label PROGMEM = {{0x89, 'W', 'A', 'Y', 'S', 'I', 'D', 'E'}, PROTOCOL, SCHEMA, FIRMWARE_MAJOR, FIRMWARE_MINOR,
+    FIRMWARE_PATCH, TEXT(__AVR_DEVICE_NAME__), BOARD_NAME};
 
 static board the_board;
 static volatile uint32_t ms;
@@ -226,7 +239,7 @@ static void start_hardware(void) {
 
 int main(void) {
     msg_identity *me = &the_board.identity;
-    memcpy(me->board, BOARD_NAME, sizeof BOARD_NAME - 1u < sizeof me->board ? sizeof BOARD_NAME - 1u : sizeof me->board);
+    memcpy_P(me->board, label.board, sizeof me->board);
     me->ring = RING_MAX;
     me->reset_cause = reset_cause();
     me->boot = boot_number();

@@ -224,6 +224,12 @@ def test_a_record_is_verified_and_a_changed_one_is_not_believed(tmp_path: Path) 
     assert "key that this node does not have" in found.state
 
 
+def test_the_golden_record_is_verified_for_ever() -> None:
+    golden = Path(__file__).parents[1] / "golden" / "v1"
+    signed = decode((golden / "SignedCommissioning.json").read_bytes(), SignedCommissioning)
+    assert verified(signed) == decode((golden / "CommissioningRecord.json").read_bytes(), CommissioningRecord)
+
+
 def test_the_page_is_one_file_and_shows_names_as_text(tmp_path: Path) -> None:
     may_write(tmp_path)
     finding = DoctorFinding(check="board", state="fail", said="<b>")

@@ -56,6 +56,7 @@ def test_a_written_card_reads_back_whole(built: images.Built, tmp_path: Path) ->
     path = a_card(tmp_path)
     write(built, path)
     images.verify(path, *images.load_built(built.image))
+    assert path.stat().st_size == 80 << 20
 
 
 def test_a_card_that_is_too_small_is_refused_untouched(built: images.Built, tmp_path: Path) -> None:

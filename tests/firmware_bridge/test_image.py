@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import lzma
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import termios
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.node_config import load_node_config
 from firmware_bridge import image as images
 from firmware_bridge.errors import ImageError
-from firmware_bridge.image_bmap import BLOCK, load_bmap, make_bmap
+from firmware_bridge.image_bmap import BLOCK, load_bmap, make_bmap, mapped_spans
 from firmware_bridge.image_disk import EPOCH, Entry, read_disk
 from firmware_bridge.image_files import Personality, personality, sparing_fstab, with_hub_key
 from firmware_bridge.image_seed import hostname, pointed_to_seed
@@ -121,6 +127,9 @@ def test_the_node_gets_wheels_units_limits_and_trust(built: images.Built, things
     assert b"SystemMaxUse=32M" in (root.read("/etc/systemd/journald.conf.d/50-wayside.conf") or b"")
     assert b"noatime" in (root.read("/etc/fstab") or b"")
     assert root.read("/etc/wayside/technician.pub") == SSH_KEY.encode() + b"\n"
+    asks = root.inode("/etc/systemd/system/userconfig.service")
+    assert asks is not None
+    assert asks.link == "/dev/null"
 
 
 def test_the_same_inputs_give_the_same_bytes(things: Path, built: images.Built, tmp_path: Path) -> None:
@@ -312,6 +321,64 @@ def test_the_map_leaves_out_free_blocks_and_nothing_else(things: Path) -> None:
     free = sum(b - a for a, b in disk.ext4.free_ranges())
     assert bmap.mapped_bytes == disk.size - free // BLOCK * BLOCK
     assert bmap.ranges[0][:2] == (0, 0)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400))
+def test_no_bytes_of_a_block_map_or_manifest_are_trusted(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.img", "a.img.bmap", "a.json"):
+            (Path(folder) / name).write_bytes(data)
+        with pytest.raises(ImageError):
+            load_bmap(Path(folder) / "a.img.bmap")
+        with pytest.raises(ImageError):
+            images.load_built(Path(folder) / "a.img")
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 79), st.integers(1, 30)), max_size=6), st.integers(1, 20 * BLOCK))
+def test_a_maps_spans_cover_exactly_what_is_not_wholly_free(free: list[tuple[int, int]], size: int) -> None:
+    step = BLOCK // 4  # file systems have blocks of 1 kB, too
+    ranges = sorted((a * step, min((a + n) * step, size)) for a, n in free if a * step < size)
+    mapped = [block for first, last in mapped_spans(size, ranges) for block in range(first, last + 1)]
+    used = [True] * size
+    for begin, end in ranges:
+        used[begin:end] = [False] * (end - begin)
+    blocks = range(-(-size // BLOCK))
+    cut = size // BLOCK  # a last block that is cut off counts as used
+    assert mapped == [b for b in blocks if b in (0, cut) or any(used[b * BLOCK : (b + 1) * BLOCK])]
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_pointing_to_the_seed_twice_is_pointing_once(line: str) -> None:
+    once = pointed_to_seed(line.encode(), "wayside-1")
+    assert pointed_to_seed(once, "wayside-1") == once
+    assert once.split()[-1] == b"ds=nocloud;i=wayside-1"
+
+
+def waits_in_reading(pid: int, pipe: int) -> bool:
+    """It has taken everything out of the pipe and sleeps."""
+    left = int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return left == 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def test_ctrl_c_leaves_nothing_behind(things: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base.img"
+    os.mkfifo(base)
+    words = [str(word) for word in command(things, tmp_path / "out" / "a.img")]
+    words[words.index(str(things / "raspberry.img"))] = str(base)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    with base.open("wb") as pipe:  # open when the copying has begun, which then waits for more
+        pipe.write(bytes(100_000))
+        pipe.flush()
+        while not waits_in_reading(process.pid, pipe.fileno()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"the same command begins again" in said
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def command(things: Path, out: Path) -> list[str | Path]:

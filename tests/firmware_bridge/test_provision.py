@@ -8,10 +8,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.node_config import load_node_config
 from firmware_bridge import image as images
@@ -150,6 +153,20 @@ def test_no_cell_writes_toml_of_its_own(tmp_path: Path, value: str) -> None:
     assert config.board is not None
     assert config.board.port == value
     assert config.board.identity == "b"
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: f"node,port,board\n{text}".encode()))
+def test_no_bytes_of_a_list_do_more_than_be_refused(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, shape = Path(folder) / "sites.csv", Path(folder) / "node.toml"
+        path.write_bytes(data)
+        shape.write_text(TEMPLATE)
+        try:
+            sites = read_sites(path, shape, lambda _, text: personality(text, ROOT_JSON, token="x" * 43))
+        except ProvisionError:
+            return
+        assert all(load_node_config(site.config_text).node == site.row.node for site in sites)
 
 
 def test_a_spreadsheets_semicolons_and_byte_order_mark_are_taken(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+from contracts.commissioning import SensorCheck
 from contracts.rollout import Refusal
 from contracts.summary import Kind
 from contracts.sync import Board, Counters
@@ -20,7 +21,7 @@ def demand(hour: float) -> float:
 
 def play(hub: HubProcess) -> list[SimulatedNode]:
     dice = random.Random(1)
-    nodes = [hub.node(f"node-{i}") for i in (1, 2, 3)]
+    nodes = [replace(hub, hub.node(f"node-{i}")) if i < 3 else hub.node(f"node-{i}") for i in (1, 2, 3)]
     keys = OfflineKeys(hub.client)
     keys.initialise()
     for version in ("1.0.0", "1.0.1"):
@@ -59,6 +60,8 @@ def play(hub: HubProcess) -> list[SimulatedNode]:
             proposals_refused=7,
             summaries_produced=len(rows),
         )
+        if i != 2:  # the third one waits for its technician
+            commission(node, failed=i == 0)
         for at in range(0, len(rows), 60):
             node.sync(rows[at : at + 60], counters=counters, board=Board(connected=True, identity=f"WS-0000{i + 1}"))
     nodes[2].sync(
@@ -80,4 +83,34 @@ def play(hub: HubProcess) -> list[SimulatedNode]:
     reason = "golden window 3: 4.2 vehicles from torch, tolerance 1.0"
     node.refuse("1.0.1", Refusal.GOLDEN, reason)
     node.sync([node.summary(None, kind=Kind.ALERT, datastream="model", detail={"why": f"refused 1.0.1: {reason}"})])
+    copy = nodes[1].copied()
+    copy.machine = "c0ffee" + "5" * 58
+    copy.sync()
+    nodes[1].sync()
     return nodes
+
+
+def replace(hub: HubProcess, node: SimulatedNode) -> SimulatedNode:
+    """Other hardware in the node's place."""
+    about = {"reason": "water in the cabinet"}
+    token = hub.client.post(f"/api/v1/nodes/{node.name}/replacement", json=about, headers=AUTH).json()["token"]
+    new = SimulatedNode(hub.client, node.name)
+    new.machine = "5e" * 32
+    assert new.enrol(token).status_code == 200
+    return new
+
+
+def commission(node: SimulatedNode, *, failed: bool) -> None:
+    lanes = [
+        SensorCheck(datastream="detector/2/volume", kind="detector", channel=2, outcome="passed", actuations=4),
+        SensorCheck(datastream="detector/6/volume", kind="detector", channel=6, outcome="passed", actuations=3),
+    ]
+    if failed:
+        swapped = {"elsewhere": ("detector/8/volume",), "said": "channel 8 answered: are the wires of 4 and 8 swapped?"}
+        lanes.append(
+            SensorCheck(datastream="detector/4/volume", kind="detector", channel=4, outcome="failed", **swapped)
+        )
+        lanes.append(
+            SensorCheck(datastream="ped/1/presses", kind="contact", channel=17, outcome="skipped", said="dug up")
+        )
+    assert node.hand_in(node.walked(sensors=tuple(lanes), note="hinge of the door is bent")).status_code == 200

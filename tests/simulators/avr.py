@@ -10,19 +10,36 @@ from types import TracebackType
 
 import pytest
 
+from firmware_bridge.flash_image import Image
 from firmware_bridge.native import AvrProgram, build_avr
 
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
 SIMAVR = Path("/usr/include/simavr/sim_avr.h")
+BOOTLOADERS = Path("/usr/share/arduino/hardware/arduino/avr/bootloaders")
+BOOTLOADER = {
+    "atmega328p": "optiboot/optiboot_atmega328.hex",
+    "atmega2560": "stk500v2/stk500boot_v2_mega2560.hex",
+}
 available = shutil.which("avr-gcc") is not None and SIMAVR.exists()
 needs_simavr = pytest.mark.skipif(
     not available, reason="no emulated board: apt-get install gcc-avr avr-libc libsimavr-dev libelf-dev"
+)
+needs_avrdude = pytest.mark.skipif(
+    not available or shutil.which("avrdude") is None or not BOOTLOADERS.is_dir(),
+    reason="no bootloader to flash: apt-get install avrdude arduino-core-avr gcc-avr avr-libc libsimavr-dev libelf-dev",
 )
 
 
 @cache
 def program(mcu: str) -> AvrProgram:
     return build_avr(mcu, BUILD)
+
+
+@cache
+def newer(mcu: str) -> AvrProgram:
+    """The same firmware, but it says that it is 2.1.0."""
+    version = ("-DFIRMWARE_MAJOR=2u", "-DFIRMWARE_MINOR=1u", "-DFIRMWARE_PATCH=0u")
+    return build_avr(mcu, BUILD / "newer", version)
 
 
 @cache
@@ -42,11 +59,22 @@ def end_of_data(mcu: str) -> int:
 
 
 class AvrBoard:
-    """``with AvrBoard(tmp_path, "atmega328p") as board:`` powers one; its EEPROM outlives it in ``tmp_path``."""
+    """``with AvrBoard(tmp_path, "atmega328p") as board:`` powers one; its EEPROM outlives it in ``tmp_path``.
 
-    def __init__(self, folder: Path, mcu: str) -> None:
-        self.port, self.mcu = str(folder / "avr.tty"), mcu
+    With ``bootloader`` it comes from the factory: its flash, which outlives it, too, holds the Arduino's bootloader and
+    nothing else, and opening the port resets it.
+    """
+
+    def __init__(self, folder: Path, mcu: str, *, bootloader: bool = False) -> None:
+        self.port, self.mcu, self.flash = str(folder / "avr.tty"), mcu, folder / "flash"
         self._command = [str(host()), mcu, str(program(mcu).elf), self.port, str(folder / "eeprom")]
+        if bootloader:
+            self._command += [str(BOOTLOADERS / BOOTLOADER[mcu]), str(self.flash)]
+
+    def holds(self, image: Image) -> bool:
+        """Whether the flash is the program of ``image``."""
+        self.tell("keep")
+        return self.flash.read_bytes()[: len(image.data)] == image.data
 
     def tell(self, order: str) -> list[int]:
         """Do it, and return the numbers of the answer (``avr_host.c`` lists the orders)."""
@@ -69,7 +97,7 @@ class AvrBoard:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
         if self._process.poll() is None:
-            self.tell("worst")  # writes the EEPROM's file, as every order does
+            self.tell("keep")
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

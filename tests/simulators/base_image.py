@@ -40,6 +40,7 @@ def root_folder(folder: Path, python: str = "3.11", machine: int = 183) -> Path:
     (root / "usr/bin/python3").symlink_to(f"python{python}")
     (root / "usr/bin/cloud-init").write_text("#!/usr/bin/python3\n")
     (root / "usr/lib/systemd/system/ssh.service").write_text("[Service]\n")
+    (root / "usr/lib/systemd/system/userconfig.service").write_text("[Service]\n")
     (root / "lib").symlink_to("usr/lib")
     (root / "etc/os-release").write_text("ID=debian\n")
     (root / "etc/hostname").write_text("raspberrypi\n")

@@ -59,6 +59,68 @@
     old.slice(children.length).forEach((extra) => extra.remove());
   }
 
+  // --- identity and commissioning of the chosen node ------------------------------------------------
+  const moved = (node) => node.machine && node.machine_seen && node.machine !== node.machine_seen;
+  const typed = (id) => (id ? id.slice(0, 12) : "no fingerprint");
+  const hubTime = (ms) => `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  const known = { keys: null, record: null };
+  async function keep(part, version, path) { // asked again only when it is another one
+    if (known[part]?.version !== version) known[part] = { version, answer: await ask(path) };
+    return known[part].answer;
+  }
+  function warning(node) {
+    const command = (id) => element("code", {}, `wayside replace ${node.node}${id ? ` --accept-hardware ${id}` : ""}`);
+    if (node.clone) {
+      const { settled, instances, since_ms: since } = node.clone;
+      return element("div", { class: "warning" },
+        element("p", {}, element("strong", {}, "A copied card: "), `two computers use the key of ${node.node} at once, since ${hubTime(since)}. `,
+          settled ? "The enrolled one works on, the copy is refused." : "What both send is stored; neither is given models until it is decided."),
+        element("ul", {}, ...instances.map((i) => element("li", {},
+          `${i.machine && i.machine === node.machine ? "enrolled: " : ""}computer ${typed(i.machine)}, boot ${typed(i.boot)}, last heard ${hubTime(i.seen_ms)}; if this one stays: `, command(typed(i.machine || i.boot))))),
+        element("p", {}, "Turn the other one off. Or shut every copy out with a new key: remove node.key from the right one and enrol it with the token of ", command(null)));
+    }
+    if (moved(node)) {
+      return element("div", { class: "warning" }, element("p", {}, element("strong", {}, "Other hardware: "),
+        `${node.node} is enrolled on computer ${typed(node.machine)} and syncs from ${typed(node.machine_seen)}. If the card was moved on purpose: `, command(typed(node.machine_seen))));
+    }
+    return null;
+  }
+  function fact(word, ...what) { return element("div", {}, element("dt", {}, word), element("dd", {}, ...what)); }
+  function sensorRow(s) {
+    return element("tr", {}, element("td", {}, s.datastream), element("td", {}, `${s.kind} ${s.channel}`), element("td", {}, tag(s.outcome)),
+      element("td", { class: "number" }, count(s.actuations || 0)), element("td", {}, s.polarity && s.polarity !== "unknown" ? s.polarity : "–"),
+      element("td", { class: "said" }, [s.said, (s.elsewhere || []).length ? `moved instead: ${s.elsewhere.join(", ")}` : ""].filter(Boolean).join("; ") || "–"));
+  }
+  async function showIdentity(nodes) {
+    const node = nodes.find((n) => n.node === choice.node);
+    text("identity-title", node ? `${node.node}: identity and commissioning` : "Identity and commissioning");
+    if (!node) return;
+    const path = `/api/v1/nodes/${encodeURIComponent(node.node)}`;
+    const { keys } = await keep("keys", `${node.node} ${node.key_since_ms} ${node.machine}`, `${path}/keys`);
+    const past = keys.filter((k) => k.revoked_ms !== null);
+    const facts = [
+      fact("Site", node.site || "–"),
+      fact("Enrolled", hubTime(node.enrolled_ms)),
+      fact("Hardware", `${node.hardware || "unknown"}, ${node.machine ? `computer ${typed(node.machine)}` : "no fingerprint"}`),
+      fact("Its key", node.key_since_ms ? `since ${hubTime(node.key_since_ms)}` : "–"),
+      fact("Replaced", past.length ? element("ul", {}, ...past.slice(0, 5).map((k) => element("li", {}, `${hubTime(k.revoked_ms)}${k.reason ? `: ${k.reason}` : ""}`))) : "never")];
+    const parts = [warning(node), element("dl", { class: "facts" }, ...facts)];
+    if (node.commissioned) {
+      const c = node.commissioned;
+      const { records } = await keep("record", c.record_id, `${path}/commissioning?limit=1`);
+      const record = JSON.parse(records[0].signed.record);
+      const failed = (record.doctor || []).filter((d) => d.state === "fail" || d.state === "warn");
+      parts.push(element("h3", {}, "Commissioned", tag(c.passed ? "passed" : "failed"),
+        element("span", { class: "note" }, `by ${c.by}, ${c.finished_ms === null ? `received ${hubTime(c.received_ms)}` : when(c.finished_ms, node.node)}: ${c.sensors_passed} of ${c.sensors} sensors passed`)),
+        element("div", { class: "scroll short" }, element("table", { class: "sensors" },
+          element("thead", {}, element("tr", {}, ...["Datastream", "Channel", "Outcome", "Actuations", "Polarity", "Said"].map((h, i) => element("th", { scope: "col", class: i === 3 ? "number" : null }, h)))),
+          element("tbody", {}, ...record.sensors.map(sensorRow)))));
+      if (failed.length) parts.push(element("p", { class: "note" }, `Doctor said: ${failed.map((d) => `${d.check} (${d.state}): ${d.said}`).join("; ")}`));
+      if (record.note) parts.push(element("p", { class: "note" }, `Note: ${record.note}`));
+    } else parts.push(element("p", { class: "note" }, "Not commissioned yet: ", element("code", {}, "wayside commission"), " walks its sensors at the cabinet."));
+    fill(byId("identity"), parts.filter((p) => p !== null));
+  }
+
   // --- nodes ---------------------------------------------------------------------------------------
   function nodeRow(node) {
     const beat = node.heartbeat || {}, reported = beat.reported || {}, counters = beat.counters || {};
@@ -74,7 +136,8 @@
     const boardWord = !board ? "none" : !board.connected ? "not connected" : board.fail_safe ? "fixed-time plan" : "connected";
     const at = beat.at || {};
     const row = element("tr", { "data-node": node.node, tabindex: "0", "aria-selected": String(node.node === choice.node) },
-      element("td", {}, element("strong", {}, node.node), element("small", {}, node.site || "")),
+      element("td", {}, element("strong", {}, node.node), element("small", {}, node.site || ""),
+        node.clone ? element("small", { class: "refusal" }, "two computers use its key") : moved(node) ? element("small", { class: "refusal" }, "on other hardware") : null),
       element("td", {}, tag(node.health)),
       element("td", {}, age(node.age_s)),
       model,
@@ -242,6 +305,7 @@
       for (const n of fleet.nodes) zones[n.node] = n.heartbeat?.timezone || "UTC";
       await showChart(fleet.nodes);
       showNodes(fleet.nodes);
+      await showIdentity(fleet.nodes);
       showStats(stats);
       showRollouts(rollouts.rollouts);
       showList("alerts", alerts.summaries.map((r) => line(r, "alert", "alert")), "None.");

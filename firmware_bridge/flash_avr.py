@@ -1,0 +1,210 @@
+"""ATmega boards, through avrdude and the bootloader that they come with.
+
+avrdude is trusted with the protocols; here is what it does not do: tell in one sentence what is wrong, and end. Without
+a bootloader it tries for a minute, and beside a device that never stops talking for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from firmware_bridge.errors import FlashError, WrongPart
+
+Progress = Callable[[str, float], None]  # "write" or "verify", 0 to 1
+
+SYNC_S = 12.0  # for the bootloader to answer: two of avrdude's attempts
+IDLE_S = 10.0  # without progress while it writes
+HASHES = 50  # avrdude's bar at 100 %
+_READY = b"initialized and ready"
+_SIGNATURE = re.compile(r"device signature = (?:0x)?([0-9a-f ]+)", re.IGNORECASE)
+
+
+class Part(NamedTuple):
+    name: str  # avrdude's
+    programmer: str
+    signature: str
+    room: int  # bytes of flash below the bootloader
+
+
+PARTS = {
+    "atmega328p": Part("m328p", "arduino", "1e950f", 32_768 - 512),
+    "atmega2560": Part("m2560", "wiring", "1e9801", 262_144 - 8_192),
+}
+
+
+def chip_of(signature: str) -> str:
+    return next((chip for chip, part in PARTS.items() if part.signature == signature), f"chip {signature}")
+
+
+def tool() -> str:
+    """The version of avrdude. Raises: FlashError: it is not installed."""
+    if shutil.which("avrdude") is None:
+        raise FlashError("avrdude is not installed: `sudo apt install avrdude`")
+    said = subprocess.run(["avrdude", "-?"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r"version (\S+?),", said)
+    return f"avrdude {found[1] if found else '?'}"
+
+
+def detect(port: str, baud: int, chip: str | None = None, fds: tuple[int, ...] = ()) -> str:
+    """The chip at ``port``, told by the bootloader's signature; ``chip`` is what to ask for first. Writes nothing.
+
+    Raises:
+        FlashError: no bootloader answers, or the port cannot be used.
+    """
+    first = chip or next(iter(PARTS))
+    silent: FlashError | None = None
+    for candidate in (first, *(other for other in PARTS if other != first)):
+        said = _run(candidate, port, baud, ["-n"], fds)
+        if signature := _signature(said.text):
+            return chip_of(signature)
+        silent = _translated(said, candidate, port)
+        if not said.silent:
+            raise silent
+    raise silent or FlashError(f"no bootloader answers at {port}")
+
+
+def write(  # noqa: PLR0917
+    port: str, chip: str, program: bytes, baud: int, progress: Progress, fds: tuple[int, ...] = ()
+) -> None:
+    """Write the Intel HEX file ``program`` and verify it. The EEPROM, where the plan table lies, is left alone.
+
+    Raises:
+        WrongPart: another chip; nothing was written.
+        FlashError: anything else; the message says whether the board may have half a firmware.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "firmware.hex"
+        file.write_bytes(program)
+        # -D: no erasure of the whole chip; the bootloader erases page by page.
+        said = _run(chip, port, baud, ["-D", "-U", f"flash:w:{file}:i"], fds, progress)
+    if said.status == 0 and said.verified:
+        return
+    if said.silent:
+        _name_another(port, chip, baud, fds)
+    raise _translated(said, chip, port)
+
+
+def _name_another(port: str, chip: str, baud: int, fds: tuple[int, ...]) -> None:
+    """Boards of different chips have different bootloaders: perhaps another answers."""
+    for other in PARTS:
+        if other != chip and (signature := _signature(_run(other, port, baud, ["-n"], fds).text)):
+            raise _wrong_part(chip_of(signature), chip, port)
+
+
+class _Said(NamedTuple):
+    status: int | None  # None: ended by us
+    text: str
+    ready: bool  # the bootloader answered
+    writing: bool
+    verified: bool
+
+    @property
+    def silent(self) -> bool:
+        return not self.ready and (self.status is None or "not in sync" in self.text or "timeout" in self.text)
+
+
+def _run(  # noqa: PLR0917
+    chip: str,
+    port: str,
+    baud: int,
+    what: list[str],
+    fds: tuple[int, ...],
+    progress: Progress = lambda stage, part: None,
+) -> _Said:
+    tool()
+    part = PARTS[chip]
+    command = ["avrdude", "-p", part.name, "-c", part.programmer, "-P", port, "-b", str(baud), *what]
+    environment = {**os.environ, "LC_ALL": "C"}
+    # It inherits the loan: should this process be killed, the agent stays away until avrdude has ended, too.
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        pass_fds=fds,
+    ) as process:
+        assert process.stderr is not None  # noqa: S101
+        said = bytearray()
+        status: int | None = None
+        moved = time.monotonic()
+        try:
+            while (left := moved + (IDLE_S if _READY in said else SYNC_S) - time.monotonic()) > 0:
+                if not select.select([process.stderr], [], [], left)[0]:
+                    continue
+                data = os.read(process.stderr.fileno(), 4096)
+                if not data:
+                    status = process.wait(IDLE_S)
+                    break
+                before = _marks(said)
+                said += data
+                if _marks(said) != before:
+                    moved = time.monotonic()
+                    _tell(said, progress)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            process.kill()  # out of patience, or interrupted; else it has ended already
+    text = said.decode(errors="replace")
+    return _Said(status, text, _READY in said, "Writing |" in text, "bytes of flash verified" in text)
+
+
+def _marks(said: bytes | bytearray) -> int:
+    """What counts as progress: that the bootloader answered, and each step of avrdude's bars."""
+    return said.count(b"#") + (_READY in said)
+
+
+def _tell(said: bytearray, progress: Progress) -> None:
+    for stage, title in (("verify", b"Reading |"), ("write", b"Writing |")):
+        at = said.rfind(title)
+        if at >= 0:
+            progress(stage, min(1.0, said.count(b"#", at, at + len(title) + HASHES + 2) / HASHES))
+            return
+
+
+def _signature(text: str) -> str | None:
+    found = _SIGNATURE.search(text)
+    return found[1].replace(" ", "").lower() if found else None
+
+
+def _wrong_part(there: str, chip: str, port: str) -> WrongPart:
+    return WrongPart(f"the board at {port} is an {there}, the firmware is for {chip}: nothing was written")
+
+
+def _translated(said: _Said, chip: str, port: str) -> FlashError:  # noqa: PLR0911 -- one per trouble
+    text, part = said.text, PARTS[chip]
+    signature = _signature(text)
+    if signature is not None and signature != part.signature and not said.writing:
+        return _wrong_part(chip_of(signature), chip, port)
+    opened = re.search(r"(?:cannot|can't) open (?:device|port)[^:]*: (.+)", text)
+    if opened:
+        why = opened[1].strip()
+        fixes = {
+            "Permission denied": "`sudo usermod -aG dialout $USER`, then log in again",
+            "No such file or directory": "is the board plugged in? `ls /dev/serial/by-id`",
+            "Device or resource busy": "end the program that uses it",
+        }
+        return FlashError(f"cannot open {port}: {why}; {fixes.get(why, 'is the board plugged in?')}")
+    half = "the board has half a firmware now; run the same command again" if said.writing else "nothing was written"
+    if said.silent:
+        return FlashError(
+            f"no bootloader answers at {port}: is it a board with an {chip} and its Arduino bootloader, "
+            f"and does opening the port reset it? {half}"
+        )
+    if re.search(r"verification (error|mismatch)|mismatch", text):
+        return FlashError(f"what was read back from {port} is not what was written; {half}")
+    if said.status is None:
+        return FlashError(f"{port} fell silent for {IDLE_S:.0f} s; {half}")
+    if re.search(r"Input/output error|No such device|(read|write) error|unable to (read|write)", text):
+        return FlashError(f"the line to {port} broke: was it unplugged? {half}")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "TIOCM" not in line and "Thank" not in line]
+    return FlashError(f"avrdude failed at {port}: {' / '.join(lines[-3:]) or f'status {said.status}'}; {half}")
