@@ -30,6 +30,10 @@ test-extras: $(VENV)/.ready ## install each extra into an environment of its own
 test-slow: $(VENV)/.ready $(EDGE)/.ready emulator bench-tools ## the tests that take minutes: every signal state of a larger intersection, ten million frames
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
+.PHONY: test-device
+test-device: $(VENV)/.ready emulator bench-tools device-tools ## boot a provisioned card in an emulated aarch64 machine (root, package index, about 15 minutes)
+	@$(BIN)/python -m pytest tests/device -m device -s $(PYTEST_ARGS)
+
 .PHONY: check
 check: $(VENV)/.ready ## ruff, mypy, import boundaries
 	@$(BIN)/ruff check .
@@ -94,3 +98,7 @@ emulator:
 .PHONY: bench-tools
 bench-tools:
 	$(call debian,PATH=$$PATH:/sbin:/usr/sbin; command -v mcopy && command -v debugfs && command -v mkfs.vfat && command -v sfdisk && command -v bmaptool && command -v tmux,mtools e2fsprogs dosfstools fdisk bmap-tools tmux,the tests of card images and of the technician's terminal are skipped without it,true)
+
+.PHONY: device-tools
+device-tools:
+	$(call debian,PATH=$$PATH:/sbin:/usr/sbin; command -v mmdebstrap && command -v qemu-system-aarch64 && command -v qemu-aarch64-static && command -v update-binfmts && command -v fdtput && command -v modprobe && command -v cpio && command -v socat,mmdebstrap qemu-system-arm qemu-user-static binfmt-support device-tree-compiler kmod cpio socat,no node can be emulated without it,exit 1)

@@ -31,17 +31,14 @@ class Authority:
         )
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, host: str, *, begins_days: float = -1, ends_days: float = 90) -> tuple[Path, Path]:
-        """A certificate for ``host`` and its key, both PEM; its dates are days from now."""
+    def issue(self, *hosts: str, begins_days: float = -1, ends_days: float = 90) -> tuple[Path, Path]:
+        """A certificate for ``hosts`` and its key, both PEM; its dates are days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])
-        try:
-            alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-        except ValueError:
-            alternative = x509.DNSName(host)
+        names = x509.SubjectAlternativeName([_named(host) for host in hosts])
         begins, ends = now + timedelta(days=begins_days), now + timedelta(days=ends_days)
-        certificate = self._sign(name, key, begins, ends, x509.SubjectAlternativeName([alternative]))
+        certificate = self._sign(name, key, begins, ends, names)
         files = self.folder / "hub.pem", self.folder / "hub.key"
         files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         files[1].write_bytes(
@@ -72,3 +69,10 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+
+
+def _named(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
