@@ -141,7 +141,7 @@ def test_a_walk_that_is_interrupted_goes_on_where_it_was(tmp_path: Path) -> None
 
 
 def test_swapped_wires_and_an_inverted_detector_are_found(tmp_path: Path) -> None:
-    feeds = (pulses(2, from_ms=0), pulses(3, rest=1, every_ms=1500, on_ms=60))
+    feeds = (pulses(2, from_ms=0), pulses(3, rest=1, every_ms=5000, on_ms=60))
     with (
         cabinet(tmp_path, *feeds, detectors=(1, 2, 3)),
         Person("commission", tmp_path / "node.toml", "--by", "A") as person,
