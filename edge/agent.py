@@ -236,15 +236,17 @@ class Agent:
                         log.info("hub answers again")
                     self._hub_trouble = None
                 except (HubError, StorageError) as exc:
-                    if self._hub_trouble is None:
-                        log.warning("sync failed", error=str(exc))
-                    self._hub_trouble = str(exc)
+                    trouble = str(exc)
                     pause_s = full_jitter(failures, RETRY_BASE_S, hub.backoff_max_s, draw)
                     failures += 1
                     if isinstance(exc, HubRefused) and exc.code in SHUT_OUT:
                         # Until people act, every answer is the same; the rows wait in the outbox.
                         self._notice((Notice(code=exc.code, message=exc.message[:512]),))
+                        trouble = f"the hub refuses this computer ({exc.code}), see its notice"
                         pause_s = draw.uniform(0.5, 1.0) * hub.backoff_max_s
+                    if self._hub_trouble is None:
+                        log.warning("sync failed", error=trouble)
+                    self._hub_trouble = trouble
                     await asyncio.sleep(pause_s)  # also for alerts: the hub may be down for the whole fleet
                     continue
                 with contextlib.suppress(TimeoutError):

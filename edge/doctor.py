@@ -90,7 +90,7 @@ def examine(
         yield _sensors(config, agent)
     if config.hub is not None:
         yield _hub(config, folder, agent)
-        yield _enrolment(config, state_dir)
+        yield _enrolment(config, state_dir, agent)
         yield _notices(agent)
         yield _root(folder / config.model.tuf_root)
     yield _model(config, state_dir)
@@ -346,7 +346,8 @@ def _hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) -> Find
     if reply.status_code != httpx.codes.OK:
         return Finding("hub", "fail", f"{hub.url} answers {reply.status_code}", "look at the hub's own log")
     if trouble:
-        return Finding("hub", "warn", f"{hub.url} answers; the agent last said: {trouble}", "wait for the next sync")
+        fix = "see the hub's notices below" if _shut_out(agent) else "wait for the next sync"
+        return Finding("hub", "warn", f"{hub.url} answers; the agent last said: {trouble}", fix)
     return Finding("hub", "ok", f"{hub.url} answers in {reply.elapsed.total_seconds() * 1000:.0f} ms")
 
 
@@ -358,11 +359,14 @@ def _unreachable(url: str, exc: httpx.HTTPError, untrusted: str | None) -> Findi
     return Finding("hub", "fail", f"{url}: {type(exc).__name__} {exc}".rstrip(), "is something in between?")
 
 
-def _enrolment(config: NodeConfig, state_dir: Path) -> Finding:
+def _enrolment(config: NodeConfig, state_dir: Path, agent: dict[str, Any] | None) -> Finding:
     if not (state_dir / KEY_FILE).exists():
         has = config.hub is not None and config.hub.token
         fix = "start the agent" if has else "put a token into hub.token: `wayside hub token` makes one"
         return Finding("enrolment", "warn", "the node has no key yet; the agent makes it at its first start", fix)
+    if "key_revoked" in _shut_out(agent):
+        fix = "leave it so, or put a new token of `wayside replace` into hub.token and restart the agent"
+        return Finding("enrolment", "fail", "the hub has revoked this computer's key", fix)
     if peek(state_dir / OUTBOX_FILE, "enrolled"):
         return Finding("enrolment", "ok", "the hub knows this node's key")
     fix = "reach the hub" if config.hub is not None and config.hub.token else "put a token into hub.token"
@@ -376,6 +380,12 @@ _ACTS = {
 }
 
 
+def _shut_out(agent: dict[str, Any] | None) -> set[str]:
+    """Codes of the notices by which the hub takes no part of this computer, or of two."""
+    notices = [n for n in (agent or {}).get("notices", []) if isinstance(n, dict)]
+    return {str(n.get("code")) for n in notices} & {"key_revoked", "clone"}
+
+
 def _notices(agent: dict[str, Any] | None) -> Finding:
     if agent is None:
         return Finding("hub's notices", "skip", "only a running agent knows", "start the agent and look again")
@@ -385,7 +395,7 @@ def _notices(agent: dict[str, Any] | None) -> Finding:
     said = "; ".join(str(n.get("message")) for n in notices)
     codes = {str(n.get("code")) for n in notices}
     fix = "; ".join(_ACTS[code] for code in sorted(codes) if code in _ACTS)
-    return Finding("hub's notices", "fail" if codes & {"key_revoked", "clone"} else "warn", said, fix)
+    return Finding("hub's notices", "fail" if _shut_out(agent) else "warn", said, fix)
 
 
 def _root(path: Path) -> Finding:

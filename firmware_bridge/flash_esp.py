@@ -7,8 +7,8 @@ This release has no firmware for an ESP32: the image is a third party's, which s
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from firmware_bridge.errors import FlashError, WrongPart
@@ -56,14 +56,14 @@ def check(image: Image, mcu: str | None) -> str:
     chip = chip_of(image)
     if mcu is not None and mcu != chip:
         raise WrongPart(f"{image.file} is firmware for {chip}, not for {mcu}: nothing was written")
+    _quiet(lambda stage, part: None)
     try:
-        _quiet(lambda stage, part: None)
-        program: Any = LoadFirmwareImage(chip, io.BytesIO(image.data))
-        whole = program.checksum == program.calculate_checksum()
-        if program.append_digest:
-            whole = whole and program.stored_digest == program.calc_digest
-    except Exception as exc:
+        program: Any = LoadFirmwareImage(chip, image.data)
+    except Exception as exc:  # its parser fails in many ways on what is damaged
         raise FlashError(f"{image.file} is damaged: {exc}; copy it again") from exc
+    whole = program.checksum == program.calculate_checksum()
+    if program.append_digest:
+        whole = whole and program.stored_digest == program.calc_digest
     if not whole:
         raise FlashError(f"{image.file} is damaged: its checksum is wrong; copy it again")
     return chip
@@ -127,9 +127,16 @@ def _connected(port: str, image: Image, progress: Progress) -> Iterator[ESPLoade
 
 def _quiet(progress: Progress) -> None:
     """esptool prints; from here on it tells ``progress`` instead. Its errors are exceptions anyway."""
+    _logger().progress = progress
+
+
+@cache  # esptool takes another logger once
+def _logger() -> Any:
     from esptool.logger import TemplateLogger, log
 
     class Told(TemplateLogger):  # type: ignore[misc]
+        progress: Progress
+
         def print(self, *args: Any, **kwargs: Any) -> None: ...
         def note(self, message: str) -> None: ...
         def warning(self, message: str) -> None: ...
@@ -140,9 +147,11 @@ def _quiet(progress: Progress) -> None:
         def progress_bar(
             self, cur_iter: int, total_iters: int, prefix: str = "", suffix: str = "", bar_length: int = 30
         ) -> None:
-            progress("write", cur_iter / max(1, total_iters))
+            self.progress("write", cur_iter / max(1, total_iters))
 
-    log.set_logger(Told())
+    told = Told()
+    log.set_logger(told)
+    return told
 
 
 def _word(name: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from firmware_bridge import card
 from firmware_bridge import image as images
@@ -43,26 +43,30 @@ def said_plainly(verb: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+class Shown(NamedTuple):
+    step: images.Progress
+    say: Callable[[str], None]  # a line above the bar
+
+
 @contextmanager
-def shown_progress() -> Iterator[images.Progress]:
-    """A bar per stage on the error stream, while that is a terminal."""
-    console = Console(stderr=True)
+def shown_progress() -> Iterator[Shown]:
+    """One bar on the error stream, while that is a terminal: what is being done now, and how far it is."""
+    console = Console(stderr=True, highlight=False)
     columns = TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.fields[size]}"), TimeElapsedColumn()
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bars:
-        tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bars:
+        task = bars.add_task("", total=None, size="")
+        now = ""
 
         def step(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                for task in tasks.values():
-                    bars.update(task, total=1, completed=1)
-                tasks[what] = bars.add_task(what, total=None, size="")
+            nonlocal now
+            if what != now:
+                now = what
+                bars.reset(task, description=what, total=None, size="")
             if total:
                 size = f"{done / 1e6:,.0f} / {total / 1e6:,.0f} MB"
-                bars.update(tasks[what], completed=done, total=total, size=size)
+                bars.update(task, completed=done, total=total, size=size)
 
-        yield step
-        for task in tasks.values():
-            bars.update(task, total=1, completed=1)
+        yield Shown(step, lambda said: console.print(said, markup=False, soft_wrap=True))
 
 
 @image.command()
@@ -114,7 +118,7 @@ def build(
 
     Writes OUT.img, its block map OUT.img.bmap and its manifest OUT.json. Nothing is mounted; no root is needed.
     """
-    with said_plainly("image build"), shown_progress() as step:
+    with said_plainly("image build"), shown_progress() as shown:
         try:
             who = personality(
                 read_text_file(config, "--config").decode(),
@@ -127,7 +131,7 @@ def build(
             )
         except UnicodeDecodeError as exc:
             raise BridgeError(f"one of the files given is not text: {exc}") from exc
-        made = images.build(base, out, who, wheels, step)
+        made = images.build(base, out, who, wheels, shown.step)
     if as_json:
         typer.echo(made.manifest_path.read_text())
     else:
@@ -160,8 +164,8 @@ def write(
             typed = typer.prompt(f"type {device} to erase it", default="", show_default=False, err=True)
             if typed.strip() != str(device):
                 raise BridgeError(f"{typed.strip()!r} is not {device}: nothing was written")
-        with shown_progress() as step:
-            card.write(image_file, target, facts, bmap, step)
+        with shown_progress() as shown:
+            card.write(image_file, target, facts, bmap, shown.step)
     typer.echo(f"{device} is node {facts.node}'s: written, read back, whole; it may be taken out")
 
 
@@ -172,11 +176,11 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read an image or a card back: every block that counts, and that it is this node's."""
-    with said_plainly("image verify"), shown_progress() as step:
+    with said_plainly("image verify"), shown_progress() as shown:
         if manifest is None and target.is_block_device():
             raise BridgeError(f"{target} is a device: say which image with --manifest OUT.json")
         facts, bmap = images.load_built(target, manifest)
-        images.verify(target, facts, bmap, step)
+        images.verify(target, facts, bmap, shown.step)
     if as_json:
         typer.echo(json.dumps({"target": str(target), "node": facts.node, "instance": facts.instance, "ok": True}))
     else:

@@ -60,9 +60,13 @@ def sheet_pdf(manifests: Sequence[ImageManifest]) -> bytes:
 
 
 def _text(pdf: fpdf.FPDF, manifest: ImageManifest, left: float, top: float) -> None:
-    rows = [("", 13, "B", manifest.node), ("", 10, "", manifest.site or "")]
-    rows += [("hub", 7, "", manifest.hub), ("image", 7, "", manifest.sha256[:16])]
-    rows += [("wayside", 7, "", f"{manifest.wayside}, {manifest.instance}")]
+    site = manifest.site or ""
+    rows = [
+        ("", 13 if len(manifest.node) <= 32 else 8, "B", manifest.node),
+        ("", 10 if len(site) <= 32 else 6, "", site),
+    ]
+    rows += [("hub", 6, "", manifest.hub), ("image", 6, "", manifest.sha256[:16])]
+    rows += [("wayside", 6, "", f"{manifest.wayside}, {manifest.instance}")]
     width = _WIDTH_MM - _QR_MM - 8
     for name, size, style, text in rows:
         if not text:
@@ -72,4 +76,4 @@ def _text(pdf: fpdf.FPDF, manifest: ImageManifest, left: float, top: float) -> N
         # The built-in fonts know Latin-1; the QR code has every letter.
         said = f"{name} {text}".strip().encode("latin-1", "replace").decode("latin-1")
         pdf.multi_cell(width, size * 0.45, said, align="L", max_line_height=size * 0.45)
-        top = pdf.get_y() + 1.5
+        top = pdf.get_y() + 1

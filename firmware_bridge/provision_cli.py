@@ -38,7 +38,7 @@ def make(
     token. The operator's token is taken from WAYSIDE_OPERATOR_TOKEN. OUT/journal holds the sites' tokens: keep it to
     yourself.
     """
-    with said_plainly("provision"), shown_progress() as step:
+    with said_plainly("provision"), shown_progress() as shown:
         try:
             common = work.Common(
                 root=read_text_file(root, "--root"),
@@ -57,8 +57,8 @@ def make(
             out,
             common=common,
             hub=place,
-            progress=step,
-            say=lambda said: typer.echo(said, err=True),
+            progress=shown.step,
+            say=shown.say,
         )
     if as_json:
         typer.echo(json.dumps({"made": done.made, "kept": done.kept, "labels": str(done.labels)}))

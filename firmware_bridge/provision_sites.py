@@ -23,6 +23,13 @@ SiteName = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f
 _COLUMN = r"^[a-z_][a-z0-9_]{0,31}$"
 
 
+_RULES = {
+    "node": "is the node's name: letters, digits, . _ / and -, at most 64, a letter or digit first",
+    "site": "has at most 64 characters, all printable",
+    "token": "is an enrolment token: 16 to 128 letters, digits, _ and -",
+}
+
+
 class SiteRow(Document, frozen=True, kw_only=True):
     """One line of the list; further columns fill the template's ``$column`` places."""
 
@@ -76,7 +83,8 @@ def read_sites(path: Path, template: Path | None, check: Callable[[SiteRow, str]
                 sites.append(Site(rows.line_num, row, hostname(row.node), _filled(path, row, template, templates)))
                 check(row, sites[-1].config_text)
             except ContractError as exc:
-                wrong.append(f"{place}, column {exc.field.removeprefix('$.').removeprefix('fields.')}: {exc.rule}")
+                column = exc.field.removeprefix("$.").removeprefix("fields.")
+                wrong.append(f"{place}, column {column}: {_RULES.get(column, exc.rule)}")
             except (ImageError, ProvisionError) as exc:
                 wrong.append(f"{place}: {exc}")
     except csv.Error as exc:

@@ -77,9 +77,11 @@ def store(
 _BRIEF = ("record_id", "by", "finished_ms", "received_ms", "passed", "sensors_passed", "sensors")
 
 
-def latest(connection: sa.Connection) -> dict[int, views.CommissioningBrief]:
-    """The last record of each node that has one, by the node's row."""
+def latest(connection: sa.Connection, only: sa.ScalarSelect[int] | None = None) -> dict[int, views.CommissioningBrief]:
+    """The last record of each node that has one, by the node's row; ``only`` selects one row."""
     newest = sa.select(sa.func.max(commissionings.c.id)).group_by(commissionings.c.node_id)
+    if only is not None:
+        newest = newest.where(commissionings.c.node_id == only)
     columns = [commissionings.c[name] for name in ("node_id", *_BRIEF)]
     rows = connection.execute(sa.select(*columns).where(commissionings.c.id.in_(newest))).mappings()
     return {row["node_id"]: views.CommissioningBrief(**{name: row[name] for name in _BRIEF}) for row in rows}

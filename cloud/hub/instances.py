@@ -153,7 +153,7 @@ def verdict(name: str, present: Present) -> Verdict:
         said = (
             f"two computers use the key of {name} at once, since {day}: a copied card. What both send is stored; "
             f"neither is given models. Turn the copy off, then {accept}; or shut it out with a new key for the right "
-            f"one: `wayside replace {name}`"
+            f"one: remove its node.key and enrol it with a token of `wayside replace {name}`"
         )
         return Verdict(notices=(Notice(code="clone", message=said),), disputed=True)
     if machine == present.machine:

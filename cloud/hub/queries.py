@@ -29,12 +29,12 @@ def list_nodes(connection: sa.Connection, now_ms: int, only: str | None = None) 
     if only is not None:
         query = query.where(nodes.c.name == only)
     live = [r for r in load_all(connection) if r.state is not RolloutState.ABORTED]
-    since = dict(
-        connection.execute(
-            sa.select(node_keys.c.node_id, node_keys.c.since_ms).where(node_keys.c.revoked_ms.is_(None))
-        ).all()
-    )
-    commissioned = commissioning.latest(connection)
+    keys = sa.select(node_keys.c.node_id, node_keys.c.since_ms).where(node_keys.c.revoked_ms.is_(None))
+    this = None if only is None else sa.select(nodes.c.id).where(nodes.c.name == only).scalar_subquery()
+    if this is not None:
+        keys = keys.where(node_keys.c.node_id == this)
+    since = dict(connection.execute(keys).all())
+    commissioned = commissioning.latest(connection, this)
     return [
         _node(dict(row), live, now_ms, since.get(row["id"]), commissioned.get(row["id"]))
         for row in connection.execute(query).mappings()

@@ -139,9 +139,9 @@ def enrol(connection: sa.Connection, request: EnrolRequest, now_ms: int) -> tupl
             f"{request.node} is enrolled with another key. Is this new hardware for it? `wayside replace "
             f"{request.node}` makes a token for that; a second node needs a name of its own",
         )
-    connection.execute(
-        tokens.update().where(tokens.c.hash == row["hash"]).values(used_node=request.node, used_key=request.public_key)
-    )
+    if outcome != "same" or not row["replaces"]:  # else it is still to replace something
+        used = {"used_node": request.node, "used_key": request.public_key}
+        connection.execute(tokens.update().where(tokens.c.hash == row["hash"]).values(used))
     (node,) = _load(connection, request.node)
     return node, outcome
 

@@ -66,7 +66,8 @@ def main(
     typer.echo(f"  {made['token'] if token_file is None else f'in {token_file}'}\n")
     typer.echo("next, one of the two:")
     typer.echo(f"  make a card with it:   wayside image build … --token-file {token_file or 'FILE'}")
-    typer.echo("  or on a new computer:  put it into [hub] token of its node.toml and restart the agent\n")
+    typer.echo("  or on a new computer:  put it into [hub] token of its node.toml and restart the agent")
+    typer.echo("  (has its card been in use? then remove node.key from its state_dir first: new hardware, new key)\n")
     typer.echo("The old hardware works on until the new one enrols; in that moment its key is revoked.")
 
 

@@ -188,7 +188,7 @@ class HubAtOffice:
         """The node's public key in the hub's database, hexadecimal."""
         database = sqlite3.connect(f"file:{self.data / 'hub.sqlite'}?mode=ro", uri=True)
         try:
-            (found,) = database.execute("SELECT public_key FROM nodes WHERE node = ?", (NODE,)).fetchone()
+            (found,) = database.execute("SELECT public_key FROM nodes WHERE name = ?", (NODE,)).fetchone()
         finally:
             database.close()
         return str(found)

@@ -63,7 +63,8 @@ from contracts.node_config import ModelConfig
 from edge.slots import Slots
 from edge.trusted_bundle import open_bundle
 from edge.updater import choose, try_out
-bundle = open_bundle(Slots(Path("/var/lib/wayside/model")).sound()[0].content, agent_version=wayside.__version__)
+slot = next(iter(Slots(Path("/var/lib/wayside/model")).sound()))
+bundle = open_bundle(slot.content, agent_version=wayside.__version__)
 said = {}
 for name in ("onnxruntime", "tflite-runtime"):
     config = ModelConfig(runtime=name)
@@ -153,9 +154,8 @@ def test_a_card_becomes_a_node_that_counts_forecasts_and_survives(tmp_path: Path
             with Guest(tmp_path, card, MACHINE, base.dtb, Path(board.port), hub.port) as guest:
                 try:
                     live(report, hub, guest)
-                except BaseException:
-                    print(guest.tail())
-                    raise
+                finally:
+                    shutil.copy(guest.console, BUILD / "console.log")
     report.passed()
 
 
@@ -213,11 +213,11 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         guest.drive(DOOR, 1)
     with report.step("a rollout brings the int8 model; the golden test passes on aarch64, on both runtimes") as step:
         hub.wayside("rollout", "start", "traffic-flow", "1.0.0", "--hub", hub.url, "--phases", "100")
-        reported = until("the model at work", lambda: (n := hub.node()) and n["reported"]["state"] == "active" and n)[
+        reported = until("the model at work", lambda: (n := hub.node()) and n["reported"].get("state") == "active" and n)[
             "reported"
         ]
         assert (reported["version"], reported["variant"], reported["runtime"]) == ("1.0.0", "onnx-int8", "onnxruntime")
-        golden = json.loads(guest.shell(GOLDEN, 300))
+        golden = json.loads(guest.shell(GOLDEN, 300).splitlines()[-1])
         assert all(
             one["variant"].endswith("int8") and one["max_abs_diff"] <= one["tolerance"] for one in golden.values()
         )
@@ -242,7 +242,7 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         until("the board after the cut", lambda: (hub.node() or {})["heartbeat"]["board"]["connected"])
         now = len(counted(hub.rows(), "det/1"))
         until("four more intervals", lambda: len(counted(hub.rows(), "det/1")) >= now + 4)
-        assert node["reported"]["state"] == "active"
+        assert node["reported"].get("state") == "active"
         step.saw(intervals=agrees(hub.rows()), **exactly_once(hub.rows()), model=node["reported"]["version"])
     with report.step("the board is unplugged and plugged in again: nothing that drove by meanwhile is lost") as step:
         guest.unplug()
@@ -315,9 +315,10 @@ def pressed(rows: list[dict[str, Any]]) -> int:
 
 
 def forecasts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [r for r in rows if r["kind"] == "interval" and r["forecast"] is not None and r["datastream"] != "det/1"]
+    return [r for r in rows if r["kind"] == "interval" and r["forecast"] is not None]
 
 
 def settled(hub: HubAtOffice) -> dict[str, int] | None:
-    counters: dict[str, int] = (hub.node() or {})["counters"]
-    return counters if counters["readings_sent"] == counters["readings_received"] + counters["readings_lost"] else None
+    """The counters, once every reading that the board made is accounted for; a counter of zero is not sent."""
+    found = Counter((hub.node() or {})["counters"])
+    return found if found["readings_sent"] == found["readings_received"] + found["readings_lost"] else None

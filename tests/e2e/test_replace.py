@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.identity import load_or_create
+from edge.identity import KEY_FILE, load_or_create
+from edge.status import STATUS_FILE
 from tests.hub.conftest import OPERATOR, ROOT, HubProcess, hub_process
 from tests.hub.test_cli import complaint, wayside
 from tests.simulators.agent import AgentProcess
@@ -79,12 +80,14 @@ def test_new_hardware_takes_over_the_old_one_is_told_and_what_it_keeps_comes_whe
         with new:
             new.wait(lambda a: boot_at_hub(a, hub) and not a.rows())
             old.wait(lambda a: [n["code"] for n in a.status.get("notices", [])] == ["key_revoked"])
-            assert "water in the cabinet" in old.status["trouble"]["hub"]
-            assert (doctor(old)["state"], doctor(new)["state"]) == ("fail", "ok")
-            assert "another one is the node now" in doctor(old)["fix"]
+            assert "water in the cabinet" in old.status["notices"][0]["message"]
+            assert "refuses this computer (key_revoked)" in old.status["trouble"]["hub"]
+            found = doctor(old)
+            assert (found["state"], doctor(new)["state"]) == ("fail", "ok")
+            assert "another one is the node now" in found["fix"]
             assert "this hardware was replaced on" in wayside("node", "status", str(old.config)).stdout
             stopped_at, requests = refusals(hub), node_at(hub)["requests"]
-            new.wait(lambda _: node_at(hub)["requests"] > requests + 20)
+            new.wait(lambda _: node_at(hub)["requests"] > requests + 8)
             assert refusals(hub) == stopped_at, "the old one does not hammer"
             after = node_at(hub)
             assert after["enrolled_ms"] == before["enrolled_ms"]
@@ -146,7 +149,6 @@ def test_a_copied_card_both_are_told_nothing_is_lost_and_a_new_key_ends_it(
     with one, two:
         for each in (one, two):
             each.wait(lambda a: [n["code"] for n in a.status.get("notices", [])] == ["clone"])
-            assert doctor(each)["state"] == "fail"
             each.wait(lambda a: not a.rows())
         clone = node_at(hub)["clone"]
         assert {i["boot"] for i in clone["instances"]} == {one.status["boot"], two.status["boot"]}
@@ -157,6 +159,41 @@ def test_a_copied_card_both_are_told_nothing_is_lost_and_a_new_key_ends_it(
         one.wait(lambda a: a.status["notices"] == [])
         assert node_at(hub)["clone"] is None
         assert one.stop() == 0
+    # The other end: a new key for the right one, on the card that it has.
+    right = configured(tmp_path / "one", hub, verb(hub, "replace", "node-1")["token"])
+    (tmp_path / "one" / "state" / KEY_FILE).unlink()
+    with right, two:
+        right.wait(lambda a: boot_at_hub(a, hub) and not a.rows())
+        two.wait(lambda a: [n["code"] for n in a.status.get("notices", [])] == ["key_revoked"])
+        assert right.status["notices"] == []
+
+
+def test_the_enrolled_computer_works_on_and_its_copy_is_shut_out_and_told(
+    tmp_path: Path, hub_process: Callable[..., HubProcess]
+) -> None:
+    hub = hub_process()
+    right = configured(tmp_path / "right", hub, verb(hub, "hub", "token", "--node", "node-1")["token"])
+    right.machine = "a" * 64
+    with right:
+        right.wait(lambda a: boot_at_hub(a, hub) and not a.rows())
+        right.stop(signal.SIGKILL)
+    shutil.copytree(tmp_path / "right" / "state", tmp_path / "copy" / "state")
+    (tmp_path / "copy" / "state" / STATUS_FILE).unlink()
+    copy = configured(tmp_path / "copy", hub, "0123456789abcdef", LONG_S)
+    copy.machine = "b" * 64
+    with right:
+        with copy:
+            copy.wait(lambda a: [n["code"] for n in a.status.get("notices", [])] == ["clone"])
+            assert "this is a copy: node-1 runs on its own hardware" in copy.status["notices"][0]["message"]
+            right.wait(lambda a: [n["code"] for n in a.status["notices"]] == ["clone"])
+            assert doctor(right)["state"] == "fail"
+            assert node_at(hub)["clone"]["settled"]
+            rows = len(copy.rows())
+            copy.stop()
+            assert len(copy.rows()) >= rows, "what it has to tell, it keeps"
+        verb(hub, "replace", "node-1", "--accept-hardware", "aaaaaa")
+        right.wait(lambda a: a.status["notices"] == [])
+        assert right.stop() == 0
 
 
 def test_what_is_typed_wrong_is_said_in_one_line(tmp_path: Path, hub_process: Callable[..., HubProcess]) -> None:

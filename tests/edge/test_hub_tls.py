@@ -11,20 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from contracts.node_config import HubConfig, load_node_config
+from contracts.node_config import HubConfig, ModelConfig, load_node_config
 from contracts.reading import Stamp
-from contracts.sync import Heartbeat, Reported, SyncRequest
+from contracts.rollout import Refusal
+from contracts.sync import Desired, Heartbeat, Reported, SyncRequest
 from contracts.wire import ContractError
 from edge.doctor import _hub
 from edge.hub_client import HubClient, HubUnreachable
 from edge.hub_tls import HubTls
 from edge.identity import load_or_create
-from edge.updater import Fetcher
+from edge.updater import Fetcher, Updater
 from tests.edge.test_lost_in_time import in_1970
 from tests.hub.conftest import AUTH, HubProcess, hub_process
 from tests.hub.test_cli import complaint, wayside
 from tests.simulators.agent import AgentProcess
 from tests.simulators.authority import Authority
+from tests.simulators.signed_hub import SignedHub
+from tests.simulators.tuf_repository import TufRepository
 
 __all__ = ["hub_process", "in_1970"]
 TOML = 'node = "node-1"\nstate_dir = "state"\n[hub]\nurl = "%s"\nca = "%s"\n[task]\nbundle = "b"\n'
@@ -100,6 +103,17 @@ async def test_a_hub_of_another_authority_is_refused_and_the_message_says_what_t
         with pytest.raises(Exception, match="Failed to download") as refused:
             b"".join(Fetcher(url, tls).fetch(f"{url}/tuf/metadata/1.root.json"))
         assert "another machine answers" in str(tls.why(refused.value)), "the updater says it in the same words"
+
+
+def test_the_updater_refuses_a_stranger_in_the_same_words(tmp_path: Path, city: Authority) -> None:
+    with server(*Authority(tmp_path / "stranger").issue("127.0.0.1")) as url:
+        tls = HubTls(HubConfig(url=url, ca="city/ca.pem"), tmp_path)
+        with TufRepository() as repository:
+            root = SignedHub(tmp_path / "release", repository).root
+        updater = Updater(tmp_path / "node", ModelConfig(), root, url, "0.1.0", tls=tls)
+        reported = updater.install(Desired(bundle="b", version="1.0.0", target="models/b-1.0.0.bundle"))
+    assert reported.refusal is Refusal.DOWNLOAD, "worth repeating"
+    assert "does not come from the authority in" in str(reported.reason)
 
 
 async def test_a_certificate_for_another_name_is_refused(tmp_path: Path, city: Authority) -> None:

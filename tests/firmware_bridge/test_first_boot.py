@@ -101,6 +101,21 @@ def test_a_card_without_room_says_so(tmp_path: Path, wheels: WheelSet) -> None:
     assert "use a larger card" in done.stderr
 
 
+@pytest.mark.parametrize(("there", "shared"), [(True, "true"), (False, "false")])
+def test_the_systems_packages_are_seen_only_for_lgpios_sake(
+    tmp_path: Path, wheels: WheelSet, there: bool, shared: str
+) -> None:
+    root, system = a_card(tmp_path / "root", wheels), tmp_path / "system"
+    system.mkdir()
+    (system / "lgpio.py").write_text("" if there else "raise ImportError")
+    done = subprocess.run(
+        ["sh", str(SCRIPT)], env=environment(root) | {"PYTHONPATH": str(system)}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    settings = (root / "opt/wayside/pyvenv.cfg").read_text()
+    assert f"include-system-site-packages = {shared}" in settings
+
+
 @pytest.mark.timeout(600)
 def test_other_wheels_replace_the_agent_in_one_step(tmp_path: Path, wheels: WheelSet) -> None:
     root = a_card(tmp_path / "root", wheels)

@@ -6,6 +6,7 @@ import io
 import re
 import zlib
 
+import pytest
 import segno
 from PIL import Image
 
@@ -49,12 +50,26 @@ def test_the_picture_is_that_code_module_by_module() -> None:
     assert seen == [[bool(module) for module in row] for row in code.matrix]
 
 
+def text_of(pdf: bytes) -> bytes:
+    return b"".join(
+        zlib.decompress(part) for part in re.findall(rb"/FlateDecode.*?stream\n(.*?)\nendstream", pdf, re.DOTALL)
+    )
+
+
+@pytest.mark.parametrize("letter", ["W", "i", "W "])
+def test_the_longest_names_stay_inside_their_label(letter: str) -> None:
+    node, site = ("W" * 64), (letter * 64)[:64]
+    streams = text_of(sheet_pdf([manifest(node, site)]))
+    places = [(float(x), float(y)) for x, y in re.findall(rb"BT ([\d.]+) ([\d.]+) Td", streams)]
+    left, bottom, right, top = (mm * 72 / 25.4 for mm in (10, 297 - 10 - 46, 10 + 95, 297 - 10))
+    assert len(places) >= 5
+    assert all(left < x < right and bottom < y < top for x, y in places)
+
+
 def test_the_sheet_has_a_page_for_every_twelve_and_says_what_people_read() -> None:
     pdf = sheet_pdf([manifest(f"node-{n}") for n in range(13)])
     assert len(re.findall(rb"/Type /Page\b", pdf)) == 2
-    streams = b"".join(
-        zlib.decompress(part) for part in re.findall(rb"/FlateDecode.*?stream\n(.*?)\nendstream", pdf, re.DOTALL)
-    )
+    streams = text_of(pdf)
     assert b"node-12" in streams
     assert b"0123456789abcdef" in streams
 

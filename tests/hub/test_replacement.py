@@ -69,6 +69,33 @@ def test_a_replacement_token_is_one_nodes_one_time_and_for_a_time(hub: Hub) -> N
     assert len(keys_of(hub)) == 2
 
 
+def test_a_replacement_token_is_not_used_up_by_the_key_that_it_is_to_replace(hub: Hub) -> None:
+    """Somebody put it into the old computer's configuration first."""
+    old = hub.node()
+    token = hub.replacement("node-1")
+    assert old.enrol(token).status_code == 200
+    assert old.sync().stored == 0
+    assert SimulatedNode(hub.client).enrol(token).status_code == 200
+    assert said(old.post(old.request([]))) == (403, "key_revoked")
+
+
+def test_a_replacement_that_fails_half_way_changes_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = hub.node(), SimulatedNode(hub.client)
+    old.sync()
+    token = hub.replacement("node-1")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("after the old key was revoked and the new one bound")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cloud.hub.registry.forget_instances", fail)
+        assert new.enrol(token).status_code == 500
+    assert old.sync([old.summary()]).stored == 1
+    assert [k["public_key"] for k in keys_of(hub)] == [old.public_key]
+    assert new.enrol(token).status_code == 200
+    assert new.sync([new.summary()]).stored == 1
+
+
 def test_the_first_of_two_replacement_tokens_that_is_used_ends_the_other(hub: Hub) -> None:
     hub.node()
     one, two = hub.replacement("node-1"), hub.replacement("node-1")

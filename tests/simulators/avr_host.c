@@ -10,7 +10,7 @@
  *   keep                              nothing more: every order writes the EEPROM and FLASH
  *
  * With a bootloader the program memory is the file FLASH, and opening the pty pulls the reset line, as DTR does on an
- * Arduino; ELF then only names the clock. A pty has no modem lines: that somebody opened it is seen by its hang-up's end.
+ * Arduino; ELF then only names the clock. A pty has no modem lines: inotify(7) tells who opened it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@
 static avr_t *avr;
 #define BEYOND 64u
 
-static int line, room = 1, hung_up;
+static int line, room = 1, hung_up, modem;
 static uint8_t heads[5];
 static unsigned long latches, conflicts;
 
@@ -160,6 +161,23 @@ static int obey(char *text, const char *eeprom, const char *flash) {
     return 1;
 }
 
+/* Who opens the pty pulls the reset line, unless somebody had it open. inotify(7) tells of each opening in order; to look
+ * now and then would miss one that follows a closing at once. */
+static void watch_modem_line(void) {
+    static int openers;
+    char events[4096] __attribute__((aligned(8)));
+    ssize_t n = read(modem, events, sizeof events);
+    for (char *at = events; n > 0 && at < events + n; at += sizeof(struct inotify_event)) {
+        uint32_t what = ((struct inotify_event *)(void *)at)->mask;
+        if (what & IN_OPEN && openers++ == 0) reset("extrf");
+        if (what & IN_CLOSE && openers > 0) openers--;
+    }
+    struct pollfd closed = {.fd = line};
+    poll(&closed, 1, 0);
+    hung_up = (closed.revents & POLLHUP) != 0;
+    if (hung_up && n <= 0) openers = 0; /* two openings in a row may be told as one */
+}
+
 static int64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -211,7 +229,11 @@ int main(int argc, char **argv) {
     reset_of_core = avr->reset;
     avr->reset = was_reset;
     reset("porf");
-    if (flash) close(slave), hung_up = 1; /* until somebody opens it */
+    if (flash) {
+        close(slave), hung_up = 1; /* until somebody opens it */
+        modem = inotify_init1(IN_NONBLOCK);
+        if (inotify_add_watch(modem, name, IN_OPEN | IN_CLOSE) < 0) return 2;
+    }
     printf("READY %s\n", name);
     fflush(stdout);
     uint8_t bytes[256];
@@ -230,13 +252,7 @@ int main(int argc, char **argv) {
             slice += avr->cycle > before ? avr->cycle - before : 1;
         }
         cycles += 3200;
-        if (flash) {
-            struct pollfd open_now = {.fd = line};
-            poll(&open_now, 1, 0);
-            int was = hung_up;
-            hung_up = (open_now.revents & POLLHUP) != 0;
-            if (was && !hung_up) reset("extrf");
-        }
+        if (flash) watch_modem_line();
         if (at == have) at = 0, have = read(line, bytes, sizeof bytes);
         if (have < 0) have = 0;
         while (at < have && room) avr_raise_irq(in, bytes[at++]);

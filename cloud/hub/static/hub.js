@@ -77,7 +77,7 @@
           settled ? "The enrolled one works on, the copy is refused." : "What both send is stored; neither is given models until it is decided."),
         element("ul", {}, ...instances.map((i) => element("li", {},
           `${i.machine && i.machine === node.machine ? "enrolled: " : ""}computer ${typed(i.machine)}, boot ${typed(i.boot)}, last heard ${hubTime(i.seen_ms)}; if this one stays: `, command(typed(i.machine || i.boot))))),
-        element("p", {}, "Turn the other one off. Or give the right one a new key, which shuts every copy out: ", command(null)));
+        element("p", {}, "Turn the other one off. Or shut every copy out with a new key: remove node.key from the right one and enrol it with the token of ", command(null)));
     }
     if (moved(node)) {
       return element("div", { class: "warning" }, element("p", {}, element("strong", {}, "Other hardware: "),
