@@ -213,9 +213,9 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         guest.drive(DOOR, 1)
     with report.step("a rollout brings the int8 model; the golden test passes on aarch64, on both runtimes") as step:
         hub.wayside("rollout", "start", "traffic-flow", "1.0.0", "--hub", hub.url, "--phases", "100")
-        reported = until("the model at work", lambda: (n := hub.node()) and n["reported"].get("state") == "active" and n)[
-            "reported"
-        ]
+        reported = until(
+            "the model at work", lambda: (n := hub.node()) and n["reported"].get("state") == "active" and n
+        )["reported"]
         assert (reported["version"], reported["variant"], reported["runtime"]) == ("1.0.0", "onnx-int8", "onnxruntime")
         golden = json.loads(guest.shell(GOLDEN, 300).splitlines()[-1])
         assert all(
