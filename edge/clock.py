@@ -59,6 +59,11 @@ def open_clock(config: ClockConfig) -> Clock:
     return ScaledClock(config) if config.kind == "scaled" else SystemClock()
 
 
+STATUSES = 100  # that the board's offset is taken from: ten seconds, in which a resonator of 0.5 % goes 50 ms wrong
+NEWEST = 10
+BASE_ERROR_MS = 1 + 5  # a tick of the board, and 0.5 % of the second of the newest ones
+
+
 class SystemClock:
     """The kernel's clock: trusted while NTP disciplines it, else what the hub says, else unknown."""
 
@@ -193,18 +198,18 @@ class BoardTime:
     """The board's milliseconds on the node's monotonic scale, by the frame that travelled fastest.
 
     A STATUS frame received at ``mono_ns`` left the board at ``ms`` or before, so ``mono_ns - ms`` is the offset plus a
-    delay; the smallest of the last minutes has the least delay (the minimum filter of NTP's clock filter, RFC 5905
-    §10). The bound is the spread of what was seen, and at least a millisecond.
+    delay; the smallest of the last seconds has the least delay (the minimum filter of NTP's clock filter, RFC 5905
+    §10). :attr:`error_ms` bounds what is wrong with it but for that least delay (docs/wire.md 1.5).
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: deque[int] = deque(maxlen=600)  # a minute of STATUS frames
+        self._seen: deque[int] = deque(maxlen=STATUSES)
         self._offset_ns: int | None = None
 
     def observe(self, ms: int, mono_ns: int) -> None:
         offset = mono_ns - ms * 1_000_000
-        dropped = self._seen[0] if len(self._seen) == 600 else None
+        dropped = self._seen[0] if len(self._seen) == STATUSES else None
         self._seen.append(offset)
         if self._offset_ns is None or offset < self._offset_ns:
             self._offset_ns = offset
@@ -228,7 +233,10 @@ class BoardTime:
 
     @property
     def error_ms(self) -> int:
+        """A tick, half a percent of a second, and the larger of the delays' spread and how far the clocks moved."""
         if self._clock.board_zero_ms is not None or len(self._seen) < 2:
             return 1
-        spread = sorted(self._seen)[len(self._seen) // 2] - (self._offset_ns or 0)
-        return max(1, spread // 1_000_000)
+        seen = list(self._seen)
+        spread = sorted(seen)[len(seen) // 2]
+        moved = min(seen[-NEWEST:])  # of a board whose clock is slow the least is the oldest
+        return BASE_ERROR_MS + -(-(max(spread, moved) - (self._offset_ns or 0)) // 1_000_000)
