@@ -15,6 +15,8 @@ from contracts.commissioning import SensorCheck
 from contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # occupied for so long after something moved: perhaps it rests there
+REST_S = 1.0  # the same, where it fell before it rose
+JUST_S = 0.7  # a question that went away so lately is what a key still answers
 
 
 class Target(NamedTuple):
@@ -89,6 +91,8 @@ class Asked:
         self.since_s = self._moved_s = self._now_s = at_s
         self.rises = self.falls = 0
         self._first: bool | None = None  # the first edge's level
+        self._asks = self._asked_before = Question.NOTHING_YET
+        self._asks_since_s = at_s
         self._stands = False  # the technician says: a vehicle stands there
         self._inverted = False
         self.fault = None
@@ -113,6 +117,7 @@ class Asked:
     def tick(self, at_s: float) -> None:
         """Time passes; a button that was pressed and let go has passed."""
         self._now_s = at_s
+        self._notice(at_s)
         state = self._states[self.target.datastream]
         if (
             self.check is None
@@ -136,10 +141,21 @@ class Asked:
         if role == "cabinet_door":
             return Question.DOOR
         if state.level and not self._stands and not self._pulses:
-            rests = self._first is False or self._now_s - self._moved_s >= QUIET_S
+            rests = self._now_s - self._moved_s >= (REST_S if self._first is False else QUIET_S)
             return Question.RESTS if rests else Question.NOTHING_YET
         answered = role == "detector" and self.rises and (not state.level or self._pulses)
         return Question.YOURS if answered else Question.NOTHING_YET
+
+    def _notice(self, at_s: float) -> None:
+        if self.question is not self._asks:
+            self._asked_before, self._asks, self._asks_since_s = self._asks, self.question, at_s
+
+    def _answered(self, at_s: float) -> Question:
+        """The question that a key answers: on a road the next vehicle may come while somebody presses it."""
+        self._notice(at_s)
+        if at_s - self._asks_since_s < JUST_S and self._asked_before is not Question.NOTHING_YET:
+            return self._asked_before
+        return self._asks
 
     @property
     def _pulses(self) -> bool:
@@ -151,7 +167,7 @@ class Asked:
     def key(self, key: str, at_s: float) -> None:
         """One of y n w r f; anything else is told so."""
         self.remark = ""
-        question = self.question
+        question = Question.FAULT if self.fault is not None else self._answered(at_s)
         if key == "r":
             self._again(at_s)
             self.remark = "again, from nothing"

@@ -145,10 +145,11 @@ class Live:
                 if loop.time() >= beat_s:
                     line.write(link.heartbeat(0))
                     beat_s = loop.time() + HEARTBEAT_S
-                try:
-                    data = await asyncio.wait_for(line.read(), HEARTBEAT_S)
-                except TimeoutError:
-                    data = b""
+                data = b""
+                with contextlib.suppress(TimeoutError):
+                    # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with data.
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        data = await line.read()
                 for heard in link.receive(data):
                     heard_s = loop.time()
                     if type(heard) is Event and heard.kind == EventKind.DETECTOR:

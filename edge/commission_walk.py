@@ -35,8 +35,13 @@ from edge.commission import Asked, Target, targets
 from edge.commission_live import Live
 from edge.commission_record import FOLDER, CommissionError, Progress, WalkFile, key_of, may_write, now, write_record
 from edge.doctor import examine, running_agent
+from edge.errors import EdgeError
+from edge.hub_client import HubClient
+from edge.hub_tls import HubTls
+from edge.records import hand_in
 
 REDRAW_S = 0.2
+HAND_IN_S = 20.0
 BACK_S = 20.0  # for a running agent to have its board again
 END = ""  # of the input
 FUNCTION_KEYS = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.)")  # arrows and such mean nothing here (ECMA-48 5.4)
@@ -120,7 +125,7 @@ class Screen:
     def show(self, title: str, body: Sequence[str], keys: str, rows: Sequence[tuple[str, str]], at: int) -> None:
         """``rows``: every sensor with its outcome; ``at`` is asked for."""
         if self._redrawn is None:
-            lines = [title, *body, keys]
+            lines = [line for line in (title, *body, keys) if line]
             for line in (line for line in lines if line not in self._printed):
                 self._console.print(line, markup=False, soft_wrap=True)
             self._printed = lines
@@ -278,7 +283,26 @@ def commission(
         )
         path = write_record(state_dir, record, identity)
         file.remove()
-    return record, path
+    if config.hub is not None and not agent_runs(state_dir):
+        _hand_in(HubClient(config.hub, config.node, identity, HubTls(config.hub, folder)), state_dir, console)
+    return record, path if path.exists() else path.with_suffix(".sent")
+
+
+def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
+    """No agent will do it now; where the hub does not answer the record waits for the next agent."""
+
+    async def send() -> None:
+        try:
+            async with asyncio.timeout(HAND_IN_S):
+                await hand_in(client, state_dir)
+        finally:
+            await client.close()
+
+    try:
+        asyncio.run(send())
+    except (EdgeError, OSError, TimeoutError) as exc:
+        why = str(exc) or f"the hub does not answer in {HAND_IN_S:g} s"
+        console.print(f"The record waits for the agent to hand it in: {why}", markup=False, soft_wrap=True)
 
 
 def _wanted(config: NodeConfig, only: tuple[str, ...]) -> tuple[Target, ...]:

@@ -102,6 +102,10 @@ class Port:
             ) from exc
         except Exception as exc:  # a damaged answer with a right checksum may raise anything inside the library
             raise LineSilent(f"{where} answers with something that is no answer: {exc!r}") from exc
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The library waits with wait_for, which up to Python 3.11 loses a cancellation that comes with the answer.
+            raise asyncio.CancelledError
         if self._ear.echo:
             raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true")
         if answer.isError():

@@ -23,7 +23,10 @@ PACKAGES = (
     "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "netbase", "passwd", "login",
     "python3", "python3-venv", "cloud-init", "ca-certificates",
 )  # fmt: skip
-TOOLS = ("mmdebstrap", "qemu-system-aarch64", "modprobe", "cpio", "mke2fs", "mkfs.vfat", "mcopy", "sfdisk", "fdtput")
+TOOLS = (
+    "mmdebstrap", "update-binfmts", "qemu-aarch64-static", "qemu-system-aarch64", "modprobe", "cpio", "mke2fs",
+    "mkfs.vfat", "mcopy", "sfdisk", "fdtput", "socat",
+)  # fmt: skip
 INITRD_MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
 ROOT_MODULES = (
     "virtio_net", "virtio_rng", "xhci_pci", "ftdi_sio", "rtc-pl031", "vfat", "nls_ascii",
@@ -109,6 +112,8 @@ class BaseImage:
             if not done.exists():
                 part = done.with_name(f".{done.name}.part")
                 _remove(part)
+                for old in self.folder.glob(f"{done.name.partition('-')[0]}-*{done.suffix}"):
+                    _remove(old)
                 act(part)
                 part.rename(done)
         return self

@@ -157,6 +157,8 @@ def test_a_card_becomes_a_node_that_counts_forecasts_and_survives(tmp_path: Path
                 finally:
                     shutil.copy(guest.console, BUILD / "console.log")
     report.passed()
+    card.unlink()  # of a run that failed they stay, to be looked at
+    image.unlink()
 
 
 def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:

@@ -13,7 +13,7 @@ from contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCh
 from contracts.node_config import NodeConfig, load_node_config
 from contracts.reading import Stamp
 from contracts.wire import decode, encode
-from edge.commission import QUIET_S, Asked, Question, State, Target, targets
+from edge.commission import QUIET_S, REST_S, Asked, Question, State, Target, targets
 from edge.commission_page import lines, page, summary
 from edge.commission_record import (
     BOOT,
@@ -85,6 +85,12 @@ def test_an_answer_before_anything_moved_is_none() -> None:
     assert walked.moves("det/1", 0).types("y").check.outcome == "passed"
 
 
+def test_a_key_answers_the_question_that_was_shown_when_the_next_vehicle_came() -> None:
+    walked = Walked(DETECTORS["det/1"]).moves("det/1", 1, 0).waits(2).moves("det/1", 1)
+    assert walked.asked.question is Question.NOTHING_YET
+    assert walked.types("y").check.outcome == "passed"
+
+
 def test_somebody_elses_vehicle_begins_the_count_anew() -> None:
     walked = Walked(DETECTORS["det/1"]).moves("det/1", 1, 0, 1, 0).types("n")
     assert walked.asked.rises == 0
@@ -92,7 +98,7 @@ def test_somebody_elses_vehicle_begins_the_count_anew() -> None:
 
 
 def test_a_detector_that_rests_occupied_is_inverted() -> None:
-    walked = Walked(DETECTORS["det/1"]).moves("det/1", 0, 1)
+    walked = Walked(DETECTORS["det/1"]).moves("det/1", 0, 1).waits(REST_S)
     assert walked.asked.question is Question.RESTS
     walked.types("y")
     assert walked.asked.question is Question.FAULT
@@ -102,7 +108,8 @@ def test_a_detector_that_rests_occupied_is_inverted() -> None:
 
 
 def test_an_inverted_detector_that_is_mended_at_once_passes() -> None:
-    walked = Walked(DETECTORS["det/1"]).moves("det/1", 0, 1).types("yr").moves("det/1", 0, 1, 0).types("y")
+    walked = Walked(DETECTORS["det/1"]).moves("det/1", 0, 1).waits(REST_S).types("yr")
+    walked.waits(1).moves("det/1", 0, 1, 0).types("y")
     assert (walked.check.outcome, walked.check.polarity) == ("passed", "right")
 
 
@@ -111,7 +118,7 @@ def test_a_vehicle_that_stands_on_the_loop_is_no_inversion() -> None:
     assert walked.asked.question is Question.NOTHING_YET
     walked.waits(QUIET_S + 1)
     assert walked.asked.question is Question.RESTS
-    assert walked.types("n").moves("det/1", 0).types("y").check.polarity == "right"
+    assert walked.types("n").moves("det/1", 0).waits(1).types("y").check.polarity == "right"
 
 
 def test_a_detector_that_only_sends_pulses_passes_with_unknown_polarity() -> None:
@@ -143,7 +150,7 @@ def test_a_button_passes_by_itself_and_one_that_rests_pressed_is_inverted() -> N
     assert walked.moves("ped/1", 0).check.polarity == "right"
     walked = Walked(BUTTON)
     walked.states["ped/1"].level = True
-    walked.moves("ped/1", 0, 1)
+    walked.moves("ped/1", 0, 1).waits(REST_S)
     assert walked.asked.question is Question.RESTS
     assert walked.types("yf").check.polarity == "inverted"
 

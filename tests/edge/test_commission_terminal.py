@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -34,13 +35,13 @@ BUTTON = (
 MINUTES_MS = 600_000
 
 
-def pulses(channel: int, *, rest: int = 0, from_ms: int = 0, every_ms: int = 400) -> list[Edge]:
+def pulses(channel: int, *, rest: int = 0, from_ms: int = 0, every_ms: int = 400, on_ms: int = 130) -> list[Edge]:
     """Vehicles over one detector; with ``rest`` 1 it is wired the wrong way round."""
     first = [(0, 1, channel, rest)] if rest else []
     return first + [
         (at + later, 1, channel, level)
         for at in range(from_ms + 100 * channel, MINUTES_MS, every_ms)
-        for later, level in ((0, 1 - rest), (every_ms // 3, rest))
+        for later, level in ((0, 1 - rest), (on_ms, rest))
     ]
 
 
@@ -141,7 +142,7 @@ def test_a_walk_that_is_interrupted_goes_on_where_it_was(tmp_path: Path) -> None
 
 
 def test_swapped_wires_and_an_inverted_detector_are_found(tmp_path: Path) -> None:
-    feeds = (pulses(2, from_ms=0), pulses(3, rest=1))
+    feeds = (pulses(2, from_ms=0), pulses(3, rest=1, every_ms=5000, on_ms=60))
     with (
         cabinet(tmp_path, *feeds, detectors=(1, 2, 3)),
         Person("commission", tmp_path / "node.toml", "--by", "A") as person,
@@ -154,7 +155,10 @@ def test_swapped_wires_and_an_inverted_detector_are_found(tmp_path: Path) -> Non
         person.sees("Was that your vehicle?")
         person.types("y")
         person.sees("3 of 3")
-        person.sees("It reads OCCUPIED. Is the lane empty?")
+        # Asked for in the middle of a pulse it looks right at first: not our vehicle, again.
+        while person.sees("It reads OCCUPIED. Is the lane empty?", "Was that your vehicle?"):
+            person.types("n")
+            person.sees("not yours")
         person.types("y")
         person.sees("inverted: reads occupied while nobody is there")
         person.types("f")
@@ -323,7 +327,8 @@ class Typist:
         self._thread.join()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # an answer that a killed one never read
+                pipe.close()
 
 
 def answers(folder: Path) -> Iterator[dict[str, Any]]:

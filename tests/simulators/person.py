@@ -32,9 +32,9 @@ class Person:
         )
         self.terminal.delaybeforesend = None
 
-    def sees(self, what: str) -> None:
-        """Waits for the text ``what``."""
-        self.terminal.expect_exact(what)
+    def sees(self, *texts: str) -> int:
+        """Waits for one of the texts; which one it was."""
+        return int(self.terminal.expect_exact(list(texts)))
 
     def types(self, keys: str) -> None:
         self.terminal.send(keys)
