@@ -20,6 +20,7 @@ from rich.console import Console
 from firmware_bridge import header as c_header
 from firmware_bridge import native, signal_plan
 from firmware_bridge.board import BoardLink, Gap, Heard
+from firmware_bridge.borrow import borrowed
 from firmware_bridge.errors import BridgeError, LineLost, PlanError
 from firmware_bridge.messages import SCHEMA, Event, EventKind, Identity, PlanCode, PlanResult
 from firmware_bridge.transport import open_transport
@@ -164,11 +165,12 @@ def plan(
     board_id: Annotated[str | None, typer.Option("--id", help="Refuse any other board.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The board's answer as JSON.")] = False,
 ) -> None:
-    """Have a board check a plan table and, with --store, keep and run it. Stop the agent first: one host per line."""
+    """Have a board check a plan table and, with --store, keep and run it. A running agent lends its port."""
     with _said_plainly():
         table = signal_plan.load(file).encode()
         try:
-            result = asyncio.run(_plan(port, baud, board_id, table, store))
+            with borrowed(port):
+                result = asyncio.run(_plan(port, baud, board_id, table, store))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         code = PlanCode(result.code)
@@ -203,7 +205,7 @@ async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store:
                         return message
     finally:
         line.close()
-    raise PlanError(f"{port}: the board gave no answer to the plan within 10 s; is the agent still running?")
+    raise PlanError(f"{port}: the board gave no answer to the plan within 10 s; does it answer `wayside board watch`?")
 
 
 @board.command()

@@ -23,6 +23,7 @@ Progress = Callable[[str, float], None]  # "write" or "verify", 0 to 1
 
 SYNC_S = 12.0  # for the bootloader to answer: two of avrdude's attempts
 IDLE_S = 10.0  # without progress while it writes
+ATTEMPTS = 3  # when the first answers are garbled
 HASHES = 50  # avrdude's bar at 100 %
 _READY = b"initialized and ready"
 _SIGNATURE = re.compile(r"device signature = (?:0x)?([0-9a-f ]+)", re.IGNORECASE)
@@ -63,7 +64,7 @@ def detect(port: str, baud: int, chip: str | None = None, fds: tuple[int, ...] =
     first = chip or next(iter(PARTS))
     silent: FlashError | None = None
     for candidate in (first, *(other for other in PARTS if other != first)):
-        said = _run(candidate, port, baud, ["-n"], fds)
+        said = _steady(candidate, port, baud, ["-n"], fds)
         if signature := _signature(said.text):
             return chip_of(signature)
         silent = _translated(said, candidate, port)
@@ -85,7 +86,7 @@ def write(  # noqa: PLR0917
         file = Path(scratch) / "firmware.hex"
         file.write_bytes(program)
         # -D: no erasure of the whole chip; the bootloader erases page by page.
-        said = _run(chip, port, baud, ["-D", "-U", f"flash:w:{file}:i"], fds, progress)
+        said = _steady(chip, port, baud, ["-D", "-U", f"flash:w:{file}:i"], fds, progress)
     if said.status == 0 and said.verified:
         return
     if said.silent:
@@ -110,6 +111,24 @@ class _Said(NamedTuple):
     @property
     def silent(self) -> bool:
         return not self.ready and (self.status is None or "not in sync" in self.text or "timeout" in self.text)
+
+
+def _steady(  # noqa: PLR0917
+    chip: str,
+    port: str,
+    baud: int,
+    what: list[str],
+    fds: tuple[int, ...],
+    progress: Progress = lambda stage, part: None,
+) -> _Said:
+    """Bytes lost or stale while the bootloader starts garble the first answers: then from the start again."""
+    for attempt in range(1, ATTEMPTS + 1):
+        said = _run(chip, port, baud, what, fds, progress)
+        known = _signature(said.text) in {part.signature for part in PARTS.values()}
+        garbled = said.ready and not known
+        if said.status == 0 or said.writing or attempt == ATTEMPTS or not (garbled or "sync byte" in said.text):
+            break
+    return said
 
 
 def _run(  # noqa: PLR0917

@@ -54,13 +54,15 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
-    """Flash a board: detect its chip, write, verify, and wait for the new firmware's identity.
+    """Flash a board: detect its chip, write, verify, wait for its identity.
 
-    A running agent lends its port and takes it back. The board keeps its name and its plan table. Whatever cuts this
-    short, the bootloader stays: run the same command again. Each flash leaves a record.
+    A running agent lends its port and takes it back. The board keeps its
+    name and its plan table. Whatever cuts this short, the bootloader stays:
+    run the same command again. Each flash leaves a record.
 
-    ATmega328P and ATmega2560 go through avrdude and the Arduino bootloader. ESP32s go through esptool; writing to them
-    has not been tested by this project, for want of an emulator: --dry-run has.
+    ATmega328P and ATmega2560 go through avrdude and the Arduino bootloader.
+    ESP32s go through esptool: checks and --dry-run are tested, writing is
+    not, for want of an emulator.
     """
     with _said_plainly():
         order = flashing.Order(port, file, mcu, board, baud, rename, record, _number(address))
@@ -75,7 +77,8 @@ def run(
             return typer.confirm("Flash it?", default=True, err=True)
 
         with _shown_progress() as (step, pause):
-            done = flashing.flash(order, lambda plan: pause(lambda: agree(plan)), step, dry_run=dry_run)
+            asked = agree if yes else lambda plan: pause(lambda: agree(plan))
+            done = flashing.flash(order, asked, step, dry_run=dry_run)
         if as_json:
             typer.echo(msgspec.json.format(msgspec.json.encode(done.record), indent=2).decode())
         else:
@@ -154,6 +157,9 @@ def _shown_progress() -> Iterator[tuple[Step, Callable[[Callable[[], bool]], boo
 
         def pause(question: Callable[[], bool]) -> bool:
             bars.stop()
+            for task in tasks.values():
+                bars.remove_task(task)  # what is done stays on the screen above the question
+            tasks.clear()
             try:
                 return question()
             finally:
