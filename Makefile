@@ -31,7 +31,7 @@ test-slow: $(VENV)/.ready $(EDGE)/.ready emulator bench-tools ## the tests that 
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 .PHONY: test-device
-test-device: $(VENV)/.ready emulator bench-tools device-tools ## boot a provisioned card in an emulated aarch64 machine (root, package index, about 15 minutes)
+test-device: $(VENV)/.ready emulator bench-tools device-tools ## boot a provisioned card in an emulated aarch64 machine (root, package index, 15 to 20 minutes)
 	@$(BIN)/python -m pytest tests/device -m device -s $(PYTEST_ARGS)
 
 .PHONY: check

@@ -125,7 +125,7 @@ class Screen:
     def show(self, title: str, body: Sequence[str], keys: str, rows: Sequence[tuple[str, str]], at: int) -> None:
         """``rows``: every sensor with its outcome; ``at`` is asked for."""
         if self._redrawn is None:
-            lines = [title, *body, keys]
+            lines = [line for line in (title, *body, keys) if line]
             for line in (line for line in lines if line not in self._printed):
                 self._console.print(line, markup=False, soft_wrap=True)
             self._printed = lines
