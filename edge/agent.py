@@ -229,6 +229,7 @@ class Agent:
         try:
             while True:
                 self._urgent.clear()
+                enrolled = self._enrolled
                 try:
                     pause_s = await self._sync_in_time(client, hub)
                     failures = 0
@@ -243,7 +244,8 @@ class Agent:
                         # Until people act, every answer is the same; the rows wait in the outbox.
                         self._notice((Notice(code=exc.code, message=exc.message[:512]),))
                         trouble = f"the hub refuses this computer ({exc.code}), see its notice"
-                        pause_s = draw.uniform(0.5, 1.0) * hub.backoff_max_s
+                        if self._enrolled == enrolled:  # else a new token may help: enrolling is tried first
+                            pause_s = draw.uniform(0.5, 1.0) * hub.backoff_max_s
                     if self._hub_trouble is None:
                         log.warning("sync failed", error=trouble)
                     self._hub_trouble = trouble
@@ -315,7 +317,9 @@ class Agent:
         self._notices = notices
 
     def _on_refused(self, exc: HubRefused, batch: Batch) -> None:
-        if exc.status in (401, 403) and self._config.hub is not None and self._config.hub.token:
+        # A nonce is lost when two computers use one key; that says nothing about the enrolment.
+        anew = exc.status in (401, 403) and exc.code != "nonce"
+        if anew and self._config.hub is not None and self._config.hub.token:
             self._enrolled = False  # a hub that was set up anew: enrolling is idempotent
         elif exc.status in (400, 413, 422) and batch.ids:
             # Something in it the hub will never take: halve until it is alone, then give up that row, and say so.

@@ -22,10 +22,15 @@ __all__ = ["hub_process"]
 LONG_S = 3600  # the longest pause: whoever is shut out asks once in an hour
 
 
+class Patient(AgentProcess):
+    def wait(self, what: Any, timeout_s: float = 120.0) -> None:
+        super().wait(what, timeout_s)
+
+
 def configured(folder: Path, hub: HubProcess, token: str, backoff_s: float = 0.5) -> AgentProcess:
     """An agent without sensors: at each start it has to tell that there is no model."""
     folder.mkdir(exist_ok=True)
-    return AgentProcess(
+    return Patient(
         folder,
         f'node = "node-1"\nstate_dir = "state"\n[hub]\nurl = "{hub.url}"\ntoken = "{token}"\n'
         f'sync_s = 0.2\nbackoff_max_s = {backoff_s}\n[task]\nbundle = "b"\n',
@@ -86,6 +91,7 @@ def test_new_hardware_takes_over_the_old_one_is_told_and_what_it_keeps_comes_whe
             assert (found["state"], doctor(new)["state"]) == ("fail", "ok")
             assert "another one is the node now" in found["fix"]
             assert "this hardware was replaced on" in wayside("node", "status", str(old.config)).stdout
+            old.wait(lambda _: refusals(hub) >= 2)  # its key, and then its token
             stopped_at, requests = refusals(hub), node_at(hub)["requests"]
             new.wait(lambda _: node_at(hub)["requests"] > requests + 8)
             assert refusals(hub) == stopped_at, "the old one does not hammer"
