@@ -20,7 +20,7 @@ demo: $(VENV)/.ready $(EDGE)/.ready ## run the whole line on this machine, on re
 
 .PHONY: test
 test: $(VENV)/.ready $(EDGE)/.ready chromium emulator bench-tools ## run the tests that need neither network nor hardware
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-extras
 test-extras: $(VENV)/.ready ## install each extra into an environment of its own and import its rooms (package index)

@@ -68,7 +68,10 @@ def build_avr(mcu: str, out: Path = BUILD, defines: tuple[str, ...] = ()) -> Avr
         out / f"{mcu}.elf", (SOURCE / "hal_avr.c",), (f"-mmcu={mcu}", *AVR_FLAGS, *sizes, *defines), compiler="avr-gcc"
     )
     image = elf.with_suffix(".hex")
-    subprocess.run(["avr-objcopy", "-O", "ihex", "-R", ".eeprom", str(elf), str(image)], check=True)
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        fresh = Path(scratch) / image.name
+        subprocess.run(["avr-objcopy", "-O", "ihex", "-R", ".eeprom", str(elf), str(fresh)], check=True)
+        fresh.replace(image)
     said = subprocess.run(["avr-size", str(elf)], capture_output=True, text=True, check=True).stdout
     text, data, bss = (int(word) for word in said.splitlines()[1].split()[:3])
     return AvrProgram(elf, image, text + data, data + bss)

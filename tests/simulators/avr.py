@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -46,8 +47,10 @@ def newer(mcu: str) -> AvrProgram:
 def host() -> Path:
     to = BUILD / "avr_host"
     source = Path(__file__).with_name("avr_host.c")
-    command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(to), str(source), "-lsimavr", "-lelf", "-lutil"]
+    fresh = BUILD / f"avr_host.{os.getpid()}"
+    command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(fresh), str(source), "-lsimavr", "-lelf", "-lutil"]
     subprocess.run(command, check=True)
+    fresh.replace(to)  # another worker's tests may run it
     return to
 
 
