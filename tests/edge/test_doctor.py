@@ -184,6 +184,18 @@ def test_a_configuration_with_a_mistake_is_refused_by_field(tmp_path: Path) -> N
     assert "cycle_s" in done.stderr
 
 
+def test_a_terminal_that_knows_no_arrow_shows_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(node_toml("/dev/nothing", anchor_s=ANCHOR))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "wayside.py"), "doctor", str(tmp_path / "node.toml")],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"},
+    )
+    assert b"? check the cable" in done.stdout
+    assert done.stderr == b""
+
+
 # --- broken set-ups ---------------------------------------------------------------------------------------------------
 
 BUTTON = '[gpio]\nfactory = "mock"\n[[gpio.contacts]]\npin = 17\ndatastream = "ped/1/presses"\nrole = "ped_button"\n'
