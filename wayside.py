@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import NamedTuple
 
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] in ("-V", "--version"):
         print(f"wayside {__version__}")
         return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no arrow or degree sign shows a question mark
     verb = VERBS.get(args[0])
     if verb is None:
         print(f"wayside: there is no verb {args[0]!r}\n\n{usage()}", file=sys.stderr)

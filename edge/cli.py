@@ -238,13 +238,13 @@ def walk(
 
     from rich.console import Console
 
-    from edge.commission_walk import Options, Stopped
+    from edge.commission_walk import Options, Stopped, is_label
     from edge.commission_walk import commission as walked
 
     screen = Console(highlight=False, stderr=as_json)
     for name, label in (("--by", by), ("--site", site)):
-        if label is not None and not 0 < len(label.strip()) <= 64:
-            raise _fail(f"{name} has 1 to 64 characters")
+        if label is not None and not is_label(label):
+            raise _fail(f"{name} has 1 to 64 characters that can be printed")
     options = Options(by, site, tuple(only or ()), again, seconds_per_sensor)
     try:
         digest = hashlib.sha256(config.read_bytes()).hexdigest()

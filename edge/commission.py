@@ -208,11 +208,10 @@ class Asked:
 
     def _swapped_with(self) -> Target | None:
         """The sensor of the same kind that answered instead."""
-        if self.rises or not self.elsewhere:
+        moved = {n: times for n, times in self.elsewhere.items() if self._others[n].kind == self.target.kind}
+        if self.rises or not moved:
             return None
-        name = max(self.elsewhere, key=lambda n: self.elsewhere[n])
-        other = self._others[name]
-        return other if other.kind == self.target.kind else None
+        return self._others[max(moved, key=moved.__getitem__)]
 
     def _swap_said(self) -> str:
         other = self._swapped_with()
@@ -229,8 +228,9 @@ class Asked:
         return "not as it should be"
 
     def _pass(self, polarity: Literal["right", "unknown"]) -> None:
-        value = self._states[self.target.datastream].value
-        self._settle("passed", f"shows {value}" if value is not None else "", polarity)
+        state = self._states[self.target.datastream]
+        said = f"shows {state.value}" if state.value is not None else state.trouble or ""
+        self._settle("passed", said, polarity)
 
     def _fail(self, said: str) -> None:
         self._settle("failed", said, "inverted" if self._inverted else "unknown")

@@ -14,24 +14,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
+from contracts.node_config import BoardConfig, ContactConfig, ModbusConfig, NodeConfig
 from contracts.sync import Board
 from edge.commission import State, targets
 from edge.commission_record import CommissionError
-from edge.sensors.gpio import Contacts
+from edge.sensors.gpio import Contacts, GpioError
 from edge.sensors.modbus import ModbusLine
 from edge.status import STATUS_FILE
 from firmware_bridge.board import BoardLink
 from firmware_bridge.borrow import borrowed
 from firmware_bridge.errors import BridgeError, LineError, LineUnavailable
 from firmware_bridge.finder import find_board, is_pattern, matching
-from firmware_bridge.messages import Event, EventKind, Identity, Status
+from firmware_bridge.messages import DetectorFault, Event, EventKind, Identity, Status
 from firmware_bridge.transport import open_transport
 
 HEARTBEAT_S = 0.2
 FIRST_WORD_S = 8.0  # for the board's name and status
 SILENT_S = 5.0
 LOOK_S = 0.5  # at the agent's status file
+STALE_S = 15.0  # without a new one
 
 Moved = Callable[[str, bool], None]
 
@@ -73,7 +74,7 @@ class Live:
             raise CommissionError(f"board.port {port}: {why}")
 
     async def start(self) -> None:
-        """Raises: CommissionError, EdgeError: the board is silent or another, or the pins cannot be had."""
+        """Raises: CommissionError: the board is silent or another. Pins that cannot be had are their own trouble."""
         try:
             if self._with_board and self._config.board is not None:
                 first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -90,14 +91,22 @@ class Live:
         if self._agent:
             self._tasks.append(asyncio.create_task(self._watch_agent()))
             return
-        self._contacts = Contacts(
-            self._config.gpio, self._state_dir, lambda c, closed: self._move(c.datastream, closed)
-        )
-        self._contacts.start()
-        for name, closed in self._contacts.closed.items():
-            self.states[name].level = closed
+        self._watch_contacts()
         if self._config.modbus is not None:
             self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
+
+    def _watch_contacts(self) -> None:
+        def moved(contact: ContactConfig, closed: bool) -> None:
+            self._move(contact.datastream, closed)
+
+        self._contacts = Contacts(self._config.gpio, self._state_dir, moved)
+        try:
+            self._contacts.start()
+        except GpioError as exc:  # the others can be walked
+            for contact in self._config.gpio.contacts:
+                self.states[contact.datastream].trouble = str(exc)
+        for name, closed in self._contacts.closed.items():
+            self.states[name].level = closed
 
     async def stop(self) -> None:
         """Close every line and pin."""
@@ -156,6 +165,10 @@ class Live:
                         self._detector(
                             heard.channel, bool(heard.value), live_from is not None and heard.seq >= live_from
                         )
+                    elif type(heard) is Event and heard.kind == EventKind.DETECTOR_FAULT:
+                        self._fault(heard.channel, heard.value)
+                    elif type(heard) is Identity and heard.rebooted:
+                        live_from = None  # its numbers begin anew
                     elif type(heard) is Status and live_from is None and link.identity is not None:
                         live_from = heard.next_seq
                         self._answers(link.identity, heard)
@@ -182,6 +195,12 @@ class Live:
         else:
             self.states[name].level = level
 
+    def _fault(self, channel: int, bits: int) -> None:
+        name = self._by_channel.get(channel)
+        if name is not None:
+            said = ", ".join(str(fault.name).lower().replace("_", " ") for fault in DetectorFault if fault & bits)
+            self.states[name].trouble = f"the board reports: {said}" if said else None
+
     # --- the Modbus line -------------------------------------------------------------------------------------------
 
     async def _watch_modbus(self, config: ModbusConfig) -> None:
@@ -198,10 +217,27 @@ class Live:
     # --- a running agent's word ------------------------------------------------------------------------------------
 
     async def _watch_agent(self) -> None:
+        """What was there before the first look is of an agent that may be dead; nothing of it is believed."""
         registers = {r.datastream for r in (self._config.modbus.registers if self._config.modbus else ())}
+        theirs = registers | {c.datastream for c in self._config.gpio.contacts}
         closures: dict[str, int] = {}
+        path, loop = self._state_dir / STATUS_FILE, asyncio.get_running_loop()
+        written, fresh_s = await asyncio.to_thread(_written, path), loop.time()
         while True:
-            said = await asyncio.to_thread(_status, self._state_dir / STATUS_FILE)
+            await asyncio.sleep(LOOK_S)
+            last, written = written, await asyncio.to_thread(_written, path)
+            if written == last:
+                if loop.time() - fresh_s > STALE_S:
+                    for name in theirs:
+                        self.states[name].trouble = "the agent says nothing any more: does it run?"
+                continue
+            fresh_s = loop.time()
+            for name in theirs:
+                self.states[name].trouble = None
+            said = await asyncio.to_thread(_status, path)
+            watched = {c.get("datastream") for c in said.get("contacts", [])}
+            for name in theirs - registers - watched:
+                self.states[name].trouble = "the agent does not watch it; its log says why"
             for contact in said.get("contacts", []):
                 name = contact.get("datastream")
                 if name in self.states:
@@ -213,7 +249,6 @@ class Live:
                 value, unit = reading.get("value"), reading.get("unit", "")
                 state.value = None if value is None else f"{value:g} {unit}"
                 state.trouble = "the agent cannot read it; its alerts say why" if value is None else None
-            await asyncio.sleep(LOOK_S)
 
     def _contact(self, name: str, closed: bool, total: int, seen: dict[str, int]) -> None:
         """Between two looks at the file a button may have gone down and up again."""
@@ -228,6 +263,15 @@ class Live:
         seen[name] = total
         if state.level is not closed:
             self._move(name, closed)
+
+
+def _written(path: Path) -> tuple[int, int]:
+    """Differs after each time that the agent has written ``path``, whatever the clock says."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_ino, found.st_mtime_ns)
 
 
 def _status(path: Path) -> dict[str, Any]:

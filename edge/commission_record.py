@@ -8,6 +8,7 @@ configuration is another walk. Each file appears whole or not at all.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import secrets
@@ -152,7 +153,16 @@ def write_record(state_dir: Path, record: CommissioningRecord, identity: Identit
     )
     path = state_dir / FOLDER / f"{record.id}.json"
     _write(path, encode(signed))
+    with contextlib.suppress(OSError):  # an agent that was faster has renamed it
+        _make_newest(path)
     return path
+
+
+def _make_newest(path: Path) -> None:
+    """Of the records here the last one written is the newest, also where the clock went back to 1970 before it."""
+    newest = max((p.stat().st_mtime_ns for p in _files(path.parent) if p != path), default=0)
+    if path.stat().st_mtime_ns <= newest:
+        os.utime(path, ns=(newest + 1, newest + 1))
 
 
 def verified(signed: SignedCommissioning) -> CommissioningRecord:
@@ -174,7 +184,7 @@ def verified(signed: SignedCommissioning) -> CommissioningRecord:
 
 def records(state_dir: Path) -> Iterator[Found]:
     """Every record that is kept here, the newest file last."""
-    files = [p for suffix in ("json", "sent", "refused") for p in (state_dir / FOLDER).glob(f"*.{suffix}")]
+    files = _files(state_dir / FOLDER)
     public = key_of(state_dir).public_hex if files else ""
     for path in sorted(files, key=lambda p: (p.stat().st_mtime_ns, p.name)):
         signed = None
@@ -186,6 +196,10 @@ def records(state_dir: Path) -> Iterator[Found]:
         else:
             other = None if signed.public_key == public else "signed by a key that this node does not have (any more)"
             yield Found(path, signed, record, other)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [p for suffix in ("json", "sent", "refused") for p in folder.glob(f"*.{suffix}")]
 
 
 def now(config: NodeConfig) -> Stamp:

@@ -34,7 +34,7 @@ from contracts.sync import Board
 from edge.commission import Asked, Target, targets
 from edge.commission_live import Live
 from edge.commission_record import FOLDER, CommissionError, Progress, WalkFile, key_of, may_write, now, write_record
-from edge.doctor import examine, running_agent
+from edge.doctor import agent_runs, examine, running_agent
 from edge.errors import EdgeError
 from edge.hub_client import HubClient
 from edge.hub_tls import HubTls
@@ -151,9 +151,12 @@ class Screen:
 class Walk:
     """The sensors that remain, one after the other."""
 
-    def __init__(self, node: str, wanted: Sequence[Target], progress: Progress, file: WalkFile, hint_s: float) -> None:
+    def __init__(
+        self, config: NodeConfig, wanted: Sequence[Target], progress: Progress, file: WalkFile, hint_s: float
+    ) -> None:
         self.progress = progress
-        self._node = node
+        self._node = config.node
+        self._all = targets(config)  # also when one alone is walked, another may answer in its place
         self._wanted, self._file, self._hint_s = wanted, file, hint_s
         self._asked: Asked | None = None
         self._typed: str | None = None  # the reason for skipping, while it is typed
@@ -173,7 +176,7 @@ class Walk:
 
     async def run(self, live: Live, screen: Screen, keys: asyncio.Queue[str]) -> None:
         """Raises: Stopped, CommissionError."""
-        others = {t.datastream: t for t in self._wanted}
+        others = {t.datastream: t for t in self._all}
         for target in self.remaining:
             self._asked = asked = Asked(target, live.states, others, time.monotonic())
             while True:
@@ -256,13 +259,15 @@ def commission(
     Raises:
         Stopped: what was walked is kept. CommissionError, EdgeError: what is in the way.
     """
+    if sys.stdin is None:
+        raise CommissionError("there is no input: a person answers here, run it at a terminal")
     state_dir = (folder / config.state_dir).resolve()
     identity = key_of(state_dir)
     may_write(state_dir)
     wanted = _wanted(config, options.only)
     with _alone(state_dir):
         file = WalkFile(state_dir, config_sha256, tuple(t.datastream for t in wanted))
-        walk = Walk(config.node, wanted, _begun(file, config, config_sha256, options, console), file, options.hint_s)
+        walk = Walk(config, wanted, _begun(file, config, config_sha256, options, console), file, options.hint_s)
         if walk.remaining:
             _walk_what_remains(walk, config, state_dir, console)
         findings = tuple(_examined(config, folder, state_dir, console))
@@ -300,8 +305,9 @@ def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
 
     try:
         asyncio.run(send())
-    except (EdgeError, OSError, TimeoutError) as exc:
-        why = str(exc) or f"the hub does not answer in {HAND_IN_S:g} s"
+    except (EdgeError, OSError, TimeoutError, KeyboardInterrupt) as exc:
+        late = f"the hub does not answer in {HAND_IN_S:g} s"
+        why = "interrupted" if isinstance(exc, KeyboardInterrupt) else str(exc) or late
         console.print(f"The record waits for the agent to hand it in: {why}", markup=False, soft_wrap=True)
 
 
@@ -343,25 +349,18 @@ def _begun(file: WalkFile, config: NodeConfig, digest: str, options: Options, co
     )
 
 
+def is_label(text: str) -> bool:
+    """Whether a record can hold it as a name."""
+    return len(text.strip()) > 0 and len(text) <= 64 and text.isprintable()
+
+
 def _name(console: Console) -> str:
     if sys.stdin.isatty():
         with contextlib.suppress(EOFError):
             typed = console.input("Who walks? Your name: ").strip()
-            if 0 < len(typed) <= 64:
+            if is_label(typed):
                 return typed
     raise CommissionError("the record says who walked: give --by NAME, 1 to 64 characters")
-
-
-def agent_runs(state_dir: Path) -> bool:
-    """Whether an agent holds the state directory."""
-    try:
-        with (state_dir / "agent.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
 
 
 def _walk_what_remains(walk: Walk, config: NodeConfig, state_dir: Path, console: Console) -> None:

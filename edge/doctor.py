@@ -7,11 +7,18 @@ what only one program can have at a time, the board's port above all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import shutil
+import ssl
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,7 +27,7 @@ import httpx
 
 import wayside
 from contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
-from edge.clock import kernel_sync_error_ms
+from edge.clock import ClockError, LocalCalendar, kernel_sync_error_ms
 from edge.errors import EdgeError
 from edge.hub_tls import HubTls, TlsError
 from edge.identity import KEY_FILE
@@ -31,7 +38,8 @@ from edge.status import OUTBOX_FILE, STATUS_FILE
 from edge.trusted_bundle import open_bundle
 from edge.updater import choose, try_out
 from firmware_bridge.board import BoardLink
-from firmware_bridge.errors import LineError, WrongBoard
+from firmware_bridge.borrow import is_lent
+from firmware_bridge.errors import LineError, PortLent, WrongBoard
 from firmware_bridge.finder import find_board, is_pattern, matching
 from firmware_bridge.messages import Identity, Status
 from firmware_bridge.transport import open_transport
@@ -39,6 +47,13 @@ from firmware_bridge.transport import open_transport
 HOT_C, TOO_HOT_C = 75.0, 85.0  # Raspberry Pi: throttles from 80, hard at 85
 FRESH_S = 15.0  # of the agent's status file
 SPARE_BYTES = 256_000_000  # beside the outbox: two bundles of the largest size, and the system's own
+UNDER_VOLTAGE_FIX = "use the 5.1 V supply and a short, thick cable"
+DISK_FIXES = {
+    errno.ENOSPC: "free room: the disk is full",
+    errno.EDQUOT: "free room: this user's quota is full",
+    errno.EROFS: "see `dmesg`: a card that became read-only is dying, and wants to be replaced",
+}
+DEAD = ("stuck_on", "chatter", "no_hit")  # what the quality rules say of a detector that does not work
 UNDER_VOLTAGE, THROTTLED, WAS_UNDER_VOLTAGE = 1 << 0, 1 << 2, 1 << 16  # bits of get_throttled
 
 
@@ -47,6 +62,9 @@ class Finding(NamedTuple):
     state: Literal["ok", "warn", "fail", "skip"]
     said: str
     fix: str = ""
+
+
+LENT = Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
 
 
 class Machine(NamedTuple):
@@ -60,10 +78,15 @@ class Machine(NamedTuple):
         except (OSError, UnicodeDecodeError):
             return None
 
+    def first(self, pattern: str) -> str | None:
+        """What the first file of the pattern says."""
+        paths = sorted(self.root.glob(pattern))
+        return self.read(str(paths[0].relative_to(self.root))) if paths else None
+
     def temperatures_c(self) -> list[float]:
         zones = sorted((self.root / "sys/class/thermal").glob("thermal_zone*/temp"))
         found = [self.read(str(zone.relative_to(self.root))) for zone in zones]
-        return [int(text) / 1000 for text in found if text and text.lstrip("-").isdigit()]
+        return [int(text) / 1000 for text in found if text and text.lstrip("-").isdecimal()]
 
 
 def examine(
@@ -78,41 +101,80 @@ def examine(
     state_dir = (folder / config.state_dir).resolve()
     agent = running_agent(state_dir)
     yield _time(config, agent)
-    yield _disk(config, state_dir)
+    yield _looked_at("disk", lambda: _disk(config, state_dir))
     yield _power(machine)
     yield _temperature(machine)
-    yield _agent_finding(agent)
+    yield _agent_finding(agent, state_dir)
     if config.board is not None:
         yield from _board(config.board, agent, listen_s)
     if config.modbus is not None:
         yield _modbus(config.modbus, agent)
-    if config.detectors:
+    if config.detectors or config.gpio.contacts:
         yield _sensors(config, agent)
     if config.hub is not None:
         yield _hub(config, folder, agent)
-        yield _enrolment(config, state_dir, agent)
+        yield _looked_at("enrolment", lambda: _enrolment(config, state_dir, agent))
         yield _notices(agent)
         yield _root(folder / config.model.tuf_root)
-    yield _model(config, state_dir)
+    yield _looked_at("model", lambda: _model(config, state_dir))
+
+
+def _looked_at(check: str, look: Callable[[], Finding]) -> Finding:
+    """A check that this user may not make is no crash, and not passed."""
+    try:
+        return look()
+    except OSError as exc:
+        said = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+        return Finding(check, "fail", said, "run this as the agent's user, or with sudo")
 
 
 def running_agent(state_dir: Path) -> dict[str, Any] | None:
     """What the running agent said of itself in the last seconds."""
     path = state_dir / STATUS_FILE
     try:
-        said = json.loads(path.read_bytes())
-        os.kill(int(said["pid"]), 0)
         if abs(time.time() - path.stat().st_mtime) > FRESH_S:
             return None
-    except PermissionError:  # another user's process: it lives
-        pass
+        said = json.loads(path.read_bytes())
+        return said if isinstance(said, dict) and _lives(int(said["pid"])) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return said if isinstance(said, dict) else None
 
 
-def _agent_finding(agent: dict[str, Any] | None) -> Finding:
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # another user's process
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def agent_runs(state_dir: Path) -> bool:
+    """Whether an agent holds the state directory."""
+    try:
+        with (state_dir / "agent.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _agent_finding(agent: dict[str, Any] | None, state_dir: Path) -> Finding:
+    if agent is None and agent_runs(state_dir):
+        said = f"runs and has said nothing for {FRESH_S:g} s"
+        return Finding("agent", "fail", said, "was it started just now? else see `journalctl -u wayside-agent`")
     if agent is None:
+        try:
+            (state_dir / STATUS_FILE).open().close()
+        except PermissionError as exc:
+            return Finding(
+                "agent", "warn", f"{exc.filename}: {exc.strerror}", "run this as the agent's user, or with sudo"
+            )
+        except OSError:
+            pass
         return Finding("agent", "warn", "is not running", "start it: `systemctl start wayside-agent`")
     trouble = "; ".join(str(v) for v in agent.get("trouble", {}).values() if v)
     if not agent.get("healthy"):
@@ -121,10 +183,17 @@ def _agent_finding(agent: dict[str, Any] | None) -> Finding:
 
 
 def _time(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
+    try:
+        LocalCalendar(config.clock.timezone)
+    except ClockError as exc:
+        return Finding("time", "fail", str(exc), "correct clock.timezone, or install the package tzdata")
     if config.clock.kind == "scaled":
         return Finding("time", "ok", "is simulated (clock.kind = scaled)")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     error_ms = kernel_sync_error_ms()
+    if error_ms is not None and time.time() < Path(__file__).stat().st_mtime:
+        said = f"the NTP server is lost in time: the system says {now}, and this software is younger"
+        return Finding("time", "fail", said, "ask another NTP server")
     if error_ms is not None:
         return Finding("time", "ok", f"{now}, disciplined by NTP, within {error_ms} ms")
     state = (agent or {}).get("at", {}).get("clock")
@@ -141,17 +210,15 @@ def _time(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
 def _disk(config: NodeConfig, state_dir: Path) -> Finding:
     there = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
     try:
-        probe = there / ".doctor"
-        probe.write_bytes(b"wayside")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=there) as probe:
+            probe.write(b"wayside")
+            probe.flush()
         free = shutil.disk_usage(there).free
         files = os.statvfs(there)
     except OSError as exc:
-        return Finding(
-            "disk", "fail", f"{there} cannot be written: {exc.strerror}", "give it to the agent's user with chown"
-        )
-    stored = sum(f.stat().st_size for f in state_dir.rglob("*") if f.is_file())
-    need = max(0, config.storage.outbox_bytes + SPARE_BYTES - stored)
+        fix = DISK_FIXES.get(exc.errno or 0, "give it to the agent's user with chown, or run this with sudo")
+        return Finding("disk", "fail", f"{there} cannot be written: {exc.strerror}", fix)
+    need = max(0, config.storage.outbox_bytes + SPARE_BYTES - _stored(state_dir))
     if free < need:
         return Finding(
             "disk",
@@ -164,18 +231,26 @@ def _disk(config: NodeConfig, state_dir: Path) -> Finding:
     return Finding("disk", "ok", f"{free / 1e6:.0f} MB free in {state_dir}")
 
 
+def _stored(folder: Path) -> int:
+    """Bytes of all its files, which come and go beside a running agent."""
+    found = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found += Path(where, name).lstat().st_size
+    return found
+
+
 def _power(machine: Machine) -> Finding:
-    text = machine.read("sys/devices/platform/soc/soc:firmware/get_throttled")
+    text = machine.first("sys/devices/platform/soc*/*firmware/get_throttled")  # its folder differs from Pi to Pi
     if text is None:
-        return Finding("power", "skip", "this machine does not measure its supply")
+        return _supply_alarm(machine)
     try:
         bits = int(text, 16)
     except ValueError:
         return Finding("power", "warn", f"the supply's register is unreadable: {text[:32]!r}", "update the firmware")
     if bits & UNDER_VOLTAGE:
-        return Finding(
-            "power", "fail", f"under-voltage now (0x{bits:x})", "use the 5.1 V supply and a short, thick cable"
-        )
+        return Finding("power", "fail", f"under-voltage now (0x{bits:x})", UNDER_VOLTAGE_FIX)
     if bits & THROTTLED:
         return Finding(
             "power", "warn", f"slowed down now (0x{bits:x})", "is it too hot? clean the fan, shade the cabinet"
@@ -183,6 +258,18 @@ def _power(machine: Machine) -> Finding:
     if bits & WAS_UNDER_VOLTAGE:
         return Finding("power", "warn", f"under-voltage since the start (0x{bits:x})", "check supply and cable")
     return Finding("power", "ok", "no under-voltage since the start")
+
+
+def _supply_alarm(machine: Machine) -> Finding:
+    """Of the kernel's own driver (raspberrypi-hwmon), where the kernel is not Raspberry Pi's: Debian's, for example."""
+    for chip in sorted((machine.root / "sys/class/hwmon").glob("hwmon*")):
+        where = str(chip.relative_to(machine.root))
+        alarm = machine.read(f"{where}/in0_lcrit_alarm")
+        if machine.read(f"{where}/name") == "rpi_volt" and alarm is not None:
+            if alarm != "0":
+                return Finding("power", "fail", "under-voltage now", UNDER_VOLTAGE_FIX)
+            return Finding("power", "ok", "no under-voltage now; this kernel does not tell what was before")
+    return Finding("power", "skip", "this machine does not measure its supply")
 
 
 def _temperature(machine: Machine) -> Finding:
@@ -200,7 +287,7 @@ def _board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -
     said = (agent or {}).get("board")
     if said is not None:
         if said.get("lent"):
-            yield Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
+            yield LENT
             return
         if not said.get("connected"):
             yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
@@ -212,6 +299,8 @@ def _board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -
     yield _pattern(config.port) if is_pattern(config.port) else _port(config.port)
     try:
         port, identity, status = asyncio.run(_listen(config, listen_s))
+    except PortLent:
+        yield LENT
     except WrongBoard as exc:
         yield Finding("board", "fail", str(exc), "plug in the right board, or correct board.identity and board.baud")
     except (LineError, TimeoutError) as exc:
@@ -254,6 +343,8 @@ async def _listen(config: BoardConfig, listen_s: float) -> tuple[str, Identity, 
     port = config.port
     if is_pattern(port) and config.identity is not None:
         port = await find_board(port, config.baud, config.identity, listen_s)
+    if is_lent(port):  # to a flash, perhaps: not a byte
+        raise PortLent(port)
     line = open_transport(port, config.baud)
     link = BoardLink(config.identity)
     identity: Identity | None = None
@@ -312,19 +403,28 @@ async def _read_registers(config: ModbusConfig) -> tuple[list[str], list[str]]:
 
 
 def _sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
+    """What the quality rules say of each detector in the step that ended last, and which contacts are watched."""
     if agent is None:
         return Finding("sensors", "skip", "only a running agent knows", "start the agent and look again")
     readings = {r["datastream"]: r for r in agent.get("readings", [])}
-    silent = [d.datastream for d in config.detectors if readings.get(d.datastream, {}).get("value") is None]
-    doubtful = [
-        f"{d.datastream} {readings[d.datastream]['quality']}"
-        for d in config.detectors
-        if d.datastream in readings and readings[d.datastream]["quality"] not in ("good", "missing")
-    ]
-    if silent or doubtful:
-        said = "; ".join([*(f"{name} has said nothing yet" for name in silent), *doubtful])
-        return Finding("sensors", "warn", said, "drive over or trip each one; check wiring and sensitivity")
-    return Finding("sensors", "ok", f"{len(config.detectors)} detectors have said something, all good")
+    watched = {c["datastream"] for c in agent.get("contacts", [])}
+    failed = [f"{c.datastream} is not watched" for c in config.gpio.contacts if c.datastream not in watched]
+    doubtful = []
+    for name in (d.datastream for d in config.detectors):
+        reading = readings.get(name, {})
+        value, quality = reading.get("value"), reading.get("quality")
+        if quality in DEAD:
+            failed.append(f"{name} {quality}")
+        elif value is None:
+            doubtful.append(f"{name} has said nothing yet")
+        elif quality != "good":
+            doubtful.append(f"{name} {quality}")
+        elif not value:
+            doubtful.append(f"{name} has counted nothing in the last step")
+    if failed or doubtful:
+        fix = "trip each one; check wiring and sensitivity; the agent's log says why a contact is not watched"
+        return Finding("sensors", "fail" if failed else "warn", "; ".join([*failed, *doubtful]), fix)
+    return Finding("sensors", "ok", f"{len(config.detectors)} detectors count, {len(watched)} contacts are watched")
 
 
 def _hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) -> Finding:
@@ -332,26 +432,52 @@ def _hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) -> Find
     assert hub is not None  # noqa: S101  (the caller looked)
     trouble = (agent or {}).get("trouble", {}).get("hub")
     tls = HubTls(hub, folder)
+    url = f"{hub.url.rstrip('/')}/healthz"
+    begun, patience_s = time.monotonic(), 2 * hub.timeout_s
     try:
-        reply = httpx.get(
-            f"{hub.url.rstrip('/')}/healthz",
-            timeout=hub.timeout_s,
-            follow_redirects=False,
-            verify=tls.context() or True,
-        )
+        verify = tls.context() or True
+        status = _in_time(lambda: _status_of(url, hub.timeout_s, verify), patience_s)
     except TlsError as exc:
         return Finding("hub", "fail", str(exc), "copy the authority's certificate there, or correct hub.ca")
-    except httpx.HTTPError as exc:
+    except TimeoutError:
+        said = f"{hub.url} has not answered in {patience_s:g} s"
+        return Finding("hub", "fail", said, "check the SIM or cable, the name server, and what lies in between")
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
         return _unreachable(hub.url, exc, tls.why(exc))
-    if reply.status_code != httpx.codes.OK:
-        return Finding("hub", "fail", f"{hub.url} answers {reply.status_code}", "look at the hub's own log")
+    took_ms = (time.monotonic() - begun) * 1000
+    if status != httpx.codes.OK:
+        return Finding("hub", "fail", f"{hub.url} answers {status}", "look at the hub's own log")
     if trouble:
         fix = "see the hub's notices below" if _shut_out(agent) else "wait for the next sync"
         return Finding("hub", "warn", f"{hub.url} answers; the agent last said: {trouble}", fix)
-    return Finding("hub", "ok", f"{hub.url} answers in {reply.elapsed.total_seconds() * 1000:.0f} ms")
+    return Finding("hub", "ok", f"{hub.url} answers in {took_ms:.0f} ms")
 
 
-def _unreachable(url: str, exc: httpx.HTTPError, untrusted: str | None) -> Finding:
+def _status_of(url: str, timeout_s: float, verify: ssl.SSLContext | bool) -> int:
+    with httpx.stream("GET", url, timeout=timeout_s, follow_redirects=False, verify=verify) as reply:
+        return reply.status_code  # nobody reads what a stranger sends
+
+
+def _in_time(ask: Callable[[], int], seconds: float) -> int:
+    """In a thread that is left behind when it is late: looking up a name has no deadline, and who answers a byte at a
+    time meets every other one.
+
+    Raises:
+        TimeoutError: and whatever ``ask`` raises.
+    """
+    answer: Future[int] = Future()
+
+    def asks() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as exc:  # told to whoever waits
+            answer.set_exception(exc)
+
+    threading.Thread(target=asks, daemon=True).start()
+    return answer.result(seconds)
+
+
+def _unreachable(url: str, exc: Exception, untrusted: str | None) -> Finding:
     if untrusted is not None:
         return Finding("hub", "fail", f"{url} answers and is not trusted", untrusted)
     if isinstance(exc, httpx.ConnectError):

@@ -78,6 +78,7 @@ class Contacts:
                     self._edge(loop, contact, time.monotonic(), closed=bool(button.is_pressed))
         except Exception as exc:  # gpiozero and lgpio raise many unrelated kinds, and which depends on the board
             self.close()
+            self.closed.clear()
             raise GpioError(f"GPIO ({self._config.factory}) cannot be opened: {exc}") from exc
         if self._config.factory == "mock":
             self._open_fifo(loop)

@@ -210,5 +210,6 @@ async def test_a_line_that_is_taken_is_an_error_with_a_name(member: Member, tmp_
     contacts = Contacts(both, tmp_path, lambda *_: None)
     with pytest.raises(GpioError, match="cannot be opened"):
         contacts.start()
+    assert contacts.closed == {}  # nobody says of any that it is watched
     async with watching(member, tmp_path) as rig:  # and nothing is left over
         assert len(rig.contacts.closed) == 2

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -29,7 +32,7 @@ from edge.commission_record import (
 from edge.commission_walk import Options, commission
 from edge.identity import load_or_create
 from tests.edge.test_cli import wayside
-from tests.simulators.agent import node_toml
+from tests.simulators.agent import ROOT, node_toml
 
 DETECTORS = {f"det/{i}": Target(f"det/{i}", "detector", "detector", i, f"channel {i}") for i in (1, 2, 3)}
 BUTTON = Target("ped/1", "contact", "ped_button", 17, "pin 17")
@@ -136,6 +139,18 @@ def test_another_detector_that_answers_instead_tells_of_swapped_wires() -> None:
     assert "det/2 (channel 2) answered instead" in walked.check.said
 
 
+def test_a_button_that_somebody_presses_meanwhile_hides_no_swapped_wires() -> None:
+    walked = Walked(DETECTORS["det/1"]).moves("det/2", 1, 0).moves("ped/1", 1, 0, 1, 0)
+    walked.types("wf")
+    assert "det/2 (channel 2) answered instead" in walked.check.said
+
+
+def test_a_fault_that_the_board_reports_is_noted_with_a_pass() -> None:
+    walked = Walked(DETECTORS["det/1"]).moves("det/1", 1, 0)
+    walked.states["det/1"].trouble = "the board reports: chatter"
+    assert walked.types("y").check.said == "the board reports: chatter"
+
+
 def test_other_traffic_while_the_right_one_answers_means_nothing() -> None:
     walked = Walked(DETECTORS["det/1"]).moves("det/2", 1, 0).moves("det/1", 1, 0)
     assert "w" not in walked.asked.keys().replace("[w]", "w").split("yes")[0]
@@ -231,6 +246,15 @@ def test_a_record_is_verified_and_a_changed_one_is_not_believed(tmp_path: Path) 
     assert "key that this node does not have" in found.state
 
 
+def test_the_last_record_is_the_newest_also_after_the_clock_went_back(tmp_path: Path) -> None:
+    may_write(tmp_path)
+    identity = load_or_create(tmp_path)
+    first = write_record(tmp_path, record(), identity)
+    os.utime(first, ns=(2**62, 2**62))
+    write_record(tmp_path, record(id="2" * 32), identity)
+    assert [found.record.id[0] for found in records(tmp_path) if found.record] == ["1", "2"]
+
+
 def test_the_golden_record_is_verified_for_ever() -> None:
     golden = Path(__file__).parents[1] / "golden" / "v1"
     signed = decode((golden / "SignedCommissioning.json").read_bytes(), SignedCommissioning)
@@ -288,6 +312,18 @@ def test_a_folder_that_may_not_be_written_is_said_before_anybody_walks(tmp_path:
     load_or_create(tmp_path / "state")
     (tmp_path / "state" / FOLDER).touch()
     assert "run as a user who may write there" in refused(node(), tmp_path)
+
+
+def test_without_input_or_with_a_name_that_cannot_be_written_nobody_walks(tmp_path: Path) -> None:
+    load_or_create(tmp_path / "state")
+    assert "64 characters that can be printed" in refused(node(), tmp_path, "--site", "5th\nMain")
+    assert "64 characters that can be printed" in refused(node(), tmp_path, "--site", "M\udcfcller")  # Latin-1 typed
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} {ROOT}/wayside.py commission {tmp_path}/node.toml --by A <&-"],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "wayside: there is no input: a person answers here, run it at a terminal\n"
 
 
 def test_a_full_disk_is_said_before_anybody_walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

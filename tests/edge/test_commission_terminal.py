@@ -147,7 +147,7 @@ def test_swapped_wires_and_an_inverted_detector_are_found(tmp_path: Path) -> Non
         cabinet(tmp_path, *feeds, detectors=(1, 2, 3)),
         Person("commission", tmp_path / "node.toml", "--by", "A") as person,
     ):
-        person.sees("are the wires of channel 1")
+        person.sees("others that moved: det/2")  # not by chance the other one, between two vehicles
         person.types("w")
         person.sees("Mend it and press r")
         person.types("f")
@@ -169,6 +169,20 @@ def test_swapped_wires_and_an_inverted_detector_are_found(tmp_path: Path) -> Non
     assert "det/2" in first.elsewhere
     assert second.outcome == "passed"
     assert (third.outcome, third.polarity) == ("failed", "inverted")
+
+
+def test_swapped_wires_are_found_also_where_one_detector_alone_is_walked(tmp_path: Path) -> None:
+    with (
+        cabinet(tmp_path, pulses(2)),
+        Person("commission", tmp_path / "node.toml", "--by", "A", "--only", "det/1") as person,
+    ):
+        person.sees("1 of 1")
+        person.sees("others that moved: det/2")
+        person.types("wf")
+        status, _ = person.ends()
+    assert status == 1
+    (check,) = the_record(tmp_path).sensors
+    assert check.elsewhere == ("det/2",)
 
 
 def test_on_a_dumb_terminal_it_prints_what_is_new_and_takes_the_same_keys(tmp_path: Path) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,6 +20,7 @@ import pytest
 from contracts.node_config import ModelConfig, NodeConfig, load_node_config
 from edge.doctor import Finding, Machine, examine
 from edge.slots import Slots
+from firmware_bridge.borrow import borrowed
 from tests.edge.test_cli import wayside
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.board import BoardProcess
@@ -175,3 +182,223 @@ def test_a_configuration_with_a_mistake_is_refused_by_field(tmp_path: Path) -> N
     )
     assert done.returncode == 1
     assert "cycle_s" in done.stderr
+
+
+def test_a_terminal_that_knows_no_arrow_shows_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(node_toml("/dev/nothing", anchor_s=ANCHOR))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "wayside.py"), "doctor", str(tmp_path / "node.toml")],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"},
+    )
+    assert b"? check the cable" in done.stdout
+    assert done.stderr == b""
+
+
+# --- broken set-ups ---------------------------------------------------------------------------------------------------
+
+BUTTON = '[gpio]\nfactory = "mock"\n[[gpio.contacts]]\npin = 17\ndatastream = "ped/1/presses"\nrole = "ped_button"\n'
+
+
+def agent_says(folder: Path, **more: object) -> None:
+    """The status file of an agent that lives: this process."""
+    (folder / "state").mkdir(exist_ok=True)
+    document = {"pid": os.getpid(), "healthy": True, **more}
+    (folder / "state" / "status.json").write_text(json.dumps(document))
+
+
+def detector(name: str, value: int | None, quality: str = "good") -> dict[str, object]:
+    return {"datastream": name, "value": value, "quality": quality}
+
+
+@pytest.mark.parametrize(
+    ("readings", "state", "what"),
+    [
+        ([detector("det/1", 3), detector("det/2", 4)], "ok", "2 detectors count"),
+        ([detector("det/1", 3), detector("det/2", 0)], "warn", "det/2 has counted nothing"),
+        ([detector("det/1", 3)], "warn", "det/2 has said nothing yet"),
+        ([detector("det/1", 3), detector("det/2", 4, "gap")], "warn", "det/2 gap"),
+        ([detector("det/1", 3), detector("det/2", 0, "stuck_on")], "fail", "det/2 stuck_on"),
+        ([detector("det/1", 99, "chatter"), detector("det/2", 0)], "fail", "det/1 chatter; det/2 has counted nothing"),
+        ([detector("det/1", 3), detector("det/2", 0, "no_hit")], "fail", "det/2 no_hit"),
+    ],
+)
+def test_a_dead_detector_fails_and_a_silent_one_is_not_said_to_be_well(
+    tmp_path: Path, readings: list[dict[str, object]], state: str, what: str
+) -> None:
+    agent_says(tmp_path, readings=readings)
+    sensors = found(config(), tmp_path)["sensors"]
+    assert sensors.state == state
+    assert what in sensors.said
+
+
+def test_a_contact_that_the_agent_could_not_open_fails(tmp_path: Path) -> None:
+    node = load_node_config(node_toml("/dev/nothing", anchor_s=ANCHOR, extra=BUTTON))
+    good = [detector("det/1", 3), detector("det/2", 4)]
+    agent_says(tmp_path, readings=good, contacts=[])
+    assert found(node, tmp_path)["sensors"].said == "ped/1/presses is not watched"
+    agent_says(tmp_path, readings=good, contacts=[{"datastream": "ped/1/presses", "closed": False}])
+    assert found(node, tmp_path)["sensors"].state == "ok"
+
+
+def test_an_unknown_time_zone_fails(tmp_path: Path) -> None:
+    clock = msgspec.structs.replace(config().clock, timezone="Mars/Olympus")
+    said = found(config(clock=clock), tmp_path)["time"]
+    assert said.state == "fail"
+    assert "Mars/Olympus" in said.said
+
+
+def test_ntp_that_is_lost_in_time_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.doctor.kernel_sync_error_ms", lambda: 5)
+    clock = msgspec.structs.replace(config().clock, kind="system")
+    assert found(config(clock=clock), tmp_path)["time"].state == "ok"
+    monkeypatch.setattr("edge.doctor.time.time", lambda: 300.0)
+    assert found(config(clock=clock), tmp_path)["time"].state == "fail"
+
+
+@pytest.mark.parametrize("folder", ["soc/soc:firmware", "soc@107c000000/soc@107c000000:firmware"])
+def test_the_supply_is_found_on_every_raspberry_pi(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / "sys/devices/platform" / folder / "get_throttled"
+    path.parent.mkdir(parents=True)
+    path.write_text("50005\n")
+    assert found(config(), tmp_path, Machine(tmp_path))["power"].state == "fail"
+
+
+@pytest.mark.parametrize(("alarm", "state"), [("0", "ok"), ("1", "fail")])
+def test_on_another_kernel_than_the_raspberry_pis_own_the_supplys_alarm_is_asked(
+    tmp_path: Path, alarm: str, state: str
+) -> None:
+    for number, name in enumerate(("cpu_thermal", "rpi_volt")):
+        chip = tmp_path / f"sys/class/hwmon/hwmon{number}"
+        chip.mkdir(parents=True)
+        (chip / "name").write_text(f"{name}\n")
+    (chip / "in0_lcrit_alarm").write_text(f"{alarm}\n")
+    assert found(config(), tmp_path, Machine(tmp_path))["power"].state == state
+
+
+@contextmanager
+def without_root() -> Iterator[None]:
+    """As a user who owns nothing here."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's files")
+def test_a_user_who_may_not_look_is_told_so(tmp_path: Path) -> None:
+    node = load_node_config(node_toml("/dev/nothing", anchor_s=ANCHOR, hub='[hub]\nurl = "http://127.0.0.1:9"\n'))
+    agent_says(tmp_path, readings=[])
+    for folder in (tmp_path, *tmp_path.parents):  # pytest's own are closed to others
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o755)
+    (tmp_path / "state" / "status.json").chmod(0o600)
+    with without_root():
+        said = found(node, tmp_path)
+    assert said["agent"].state == "warn"
+    assert "Permission denied" in said["agent"].said
+    (tmp_path / "state").chmod(0o700)
+    with without_root():
+        said = found(node, tmp_path)
+    for check in ("disk", "enrolment", "model"):
+        assert said[check].state == "fail", check
+        assert "sudo" in said[check].fix
+
+
+@pytest.mark.parametrize("pid", ["99999999999999999999999", '"x"', "null", "[]"])
+def test_a_status_file_that_makes_no_sense_is_no_running_agent(tmp_path: Path, pid: str) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "status.json").write_text(f'{{"pid": {pid}}}')
+    assert found(config(), tmp_path)["agent"].said == "is not running"
+
+
+def test_what_an_agent_said_long_ago_is_not_its_word_now(tmp_path: Path) -> None:
+    agent_says(tmp_path)
+    status = tmp_path / "state" / "status.json"
+    os.utime(status, (time.time() - 3600,) * 2)
+    assert found(config(), tmp_path)["agent"].state == "warn"
+    with (tmp_path / "state" / "agent.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert found(config(), tmp_path)["agent"].state == "fail"
+
+
+def test_a_port_that_is_lent_is_not_touched(tmp_path: Path) -> None:
+    with BoardProcess(tmp_path) as board:
+        with borrowed(board.port):
+            said = found(config(board.port), tmp_path)["board"]
+        assert said.state == "warn"
+        assert "lent" in said.said
+        assert found(config(board.port), tmp_path)["board"].state == "ok"
+
+
+def test_a_full_disk_is_called_full_and_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").mkdir()
+    assert found(config(), tmp_path)["disk"].state == "ok"
+    assert list((tmp_path / "state").iterdir()) == []
+
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edge.doctor.tempfile.TemporaryFile", full)
+    disk = found(config(), tmp_path)["disk"]
+    assert (disk.state, disk.fix) == ("fail", "free room: the disk is full")
+
+
+def _drip(server: socket.socket, answer: bytes) -> None:
+    while True:
+        try:
+            caller, _ = server.accept()
+            caller.recv(4096)
+            caller.sendall(answer)
+            while True:
+                caller.sendall(b"x")
+                time.sleep(0.05)
+        except OSError:
+            if server.fileno() < 0:
+                return
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", "fail"),  # a header without end
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", "ok"),  # a body without end: nobody reads it
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "fail"),
+    ],
+)
+def test_whoever_answers_a_byte_at_a_time_is_given_up(tmp_path: Path, answer: bytes, state: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_drip, args=(server, answer), daemon=True).start()
+        port = server.getsockname()[1]
+        hub = f'[hub]\nurl = "http://127.0.0.1:{port}"\ntimeout_s = 0.5\n'
+        said = found(load_node_config(node_toml("/dev/nothing", anchor_s=ANCHOR, hub=hub)), tmp_path)["hub"]
+    assert said.state == state
+    assert said.fix or state == "ok"
+
+
+def test_a_name_that_nobody_resolves_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(60) and [])
+    hub = '[hub]\nurl = "http://hub.example"\ntimeout_s = 0.2\n'
+    said = found(load_node_config(node_toml("/dev/nothing", anchor_s=ANCHOR, hub=hub)), tmp_path)["hub"]
+    ended.set()
+    assert said.state == "fail"
+    assert "name server" in said.fix
+
+
+def test_whatever_fails_comes_with_what_to_do(tmp_path: Path) -> None:
+    hub = '[hub]\nurl = "http://127.0.0.1:9"\nca = "none.pem"\n'.replace("http:", "https:")
+    rs485 = '[modbus]\nport = "/dev/rs485-none"\n[[modbus.registers]]\ndevice = 1\naddress = 0\ndatastream = "m"\n'
+    node = load_node_config(node_toml("/dev/nothing", anchor_s=ANCHOR, hub=hub, extra=rs485))
+    machine = pretend(tmp_path / "machine", throttled="1", milli_c="90000")
+    (tmp_path / "state" / "model").mkdir(parents=True)
+    (tmp_path / "state" / "model" / "a.json").write_text("{")
+    said = found(node, tmp_path, machine)
+    failed = {name for name, finding in said.items() if finding.state == "fail"}
+    assert failed == {"power", "temperature", "port", "board", "modbus", "hub", "trust root", "model"}
+    assert all(finding.fix for finding in said.values() if finding.state in ("fail", "warn"))
