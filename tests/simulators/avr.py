@@ -51,11 +51,16 @@ def host() -> Path:
     return to
 
 
+@cache
+def symbols(mcu: str) -> dict[str, int]:
+    """What the firmware is made of: the address of each function in flash, of each variable in memory."""
+    rows = subprocess.run(["avr-nm", program(mcu).elf], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {row.split()[-1]: int(row.split()[0], 16) & 0x7FFFFF for row in rows}
+
+
 def end_of_data(mcu: str) -> int:
     """Where the stack must not reach."""
-    rows = subprocess.run(["avr-nm", program(mcu).elf], capture_output=True, text=True, check=True).stdout.splitlines()
-    [address] = [row.split()[0] for row in rows if row.endswith(" _end")]
-    return int(address, 16) - 0x800000
+    return symbols(mcu)["_end"]
 
 
 class AvrBoard:
