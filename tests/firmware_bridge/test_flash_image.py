@@ -7,6 +7,7 @@ import pty
 import tty
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -285,6 +286,20 @@ def test_the_latest_cut_flash_of_a_port_is_found_among_others_and_damage(tmp_pat
     assert found[1].started_at.startswith("2026-01-03")
     assert unfinished(tmp_path, "/dev/b") is None
     assert unfinished(tmp_path / "nowhere", "/dev/a") is None
+
+
+def test_a_cut_flash_is_found_once_whatever_the_clock_says_after_the_power_cut(tmp_path: Path) -> None:
+    """A node without a clock of its own goes on at 1970, or at the time that it saved last."""
+    at = "{}-01-01T10:00:00.000+00:00".format
+    done, cut = begun("/dev/a", at(2026), "done"), begun("/dev/a", at(1970))
+    for record in (done, cut):
+        save(flash_record.new_path(tmp_path, record), record)
+    found = unfinished(tmp_path, "/dev/a")
+    assert found is not None
+    assert found[1] == cut
+    mend = msgspec.structs.replace(begun("/dev/a", at(1969), "done"), recovers=found[0])
+    save(flash_record.new_path(tmp_path, mend), mend)
+    assert unfinished(tmp_path, "/dev/a") is None
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_board_is_touched(tmp_path: Path) -> None:
