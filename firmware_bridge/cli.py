@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from firmware_bridge import header as c_header
 from firmware_bridge import native, signal_plan
@@ -145,7 +146,7 @@ async def _watch(
 def _line(message: Heard) -> str:
     if isinstance(message, Identity):
         again = " (restarted)" if message.rebooted else ""
-        return f"board [b]{message.board}[/b] firmware {message.firmware} boot {message.boot:08x}{again}"
+        return f"board [b]{escape(message.board)}[/b] firmware {message.firmware} boot {message.boot:08x}{again}"
     if isinstance(message, Event):
         kind = message.kind
         name = EventKind(kind).name.lower().replace("_", " ") if kind in list(EventKind) else f"kind {kind}"
@@ -173,15 +174,16 @@ def plan(
                 result = asyncio.run(_plan(port, baud, board_id, table, store))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        code = PlanCode(result.code)
+        good = result.code == PlanCode.OK
+        code = PlanCode(result.code).name.lower() if result.code in list(PlanCode) else f"code {result.code}"
         if as_json:
-            print(json.dumps({"code": code.name.lower(), "phase": result.phase, "table": f"{zlib.crc32(table):08x}"}))
-        elif code is PlanCode.OK:
+            print(json.dumps({"code": code, "phase": result.phase, "table": f"{zlib.crc32(table):08x}"}))
+        elif good:
             print(f"{file}: {'kept and put in force' if store else 'would be accepted'}, table {zlib.crc32(table):08x}")
         else:
             about = f", phase {result.phase}" if result.phase else ""
-            raise PlanError(f"the board refuses {file}: {code.name.lower().replace('_', ' ')}{about}; see docs/wire.md")
-        if code is not PlanCode.OK:
+            raise PlanError(f"the board refuses {file}: {code.replace('_', ' ')}{about}; see docs/wire.md")
+        if not good:
             raise typer.Exit(1)
 
 

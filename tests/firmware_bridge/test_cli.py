@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge import frames, messages
+from firmware_bridge.messages import PROTOCOL, SCHEMA, Hello, Identity, PlanResult, Status, TableCommit
 from firmware_bridge.native import build, compile_program
+from tests.firmware_bridge.test_flash import device
 from tests.firmware_bridge.test_signal_plan import PLAN
 from tests.simulators.board import BoardProcess
 
@@ -63,6 +66,11 @@ def test_watch_shows_readings_and_takes_none_from_the_agent(tmp_path: Path) -> N
         assert board.stats()["acked"] == 0
 
 
+def test_a_boards_name_is_shown_as_it_is(tmp_path: Path) -> None:
+    with BoardProcess(tmp_path, board_id="[/b]") as board:
+        assert "board [/b] firmware" in wayside("watch", board.port, "--seconds", "1").stdout
+
+
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
@@ -101,6 +109,34 @@ def test_a_plan_is_checked_kept_or_refused_in_words(tmp_path: Path) -> None:
         assert json.loads(kept.stdout)["code"] == "ok"
     wrong = wayside("plan", tmp_path / "no-such.toml", board.port)
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize("text", [b'x = "\xff"', b"phases = [[", b"x = " + b"[" * 100_000])
+def test_what_is_no_plan_is_one_sentence(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "plan.toml").write_bytes(text)
+    done = wayside("plan", tmp_path / "plan.toml", "/dev/null")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "plan.toml: " in done.stderr
+
+
+def test_a_refusal_that_only_a_newer_board_knows_is_told_by_its_number(tmp_path: Path) -> None:
+    decoder = frames.Decoder()
+
+    def behaves(line: int) -> None:
+        for payload in decoder.feed(os.read(line, 4096)):
+            said = messages.decode(payload)
+            answers: list[messages.Message] = []
+            if isinstance(said, Hello):
+                answers = [Identity(PROTOCOL, SCHEMA, 9, 0, 0, "board-1", 5, 1, 10), Status(1, 1, 1, 0, 0, 0, 0, 9)]
+            elif isinstance(said, TableCommit):
+                answers = [PlanResult(said.request, 200, 1)]
+            os.write(line, b"".join(frames.encode(messages.encode(one)) for one in answers))
+
+    (tmp_path / "plan.toml").write_text(PLAN)
+    with device(behaves) as port:
+        done = wayside("plan", tmp_path / "plan.toml", port)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "code 200, phase 1" in done.stderr
 
 
 def test_a_chip_without_firmware_is_named() -> None:
