@@ -30,6 +30,7 @@ board = typer.Typer(
     help="Build, run and watch a board.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 HEARTBEAT_S = 0.2
+PLAN_S = 10.0  # for a board to take a plan
 Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
 
 
@@ -190,7 +191,8 @@ def plan(
 async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store: bool) -> PlanResult:
     line = open_transport(port, baud)
     link = BoardLink(board_id)
-    deadline, beat_s, ask_s, request = time.monotonic() + 10, 0.0, 0.0, os.getpid() & 0xFFFF
+    deadline, beat_s, ask_s, request = time.monotonic() + PLAN_S, 0.0, 0.0, os.getpid() & 0xFFFF
+    busy = False
     line.write(link.hello())
     try:
         while (now := time.monotonic()) < deadline:
@@ -203,11 +205,17 @@ async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store:
             with contextlib.suppress(TimeoutError):
                 for message in link.receive(await asyncio.wait_for(line.read(), HEARTBEAT_S)):
                     again = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)
-                    if isinstance(message, PlanResult) and message.request == request and message.code not in again:
-                        return message
+                    if isinstance(message, PlanResult) and message.request == request:
+                        if message.code not in again:
+                            return message
+                        busy = message.code == PlanCode.BUSY
     finally:
         line.close()
-    raise PlanError(f"{port}: the board gave no answer to the plan within 10 s; does it answer `wayside board watch`?")
+    if busy:
+        raise PlanError(f"{port}: the plan before waits for its greens to end; run this again in a minute")
+    raise PlanError(
+        f"{port}: the board gave no answer to the plan within {PLAN_S:.0f} s; does it answer `wayside board watch`?"
+    )
 
 
 @board.command()

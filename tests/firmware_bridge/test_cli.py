@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from firmware_bridge import frames, messages
-from firmware_bridge.messages import PROTOCOL, SCHEMA, Hello, Identity, PlanResult, Status, TableCommit
+from firmware_bridge import cli, frames, messages
+from firmware_bridge.errors import PlanError
+from firmware_bridge.messages import PROTOCOL, SCHEMA, Hello, Identity, PlanCode, PlanResult, Status, TableCommit
 from firmware_bridge.native import build, compile_program
 from tests.firmware_bridge.test_flash import device
-from tests.firmware_bridge.test_signal_plan import PLAN
+from tests.firmware_bridge.test_signal_plan import PLAN, table
 from tests.simulators.board import BoardProcess
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +121,8 @@ def test_what_is_no_plan_is_one_sentence(tmp_path: Path, text: bytes) -> None:
     assert "plan.toml: " in done.stderr
 
 
-def test_a_refusal_that_only_a_newer_board_knows_is_told_by_its_number(tmp_path: Path) -> None:
+def refusing(code: int) -> Callable[[int], None]:
+    """A board that answers each plan with ``code``."""
     decoder = frames.Decoder()
 
     def behaves(line: int) -> None:
@@ -129,14 +132,24 @@ def test_a_refusal_that_only_a_newer_board_knows_is_told_by_its_number(tmp_path:
             if isinstance(said, Hello):
                 answers = [Identity(PROTOCOL, SCHEMA, 9, 0, 0, "board-1", 5, 1, 10), Status(1, 1, 1, 0, 0, 0, 0, 9)]
             elif isinstance(said, TableCommit):
-                answers = [PlanResult(said.request, 200, 1)]
+                answers = [PlanResult(said.request, code, 1)]
             os.write(line, b"".join(frames.encode(messages.encode(one)) for one in answers))
 
+    return behaves
+
+
+def test_a_refusal_that_only_a_newer_board_knows_is_told_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(PLAN)
-    with device(behaves) as port:
+    with device(refusing(200)) as port:
         done = wayside("plan", tmp_path / "plan.toml", port)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "code 200, phase 1" in done.stderr
+
+
+async def test_a_board_whose_signals_still_close_is_not_called_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "PLAN_S", 2.0)
+    with device(refusing(PlanCode.BUSY)) as port, pytest.raises(PlanError, match="waits for its greens to end"):
+        await cli._plan(port, 115_200, None, table(), True)
 
 
 def test_a_chip_without_firmware_is_named() -> None:
