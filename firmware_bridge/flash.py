@@ -76,6 +76,8 @@ def flash(order: Order, agree: Callable[[Plan], bool], progress: Progress, *, dr
         image = _built(order.mcu, progress)
     if image is not None:
         _fits(image, order.mcu)
+    if image is None or image.kind == "avr":
+        flash_avr.tool()  # before the port is opened: that resets the board
     folder = order.records or flash_record.default_folder()
     port = _port_of(order)
     with borrowed(port) as loan:

@@ -89,6 +89,7 @@ def test_a_name_that_no_board_can_say_is_refused_before_the_port_is_touched(tmp_
         (b":10000000zz", "is damaged"),
         (b":00000001FF\n", "holds no program"),
         (b":0100000041BF\n:00000001FF\n", "is damaged"),  # a wrong checksum
+        (b":0100000041BE\n", "its end is missing"),  # a copy that was cut between two lines
         (b":02000004FFFFFC\n:0100000041BE\n:00000001FF\n", "beyond any board's flash"),
     ],
 )
@@ -117,11 +118,18 @@ def test_what_does_not_fit_is_refused_before_the_port_is_touched(tmp_path: Path)
         (intel_hex(tmp_path / "mega.hex", label(b"atmega2560")), "for atmega2560, not for atmega328p", "atmega328p"),
         (intel_hex(tmp_path / "z80.hex", label(b"z80")), "firmware for z80", None),
         (intel_hex(tmp_path / "bare.hex", b"program"), "name the chip with --mcu", None),
+        (intel_hex(tmp_path / "odd.hex", label(b"\x1b[2J")), "is damaged", None),
         (intel_hex(tmp_path / "two.hex", label() + label()), "two labels", None),
     ):
         with pytest.raises(FlashError, match=said):
             order("/dev/nothing", file, tmp_path, mcu=mcu)
     assert not (tmp_path / "records").exists()
+
+
+def test_without_avrdude_the_port_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FlashError, match="apt install avrdude"):
+        order(tmp_path / "no-such-port", intel_hex(tmp_path / "f.hex", label()), tmp_path)
 
 
 def test_without_a_compiler_the_way_to_a_firmware_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
