@@ -88,7 +88,7 @@ def _open(path: Path) -> int:
 
 def _open_or_make(path: Path) -> int:
     try:
-        while True:  # others make and remove it all the time
+        while True:  # others make and remove it meanwhile
             with contextlib.suppress(FileNotFoundError):
                 return _open(path)
             with contextlib.suppress(FileExistsError):
