@@ -26,7 +26,7 @@ from firmware_bridge.flash_record import Record, Seen
 from firmware_bridge.messages import SCHEMA, Hello, Identity
 from firmware_bridge.transport import open_transport
 
-BEFORE_S = 4.0  # for a board to say who it is; it may start first
+BEFORE_S = 8.0  # for a board to say who it is; it may start first, and unheard it would lose its name
 AFTER_S = 15.0
 ASK_EVERY_S = 2.0  # an unlinked board says its name every second by itself
 

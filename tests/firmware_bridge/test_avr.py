@@ -147,9 +147,8 @@ async def test_behind_a_bootloader_the_watchdogs_reset_is_told_and_the_heads_are
                 ("reset extrf", ResetCause.UNKNOWN),
             ):
                 boot = host.link.boot
-                board.tell(order)
-                if order == "reset extrf":
-                    assert board.tell("lit") == [0], "the bootloader waits for a new firmware"
+                lit = board.tell(order, "lit")
+                assert lit == [order != "reset extrf"], "dark while the bootloader waits for a new firmware"
                 await host.until(lambda boot=boot: host.link.boot != boot)  # type: ignore[misc]
                 assert host.link.identity.reset_cause == cause
                 assert board.tell("lit") == [1]

@@ -81,16 +81,18 @@ class AvrBoard:
         self.tell("keep")
         return self.flash.read_bytes()[: len(image.data)] == image.data
 
-    def tell(self, order: str) -> list[int]:
-        """Do it, and return the numbers of the answer (``avr_host.c`` lists the orders)."""
+    def tell(self, *orders: str) -> list[int]:
+        """Do it, and return the numbers of the last answer (``avr_host.c`` lists the orders). No time passes between
+        orders that are told together."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(order + "\n")
+        self._process.stdin.write("\n".join(orders) + "\n")
         self._process.stdin.flush()
-        for line in self._process.stdout:
-            if line.rstrip().endswith("ok"):
-                return [int(word) for word in line.split() if word.isdigit()]
-        raise RuntimeError(f"the emulated board ended with {self._process.wait()}")
+        answers = (line for line in self._process.stdout if line.rstrip().endswith("ok"))
+        last = [next(answers, "") for _ in orders][-1]
+        if not last:
+            raise RuntimeError(f"the emulated board ended with {self._process.wait()}")
+        return [int(word) for word in last.split() if word.isdigit()]
 
     def __enter__(self) -> AvrBoard:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
