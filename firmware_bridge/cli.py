@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from firmware_bridge import header as c_header
 from firmware_bridge import native, signal_plan
@@ -29,6 +30,7 @@ board = typer.Typer(
     help="Build, run and watch a board.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 HEARTBEAT_S = 0.2
+PLAN_S = 10.0  # for a board to take a plan
 Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
 
 
@@ -145,7 +147,7 @@ async def _watch(
 def _line(message: Heard) -> str:
     if isinstance(message, Identity):
         again = " (restarted)" if message.rebooted else ""
-        return f"board [b]{message.board}[/b] firmware {message.firmware} boot {message.boot:08x}{again}"
+        return f"board [b]{escape(message.board)}[/b] firmware {message.firmware} boot {message.boot:08x}{again}"
     if isinstance(message, Event):
         kind = message.kind
         name = EventKind(kind).name.lower().replace("_", " ") if kind in list(EventKind) else f"kind {kind}"
@@ -173,22 +175,24 @@ def plan(
                 result = asyncio.run(_plan(port, baud, board_id, table, store))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        code = PlanCode(result.code)
+        good = result.code == PlanCode.OK
+        code = PlanCode(result.code).name.lower() if result.code in list(PlanCode) else f"code {result.code}"
         if as_json:
-            print(json.dumps({"code": code.name.lower(), "phase": result.phase, "table": f"{zlib.crc32(table):08x}"}))
-        elif code is PlanCode.OK:
+            print(json.dumps({"code": code, "phase": result.phase, "table": f"{zlib.crc32(table):08x}"}))
+        elif good:
             print(f"{file}: {'kept and put in force' if store else 'would be accepted'}, table {zlib.crc32(table):08x}")
         else:
             about = f", phase {result.phase}" if result.phase else ""
-            raise PlanError(f"the board refuses {file}: {code.name.lower().replace('_', ' ')}{about}; see docs/wire.md")
-        if code is not PlanCode.OK:
+            raise PlanError(f"the board refuses {file}: {code.replace('_', ' ')}{about}; see docs/wire.md")
+        if not good:
             raise typer.Exit(1)
 
 
 async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store: bool) -> PlanResult:
     line = open_transport(port, baud)
     link = BoardLink(board_id)
-    deadline, beat_s, ask_s, request = time.monotonic() + 10, 0.0, 0.0, os.getpid() & 0xFFFF
+    deadline, beat_s, ask_s, request = time.monotonic() + PLAN_S, 0.0, 0.0, os.getpid() & 0xFFFF
+    busy = False
     line.write(link.hello())
     try:
         while (now := time.monotonic()) < deadline:
@@ -201,11 +205,17 @@ async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store:
             with contextlib.suppress(TimeoutError):
                 for message in link.receive(await asyncio.wait_for(line.read(), HEARTBEAT_S)):
                     again = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)
-                    if isinstance(message, PlanResult) and message.request == request and message.code not in again:
-                        return message
+                    if isinstance(message, PlanResult) and message.request == request:
+                        if message.code not in again:
+                            return message
+                        busy = message.code == PlanCode.BUSY
     finally:
         line.close()
-    raise PlanError(f"{port}: the board gave no answer to the plan within 10 s; does it answer `wayside board watch`?")
+    if busy:
+        raise PlanError(f"{port}: the plan before waits for its greens to end; run this again in a minute")
+    raise PlanError(
+        f"{port}: the board gave no answer to the plan within {PLAN_S:.0f} s; does it answer `wayside board watch`?"
+    )
 
 
 @board.command()

@@ -26,7 +26,7 @@ from firmware_bridge.flash_record import Record, Seen
 from firmware_bridge.messages import SCHEMA, Hello, Identity
 from firmware_bridge.transport import open_transport
 
-BEFORE_S = 4.0  # for a board to say who it is; it may start first
+BEFORE_S = 8.0  # for a board to say who it is; it may start first, and unheard it would lose its name
 AFTER_S = 15.0
 ASK_EVERY_S = 2.0  # an unlinked board says its name every second by itself
 
@@ -76,6 +76,8 @@ def flash(order: Order, agree: Callable[[Plan], bool], progress: Progress, *, dr
         image = _built(order.mcu, progress)
     if image is not None:
         _fits(image, order.mcu)
+    if image is None or image.kind == "avr":
+        flash_avr.tool()  # before the port is opened: that resets the board
     folder = order.records or flash_record.default_folder()
     port = _port_of(order)
     with borrowed(port) as loan:

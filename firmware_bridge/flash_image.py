@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ MAX_FILE_BYTES = 16 << 20
 MAGIC = b"\x89WAYSIDE"
 ESP_MAGIC = 0xE9
 NAME_BYTES = 8
+_END = re.compile(rb"^:00000001FF\s*$", re.IGNORECASE | re.MULTILINE)  # the last record of every Intel HEX file
 _LABEL = struct.Struct("<8sBIBBB12s8s")
 
 
@@ -96,6 +98,8 @@ def _intel_hex(path: Path, raw: bytes) -> tuple[int, bytes]:
     program = IntelHex()
     try:
         program.loadhex(io.StringIO(raw.decode("ascii")))
+        if not _END.search(raw):
+            raise FlashError(f"{path} is damaged: its end is missing; copy it again")
         base, end = program.minaddr(), program.maxaddr()
         if base is None or end is None:
             raise FlashError(f"{path} holds no program")
@@ -113,8 +117,7 @@ def _labelled(image: Image) -> Image:
     if image.data.find(MAGIC, at + 1) >= 0:
         raise FlashError(f"{image.file} has two labels: it is not one firmware")
     _, protocol, schema, major, minor, patch, chip, board = _LABEL.unpack_from(image.data, at)
-    try:
-        texts = [text.rstrip(b"\0").decode("ascii") for text in (chip, board)]
-    except UnicodeDecodeError as exc:
-        raise FlashError(f"the label of {image.file} is damaged: {exc}") from exc
+    texts = [text.rstrip(b"\0").decode("latin-1") for text in (chip, board)]
+    if not all(text.isascii() and text.isprintable() for text in texts):
+        raise FlashError(f"the label of {image.file} is damaged: {chip.hex()} and {board.hex()} are no names")
     return image._replace(label=Label(protocol, schema, f"{major}.{minor}.{patch}", *texts), label_at=at)

@@ -85,12 +85,20 @@ def save(path: Path, record: Record) -> None:
 
 
 def unfinished(folder: Path, port: str) -> tuple[str, Record] | None:
-    """The latest flash of ``port`` that began to write, with its file's name, unless it was done."""
-    for path in sorted(folder.glob("*.json"), reverse=True):
+    """The flash of ``port`` that began to write, was not done, and that no other recovers yet; with its file's name.
+
+    Which came first is not asked of the clock: a node without one goes back in time with a power cut.
+    """
+    left: dict[str, Record] = {}
+    mended: set[str | None] = set()
+    for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError, msgspec.MsgspecError):  # not ours, or damaged: no record
             if path.stat().st_size > MAX_RECORD_BYTES:
                 continue
             record = msgspec.json.decode(path.read_bytes(), type=Record)
-            if record.port == port and record.outcome != "refused":
-                return None if record.outcome == "done" else (path.name, record)
-    return None
+            if record.port != port or record.outcome == "refused":
+                continue
+            mended.add(record.recovers)
+            if record.outcome != "done":
+                left[path.name] = record
+    return next(((name, record) for name, record in reversed(left.items()) if name not in mended), None)

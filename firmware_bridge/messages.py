@@ -126,7 +126,7 @@ class Identity(NamedTuple):
     major: U8
     minor: U8
     patch: U8
-    board: Char8  # ASCII, padded with zeros
+    board: Char8  # printable ASCII, padded with zeros
     boot: U32  # random, never 0, new at each start
     reset_cause: U8
     ring: U16  # events that the board can hold
@@ -275,7 +275,7 @@ def decode(payload: bytes) -> Message:
     """The message in a payload.
 
     Raises:
-        MessageError: unknown id, wrong length or an identity that is not ASCII.
+        MessageError: unknown id, wrong length or an identity that is not printable ASCII.
     """
     kind = MESSAGES.get(payload[0]) if payload else None
     if kind is None:
@@ -286,10 +286,10 @@ def decode(payload: bytes) -> Message:
         raise MessageError(f"{kind.__name__} has {layout.size} bytes, this one has {len(payload)}")
     values: list[typing.Any] = list(layout.unpack(head))[1:]
     if kind is Identity:
-        try:
-            values[5] = values[5].rstrip(b"\0").decode("ascii")
-        except UnicodeDecodeError as exc:
-            raise MessageError(f"an identity is ASCII, this one is {values[5].hex()}") from exc
+        name = values[5].rstrip(b"\0").decode("latin-1")
+        if not (name.isascii() and name.isprintable()):
+            raise MessageError(f"an identity is printable ASCII, this one is {values[5].hex()}")
+        values[5] = name
     elif kind is PhaseTimes:
         if len(tail) != values[2] * _GREEN.size or values[2] > MAX_PHASES:
             raise MessageError(f"a plan of {values[2]} phases does not have {len(payload)} bytes")

@@ -128,5 +128,5 @@ def load(path: Path) -> SignalPlan:
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=SignalPlan)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise PlanError(f"{path}: {exc}") from exc

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import termios
 import threading
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,7 +63,17 @@ def _open_port(url: str, baud: int) -> SerialLine:
             else "is the board plugged in, and is it free?"
         )
         raise LineUnavailable(f"cannot open {url}: {why}; {fix}") from exc
+    if exclusive:
+        _leave_dtr_up(port.fileno())
     return SerialLine(port, url)
+
+
+def _leave_dtr_up(fd: int) -> None:
+    """An Arduino is reset when DTR rises, and its signals with it: an agent that stops and starts again shall not."""
+    with contextlib.suppress(termios.error):
+        attributes = termios.tcgetattr(fd)
+        attributes[2] &= ~termios.HUPCL
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 
 class _RecordedLine:

@@ -165,10 +165,13 @@ static void on_table_commit(board *b, const msg_table_commit *m) {
     uint8_t phase = 0;
     enum plan_code code = PLAN_CODE_OK;
     const uint8_t *bytes = b->store.bytes + SLOT_HEAD;
+    bool again = m->action == ACTION_STORE_TABLE && m->crc == b->identity.table && b->identity.table != 0;
     if (!b->linked)
         code = PLAN_CODE_NO_HOST;
     else if (m->action != ACTION_CHECK_TABLE && m->action != ACTION_STORE_TABLE)
         code = PLAN_CODE_UNKNOWN_ACTION;
+    else if (again && b->store.state != STORE_WRITING)
+        code = PLAN_CODE_OK; /* the answer was lost: the signals need not close a second time */
     else if (b->store.state == STORE_WRITING || b->signals.coming)
         code = PLAN_CODE_BUSY;
     else if (m->size > SETTINGS_MAX)
@@ -177,7 +180,7 @@ static void on_table_commit(board *b, const msg_table_commit *m) {
         code = PLAN_CODE_TABLE_CRC;
     else
         code = settings_decode(&s, bytes, m->size, &phase);
-    if (code == PLAN_CODE_OK && m->action == ACTION_STORE_TABLE) {
+    if (code == PLAN_CODE_OK && m->action == ACTION_STORE_TABLE && !again) {
         b->commit = *m;
         store_begin(&b->store, m->size);
     } else {

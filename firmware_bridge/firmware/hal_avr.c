@@ -3,12 +3,13 @@
  * Inputs are contacts to ground: closed is 1. Signal heads hang on five 74HC595 behind the SPI pins, in the order
  * green, yellow, red, walk, don't walk, one bit for each row of the plan table.
  *
- *               detectors 1 …        inputs 1 … 4 (buttons, door)   analogue   latch   data, clock
- *   328P        PD2 … PD7            PC0 … PC3                      ADC5       PB2     PB3, PB5
- *   2560        PA0 … PA7            PC0 … PC3                      ADC0       PB0     PB2, PB1
+ *               detectors 1 …        inputs 1 … 4 (buttons, door)   analogue   latch   data, clock   enable
+ *   328P        PD2 … PD7            PC0 … PC3                      ADC5       PB2     PB3, PB5      PB0
+ *   2560        PA0 … PA7            PC0 … PC3                      ADC0       PB0     PB2, PB1      PB4
  *
- * The watchdog resets a board whose loop stands still for half a second; the outputs' pull-downs and the cabinet's
- * conflict monitor then see to the heads.
+ * The watchdog resets a board whose loop or whose clock stands still for half a second. "Enable" is the registers' OE,
+ * with a pull-up: while no firmware runs, in a reset, a bootloader, half a flash, it lets go of the outputs. What was
+ * lit last would stay lit otherwise. Pull-downs darken the heads then, and the cabinet's conflict monitor sees it.
  */
 #include <avr/eeprom.h>
 #include <avr/interrupt.h>
@@ -31,6 +32,7 @@
 #define LATCH 0
 #define DATA 2
 #define CLOCK 1
+#define ENABLE 4
 #define RECEIVED USART0_RX_vect
 #define SENT USART0_UDRE_vect
 #else
@@ -41,6 +43,7 @@
 #define LATCH 2
 #define DATA 3
 #define CLOCK 5
+#define ENABLE 0
 #define RECEIVED USART_RX_vect
 #define SENT USART_UDRE_vect
 #endif
@@ -62,6 +65,10 @@ static const struct __attribute__((packed)) {
 static board the_board;
 static volatile uint32_t ms;
 static uint8_t reset_flags __attribute__((section(".noinit")));
+static uint32_t bitten __attribute__((section(".noinit"))); /* outlives the watchdog's reset, which it announces */
+#define BITTEN 0x57445246u
+static volatile uint8_t unfed_ms; /* since the loop fed the watchdog, up to BITE_MS; 0: the clock stands still */
+#define BITE_MS 250u
 
 /* Before anything else: why are we here, and no watchdog until the loop runs. A bootloader may have cleared the flags. */
 void keep_reset_flags(void) __attribute__((naked, used, section(".init3")));
@@ -76,7 +83,7 @@ static uint8_t reset_cause(void) {
     if (reset_flags & _BV(BORF)) return RESET_CAUSE_BROWN_OUT;
     if (reset_flags & _BV(WDRF)) return RESET_CAUSE_WATCHDOG;
     if (reset_flags & _BV(EXTRF)) return RESET_CAUSE_EXTERNAL;
-    return RESET_CAUSE_UNKNOWN;
+    return bitten == BITTEN ? RESET_CAUSE_WATCHDOG : RESET_CAUSE_UNKNOWN; /* a bootloader has cleared the flags */
 }
 
 /* --- byte queues between interrupts and the loop --------------------------------------------------- */
@@ -149,6 +156,7 @@ static void see_changes(uint8_t kind, uint8_t *was, uint8_t now, uint8_t count) 
 
 ISR(TIMER0_COMPA_vect) {
     ms++;
+    if (unfed_ms < BITE_MS && ++unfed_ms == BITE_MS) bitten = BITTEN;
     see_changes(EVENT_KIND_DETECTOR, &detector_levels, (uint8_t)(~DETECTOR_PIN) >> DETECTOR_SHIFT, DETECTORS);
     see_changes(EVENT_KIND_INPUT, &input_levels, (uint8_t)~PINC & 0x0F, INPUTS);
     if (ms % 100u) return;
@@ -160,17 +168,20 @@ ISR(TIMER0_COMPA_vect) {
 }
 
 uint64_t hal_uptime_ms(void) {
+    static uint32_t last, wraps; /* one in 49.7 days; the loop looks every few milliseconds */
     uint8_t interrupts = SREG;
     cli(); /* four bytes are read one by one */
     uint32_t now = ms;
     SREG = interrupts;
-    return now;
+    wraps += now < last;
+    last = now;
+    return (uint64_t)wraps << 32 | now;
 }
 
 uint64_t hal_clock_ms(void) { return hal_uptime_ms(); }
 
 bool hal_next_edge(uint64_t clock_ms, edge *e) {
-    if (edge_tail == edge_head || edges[edge_tail].ms > (uint32_t)clock_ms) return false;
+    if (edge_tail == edge_head || (uint32_t)clock_ms - edges[edge_tail].ms >= 0x80000000u) return false;
     *e = edges[edge_tail];
     edge_tail = (uint8_t)((edge_tail + 1u) % EDGES);
     return true;
@@ -207,6 +218,7 @@ void hal_heads(const signal_heads *h) {
     shift_out(h->green);
     PORTB |= _BV(LATCH);
     PORTB &= (uint8_t)~_BV(LATCH);
+    DDRB |= _BV(ENABLE); /* low, from the first time on that the registers hold something that is meant */
 }
 
 /* --- the board -------------------------------------------------------------------------------------- */
@@ -222,7 +234,7 @@ static uint32_t boot_number(void) {
 static void start_hardware(void) {
     DETECTOR_PULL = (uint8_t)(0xFFu << DETECTOR_SHIFT);
     PORTC = 0x0F;
-    DDRB = _BV(LATCH) | _BV(DATA) | _BV(CLOCK) | _BV(PB2) | _BV(PB0); /* SS is an output, or SPI would be a slave */
+    DDRB = _BV(LATCH) | _BV(DATA) | _BV(CLOCK); /* the latch is SS: an output, or SPI would be a slave */
     SPCR = _BV(SPE) | _BV(MSTR);
     SPSR = _BV(SPI2X);
     ADMUX = _BV(REFS0) | ANALOG_INPUT;
@@ -251,6 +263,9 @@ int main(void) {
     board_start(&the_board);
     for (;;) {
         board_step(&the_board);
+        if (unfed_ms == 0) continue; /* a loop without a clock would never end a green */
+        unfed_ms = 0;
+        bitten = 0;
         wdt_reset();
     }
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 
 import pytest
 
-from firmware_bridge.messages import Action, Event, EventKind, Identity, PlanCode, ResetCause, Status
+from firmware_bridge.flash_image import load_image
+from firmware_bridge.messages import Action, Event, EventKind, Identity, PlanCode, ResetCause, SignalMode, Status
 from firmware_bridge.native import AVR
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_signal_plan import PLAN, answer, known, lengths, seen, table
-from tests.simulators.avr import AvrBoard, end_of_data, needs_simavr, program
+from tests.simulators.avr import AvrBoard, end_of_data, needs_avrdude, needs_simavr, program, symbols
 
 pytestmark = needs_simavr
 FLASH = {"atmega328p": 32_768 - 512, "atmega2560": 262_144 - 8_192}  # without the bootloader
@@ -31,6 +33,13 @@ def test_the_firmware_fits_the_chip(mcu: str) -> None:
     built = program(mcu)
     print(f"{mcu}: {built.flash} bytes of flash, {built.ram} of memory")
     assert built.flash < FLASH[mcu]
+
+
+@pytest.mark.parametrize("mcu", AVR)
+def test_the_firmware_has_no_heap_and_no_floating_point(mcu: str) -> None:
+    heap, arithmetic = {"malloc", "calloc", "realloc", "free"}, r"__(fp_|(add|sub|mul|div|cmp|eq|ne|lt|le|gt|ge|neg)sf)"
+    assert not heap & symbols(mcu).keys()
+    assert [name for name in symbols(mcu) if re.match(arithmetic, name)] == []
 
 
 @pytest.mark.parametrize(("mcu", "detector"), [("atmega328p", "D 4"), ("atmega2560", "A 2")])
@@ -101,6 +110,62 @@ async def test_a_reset_is_reported_as_what_it_was_and_is_another_boot(
     assert second is not None
     assert (first.reset_cause, second.reset_cause) == (ResetCause.POWER_ON, cause)
     assert first.boot != second.boot
+
+
+STOPS = {"its loop hangs": "hang {board_step}", "its clock stands still": "set 110 0"}  # TIMSK0
+
+
+@pytest.mark.parametrize("how", STOPS)
+async def test_the_watchdog_resets_a_board_when(tmp_path: Path, how: str) -> None:
+    host = Host("wayside")
+    with AvrBoard(tmp_path, "atmega328p") as board:
+        async with host.on(board.port):
+            await known(host)
+            board.tell(STOPS[how].format(**symbols("atmega328p")))
+            await host.until(lambda: host.link.identity is not None and host.link.identity.rebooted)
+            assert host.link.identity is not None
+            assert host.link.identity.reset_cause == ResetCause.WATCHDOG
+
+
+@needs_avrdude
+@pytest.mark.parametrize("mcu", AVR)
+async def test_behind_a_bootloader_the_watchdogs_reset_is_told_and_the_heads_are_dark_until_the_firmware_runs(
+    tmp_path: Path, mcu: str
+) -> None:
+    """Arduino's bootloaders clear the processor's own flags: of other resets they leave nothing to tell."""
+    host = Host("wayside")
+    board = AvrBoard(tmp_path, mcu, bootloader=True)
+    board.flash.write_bytes(load_image(program(mcu).hex).data.ljust(FLASH[mcu], b"\xff"))
+    with board:
+        async with host.on(board.port):
+            await known(host)
+            assert host.link.identity is not None
+            assert host.link.identity.reset_cause == ResetCause.UNKNOWN
+            assert board.tell("lit") == [1]
+            for order, cause in (
+                (f"hang {symbols(mcu)['board_step']}", ResetCause.WATCHDOG),
+                ("reset extrf", ResetCause.UNKNOWN),
+            ):
+                boot = host.link.boot
+                lit = board.tell(order, "lit")
+                assert lit == [order != "reset extrf"], "dark while the bootloader waits for a new firmware"
+                await host.until(lambda boot=boot: host.link.boot != boot)  # type: ignore[misc]
+                assert host.link.identity.reset_cause == cause
+                assert board.tell("lit") == [1]
+
+
+async def test_after_49_days_the_milliseconds_begin_again_and_everything_goes_on(tmp_path: Path) -> None:
+    host = Host("wayside")
+    quick = table(QUICK)
+    with AvrBoard(tmp_path, "atmega328p") as board:
+        async with host.on(board.port):
+            await known(host)
+            assert await answer(host, host.link.plan_table(2, quick, store=True), 2) == PlanCode.OK
+            board.tell(f"set {symbols('atmega328p')['ms']} {2**32 - 500}")
+            await host.until(lambda: SignalMode.RUN in {m.value for m in seen(host, EventKind.SIGNAL_MODE)}, 60)
+            board.tell("pin D 2 0")
+            await host.until(lambda: bool(seen(host, EventKind.DETECTOR, 1)))
+    assert host.lost == []
 
 
 async def test_the_analogue_channel_is_reported_when_it_moved_enough(tmp_path: Path) -> None:

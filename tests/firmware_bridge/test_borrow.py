@@ -175,6 +175,25 @@ def test_many_commands_take_the_port_one_after_another(tmp_path: Path) -> None:
     assert not any(path.exists() for path in borrow._lock_files(port))
 
 
+def test_a_lock_file_that_others_make_and_remove_meanwhile_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, opened, misses = str(tmp_path / "port"), borrow._open, 5
+    [path] = borrow._lock_files(port)
+
+    def late(where: Path) -> int:
+        nonlocal misses
+        misses -= 1
+        if misses >= 0:
+            raise FileNotFoundError(where)  # removed just before, and there again when it is to be made
+        return opened(where)
+
+    path.touch()
+    monkeypatch.setattr(borrow, "_open", late)
+    with borrowed(port, wait_s=20):
+        assert is_lent(port)
+
+
 def test_the_commands_child_keeps_the_loan_when_the_command_is_killed(tmp_path: Path) -> None:
     port = str(tmp_path / "port")
     code = (

@@ -8,12 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from firmware_bridge import cli, frames, messages
+from firmware_bridge.errors import PlanError
+from firmware_bridge.messages import PROTOCOL, SCHEMA, Hello, Identity, PlanCode, PlanResult, Status, TableCommit
 from firmware_bridge.native import build, compile_program
-from tests.firmware_bridge.test_signal_plan import PLAN
+from tests.firmware_bridge.test_flash import device
+from tests.firmware_bridge.test_signal_plan import PLAN, table
 from tests.simulators.board import BoardProcess
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +68,11 @@ def test_watch_shows_readings_and_takes_none_from_the_agent(tmp_path: Path) -> N
         assert board.stats()["acked"] == 0
 
 
+def test_a_boards_name_is_shown_as_it_is(tmp_path: Path) -> None:
+    with BoardProcess(tmp_path, board_id="[/b]") as board:
+        assert "board [/b] firmware" in wayside("watch", board.port, "--seconds", "1").stdout
+
+
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
@@ -101,6 +111,45 @@ def test_a_plan_is_checked_kept_or_refused_in_words(tmp_path: Path) -> None:
         assert json.loads(kept.stdout)["code"] == "ok"
     wrong = wayside("plan", tmp_path / "no-such.toml", board.port)
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize("text", [b'x = "\xff"', b"phases = [[", b"x = " + b"[" * 100_000])
+def test_what_is_no_plan_is_one_sentence(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "plan.toml").write_bytes(text)
+    done = wayside("plan", tmp_path / "plan.toml", "/dev/null")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "plan.toml: " in done.stderr
+
+
+def refusing(code: int) -> Callable[[int], None]:
+    """A board that answers each plan with ``code``."""
+    decoder = frames.Decoder()
+
+    def behaves(line: int) -> None:
+        for payload in decoder.feed(os.read(line, 4096)):
+            said = messages.decode(payload)
+            answers: list[messages.Message] = []
+            if isinstance(said, Hello):
+                answers = [Identity(PROTOCOL, SCHEMA, 9, 0, 0, "board-1", 5, 1, 10), Status(1, 1, 1, 0, 0, 0, 0, 9)]
+            elif isinstance(said, TableCommit):
+                answers = [PlanResult(said.request, code, 1)]
+            os.write(line, b"".join(frames.encode(messages.encode(one)) for one in answers))
+
+    return behaves
+
+
+def test_a_refusal_that_only_a_newer_board_knows_is_told_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    with device(refusing(200)) as port:
+        done = wayside("plan", tmp_path / "plan.toml", port)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "code 200, phase 1" in done.stderr
+
+
+async def test_a_board_whose_signals_still_close_is_not_called_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "PLAN_S", 2.0)
+    with device(refusing(PlanCode.BUSY)) as port, pytest.raises(PlanError, match="waits for its greens to end"):
+        await cli._plan(port, 115_200, None, table(), True)
 
 
 def test_a_chip_without_firmware_is_named() -> None:

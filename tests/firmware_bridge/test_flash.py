@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import tty
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge import flash_avr
+from firmware_bridge import flash_avr, frames, messages
 from firmware_bridge.errors import BridgeError, FlashError, WrongPart
-from firmware_bridge.flash import Order, flash
+from firmware_bridge.flash import Order, Plan, flash
 from firmware_bridge.flash_image import load_image
 from firmware_bridge.flash_record import Record
 from firmware_bridge.messages import PlanCode
@@ -119,6 +120,7 @@ async def in_thread(what: Callable[[], Record]) -> Record:
 
 def test_the_chip_is_detected_and_another_bootloader_serves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flash_avr, "SYNC_S", 8.0)
+    monkeypatch.setattr("firmware_bridge.flash.BEFORE_S", 1.0)  # it is new: nobody answers
     with AvrBoard(tmp_path, "atmega2560", bootloader=True) as board:
         done = flash(Order(board.port, records=tmp_path / "records"), lambda plan: True, lambda stage, part: None)
     assert done.record.chip == "atmega2560"
@@ -131,6 +133,7 @@ def test_a_wrong_chip_is_refused_by_name_before_a_byte_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, given: str
 ) -> None:
     monkeypatch.setattr(flash_avr, "SYNC_S", 8.0)
+    monkeypatch.setattr("firmware_bridge.flash.BEFORE_S", 1.0)  # it is new: nobody answers
     with AvrBoard(tmp_path, there, bootloader=True) as board:
         with pytest.raises(WrongPart, match=f"is an {there}, the firmware is for {given}: nothing was written"):
             flashed(board.port, tmp_path, program(given).hex)
@@ -273,9 +276,31 @@ def test_what_is_no_bootloader_is_told_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaves: Callable[[int], None]
 ) -> None:
     monkeypatch.setattr(flash_avr, "SYNC_S", 1.0)
+    monkeypatch.setattr("firmware_bridge.flash.BEFORE_S", 1.0)
     with device(behaves) as port, pytest.raises(FlashError, match="nothing was written"):
         flashed(port, tmp_path, program("atmega328p").hex)
     assert [r["outcome"] for r in records(tmp_path)] == ["failed"]
+
+
+def test_a_board_that_takes_long_to_start_keeps_its_name(tmp_path: Path) -> None:
+    starts_s = time.monotonic() + 5.5
+    name = frames.encode(messages.encode(messages.Identity(messages.PROTOCOL, 7, 1, 2, 3, "WS-1", 5, 1, 20)))
+
+    def behaves(fd: int) -> None:
+        if time.monotonic() > starts_s:
+            os.write(fd, name)
+            time.sleep(0.5)
+
+    plans: list[Plan] = []
+    with device(behaves) as port, pytest.raises(FlashError, match="not agreed to"):
+        flash(
+            Order(port, program("atmega328p").hex, records=tmp_path),
+            lambda plan: plans.append(plan) or False,
+            lambda stage, part: None,
+        )
+    [plan] = plans
+    assert plan.image.label is not None
+    assert plan.image.label.board == "WS-1"
 
 
 def test_a_port_that_is_not_there_and_an_address_are_told(tmp_path: Path) -> None:

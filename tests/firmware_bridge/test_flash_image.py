@@ -7,6 +7,7 @@ import pty
 import tty
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +89,7 @@ def test_a_name_that_no_board_can_say_is_refused_before_the_port_is_touched(tmp_
         (b":10000000zz", "is damaged"),
         (b":00000001FF\n", "holds no program"),
         (b":0100000041BF\n:00000001FF\n", "is damaged"),  # a wrong checksum
+        (b":0100000041BE\n", "its end is missing"),  # a copy that was cut between two lines
         (b":02000004FFFFFC\n:0100000041BE\n:00000001FF\n", "beyond any board's flash"),
     ],
 )
@@ -116,11 +118,18 @@ def test_what_does_not_fit_is_refused_before_the_port_is_touched(tmp_path: Path)
         (intel_hex(tmp_path / "mega.hex", label(b"atmega2560")), "for atmega2560, not for atmega328p", "atmega328p"),
         (intel_hex(tmp_path / "z80.hex", label(b"z80")), "firmware for z80", None),
         (intel_hex(tmp_path / "bare.hex", b"program"), "name the chip with --mcu", None),
+        (intel_hex(tmp_path / "odd.hex", label(b"\x1b[2J")), "is damaged", None),
         (intel_hex(tmp_path / "two.hex", label() + label()), "two labels", None),
     ):
         with pytest.raises(FlashError, match=said):
             order("/dev/nothing", file, tmp_path, mcu=mcu)
     assert not (tmp_path / "records").exists()
+
+
+def test_without_avrdude_the_port_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FlashError, match="apt install avrdude"):
+        order(tmp_path / "no-such-port", intel_hex(tmp_path / "f.hex", label()), tmp_path)
 
 
 def test_without_a_compiler_the_way_to_a_firmware_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +294,20 @@ def test_the_latest_cut_flash_of_a_port_is_found_among_others_and_damage(tmp_pat
     assert found[1].started_at.startswith("2026-01-03")
     assert unfinished(tmp_path, "/dev/b") is None
     assert unfinished(tmp_path / "nowhere", "/dev/a") is None
+
+
+def test_a_cut_flash_is_found_once_whatever_the_clock_says_after_the_power_cut(tmp_path: Path) -> None:
+    """A node without a clock of its own goes on at 1970, or at the time that it saved last."""
+    at = "{}-01-01T10:00:00.000+00:00".format
+    done, cut = begun("/dev/a", at(2026), "done"), begun("/dev/a", at(1970))
+    for record in (done, cut):
+        save(flash_record.new_path(tmp_path, record), record)
+    found = unfinished(tmp_path, "/dev/a")
+    assert found is not None
+    assert found[1] == cut
+    mend = msgspec.structs.replace(begun("/dev/a", at(1969), "done"), recovers=found[0])
+    save(flash_record.new_path(tmp_path, mend), mend)
+    assert unfinished(tmp_path, "/dev/a") is None
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_board_is_touched(tmp_path: Path) -> None:

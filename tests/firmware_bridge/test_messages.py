@@ -84,6 +84,13 @@ def test_any_payload_is_a_message_or_refused_by_name(payload: bytes) -> None:
     assert messages.encode(message) == payload or isinstance(message, Identity)  # zeros inside a name are not kept
 
 
+@pytest.mark.parametrize("name", [b"k\xf6", b"\x1b[2J", b"a\0b", b"a\nb"])
+def test_a_name_that_cannot_be_shown_is_refused(name: bytes) -> None:
+    payload = messages.encode(EXAMPLES[0])
+    with pytest.raises(MessageError, match="printable ASCII"):
+        messages.decode(payload[:9] + name.ljust(8, b"\0") + payload[17:])
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -182,6 +182,24 @@ async def test_a_kept_table_runs_and_survives_a_power_cut(tmp_path: Path) -> Non
         assert all(length >= green_ms for length in lengths(host, phase, EventKind.PHASE_GREEN)), "fixed-time"
 
 
+async def test_a_table_that_comes_again_is_answered_at_once_and_closes_nothing(tmp_path: Path) -> None:
+    """The first answer was lost, and the signals are still on their way to it."""
+    host = Host()
+    with BoardProcess(tmp_path, speed=SPEED, store=True) as board:
+        async with host.on(board.port):
+            await known(host)
+            assert await answer(host, host.link.plan_table(1, table(), store=True), 1) == PlanCode.OK
+            await host.until(lambda: bool(seen(host, EventKind.PHASE_GREEN, 2)))
+            other = table(PLAN.replace("max_green_s = 30.0", "max_green_s = 31.0"))
+            assert await answer(host, host.link.plan_table(2, other, store=True), 2) == PlanCode.OK
+            assert await answer(host, host.link.plan_table(3, other, store=True), 3) == PlanCode.OK
+            await host.until(lambda: len(seen(host, EventKind.SIGNAL_MODE)) >= 5)
+            assert await answer(host, host.link.plan_table(4, other, store=True), 4) == PlanCode.OK
+            await host.until(lambda: bool(lengths(host, 4, EventKind.PHASE_GREEN)))
+    run, closing, red = SignalMode.RUN, SignalMode.CLOSING, SignalMode.ALL_RED
+    assert [m.value for m in seen(host, EventKind.SIGNAL_MODE)] == [red, run, closing, red, run]
+
+
 async def test_requests_are_granted_or_refused_with_the_reason(tmp_path: Path) -> None:
     host = Host()
     with BoardProcess(tmp_path, speed=SPEED, store=True) as board:

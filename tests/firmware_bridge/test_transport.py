@@ -7,6 +7,7 @@ import contextlib
 import os
 import pty
 import socket
+import termios
 import threading
 import tty
 from collections.abc import Iterator
@@ -41,6 +42,17 @@ async def test_a_loopback_address_needs_no_cable() -> None:
         got += await line.read()
     assert got == b"to and fro"
     line.close()
+
+
+async def test_a_port_that_is_closed_and_opened_again_does_not_reset_the_board(ends: tuple[int, str]) -> None:
+    """A pty has no DTR; what can be seen is that the driver is told to leave it as it is."""
+    fd = os.open(ends[1], os.O_RDWR | os.O_NOCTTY)
+    attributes = termios.tcgetattr(fd)
+    attributes[2] |= termios.HUPCL
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
+    open_transport(ends[1], 115_200).close()
+    assert not termios.tcgetattr(fd)[2] & termios.HUPCL
+    os.close(fd)
 
 
 async def test_all_that_waits_is_read_at_once(ends: tuple[int, str]) -> None:

@@ -54,11 +54,16 @@ def host() -> Path:
     return to
 
 
+@cache
+def symbols(mcu: str) -> dict[str, int]:
+    """What the firmware is made of: the address of each function in flash, of each variable in memory."""
+    rows = subprocess.run(["avr-nm", program(mcu).elf], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {row.split()[-1]: int(row.split()[0], 16) & 0x7FFFFF for row in rows}
+
+
 def end_of_data(mcu: str) -> int:
     """Where the stack must not reach."""
-    rows = subprocess.run(["avr-nm", program(mcu).elf], capture_output=True, text=True, check=True).stdout.splitlines()
-    [address] = [row.split()[0] for row in rows if row.endswith(" _end")]
-    return int(address, 16) - 0x800000
+    return symbols(mcu)["_end"]
 
 
 class AvrBoard:
@@ -79,16 +84,18 @@ class AvrBoard:
         self.tell("keep")
         return self.flash.read_bytes()[: len(image.data)] == image.data
 
-    def tell(self, order: str) -> list[int]:
-        """Do it, and return the numbers of the answer (``avr_host.c`` lists the orders)."""
+    def tell(self, *orders: str) -> list[int]:
+        """Do it, and return the numbers of the last answer (``avr_host.c`` lists the orders). No time passes between
+        orders that are told together."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(order + "\n")
+        self._process.stdin.write("\n".join(orders) + "\n")
         self._process.stdin.flush()
-        for line in self._process.stdout:
-            if line.rstrip().endswith("ok"):
-                return [int(word) for word in line.split() if word.isdigit()]
-        raise RuntimeError(f"the emulated board ended with {self._process.wait()}")
+        answers = (line for line in self._process.stdout if line.rstrip().endswith("ok"))
+        last = [next(answers, "") for _ in orders][-1]
+        if not last:
+            raise RuntimeError(f"the emulated board ended with {self._process.wait()}")
+        return [int(word) for word in last.split() if word.isdigit()]
 
     def __enter__(self) -> AvrBoard:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -7,6 +7,9 @@
  *   heads                             the five head registers, as the SPI pins shifted them: "green yellow red walk dont"
  *   worst                             times at which conflicting heads (0x0A against 0x05) were lit, and latches seen
  *   stack FROM                        bytes of memory above FROM that the stack never reached
+ *   lit                               1 when the registers' outputs are enabled, else 0: every head is dark
+ *   hang ADDRESS                      the processor stays there when it comes by, until it is reset
+ *   set ADDRESS VALUE                 four bytes of memory or registers
  *   keep                              nothing more: every order writes the EEPROM and FLASH
  *
  * With a bootloader the program memory is the file FLASH, and opening the pty pulls the reset line, as DTR does on an
@@ -36,7 +39,7 @@
 static avr_t *avr;
 #define BEYOND 64u
 
-static int line, room = 1, hung_up, modem;
+static int line, room = 1, hung_up, modem, enable;
 static uint8_t heads[5];
 static unsigned long latches, conflicts;
 
@@ -77,9 +80,13 @@ static void set_pin(char port, int bit, uint8_t level) {
 static void (*reset_of_core)(struct avr_t *);
 static int pins_due;
 
+static uint32_t hung_at; /* 0: nowhere */
+static uint8_t hung_over[2];
+
 static void was_reset(struct avr_t *of) {
     if (reset_of_core) reset_of_core(of);
     pins_due = 1;
+    if (hung_at) memcpy(avr->flash + hung_at, hung_over, sizeof hung_over), hung_at = 0;
 }
 
 static void drive_pins(void) {
@@ -152,6 +159,16 @@ static int obey(char *text, const char *eeprom, const char *flash) {
         unsigned free_bytes = 0;
         while (value + free_bytes <= avr->ramend && avr->data[value + free_bytes] == 0xA5) free_bytes++;
         printf("%u ", free_bytes);
+    } else if (!strncmp(text, "lit", 3)) {
+        avr_ioport_state_t b;
+        avr_ioctl(avr, AVR_IOCTL_IOPORT_GETSTATE('B'), &b);
+        printf("%d ", (b.ddr & ~b.port) >> enable & 1);
+    } else if (sscanf(text, "hang %u", &hung_at) == 1) {
+        memcpy(hung_over, avr->flash + hung_at, sizeof hung_over);
+        memcpy(avr->flash + hung_at, "\xFF\xCF", 2); /* RJMP .-2 */
+    } else if (sscanf(text, "set %d %u", &bit, &value) == 2) {
+        while (!avr->sreg[S_I]) avr_run(avr); /* not between an interrupt's reading and its writing */
+        for (int i = 0; i < 4; i++) avr->data[bit + i] = (uint8_t)(value >> 8 * i);
     } else if (strncmp(text, "keep", 4))
         return 0;
     keep_eeprom(eeprom, 0); /* before the answer: then we may be killed */
@@ -216,6 +233,7 @@ int main(int argc, char **argv) {
     avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUT_XOFF), can_receive, NULL);
     avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_SPI_GETIRQ(0), SPI_IRQ_OUTPUT), shifted, NULL);
     latch = strstr(argv[1], "2560") ? 0 : 2;
+    enable = strstr(argv[1], "2560") ? 4 : 0;
     avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('B'), latch), latched, NULL);
     memset(levels, 1, sizeof levels);
     if (openpty(&line, &slave, name, NULL, NULL) != 0) return 2;
