@@ -164,6 +164,8 @@ def write(
             typed = typer.prompt(f"type {device} to erase it", default="", show_default=False, err=True)
             if typed.strip() != str(device):
                 raise BridgeError(f"{typed.strip()!r} is not {device}: nothing was written")
+            if card.look_at(device) != target:
+                raise BridgeError(f"{device} is no longer what was shown: nothing was written; run the command again")
         with shown_progress() as shown:
             card.write(image_file, target, facts, bmap, shown.step)
     typer.echo(f"{device} is node {facts.node}'s: written, read back, whole; it may be taken out")

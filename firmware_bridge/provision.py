@@ -22,6 +22,7 @@ import msgspec
 
 from contracts.reading import Name
 from contracts.wire import ContractError, Document, decode, encode, wire_field
+from firmware_bridge.durable import sync_folder, write_whole
 from firmware_bridge.errors import ImageError, ProvisionError
 from firmware_bridge.image import (
     ImageManifest,
@@ -30,8 +31,6 @@ from firmware_bridge.image import (
     build,
     copy_base,
     load_built,
-    sync_folder,
-    write_whole,
 )
 from firmware_bridge.image_files import Personality, personality
 from firmware_bridge.labels import label_png, sheet_pdf

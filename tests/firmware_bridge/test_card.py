@@ -188,6 +188,16 @@ def test_the_running_systems_disk_is_refused_however_it_is_used(tmp_path: Path, 
     assert kernel.refusal(8, 16) == ""
 
 
+def test_the_disks_of_an_array_with_partitions_are_refused(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    kernel.disk("9:0", "md0", slaves=("sda",))
+    kernel.disk("259:0", "md0p1", of="md0")
+    kernel.mounts("22 1 259:0 / / rw - ext4 /dev/md0p1 rw\n")
+    assert "holds the running system" in kernel.refusal(8, 0)
+    assert "holds the running system" in kernel.refusal(9, 0)
+    assert kernel.refusal(8, 16) == ""
+
+
 def test_the_disk_of_the_swap_is_refused(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path)
     (tmp_path / "proc/swaps").write_text("Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n")
@@ -259,11 +269,16 @@ def test_a_real_block_device_is_refused_while_it_is_mounted(tmp_path: Path) -> N
 # --- as a person types it -------------------------------------------------------------------------------------------
 
 
-def type_it(built: images.Built, path: Path, answer: str) -> pexpect.spawn:
+def asked(built: images.Built, path: Path) -> pexpect.spawn:
     command = [str(ROOT / "wayside.py"), "image", "write", str(built.image), str(path)]
     child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, dimensions=(24, 200))
     child.expect("will be ERASED")
     child.expect(f"type {path} to erase it")
+    return child
+
+
+def type_it(built: images.Built, path: Path, answer: str) -> pexpect.spawn:
+    child = asked(built, path)
     child.sendline(answer)
     return child
 
@@ -277,6 +292,26 @@ def test_it_asks_for_the_cards_name_and_writes_nothing_on_another(built: images.
     child.close()
     assert child.exitstatus == 1
     assert path.read_bytes() == before
+
+
+def test_a_card_that_was_changed_while_it_asked_is_not_written(built: images.Built, tmp_path: Path) -> None:
+    path = a_card(tmp_path)
+    child = asked(built, path)
+    os.truncate(path, 90 << 20)
+    before = path.read_bytes()
+    child.sendline(str(path))
+    child.expect("is no longer what was shown: nothing was written")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 1
+    assert path.read_bytes() == before
+
+
+def test_an_image_is_not_written_onto_itself(built: images.Built) -> None:
+    before = built.image.read_bytes()
+    with pytest.raises(CardError, match="the image itself"):
+        write(built, built.image)
+    assert built.image.read_bytes() == before
 
 
 def test_a_card_named_in_full_is_written(built: images.Built, tmp_path: Path) -> None:
