@@ -157,6 +157,7 @@ def write(image: Path, target: Target, manifest: ImageManifest, bmap: Bmap, prog
     first = Bmap(bmap.image_size, bmap.ranges[:1])
     if first_difference(image, first) is not None:
         raise CardError(f"{image} is damaged in its first block: build it again; nothing was written")
+    run_tool(["bmaptool", "--version"])
     with image.open("rb") as file:
         head = file.read(BLOCK)
     try:
@@ -227,7 +228,6 @@ def _forget_cache(path: Path) -> None:
 def _copy(image: Path, target: Target, bmap: Bmap, progress: Progress) -> None:
     """bmaptool compares each range's checksum while it reads the image, and syncs the card."""
     environment = tool_environment()
-    run_tool(["bmaptool", "--version"])
     with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
         path = Path(folder) / "rest.bmap"
         path.write_text(bmap.text())

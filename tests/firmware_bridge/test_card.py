@@ -17,7 +17,7 @@ import pytest
 from firmware_bridge import card
 from firmware_bridge import image as images
 from firmware_bridge.card import Machine
-from firmware_bridge.errors import CardError
+from firmware_bridge.errors import CardError, ImageError
 from firmware_bridge.image_bmap import BLOCK
 from firmware_bridge.image_files import personality
 from tests.simulators.base_image import NODE_TOML, ROOT_JSON, TOKEN, make_base, make_wheels, needs_tools
@@ -63,6 +63,17 @@ def test_a_card_that_is_too_small_is_refused_untouched(built: images.Built, tmp_
     path = a_card(tmp_path, 20 << 20)
     before = path.read_bytes()
     with pytest.raises(CardError, match="too small"):
+        write(built, path)
+    assert path.read_bytes() == before
+
+
+def test_without_bmaptool_nothing_is_written(
+    built: images.Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = a_card(tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImageError, match="bmaptool is not installed here: sudo apt-get install bmap-tools"):
         write(built, path)
     assert path.read_bytes() == before
 
