@@ -6,6 +6,7 @@ without it is not finished.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import lzma
@@ -207,7 +208,8 @@ def _network(who: Personality, root: Ext4) -> str | None:
 def _knows_its_seed(root: Ext4) -> bool:
     """Whether the base says itself where its seed is, as Raspberry Pi OS does."""
     folder = "/etc/cloud/cloud.cfg.d"
-    texts = [root.read(f"{folder}/{name}") or b"" for name in root.names(folder) if name.endswith(".cfg")]
+    names = [name for name in root.names(folder) if re.fullmatch(r"[A-Za-z0-9_.-]+\.cfg", name)]
+    texts = [root.read(f"{folder}/{name}") or b"" for name in names]
     return any(re.search(rb"^\s*(seedfrom|fs_label)\s*:", text, re.MULTILINE) for text in texts)
 
 
@@ -347,7 +349,7 @@ def copy_base(base: Path, out: Path, progress: Progress) -> str:
     except (lzma.LZMAError, EOFError) as exc:
         raise ImageError(f"{base} is damaged or incomplete ({exc}): download it again") from exc
     except OSError as exc:
-        raise ImageError(f"{exc.filename or base}: {exc.strerror}") from exc
+        raise ImageError(f"{out.parent if exc.errno == errno.ENOSPC else base}: {exc.strerror}") from exc
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import lzma
 import os
@@ -325,6 +326,16 @@ def test_nothing_is_replaced_that_is_not_an_earlier_image(things: Path, tmp_path
     assert base.read_bytes() == (things / "raspberry.img").read_bytes()
     assert trust.read_bytes() == ROOT_JSON
     assert sorted(p.name for p in tmp_path.iterdir()) == ["base.img", "root.json"]
+
+
+def test_a_full_disk_is_named_and_not_the_base(things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_fd: int, _data: bytes, _at: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(ImageError, match=rf"^{tmp_path}/out: No space left on device$"):
+        images.build(things / "raspberry.img", tmp_path / "out/a.img", somebody(), things / "wheels")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_token_is_in_no_file_beside_the_image_while_it_is_made(
