@@ -63,6 +63,9 @@ def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -
     if not stat.S_ISBLK(facts.st_mode):
         raise CardError(f"{path} is neither a disk nor a file")
     refuse_if_used(path, facts.st_rdev, machine)
+    number = f"{os.major(facts.st_rdev)}:{os.minor(facts.st_rdev)}"
+    if machine.lines(f"sys/dev/block/{number}/size") == ["0"]:
+        raise CardError(f"there is no card in {path}: put it in; `lsblk` lists the cards that are there")
     columns = "NAME,PATH,SIZE,MODEL,TYPE,FSTYPE,LABEL,RO,RM,TRAN"
     tree = json.loads(run_tool(["lsblk", "--json", "--bytes", "--output", columns, path]).stdout)["blockdevices"][0]
     if tree["type"] not in ("disk", "loop"):

@@ -144,7 +144,9 @@ def build(
 @image.command()
 def write(
     image_file: Annotated[Path, typer.Argument(metavar="IMAGE", help="What `wayside image build` made.")],
-    device: Annotated[Path, typer.Argument(help="The whole card, such as /dev/sdb; a plain file stands for a card.")],
+    device: Annotated[
+        Path, typer.Argument(readable=False, help="The whole card, such as /dev/sdb; a plain file stands for a card.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. For benches.")] = False,
     manifest: Manifest = None,
 ) -> None:
@@ -173,7 +175,7 @@ def write(
 
 @image.command()
 def verify(
-    target: Annotated[Path, typer.Argument(help="An image, or the card's device.")],
+    target: Annotated[Path, typer.Argument(readable=False, help="An image, or the card's device.")],
     manifest: Manifest = None,
     as_json: AsJson = False,
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,6 +261,37 @@ def test_a_real_block_device_is_written_and_read_back(built: images.Built, tmp_p
     with loop_device(a_card(tmp_path)) as device:
         write(built, device)
         images.verify(device, *images.load_built(built.image))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has loop devices")
+def test_a_reader_without_a_card_is_told(tmp_path: Path) -> None:
+    free = subprocess.run(["losetup", "--find"], capture_output=True, text=True, check=False, env=_ADMIN)
+    device = Path(free.stdout.strip())
+    if free.returncode != 0 or not device.is_block_device():
+        pytest.skip("no loop device here")
+    with pytest.raises(CardError, match=f"there is no card in {device}"):
+        card.look_at(device)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_an_ordinary_user_is_told_to_use_sudo(built: images.Built) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
+        place = Path(folder)
+        place.chmod(0o755)
+        for path in (built.image, built.bmap, built.manifest_path):
+            shutil.copy(path, place / path.name)
+            (place / path.name).chmod(0o644)
+        device = a_card(place)
+        device.chmod(0o600)
+        command = [sys.executable, str(ROOT / "wayside.py"), "image", "write", str(place / built.image.name)]
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command, str(device), "--yes"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"{device} may be written by root alone: run this command with sudo" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has loop devices")
