@@ -92,7 +92,7 @@ def _check_authority(pem: bytes) -> None:
     if b"PRIVATE KEY-----" in pem:
         raise ImageError("the hub's CA file holds a private key, which no node may have: give the certificate alone")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as exc:
         raise ImageError(f"the hub's CA is no PEM certificate: {exc}") from exc
 

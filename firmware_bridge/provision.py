@@ -240,7 +240,7 @@ def _token(site: Site, hub: Hub, common: Common) -> SiteJournal:
     try:
         trust: ssl.SSLContext | bool = True
         if common.hub_ca is not None and url.startswith("https:"):
-            trust = ssl.create_default_context(cadata=common.hub_ca.decode("ascii", "replace"))
+            trust = ssl.create_default_context(cadata=common.hub_ca.decode("ascii", "ignore"))
         with httpx.Client(timeout=15.0, trust_env=False, verify=trust) as client:
             headers = {"Authorization": f"Bearer {hub.operator_token}"}
             answer = client.post(f"{url.rstrip('/')}/api/v1/tokens", json=request, headers=headers)

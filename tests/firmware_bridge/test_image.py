@@ -380,6 +380,7 @@ def test_a_damaged_wheel_is_refused_before_it_reaches_a_card(things: Path, tmp_p
         ('node = "n"\nstate_dir = "/var/lib/wayside"\n', {}, r"no \[hub\]"),
         (NODE_TOML.replace("/var/lib/wayside", "state"), {}, "state_dir"),
         (NODE_TOML, {"token": None}, "no enrolment token"),
+        (NODE_TOML, {"hub_ca": b""}, "no PEM"),
         (NODE_TOML, {"hub_ca": b"nonsense"}, "no PEM"),
         (NODE_TOML, {"hub_ca": b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}, "no PEM"),
         (NODE_TOML, {"hub_ca": b"-----BEGIN EC PRIVATE KEY-----\n"}, "a private key"),
@@ -400,6 +401,11 @@ def test_what_is_wrong_with_a_node_is_said_before_anything_is_made(
 def test_a_trust_root_that_is_none_is_refused(root: bytes) -> None:
     with pytest.raises(ImageError, match="root"):
         personality(NODE_TOML, root, token=TOKEN)
+
+
+def test_an_authority_with_a_comment_in_its_own_language_is_taken(things: Path) -> None:
+    pem = "# Straßenverkehrsamt\n".encode() + ca(things)
+    assert somebody(hub_ca=pem).hub_ca == pem
 
 
 def test_a_token_replaces_an_older_one_and_leaves_the_rest_alone() -> None:
