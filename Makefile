@@ -23,8 +23,8 @@ test: $(VENV)/.ready $(EDGE)/.ready chromium emulator bench-tools ## run the tes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-extras
-test-extras: $(VENV)/.ready ## install each extra into an environment of its own and import its rooms (package index)
-	@$(BIN)/python -m pytest tests/test_extras.py -m network $(PYTEST_ARGS)
+test-extras: $(VENV)/.ready aarch64 ## each extra in an environment of its own; the node's wheels, run as aarch64 (package index)
+	@$(BIN)/python -m pytest tests/test_extras.py tests/firmware_bridge/test_wheels.py tests/device -m network $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(VENV)/.ready $(EDGE)/.ready emulator bench-tools ## the tests that take minutes: every signal state of a larger intersection, ten million frames
@@ -98,6 +98,10 @@ emulator:
 .PHONY: bench-tools
 bench-tools:
 	$(call debian,PATH=$$PATH:/sbin:/usr/sbin; command -v mcopy && command -v debugfs && command -v mkfs.vfat && command -v sfdisk && command -v bmaptool && command -v tmux,mtools e2fsprogs dosfstools fdisk bmap-tools tmux,the tests of card images and of the technician's terminal are skipped without it,true)
+
+.PHONY: aarch64
+aarch64:
+	$(call debian,command -v qemu-aarch64-static,qemu-user-static,the test of the node's wheels is skipped without it,true)
 
 .PHONY: device-tools
 device-tools:

@@ -63,7 +63,10 @@ def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -
     if not stat.S_ISBLK(facts.st_mode):
         raise CardError(f"{path} is neither a disk nor a file")
     refuse_if_used(path, facts.st_rdev, machine)
-    columns = "NAME,PATH,SIZE,MODEL,TYPE,FSTYPE,LABEL,MOUNTPOINTS,RO,RM,TRAN"
+    number = f"{os.major(facts.st_rdev)}:{os.minor(facts.st_rdev)}"
+    if machine.lines(f"sys/dev/block/{number}/size") == ["0"]:
+        raise CardError(f"there is no card in {path}: put it in; `lsblk` lists the cards that are there")
+    columns = "NAME,PATH,SIZE,MODEL,TYPE,FSTYPE,LABEL,RO,RM,TRAN"
     tree = json.loads(run_tool(["lsblk", "--json", "--bytes", "--output", columns, path]).stdout)["blockdevices"][0]
     if tree["type"] not in ("disk", "loop"):
         raise CardError(f"{path} is a {tree['type']}, not a whole disk: give the card itself, as `lsblk` names it")
@@ -121,9 +124,10 @@ def _disk_of(number: str, machine: Machine) -> str:
 
 def _under(number: str, machine: Machine, depth: int = 0) -> set[str]:
     """The disks that ``number`` stands on: its own, and those below a mapping or an array."""
-    below = {_disk_of(number, machine)}
+    disk = _disk_of(number, machine)
+    below = {disk}
     with contextlib.suppress(OSError):
-        for slave in (machine.root / "sys/dev/block" / number / "slaves").iterdir():
+        for slave in (machine.root / "sys/dev/block" / disk / "slaves").iterdir():
             for line in machine.lines(str((slave / "dev").resolve().relative_to(machine.root.resolve()))):
                 below |= _under(line, machine, depth + 1) if depth < 8 else set()
     return below
@@ -146,6 +150,8 @@ def write(image: Path, target: Target, manifest: ImageManifest, bmap: Bmap, prog
     Raises:
         CardError: too small, the writing failed, or the card does not hold what was written.
     """
+    if image.samefile(target.path):
+        raise CardError(f"{target.path} is the image itself; nothing was written")
     if target.size < bmap.image_size and (target.device or target.size):
         raise CardError(
             f"{target.path} is too small: it has {target.size:,} bytes, the image needs {bmap.image_size:,}; "
@@ -154,6 +160,7 @@ def write(image: Path, target: Target, manifest: ImageManifest, bmap: Bmap, prog
     first = Bmap(bmap.image_size, bmap.ranges[:1])
     if first_difference(image, first) is not None:
         raise CardError(f"{image} is damaged in its first block: build it again; nothing was written")
+    run_tool(["bmaptool", "--version"])
     with image.open("rb") as file:
         head = file.read(BLOCK)
     try:
@@ -224,7 +231,6 @@ def _forget_cache(path: Path) -> None:
 def _copy(image: Path, target: Target, bmap: Bmap, progress: Progress) -> None:
     """bmaptool compares each range's checksum while it reads the image, and syncs the card."""
     environment = tool_environment()
-    run_tool(["bmaptool", "--version"])
     with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
         path = Path(folder) / "rest.bmap"
         path.write_text(bmap.text())

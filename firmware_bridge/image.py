@@ -6,10 +6,12 @@ without it is not finished.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import lzma
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import IO, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from contracts.wire import ContractError, Document, decode, encode, wire_field
+from firmware_bridge.durable import sync_folder, write_whole
 from firmware_bridge.errors import ImageError
 from firmware_bridge.image_bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
 from firmware_bridge.image_disk import Disk, Entry, Ext4, read_disk
@@ -44,7 +47,7 @@ class ImageManifest(Document, frozen=True, kw_only=True):
     """Beside an image: what it is and whose. It holds no secret."""
 
     wire: int = wire_field()
-    image: str
+    image: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00]+\.img\Z")]
     size: Annotated[int, msgspec.Meta(gt=0, le=2**50)]
     sha256: Sha256
     bmap_sha256: Sha256
@@ -89,9 +92,9 @@ def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, pro
     Raises:
         ImageError: naming what is wrong with base, room, wheels or disk.
     """
-    if out.suffix != ".img":
-        raise ImageError(f"{out}: the image's name ends in .img")
+    stock = base.path if isinstance(base, PlainBase) else base
     try:
+        _refuse_to_replace(stock, out)
         out.parent.mkdir(parents=True, exist_ok=True)
         with _alone(out.with_name(f".{out.name}.part")) as part:
             if isinstance(base, PlainBase):
@@ -99,7 +102,10 @@ def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, pro
             else:
                 base = PlainBase(part, base.name, copy_base(base, part, progress))
             progress("personalizing", 0, 0)
-            personalized = personalize(part, who, wheels)
+            try:
+                personalized = personalize(part, who, wheels)
+            except ImageError as exc:
+                raise ImageError(str(exc).replace(str(part), str(stock))) from exc
             size = part.stat().st_size
             done = 0
 
@@ -129,6 +135,23 @@ def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, pro
         raise ImageError(f"{exc.filename or out}: {exc.strerror or exc}") from exc
 
 
+def _refuse_to_replace(base: Path, out: Path) -> None:
+    """Raises ImageError if making ``out`` would take a file away that is none of an earlier image."""
+    if out.suffix != ".img":
+        raise ImageError(f"{out}: the image's name ends in .img")
+    if out.exists() and out.samefile(base):
+        raise ImageError(f"{out} is the base itself: give the image another name")
+    manifest = names_of(out)[1]
+    try:
+        decode(manifest.read_bytes(), ImageManifest)
+    except FileNotFoundError:
+        return
+    except ContractError as exc:
+        raise ImageError(
+            f"{manifest} would be replaced, and is no manifest of an image: name the image otherwise"
+        ) from exc
+
+
 class Personalized(NamedTuple):
     instance: str
     wheels: WheelSet
@@ -143,17 +166,16 @@ def personalize(image: Path, who: Personality, wheels_folder: Path) -> Personali
     wheels = load_wheels(wheels_folder, base_python(root))
     instance = _instance(who, wheels)
     has_cloud_init = root.inode("/usr/bin/cloud-init") is not None
-    cmdline = fat.read("cmdline.txt") if fat else None
     entries = root_entries(who, wheels, root, instance)
     seed = seed_files(who.config.node, instance, _network(who, root))
     boot: dict[str, bytes] = {}
     if fat is not None:
         boot = dict(seed)
-        if cmdline is not None:
+        if (cmdline := fat.read("cmdline.txt")) is not None:
             boot["cmdline.txt"] = pointed_to_seed(cmdline, instance)
-        elif has_cloud_init:
+        if has_cloud_init and not _knows_its_seed(root):
             if not fat.label:
-                fat.label = "WAYSIDE"
+                fat.label = "CIDATA"  # cloud-init's own name for it
             entries.append(Entry("/etc/cloud/cloud.cfg.d/99-wayside.cfg", cloud_config(fat.label)))
     elif has_cloud_init:
         entries += [Entry(f"/var/lib/cloud/seed/nocloud/{name}", data) for name, data in seed.items()]
@@ -178,9 +200,17 @@ def personalize(image: Path, who: Personality, wheels_folder: Path) -> Personali
 def _network(who: Personality, root: Ext4) -> str | None:
     if who.network is not None:
         return who.network
-    # ifupdown takes no name patterns: such a base keeps cloud-init's own default, DHCP on the first wired interface.
-    plain = root.inode("/usr/sbin/ifup") or root.inode("/sbin/ifup")
-    return None if plain and not root.inode("/usr/sbin/netplan") else NETWORK
+    # Of cloud-init's ways to set up a network netplan alone takes name patterns; ifupdown, networkd and NetworkManager
+    # would wait for an interface named "wired". Without it, cloud-init's default: DHCP on the first wired interface.
+    return NETWORK if root.inode("/usr/sbin/netplan") else None
+
+
+def _knows_its_seed(root: Ext4) -> bool:
+    """Whether the base says itself where its seed is, as Raspberry Pi OS does."""
+    folder = "/etc/cloud/cloud.cfg.d"
+    names = [name for name in root.names(folder) if re.fullmatch(r"[A-Za-z0-9_.-]+\.cfg", name)]
+    texts = [root.read(f"{folder}/{name}") or b"" for name in names]
+    return any(re.search(rb"^\s*(seedfrom|fs_label)\s*:", text, re.MULTILINE) for text in texts)
 
 
 def _instance(who: Personality, wheels: WheelSet) -> str:
@@ -246,6 +276,8 @@ def load_built(image: Path, manifest_path: Path | None = None) -> tuple[ImageMan
     """
     if not image.exists():
         raise ImageError(f"{image} does not exist")
+    if image.is_dir():
+        raise ImageError(f"{image} is a folder, not an image")
     path = manifest_path or names_of(image)[1]
     try:
         manifest = decode(path.read_bytes(), ImageManifest)
@@ -317,7 +349,7 @@ def copy_base(base: Path, out: Path, progress: Progress) -> str:
     except (lzma.LZMAError, EOFError) as exc:
         raise ImageError(f"{base} is damaged or incomplete ({exc}): download it again") from exc
     except OSError as exc:
-        raise ImageError(f"{exc.filename or base}: {exc.strerror}") from exc
+        raise ImageError(f"{out.parent if exc.errno == errno.ENOSPC else base}: {exc.strerror}") from exc
     return digest.hexdigest()
 
 
@@ -382,26 +414,6 @@ def _alone(part: Path) -> Iterator[Path]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-    finally:
-        os.close(fd)
-
-
-def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write ``path`` so that after a power cut it is the old or the new one."""
-    part = path.with_name(f".{path.name}.part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)
 

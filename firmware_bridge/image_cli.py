@@ -144,7 +144,9 @@ def build(
 @image.command()
 def write(
     image_file: Annotated[Path, typer.Argument(metavar="IMAGE", help="What `wayside image build` made.")],
-    device: Annotated[Path, typer.Argument(help="The whole card, such as /dev/sdb; a plain file stands for a card.")],
+    device: Annotated[
+        Path, typer.Argument(readable=False, help="The whole card, such as /dev/sdb; a plain file stands for a card.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. For benches.")] = False,
     manifest: Manifest = None,
 ) -> None:
@@ -164,6 +166,8 @@ def write(
             typed = typer.prompt(f"type {device} to erase it", default="", show_default=False, err=True)
             if typed.strip() != str(device):
                 raise BridgeError(f"{typed.strip()!r} is not {device}: nothing was written")
+            if card.look_at(device) != target:
+                raise BridgeError(f"{device} is no longer what was shown: nothing was written; run the command again")
         with shown_progress() as shown:
             card.write(image_file, target, facts, bmap, shown.step)
     typer.echo(f"{device} is node {facts.node}'s: written, read back, whole; it may be taken out")
@@ -171,7 +175,7 @@ def write(
 
 @image.command()
 def verify(
-    target: Annotated[Path, typer.Argument(help="An image, or the card's device.")],
+    target: Annotated[Path, typer.Argument(readable=False, help="An image, or the card's device.")],
     manifest: Manifest = None,
     as_json: AsJson = False,
 ) -> None:

@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from firmware_bridge.errors import ImageError
 
@@ -49,9 +50,9 @@ def tool_environment() -> dict[str, str]:
 
 
 def run_tool(
-    command: Sequence[str | Path], stdin: bytes | None = None, *, fine: Iterable[int] = (0,)
+    command: Sequence[str | Path], stdin: bytes | None = None, *, fine: Iterable[int] = (0,), fds: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a Debian tool.
+    """Run a Debian tool, which also gets the open files ``fds``.
 
     Raises:
         ImageError: it is not installed, or its exit status is not one of ``fine``.
@@ -60,9 +61,8 @@ def run_tool(
     environment = tool_environment()
     if shutil.which(name, path=environment["PATH"]) is None:
         raise ImageError(f"{name} is not installed here: sudo apt-get install {PACKAGES.get(name, name)}")
-    done = subprocess.run(
-        [str(word) for word in command], input=stdin or b"", capture_output=True, env=environment, check=False
-    )
+    words = [str(word) for word in command]
+    done = subprocess.run(words, input=stdin or b"", capture_output=True, env=environment, pass_fds=fds, check=False)
     if done.returncode not in fine:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise ImageError(f"{name} failed ({done.returncode}): {said[-800:]}")
@@ -132,7 +132,7 @@ class Ext4:
     """An ext2/3/4 file system at an offset of ``path``."""
 
     def __init__(self, path: Path, offset: int = 0) -> None:
-        self._at = f"{path}?offset={offset}" if offset else str(path)
+        self._at, self._offset = f"{path}?offset={offset}" if offset else str(path), offset
         if "?" in str(path):
             raise ImageError(f"{path}: a name with '?' cannot be given to e2fsprogs; rename it")
 
@@ -193,9 +193,9 @@ class Ext4:
         """
         wanted = {entry.path: entry for entry in _with_folders(entries)}
         found = dict(zip(wanted, self.inodes(list(wanted)), strict=True))
-        with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
-            commands = []
-            for number, entry in enumerate(wanted.values()):
+        with ExitStack() as stack:
+            commands, fds = [], []
+            for entry in wanted.values():
                 path, there = _quoted(entry.path), found[entry.path]
                 if entry.content is None and entry.source is None and entry.link is None:
                     if there is not None:
@@ -210,16 +210,12 @@ class Ext4:
                     if entry.link is not None:
                         commands.append(f"symlink {path} {_quoted(entry.link, absolute=False)}")
                         continue
-                    source = Path(folder) / str(number)
-                    if entry.source is not None:
-                        source.symlink_to(entry.source.resolve())  # a name without blanks
-                    else:
-                        source.write_bytes(entry.content or b"")
-                    commands.append(f"write {source} {path}")
+                    fds.append(stack.enter_context(_opened(entry)).fileno())
+                    commands.append(f"write /proc/self/fd/{fds[-1]} {path}")
                     kind = 0o100000
                 commands += [f"sif {path} mode 0{kind | entry.mode:o}", f"sif {path} uid {entry.uid}"]
                 commands += [f"sif {path} gid {entry.gid}"]
-            _, complaints = self._ask(commands, write=True)
+            _, complaints = self._ask(commands, write=True, fds=fds)
         if complaints:
             raise ImageError(f"the root file system took not everything: {complaints[0]}")
 
@@ -233,14 +229,28 @@ class Ext4:
         need = sum(-(-size // block) * block for size in sizes) + block * (len(entries) + 64)
         return need, int(facts["Free blocks"]) * block
 
-    def _ask(self, commands: Sequence[str], *, write: bool = False) -> tuple[str, list[str]]:
+    def _ask(self, commands: Sequence[str], *, write: bool = False, fds: Sequence[int] = ()) -> tuple[str, list[str]]:
         """Its answers, and its complaints: debugfs ends with 0 whatever happened."""
-        with tempfile.NamedTemporaryFile("w", prefix="wayside-", suffix=".debugfs") as file:
-            file.write("".join(f"{command}\n" for command in commands))
-            file.flush()
-            done = run_tool(["debugfs", *(["-w"] if write else []), "-f", file.name, self._at])
+        said = "".join(f"{command}\n" for command in commands).encode()
+        done = run_tool(["debugfs", *(["-w"] if write else []), "-f", "-", self._at], said, fds=fds)
         complaints = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        return done.stdout.decode(errors="replace"), [c for c in complaints if not c.startswith("debugfs 1.")]
+        complaints = [c for c in complaints if not c.startswith("debugfs 1.")]
+        if why := next((c for c in complaints if "while trying to open" in c), None):
+            raise ImageError(
+                f"the file system at byte {self._offset} cannot be read with the e2fsprogs of this machine, "
+                f"a newer one may know it: {why}"
+            )
+        return done.stdout.decode(errors="replace"), complaints
+
+
+def _opened(entry: Entry) -> IO[bytes]:
+    """What is to be written. Ours stays in memory: a killed process leaves no file with a token behind."""
+    if entry.source is not None:
+        return entry.source.open("rb")
+    file = os.fdopen(os.memfd_create("wayside"), "w+b")
+    file.write(entry.content or b"")
+    file.flush()
+    return file
 
 
 def _quoted(path: str, *, absolute: bool = True) -> str:
@@ -302,6 +312,8 @@ def read_disk(path: Path) -> Disk:
     except OSError as exc:
         raise ImageError(f"{path}: {exc.strerror}") from exc
     if bare:
+        if Ext4(path).inode("/etc") is None:
+            raise ImageError(f"{path} is an ext4 file system without an /etc: is it a root file system?")
         whole = Partition(0, size, "ext4")
         return Disk(path, size, (whole,), None, whole)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files as package_files
@@ -15,7 +16,7 @@ from contracts.wire import ContractError
 from firmware_bridge.errors import ImageError
 from firmware_bridge.image_disk import Entry, Ext4
 from firmware_bridge.image_seed import hostname
-from firmware_bridge.wheels import WheelSet
+from firmware_bridge.wheels import GLIBC, WheelSet
 
 STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
 CONFIG = "/etc/wayside/node.toml"
@@ -60,8 +61,7 @@ def personality(
     if token is not None:
         text = with_hub_key(text, "token", token.strip())
     if hub_ca is not None:
-        if b"-----BEGIN CERTIFICATE-----" not in hub_ca:
-            raise ImageError("the hub's CA is no PEM certificate")
+        _check_authority(hub_ca)
         text = with_hub_key(text, "ca", CA_FILE)
     try:
         config = load_node_config(text)
@@ -88,6 +88,15 @@ def personality(
     return Personality(config, text, root, hub_ca, site, ssh_key.strip() if ssh_key else None, network)
 
 
+def _check_authority(pem: bytes) -> None:
+    if b"PRIVATE KEY-----" in pem:
+        raise ImageError("the hub's CA file holds a private key, which no node may have: give the certificate alone")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError) as exc:
+        raise ImageError(f"the hub's CA is no PEM certificate: {exc}") from exc
+
+
 def with_hub_key(text: str, key: str, value: str) -> str:
     """``text`` with ``key = value`` in its [hub] table, comments and all else untouched."""
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
@@ -109,19 +118,26 @@ def with_hub_key(text: str, key: str, value: str) -> str:
 
 
 def base_python(root: Ext4) -> str:
-    """The Python that the base will run the agent with, such as ``3.11``.
+    """The Python that the base will run the agent with, such as ``3.11``: its own, or a supported one beside it.
 
     Raises:
-        ImageError: there is none, or the base is not for 64-bit ARM.
+        ImageError: there is none that is supported, or the base is not for 64-bit ARM.
     """
     link = root.inode("/usr/bin/python3")
-    found = re.fullmatch(r"(?:/usr/bin/)?python(3\.\d+)", (link.link or "") if link else "")
-    if found is None:
-        raise ImageError("the base image has no /usr/bin/python3: take Raspberry Pi OS, or Debian with python3")
-    head = (root.read(f"/usr/bin/python{found[1]}") or b"")[:20]
+    own = re.fullmatch(r"(?:/usr/bin/)?python(3\.\d+)", (link.link or "") if link else "")
+    there = [version for version in GLIBC if root.inode(f"/usr/bin/python{version}") is not None]
+    if not there:
+        if own is None:
+            raise ImageError("the base image has no /usr/bin/python3: take Raspberry Pi OS, or Debian with python3")
+        raise ImageError(
+            f"the base image has Python {own[1]}, for which there are no wheels of the agent; {', '.join(GLIBC)} are "
+            "supported: install one of them into the base beside its own (Ubuntu 22.04: python3.11 of universe)"
+        )
+    python = own[1] if own is not None and own[1] in there else there[0]
+    head = (root.read(f"/usr/bin/python{python}") or b"")[:20]
     if head[:4] != b"\x7fELF" or head[4] != 2 or int.from_bytes(head[18:20], "little") != _AARCH64:
         raise ImageError("the base image is not for 64-bit ARM (aarch64): take the 64-bit variant")
-    return found[1]
+    return python
 
 
 def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) -> list[Entry]:
@@ -153,6 +169,8 @@ def _agent(wheels: WheelSet) -> Iterator[Entry]:
     for path in wheels.files:
         yield Entry(f"{folder}/{path.name}", source=path)
     yield Entry(f"{folder}/requirements.txt", wheels.requirements)
+    yield Entry(f"{folder}/pip.sha256", wheels.pip_checksum)
+    yield Entry(f"{folder}/python", f"python{wheels.manifest.python}\n".encode())
     yield Entry(f"{folder}/id", wheels.id.encode() + b"\n")
     yield Entry(f"{folder}/installed-kilobytes", f"{wheels.installed_kilobytes}\n".encode())
     yield Entry("/usr/local/sbin/wayside-first-boot", _part("wayside-first-boot"), mode=0o755)
@@ -170,6 +188,8 @@ def _system(who: Personality, root: Ext4) -> Iterator[Entry]:
     kept = [line for line in hosts.splitlines() if not re.match(r"127\.0\.1\.1\s", line)]
     yield Entry("/etc/hosts", _text([*kept, f"127.0.1.1\t{host}"]))
     yield Entry("/etc/machine-id", b"")  # made at the first boot: two cards are never one machine
+    if (old := root.inode("/var/lib/dbus/machine-id")) is not None and old.kind == "regular":
+        yield Entry("/var/lib/dbus/machine-id", link="/etc/machine-id")  # else systemd would take that one
     yield Entry("/etc/fstab", sparing_fstab(root.read("/etc/fstab") or b""))
     yield Entry("/etc/systemd/journald.conf.d/50-wayside.conf", _part("journald.conf"))
     users = _part("sysusers.conf")

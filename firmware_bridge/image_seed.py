@@ -35,7 +35,8 @@ def seed_files(node: str, instance: str, network: str | None) -> dict[str, bytes
         "hostname": host,
         "preserve_hostname": False,
         "manage_etc_hosts": "localhost",
-        "users": [],  # no default user: the technician, if any, is the image's own
+        # Not the default user; the technician, if any, is the image's own. An empty list is invalid before 23.1.
+        "users": ["root"],
         "ssh_pwauth": False,
         "disable_root": True,
         "package_update": False,

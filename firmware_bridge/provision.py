@@ -22,6 +22,7 @@ import msgspec
 
 from contracts.reading import Name
 from contracts.wire import ContractError, Document, decode, encode, wire_field
+from firmware_bridge.durable import sync_folder, write_whole
 from firmware_bridge.errors import ImageError, ProvisionError
 from firmware_bridge.image import (
     ImageManifest,
@@ -30,8 +31,6 @@ from firmware_bridge.image import (
     build,
     copy_base,
     load_built,
-    sync_folder,
-    write_whole,
 )
 from firmware_bridge.image_files import Personality, personality
 from firmware_bridge.labels import label_png, sheet_pdf
@@ -241,7 +240,7 @@ def _token(site: Site, hub: Hub, common: Common) -> SiteJournal:
     try:
         trust: ssl.SSLContext | bool = True
         if common.hub_ca is not None and url.startswith("https:"):
-            trust = ssl.create_default_context(cadata=common.hub_ca.decode("ascii", "replace"))
+            trust = ssl.create_default_context(cadata=common.hub_ca.decode("ascii", "ignore"))
         with httpx.Client(timeout=15.0, trust_env=False, verify=trust) as client:
             headers = {"Authorization": f"Bearer {hub.operator_token}"}
             answer = client.post(f"{url.rstrip('/')}/api/v1/tokens", json=request, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import string
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def read_sites(path: Path, template: Path | None, check: Callable[[SiteRow, str]
     wrong: list[str] = []
     templates: dict[Path, string.Template] = {}
     try:
-        rows = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         columns = [name.strip() for name in next(rows, [])]
         _check_columns(path, columns)
         for cells in rows:

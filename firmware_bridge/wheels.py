@@ -22,11 +22,13 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from contracts.wire import ContractError, Document, decode, encode, wire_field
+from firmware_bridge.durable import sync_folder
 from firmware_bridge.errors import ImageError
 
 MANIFEST = "wheels.json"
-# Minor version of glibc 2.x: Debian 12, Ubuntu 24.04 (a Jetson's), Debian 13 (41; uv knows tags up to 40).
-GLIBC = {"3.11": 36, "3.12": 39, "3.13": 40}
+# Minor version of glibc 2.x, the oldest that the Python comes with: Ubuntu 22.04 (a Jetson's; Debian 12 has 36),
+# Ubuntu 24.04, Debian 13 (41; uv knows tags up to 40). The order is that of preference.
+GLIBC = {"3.11": 35, "3.12": 39, "3.13": 40}
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}\.whl"
 _SOURCE = Path(__file__).parents[1]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -60,6 +62,11 @@ class WheelSet(NamedTuple):
             if project != "pip":
                 rows.append(f"{project}=={version} --hash=sha256:{sha256}\n")
         return "".join(rows).encode()
+
+    @property
+    def pip_checksum(self) -> bytes:
+        """For ``sha256sum -c``: pip checks the others, and is run before it could check itself."""
+        return b"".join(f"{d}  {n}\n".encode() for n, d in self.manifest.files.items() if n.startswith("pip-"))
 
     @property
     def id(self) -> str:
@@ -170,18 +177,10 @@ def _finish(part: Path, place: Path, manifest: WheelManifest) -> None:
     for path in part.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    _sync_folder(part)
+    sync_folder(part)
     shutil.rmtree(place, ignore_errors=True)  # without its manifest: never finished
     part.rename(place)
-    _sync_folder(place.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_folder(place.parent)
 
 
 def _tag(python: str) -> str:

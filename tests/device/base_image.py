@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -126,24 +126,12 @@ class BaseImage:
     def _download_kernel(self, part: Path) -> None:
         """The newest kernel of the release and busybox, from the mirror, with an apt that knows arm64 alone."""
         self.say("downloading Debian's arm64 kernel")
-        for name in ("state/lists/partial", "cache/archives/partial", "etc"):
-            (part / "apt" / name).mkdir(parents=True)
-        keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        (part / "sources.list").write_text(f"deb [signed-by={keys}] {MIRROR} {RELEASE} main\n")
-        (part / "apt.conf").write_text(
-            f'APT::Architecture "arm64"; APT::Architectures {{ "arm64"; }}; APT::Sandbox::User "root";\n'
-            f'Dir::State "{part}/apt/state"; Dir::State::status "/dev/null"; Dir::Cache "{part}/apt/cache";\n'
-            f'Dir::Etc::sourcelist "{part}/sources.list"; Dir::Etc::sourceparts "-";\n'
-        )
-        env = os.environ | {"APT_CONFIG": str(part / "apt.conf")}
-        _run("apt-get", "-qq", "update", env=env)
-        depends = _run("apt-cache", "depends", "linux-image-arm64", env=env)
-        kernel = next(word for word in depends.split() if re.fullmatch(r"linux-image-\d.*-arm64", word))
-        _run("apt-get", "-qq", "download", kernel, "busybox-static", env=env, cwd=part)
-        for deb in part.glob("*.deb"):
-            _run("dpkg-deb", "-x", str(deb), str(part / "root"))
-            deb.unlink()
-        shutil.rmtree(part / "apt")
+
+        def newest(env: dict[str, str]) -> list[str]:
+            depends = _run("apt-cache", "depends", "linux-image-arm64", env=env)
+            return [next(w for w in depends.split() if re.fullmatch(r"linux-image-\d.*-arm64", w)), "busybox-static"]
+
+        unpack_arm64(part, newest)
 
     def _bootstrap(self, part: Path) -> None:
         self.say("bootstrapping Debian arm64 (about 5 minutes, once)")
@@ -251,6 +239,30 @@ class BaseImage:
         (work / "init").write_text(INIT)
         (work / "init").chmod(0o755)
         _run("sh", "-c", f"find . | cpio -o -H newc --quiet | gzip -1 > '{out}'", cwd=work)
+
+
+def unpack_arm64(part: Path, names: Callable[[dict[str, str]], Sequence[str]]) -> Path:
+    """Debian's arm64 packages, unpacked into a folder of ``part``: with an apt that knows arm64 alone.
+
+    ``names`` gets the environment to ask that apt in.
+    """
+    for name in ("state/lists/partial", "cache/archives/partial", "etc"):
+        (part / "apt" / name).mkdir(parents=True)
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    (part / "sources.list").write_text(f"deb [signed-by={keys}] {MIRROR} {RELEASE} main\n")
+    (part / "apt.conf").write_text(
+        f'APT::Architecture "arm64"; APT::Architectures {{ "arm64"; }}; APT::Sandbox::User "root";\n'
+        f'Dir::State "{part}/apt/state"; Dir::State::status "/dev/null"; Dir::Cache "{part}/apt/cache";\n'
+        f'Dir::Etc::sourcelist "{part}/sources.list"; Dir::Etc::sourceparts "-";\n'
+    )
+    env = os.environ | {"APT_CONFIG": str(part / "apt.conf")}
+    _run("apt-get", "-qq", "update", env=env)
+    _run("apt-get", "-qq", "download", *names(env), env=env, cwd=part)
+    for deb in part.glob("*.deb"):
+        _run("dpkg-deb", "-x", str(deb), str(part / "root"))
+        deb.unlink()
+    shutil.rmtree(part / "apt")
+    return part / "root"
 
 
 def _mkfs_root(folder: Path, image: Path) -> None:

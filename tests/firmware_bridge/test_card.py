@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from firmware_bridge import card
 from firmware_bridge import image as images
 from firmware_bridge.card import Machine
-from firmware_bridge.errors import CardError
+from firmware_bridge.errors import CardError, ImageError
 from firmware_bridge.image_bmap import BLOCK
 from firmware_bridge.image_files import personality
 from tests.simulators.base_image import NODE_TOML, ROOT_JSON, TOKEN, make_base, make_wheels, needs_tools
@@ -63,6 +64,17 @@ def test_a_card_that_is_too_small_is_refused_untouched(built: images.Built, tmp_
     path = a_card(tmp_path, 20 << 20)
     before = path.read_bytes()
     with pytest.raises(CardError, match="too small"):
+        write(built, path)
+    assert path.read_bytes() == before
+
+
+def test_without_bmaptool_nothing_is_written(
+    built: images.Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = a_card(tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImageError, match="bmaptool is not installed here: sudo apt-get install bmap-tools"):
         write(built, path)
     assert path.read_bytes() == before
 
@@ -188,6 +200,16 @@ def test_the_running_systems_disk_is_refused_however_it_is_used(tmp_path: Path, 
     assert kernel.refusal(8, 16) == ""
 
 
+def test_the_disks_of_an_array_with_partitions_are_refused(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    kernel.disk("9:0", "md0", slaves=("sda",))
+    kernel.disk("259:0", "md0p1", of="md0")
+    kernel.mounts("22 1 259:0 / / rw - ext4 /dev/md0p1 rw\n")
+    assert "holds the running system" in kernel.refusal(8, 0)
+    assert "holds the running system" in kernel.refusal(9, 0)
+    assert kernel.refusal(8, 16) == ""
+
+
 def test_the_disk_of_the_swap_is_refused(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path)
     (tmp_path / "proc/swaps").write_text("Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n")
@@ -242,6 +264,37 @@ def test_a_real_block_device_is_written_and_read_back(built: images.Built, tmp_p
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has loop devices")
+def test_a_reader_without_a_card_is_told(tmp_path: Path) -> None:
+    free = subprocess.run(["losetup", "--find"], capture_output=True, text=True, check=False, env=_ADMIN)
+    device = Path(free.stdout.strip())
+    if free.returncode != 0 or not device.is_block_device():
+        pytest.skip("no loop device here")
+    with pytest.raises(CardError, match=f"there is no card in {device}"):
+        card.look_at(device)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_an_ordinary_user_is_told_to_use_sudo(built: images.Built) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
+        place = Path(folder)
+        place.chmod(0o755)
+        for path in (built.image, built.bmap, built.manifest_path):
+            shutil.copy(path, place / path.name)
+            (place / path.name).chmod(0o644)
+        device = a_card(place)
+        device.chmod(0o600)
+        command = [sys.executable, str(ROOT / "wayside.py"), "image", "write", str(place / built.image.name)]
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command, str(device), "--yes"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"{device} may be written by root alone: run this command with sudo" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has loop devices")
 def test_a_real_block_device_is_refused_while_it_is_mounted(tmp_path: Path) -> None:
     file, place = make_base(tmp_path / "ext4", "jetson"), tmp_path / "mounted"
     place.mkdir()
@@ -259,11 +312,16 @@ def test_a_real_block_device_is_refused_while_it_is_mounted(tmp_path: Path) -> N
 # --- as a person types it -------------------------------------------------------------------------------------------
 
 
-def type_it(built: images.Built, path: Path, answer: str) -> pexpect.spawn:
+def asked(built: images.Built, path: Path) -> pexpect.spawn:
     command = [str(ROOT / "wayside.py"), "image", "write", str(built.image), str(path)]
     child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=60, dimensions=(24, 200))
     child.expect("will be ERASED")
     child.expect(f"type {path} to erase it")
+    return child
+
+
+def type_it(built: images.Built, path: Path, answer: str) -> pexpect.spawn:
+    child = asked(built, path)
     child.sendline(answer)
     return child
 
@@ -277,6 +335,26 @@ def test_it_asks_for_the_cards_name_and_writes_nothing_on_another(built: images.
     child.close()
     assert child.exitstatus == 1
     assert path.read_bytes() == before
+
+
+def test_a_card_that_was_changed_while_it_asked_is_not_written(built: images.Built, tmp_path: Path) -> None:
+    path = a_card(tmp_path)
+    child = asked(built, path)
+    os.truncate(path, 90 << 20)
+    before = path.read_bytes()
+    child.sendline(str(path))
+    child.expect("is no longer what was shown: nothing was written")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 1
+    assert path.read_bytes() == before
+
+
+def test_an_image_is_not_written_onto_itself(built: images.Built) -> None:
+    before = built.image.read_bytes()
+    with pytest.raises(CardError, match="the image itself"):
+        write(built, built.image)
+    assert built.image.read_bytes() == before
 
 
 def test_a_card_named_in_full_is_written(built: images.Built, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def a_card(root: Path, wheels: WheelSet) -> Path:
     for path in wheels.files:
         shutil.copy(path, folder)
     (folder / "requirements.txt").write_bytes(wheels.requirements)
+    (folder / "pip.sha256").write_bytes(wheels.pip_checksum)
+    (folder / "python").write_text(f"python{sys.version_info[0]}.{sys.version_info[1]}\n")
     (folder / "id").write_text(wheels.id + "\n")
     (folder / "installed-kilobytes").write_text(f"{wheels.installed_kilobytes}\n")
     return root
@@ -82,14 +85,17 @@ def test_the_agent_is_installed_offline_and_a_second_boot_changes_nothing(tmp_pa
     assert (root / "opt/wayside").lstat().st_ino == before
 
 
-def test_a_wheel_that_the_card_spoiled_is_not_installed(tmp_path: Path, wheels: WheelSet) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"), [("bulk", "THESE PACKAGES DO NOT MATCH THE HASHES"), ("pip", "computed checksum did NOT match")]
+)
+def test_a_wheel_that_the_card_spoiled_is_not_installed(tmp_path: Path, wheels: WheelSet, name: str, said: str) -> None:
     root = a_card(tmp_path / "root", wheels)
-    victim = next((root / "opt/wayside-wheels").glob("bulk-*.whl"))
+    victim = next((root / "opt/wayside-wheels").glob(f"{name}-*.whl"))
     with zipfile.ZipFile(victim, "a") as archive:
         archive.writestr("more.txt", "x")
     done = boot(root)
     assert done.returncode != 0
-    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+    assert said in done.stderr
     assert not (root / "opt/wayside").exists()
 
 

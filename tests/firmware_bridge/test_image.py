@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import lzma
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +23,10 @@ from contracts.node_config import load_node_config
 from firmware_bridge import image as images
 from firmware_bridge.errors import ImageError
 from firmware_bridge.image_bmap import BLOCK, load_bmap, make_bmap, mapped_spans
-from firmware_bridge.image_disk import EPOCH, Entry, read_disk
+from firmware_bridge.image_disk import EPOCH, Entry, read_disk, tool_environment
 from firmware_bridge.image_files import Personality, personality, sparing_fstab, with_hub_key
 from firmware_bridge.image_seed import hostname, pointed_to_seed
+from tests.simulators.authority import Authority
 from tests.simulators.base_image import (
     NODE_TOML,
     ROOT_JSON,
@@ -36,8 +39,8 @@ from tests.simulators.base_image import (
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
 
 ROOT = Path(__file__).parents[2]
-CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7mQ0bq1v0J3v7y1cQ2v3w4x5y6z7A8B9C0D1E2F3G4 anna@van"
+WAYSIDE_CFG = "/etc/cloud/cloud.cfg.d/99-wayside.cfg"
 pytestmark = needs_tools
 
 
@@ -54,12 +57,17 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "node.toml").write_text(NODE_TOML)
     (folder / "root.json").write_bytes(ROOT_JSON)
     (folder / "token").write_text(TOKEN + "\n")
+    Authority(folder / "authority")
     return folder
+
+
+def ca(things: Path) -> bytes:
+    return (things / "authority/ca.pem").read_bytes()
 
 
 @pytest.fixture(scope="module")
 def built(things: Path) -> images.Built:
-    who = somebody(hub_ca=CERTIFICATE, site="Main & 5th", ssh_key=SSH_KEY)
+    who = somebody(hub_ca=ca(things), site="Main & 5th", ssh_key=SSH_KEY)
     return images.build(things / "raspberry.img", things / "out" / "main-5th.img", who, things / "wheels")
 
 
@@ -101,14 +109,46 @@ def test_raspberry_pi_os_is_pointed_to_the_seed_once(built: images.Built) -> Non
     assert line.count(b"\n") == 1
     assert pointed_to_seed(line, "another").count(b"ds=nocloud") == 1
     assert line.startswith(b"console=tty1 root=PARTUUID=ed9e0001-02")
+    assert disk.ext4.inode(WAYSIDE_CFG) is None  # it says itself where the seed is
 
 
 def test_debian_finds_the_seed_by_the_label_of_its_fat(things: Path, tmp_path: Path) -> None:
     made = images.build(things / "debian.img", tmp_path / "a.img", somebody(), things / "wheels")
     disk = read_disk(made.image)
     assert disk.fat is not None
-    assert disk.fat.label == "WAYSIDE"
-    assert b'fs_label: "WAYSIDE"' in (disk.ext4.read("/etc/cloud/cloud.cfg.d/99-wayside.cfg") or b"")
+    assert disk.fat.label == "CIDATA"
+    assert b'fs_label: "CIDATA"' in (disk.ext4.read(WAYSIDE_CFG) or b"")
+
+
+def test_a_base_that_boots_by_cmdline_and_names_no_seed_is_told_the_label(things: Path, tmp_path: Path) -> None:
+    make_base(tmp_path / "b.img", change=lambda root: (root / "etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg").unlink())
+    made = images.build(tmp_path / "b.img", tmp_path / "a.img", somebody(), things / "wheels")
+    assert b'fs_label: "bootfs"' in (read_disk(made.image).ext4.read(WAYSIDE_CFG) or b"")
+
+
+def test_only_netplan_is_given_an_interface_by_pattern(things: Path, built: images.Built, tmp_path: Path) -> None:
+    make_base(tmp_path / "b.img", change=lambda root: (root / "usr/sbin/netplan").unlink())
+    without = read_disk(images.build(tmp_path / "b.img", tmp_path / "a.img", somebody(), things / "wheels").image).fat
+    given = somebody(network="version: 2\nethernets: {eth0: {dhcp4: true}}\n")
+    theirs = read_disk(images.build(tmp_path / "b.img", tmp_path / "c.img", given, things / "wheels").image).fat
+    usual = read_disk(built.image).fat
+    assert without and theirs and usual
+    assert without.read("network-config") is None
+    assert theirs.read("network-config") == given.network.encode()  # type: ignore[union-attr]
+    assert b'match: {name: "e*"}' in (usual.read("network-config") or b"")
+
+
+def test_a_machine_id_of_the_base_is_on_no_card(things: Path, tmp_path: Path) -> None:
+    def old(root: Path) -> None:
+        (root / "var/lib/dbus").mkdir()
+        (root / "var/lib/dbus/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+
+    make_base(tmp_path / "b.img", change=old)
+    root = read_disk(images.build(tmp_path / "b.img", tmp_path / "a.img", somebody(), things / "wheels").image).ext4
+    found = root.inode("/var/lib/dbus/machine-id")
+    assert found is not None
+    assert found.link == "/etc/machine-id"
+    assert root.read("/etc/machine-id") == b""
 
 
 def test_the_node_gets_wheels_units_limits_and_trust(built: images.Built, things: Path) -> None:
@@ -122,7 +162,7 @@ def test_the_node_gets_wheels_units_limits_and_trust(built: images.Built, things
     assert script is not None
     assert script.mode == 0o755
     assert root.read("/etc/wayside/root.json") == ROOT_JSON
-    assert root.read("/etc/wayside/hub-ca.pem") == CERTIFICATE
+    assert root.read("/etc/wayside/hub-ca.pem") == ca(things)
     assert b'ca = "hub-ca.pem"' in (root.read("/etc/wayside/node.toml") or b"")
     assert b"SystemMaxUse=32M" in (root.read("/etc/systemd/journald.conf.d/50-wayside.conf") or b"")
     assert b"noatime" in (root.read("/etc/fstab") or b"")
@@ -133,7 +173,7 @@ def test_the_node_gets_wheels_units_limits_and_trust(built: images.Built, things
 
 
 def test_the_same_inputs_give_the_same_bytes(things: Path, built: images.Built, tmp_path: Path) -> None:
-    who = somebody(hub_ca=CERTIFICATE, site="Main & 5th", ssh_key=SSH_KEY)
+    who = somebody(hub_ca=ca(things), site="Main & 5th", ssh_key=SSH_KEY)
     again = images.build(things / "raspberry.img", tmp_path / "main-5th.img", who, things / "wheels")
     assert again.manifest == built.manifest
 
@@ -216,6 +256,11 @@ def test_map_and_manifest_of_different_images_are_refused(things: Path, built: i
     other.bmap.write_text(other.bmap.read_text().replace("sha256", "sha512"))
     with pytest.raises(ImageError, match=r"no block map|damaged"):
         images.load_built(other.image)
+    other.manifest_path.write_text(other.manifest_path.read_text().replace('"main-5th.img"', '""'))
+    with pytest.raises(ImageError, match="no manifest"):
+        images.load_built(other.image)
+    with pytest.raises(ImageError, match="is a folder"):
+        images.load_built(Path())
     other.manifest_path.unlink()
     with pytest.raises(ImageError, match="not finished"):
         images.load_built(other.image)
@@ -235,6 +280,7 @@ def test_a_full_root_file_system_is_refused_with_what_it_lacks(things: Path, tmp
     [
         ({"machine": 40}, "not for 64-bit ARM"),
         ({"python": "3.12"}, "no wheels for Python 3.12"),
+        ({"python": "3.10"}, r"has Python 3\.10.*install one of them into the base"),
     ],
 )
 def test_a_base_that_cannot_run_the_agent_is_refused(
@@ -243,6 +289,72 @@ def test_a_base_that_cannot_run_the_agent_is_refused(
     make_base(tmp_path / "base.img", **base)  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=said):
         images.build(tmp_path / "base.img", tmp_path / "a.img", somebody(), things / "wheels")
+
+
+def test_a_supported_python_beside_an_unsupported_one_runs_the_agent(things: Path, tmp_path: Path) -> None:
+    def newer(root: Path) -> None:
+        (root / "usr/bin/python3.11").write_bytes((root / "usr/bin/python3.10").read_bytes())
+
+    make_base(tmp_path / "b.img", "jetson", python="3.10", change=newer)
+    made = images.build(tmp_path / "b.img", tmp_path / "a.img", somebody(), things / "wheels")
+    assert made.manifest.python == "3.11"
+    assert read_disk(made.image).ext4.read("/opt/wayside-wheels/python") == b"python3.11\n"
+
+
+def test_a_file_system_that_is_too_new_for_this_machine_is_named_as_that(things: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base.img", "jetson")
+    with base.open("r+b") as file:
+        file.seek(1024 + 0x60)  # s_feature_incompat
+        features = int.from_bytes(file.read(4), "little") | 0x80000
+        file.seek(1024 + 0x60)
+        file.write(features.to_bytes(4, "little"))
+    with pytest.raises(ImageError, match="a newer one may know it") as caught:
+        images.build(base, tmp_path / "a.img", somebody(), things / "wheels")
+    assert ".part" not in str(caught.value)
+
+
+def test_nothing_is_replaced_that_is_not_an_earlier_image(things: Path, tmp_path: Path) -> None:
+    base, trust = tmp_path / "base.img", tmp_path / "root.json"
+    base.write_bytes((things / "raspberry.img").read_bytes())
+    trust.write_bytes(ROOT_JSON)
+    with pytest.raises(ImageError, match="is the base itself"):
+        images.build(base, base, somebody(), things / "wheels")
+    with pytest.raises(ImageError, match=r"root\.json would be replaced"):
+        images.build(base, tmp_path / "root.img", somebody(), things / "wheels")
+    with pytest.raises(ImageError, match="No such file"):
+        images.build(tmp_path / "absent.img", base, somebody(), things / "wheels")
+    assert base.read_bytes() == (things / "raspberry.img").read_bytes()
+    assert trust.read_bytes() == ROOT_JSON
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["base.img", "root.json"]
+
+
+def test_a_full_disk_is_named_and_not_the_base(things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_fd: int, _data: bytes, _at: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(ImageError, match=rf"^{tmp_path}/out: No space left on device$"):
+        images.build(things / "raspberry.img", tmp_path / "out/a.img", somebody(), things / "wheels")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_token_is_in_no_file_beside_the_image_while_it_is_made(
+    things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, tools = tmp_path / "tmp", tmp_path / "tools"
+    away.mkdir()
+    tools.mkdir()
+    looks = tools / "debugfs"
+    real = shutil.which("debugfs", path=tool_environment()["PATH"])
+    looks.write_text(
+        f'#!/bin/sh\ngrep -rq {TOKEN} {away} && : >{tmp_path}/found\n: >{tmp_path}/asked\nexec {real} "$@"\n'
+    )
+    looks.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr(tempfile, "tempdir", str(away))
+    images.build(things / "raspberry.img", tmp_path / "a.img", somebody(), things / "wheels")
+    assert (tmp_path / "asked").exists()
+    assert not (tmp_path / "found").exists()
 
 
 def test_a_file_that_is_no_image_and_a_cut_off_image_are_refused(things: Path, tmp_path: Path) -> None:
@@ -268,7 +380,10 @@ def test_a_damaged_wheel_is_refused_before_it_reaches_a_card(things: Path, tmp_p
         ('node = "n"\nstate_dir = "/var/lib/wayside"\n', {}, r"no \[hub\]"),
         (NODE_TOML.replace("/var/lib/wayside", "state"), {}, "state_dir"),
         (NODE_TOML, {"token": None}, "no enrolment token"),
+        (NODE_TOML, {"hub_ca": b""}, "no PEM"),
         (NODE_TOML, {"hub_ca": b"nonsense"}, "no PEM"),
+        (NODE_TOML, {"hub_ca": b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}, "no PEM"),
+        (NODE_TOML, {"hub_ca": b"-----BEGIN EC PRIVATE KEY-----\n"}, "a private key"),
         (NODE_TOML, {"ssh_key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "SSH key"),
         (NODE_TOML, {"ssh_key": f"{SSH_KEY}\n{SSH_KEY}"}, "SSH key"),
         (NODE_TOML.replace("url", "ulr"), {}, "ulr"),
@@ -286,6 +401,11 @@ def test_what_is_wrong_with_a_node_is_said_before_anything_is_made(
 def test_a_trust_root_that_is_none_is_refused(root: bytes) -> None:
     with pytest.raises(ImageError, match="root"):
         personality(NODE_TOML, root, token=TOKEN)
+
+
+def test_an_authority_with_a_comment_in_its_own_language_is_taken(things: Path) -> None:
+    pem = "# Straßenverkehrsamt\n".encode() + ca(things)
+    assert somebody(hub_ca=pem).hub_ca == pem
 
 
 def test_a_token_replaces_an_older_one_and_leaves_the_rest_alone() -> None:

@@ -102,7 +102,9 @@ def refused(tmp_path: Path, sites: str | bytes, template: str = TEMPLATE) -> str
     path.write_bytes(sites if isinstance(sites, bytes) else sites.encode())
     shape.write_text(template)
     with pytest.raises(ProvisionError) as caught:
-        read_sites(path, shape, lambda row, text: personality(text, ROOT_JSON, token=row.token or "x" * 43))
+        read_sites(
+            path, shape, lambda row, text: personality(text, ROOT_JSON, token=row.token or "x" * 43, site=row.site)
+        )
     return str(caught.value)
 
 
@@ -127,6 +129,7 @@ def refused(tmp_path: Path, sites: str | bytes, template: str = TEMPLATE) -> str
         (b"node,port,board\nn,p,\xff\n", "is not UTF-8"),
         ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
         (b"node,port,board\nn,p,a\0b\n", "line 2, column"),
+        ("node,site,port,board\nn,a\u2028b,p,b\n", "line 2: the site's name"),
     ],
 )
 def test_a_wrong_list_is_refused_by_line_and_column(tmp_path: Path, sites: str | bytes, said: str) -> None:
@@ -214,6 +217,17 @@ def test_a_changed_row_is_made_again_with_the_token_that_it_has(things: Path, tm
     assert (done.made, done.kept) == (["elm-2nd"], ["main-5th"])
     assert token_on(out / "elm-2nd.img") == token
     assert len(tokens_of(hub)) == made
+
+
+@needs_tools
+def test_a_site_whose_journal_is_taken_away_gets_a_new_token(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+    out = tmp_path / "out"
+    run(things, out, hub.url)
+    old = {slug: token_on(out / f"{slug}.img") for slug in ("main-5th", "elm-2nd")}
+    (out / "journal/elm-2nd.json").unlink()
+    assert run(things, out, hub.url).made == ["elm-2nd"]
+    assert token_on(out / "main-5th.img") == old["main-5th"]
+    assert token_on(out / "elm-2nd.img") != old["elm-2nd"]
 
 
 @needs_tools

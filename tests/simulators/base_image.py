@@ -1,7 +1,7 @@
 """Small stand-ins for stock images: real partition tables and file systems, next to nothing in them.
 
-``raspberry``: MBR, FAT ``bootfs`` with cmdline.txt, ext4. ``debian``: GPT, ext4 first in the table, EFI FAT with no
-label. ``jetson``: a bare ext4 file system.
+``raspberry``: MBR, FAT ``bootfs`` with cmdline.txt, ext4 that says where its seed is. ``debian``: GPT, ext4 first in
+the table, EFI FAT with no label. ``jetson``: a bare ext4 file system.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ def root_folder(folder: Path, python: str = "3.11", machine: int = 183) -> Path:
     (root / f"usr/bin/python{python}").write_bytes(elf)
     (root / "usr/bin/python3").symlink_to(f"python{python}")
     (root / "usr/bin/cloud-init").write_text("#!/usr/bin/python3\n")
+    (root / "usr/sbin").mkdir()
+    (root / "usr/sbin/netplan").write_text("#!/usr/bin/python3\n")
     (root / "usr/lib/systemd/system/ssh.service").write_text("[Service]\n")
     (root / "usr/lib/systemd/system/userconfig.service").write_text("[Service]\n")
     (root / "lib").symlink_to("usr/lib")
@@ -51,12 +54,23 @@ def root_folder(folder: Path, python: str = "3.11", machine: int = 183) -> Path:
 
 
 def make_base(
-    path: Path, layout: str = "raspberry", *, python: str = "3.11", machine: int = 183, root_mb: int = 48
+    path: Path,
+    layout: str = "raspberry",
+    *,
+    python: str = "3.11",
+    machine: int = 183,
+    root_mb: int = 48,
+    change: Callable[[Path], object] = lambda _: None,
 ) -> Path:
+    """``change`` gets the folder of the root file system before it becomes one."""
     work = path.with_name(f"{path.name}.work")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     folder = root_folder(work, python, machine)
+    if layout == "raspberry":
+        seed = "datasource_list: [ NoCloud, None ]\ndatasource:\n  NoCloud:\n    seedfrom: file:///boot/firmware\n"
+        (folder / "etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg").write_text(seed)
+    change(folder)
     ext4 = work / "ext4"
     sh("mke2fs", "-q", "-t", "ext4", "-b", 4096, "-L", "rootfs", "-d", folder, ext4, f"{root_mb}M")
     if layout == "jetson":
