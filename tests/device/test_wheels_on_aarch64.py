@@ -47,8 +47,11 @@ print(json.dumps(said))
 @pytest.mark.skipif(
     QEMU is None or shutil.which("dpkg-deb") is None, reason="apt-get install qemu-user-static runs aarch64 here"
 )
-def test_the_real_wheels_run_an_int8_bundle_on_aarch64_on_both_runtimes(tmp_path: Path) -> None:
-    root = unpack_arm64(tmp_path / "debian", lambda _: DEBIANS)
+def test_the_real_wheels_run_an_int8_bundle_on_aarch64_on_both_runtimes(aarch64_index: None, tmp_path: Path) -> None:
+    try:
+        root = unpack_arm64(tmp_path / "debian", lambda _: DEBIANS)
+    except RuntimeError as exc:
+        pytest.skip(f"Debian's arm64 packages cannot be had here: {exc}")
     for wheel in fetch_wheels(tmp_path / "wheels", "3.11").files:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(root / "opt/site")

@@ -119,7 +119,7 @@ def test_pips_own_settings_say_where_packages_come_from(monkeypatch: pytest.Monk
 @pytest.mark.network
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("python", ["3.11", "3.13"])
-def test_the_real_agent_has_wheels_for_a_real_node(tmp_path: Path, python: str) -> None:
+def test_the_real_agent_has_wheels_for_a_real_node(aarch64_index: None, tmp_path: Path, python: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "wayside.py"), "image", "wheels", str(tmp_path), "--python", python],
         capture_output=True,
