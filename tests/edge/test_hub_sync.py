@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.edge.test_agent import traffic
-from tests.hub.conftest import AUTH, HubProcess, hub_process
+from tests.hub.conftest import AUTH, HubProcess, hub_process, initialise
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
 
@@ -54,3 +55,26 @@ def test_every_summary_is_at_the_hub_once_though_hub_and_agent_are_killed(
     assert mine["missing"] == 0
     assert counters["readings_sent"] == counters["readings_received"] == len(edges)
     assert counters["bytes_sent"] > 0
+
+
+def test_a_node_enrols_at_a_hub_that_was_set_up_anew_with_the_token_that_it_is_given(
+    tmp_path: Path, hub_process: Callable[[], HubProcess]
+) -> None:
+    """As does one that was tried on the bench's hub first: its state says that it is enrolled."""
+    toml = 'node = "node-1"\nstate_dir = "state"\n%s[task]\nbundle = "b"\n'
+    hub = hub_process()
+
+    def seen(_: AgentProcess) -> bool:
+        said = hub.client.get("/api/v1/nodes/node-1")
+        return said.status_code == 200 and said.json()["requests"] > 0
+
+    with AgentProcess(tmp_path, toml % hub_toml(hub)) as agent:
+        agent.wait(seen)
+        assert agent.stop() == 0
+    hub.kill()
+    shutil.rmtree(hub.data)
+    initialise(hub.data)
+    hub.start()
+    with AgentProcess(tmp_path, toml % hub_toml(hub)) as agent:
+        agent.wait(seen)
+        assert agent.stop() == 0
