@@ -46,11 +46,11 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def server(certificate: Path, key: Path) -> Iterator[str]:
+def server(certificate: Path, key: Path, answers: type[Answers] = Answers) -> Iterator[str]:
     """A TLS server on 127.0.0.1; its URL."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as serving:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answers) as serving:
         serving.socket = context.wrap_socket(serving.socket, server_side=True)
         thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -163,6 +163,40 @@ async def test_an_unusable_authority_file_is_named_and_one_put_right_is_found(tm
             assert (await client._send("GET", "/", b"", {}))[0] == 200
         finally:
             await client.close()
+
+
+async def test_public_authorities_that_cannot_be_read_are_trouble_with_the_hub_and_not_the_agents_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
+    config = HubConfig(url="https://127.0.0.1:1")
+    client = HubClient(config, "node-1", load_or_create(tmp_path), HubTls(config, tmp_path))
+    with pytest.raises(HubUnreachable, match="SSL_CERT_FILE"):
+        await client._send("GET", "/", b"", {})
+
+
+def test_the_updater_is_not_sent_elsewhere(tmp_path: Path, city: Authority) -> None:
+    """Least of all to plain HTTP, which no authority vouches for; it is worth trying again."""
+
+    class Elsewhere(Answers):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", plain)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as other:
+        plain = f"http://127.0.0.1:{other.server_address[1]}/"
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            with server(*city.issue("127.0.0.1"), Elsewhere) as url:
+                tls = HubTls(HubConfig(url=url, ca="city/ca.pem"), tmp_path)
+                with pytest.raises(Exception, match="Failed to download"):
+                    b"".join(Fetcher(url, tls).fetch(f"{url}/tuf/metadata/1.root.json"))
+        finally:
+            other.shutdown()
+            thread.join()
 
 
 def test_an_authority_without_https_is_a_mistake_that_is_named() -> None:
