@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +24,7 @@ from edge.hub_tls import HubTls
 from edge.identity import load_or_create
 from edge.updater import Fetcher, Updater
 from tests.edge.test_lost_in_time import in_1970
-from tests.hub.conftest import AUTH, HubProcess, hub_process
+from tests.hub.conftest import AUTH, ROOT, HubProcess, hub_process
 from tests.hub.test_cli import complaint, wayside
 from tests.simulators.agent import AgentProcess
 from tests.simulators.authority import Authority
@@ -224,6 +226,20 @@ async def test_a_real_hub_with_a_certificate_of_its_own_city(
     for ca, state in (("city/ca.pem", "ok"), ("nowhere.pem", "fail")):
         found = _hub(load_node_config(TOML % (hub.url, ca)), tmp_path, None)
         assert found.state == state, found
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here: apt-get install openssl")
+def test_the_documented_commands_make_a_certificate_that_strict_programs_take(tmp_path: Path) -> None:
+    """Python 3.13 verifies strictly by itself: whoever types `wayside replace` there must get through, too."""
+    text = (ROOT / "docs" / "replacement.md").read_text()
+    block = text.partition("## The hub's certificate")[2].partition("```sh\n")[2].partition("```")[0]
+    commands, _, run = block.partition("wayside hub run")
+    assert "--tls-cert hub.pem" in run
+    check = "openssl verify -x509_strict -verify_hostname hub.example.city -CAfile ca.pem hub.pem"
+    done = subprocess.run(
+        ["bash", "-ec", f"{commands}\n{check}"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "hub.pem: OK" in done.stdout) == (0, True), done.stderr
 
 
 def test_an_agent_that_wakes_in_1970_enrols_at_a_hub_whose_certificate_begins_later(
