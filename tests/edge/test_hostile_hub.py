@@ -15,7 +15,7 @@ import pytest
 
 from contracts.node_config import HubConfig
 from contracts.sync import SyncRequest
-from edge.hub_client import HubClient, HubError
+from edge.hub_client import HubClient, HubError, HubRefused
 from edge.hub_tls import HubTls
 from edge.identity import load_or_create
 from tests.edge.test_agent import intervals, traffic
@@ -123,6 +123,12 @@ def hostile_hub(port: int) -> Iterator[HostileHub]:
 
 def events(agent: AgentProcess) -> list[dict[str, str]]:
     return [json.loads(line) for line in (agent.folder / "agent.log").read_text().splitlines()]
+
+
+def test_what_a_hub_says_cannot_play_with_a_technicians_terminal() -> None:
+    said = HubRefused("\x1b[2J", "replaced\r\n\x1b]0;owned\x07 by \u202eX", 403)
+    assert all(text.isprintable() for text in (said.code, said.message, str(said)))
+    assert "owned  by  X" in said.message
 
 
 @pytest.mark.parametrize("manner", MANNERS)
