@@ -88,14 +88,13 @@ def _open(path: Path) -> int:
 
 def _open_or_make(path: Path) -> int:
     try:
-        for _ in range(2):
+        while True:  # others make and remove it meanwhile
             with contextlib.suppress(FileNotFoundError):
                 return _open(path)
             with contextlib.suppress(FileExistsError):
                 fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
                 os.fchmod(fd, 0o644)  # whatever the umask: the agent must see the lock
                 return fd
-        raise FileNotFoundError(path)
     except OSError as exc:
         raise LineUnavailable(f"cannot mark the port as borrowed in {path}: {exc.strerror or exc}; remove it") from exc
 
