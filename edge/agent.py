@@ -244,7 +244,7 @@ class Agent:
                         # Until people act, every answer is the same; the rows wait in the outbox.
                         self._notice((Notice(code=exc.code, message=exc.message[:512]),))
                         trouble = f"the hub refuses this computer ({exc.code}), see its notice"
-                        if self._enrolled == enrolled:  # else a new token may help: enrolling is tried first
+                        if self._enrolled or not enrolled:  # else a new token may help: enrolling is tried first
                             pause_s = draw.uniform(0.5, 1.0) * hub.backoff_max_s
                     if self._hub_trouble is None:
                         log.warning("sync failed", error=trouble)
@@ -271,7 +271,12 @@ class Agent:
     async def _sync_once(self, client: HubClient, hub: HubConfig) -> float:
         """One exchange; seconds until the next."""
         if not self._enrolled:
-            enrolled = await client.enrol(hardware=platform.machine(), machine=self._machine)
+            try:
+                enrolled = await client.enrol(hardware=platform.machine(), machine=self._machine)
+            except HubRefused:
+                # The hub may have been the wrong one for a while: whoever is enrolled syncs again the next time.
+                self._enrolled = bool(self._outbox.load("enrolled"))
+                raise
             self._clock.hear_hub(enrolled.hub_unix_ms, self._clock.mono_ns(), self._clock.mono_ns())
             self._outbox.commit(state={"enrolled": True})
             self._enrolled = True

@@ -138,11 +138,11 @@ def test_a_hub_that_cannot_take_records_now_still_syncs(tmp_path: Path, hub_proc
             return (database.execute("SELECT max(requests) FROM nodes").fetchone()[0] or 0) > 4
 
         with AgentProcess(tmp_path, toml) as agent:
-            agent.wait(syncs)
+            agent.wait(syncs, timeout_s=90)
             said = (tmp_path / "agent.log").read_text()
             assert "commissioning records wait" in said
             assert "sync failed" not in said
             assert files(state) == ["1.json"]
             database.execute("ALTER TABLE away RENAME TO commissionings")
-            agent.wait(lambda _: files(state) == ["1.sent"])
+            agent.wait(lambda _: files(state) == ["1.sent"], timeout_s=90)
             assert agent.stop() == 0
