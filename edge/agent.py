@@ -42,7 +42,7 @@ from contracts.sync import (
 from edge.backoff import full_jitter
 from edge.clock import open_clock, stamp
 from edge.errors import EdgeError
-from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable
+from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable, printable
 from edge.hub_tls import HubTls
 from edge.identity import load_or_create, machine_fingerprint
 from edge.outbox import Batch, Outbox, StorageError
@@ -244,7 +244,7 @@ class Agent:
                         # Until people act, every answer is the same; the rows wait in the outbox.
                         self._notice((Notice(code=exc.code, message=exc.message[:512]),))
                         trouble = f"the hub refuses this computer ({exc.code}), see its notice"
-                        if self._enrolled == enrolled:  # else a new token may help: enrolling is tried first
+                        if self._enrolled or not enrolled:  # else a new token may help: enrolling is tried first
                             pause_s = draw.uniform(0.5, 1.0) * hub.backoff_max_s
                     if self._hub_trouble is None:
                         log.warning("sync failed", error=trouble)
@@ -271,7 +271,12 @@ class Agent:
     async def _sync_once(self, client: HubClient, hub: HubConfig) -> float:
         """One exchange; seconds until the next."""
         if not self._enrolled:
-            enrolled = await client.enrol(hardware=platform.machine(), machine=self._machine)
+            try:
+                enrolled = await client.enrol(hardware=platform.machine(), machine=self._machine)
+            except HubRefused:
+                # The hub may have been the wrong one for a while: whoever is enrolled syncs again the next time.
+                self._enrolled = bool(self._outbox.load("enrolled"))
+                raise
             self._clock.hear_hub(enrolled.hub_unix_ms, self._clock.mono_ns(), self._clock.mono_ns())
             self._outbox.commit(state={"enrolled": True})
             self._enrolled = True
@@ -304,12 +309,13 @@ class Agent:
         self._notice(reply.notices)
         try:
             await hand_in(client, self._state_dir)
-        except OSError as exc:
-            log.error("commissioning records wait", error=str(exc))
+        except (HubError, OSError) as exc:  # the sync itself was good
+            log.warning("commissioning records wait", error=str(exc))
         more = self._outbox.rows >= MAX_SUMMARIES // 4 or timeless
         return max(reply.not_before_s, 0.05 if more else random.uniform(0.9, 1.1) * hub.sync_s)  # noqa: S311
 
     def _notice(self, notices: tuple[Notice, ...]) -> None:
+        notices = tuple(Notice(code=printable(n.code), message=printable(n.message)) for n in notices)
         for news in (n for n in notices if n not in self._notices):
             log.warning("the hub's notice", code=news.code, message=news.message)
         if self._notices and not notices:
@@ -318,9 +324,9 @@ class Agent:
 
     def _on_refused(self, exc: HubRefused, batch: Batch) -> None:
         # A nonce is lost when two computers use one key; that says nothing about the enrolment.
-        anew = exc.status in (401, 403) and exc.code != "nonce"
+        anew = exc.code == "unknown_node" or (exc.status in (401, 403) and exc.code != "nonce")
         if anew and self._config.hub is not None and self._config.hub.token:
-            self._enrolled = False  # a hub that was set up anew: enrolling is idempotent
+            self._enrolled = False  # another hub, or one that was set up anew: enrolling is idempotent
         elif exc.status in (400, 413, 422) and batch.ids:
             # Something in it the hub will never take: halve until it is alone, then give up that row, and say so.
             if len(batch.ids) > 1:

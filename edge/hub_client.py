@@ -27,6 +27,11 @@ UNAUTHORIZED = 401
 D = TypeVar("D", bound=Document)
 
 
+def printable(said: str) -> str:
+    """What a hub said, for a technician's terminal: one line, no control characters."""
+    return "".join(c if c.isprintable() else " " for c in said)
+
+
 class HubError(EdgeError):
     """The exchange failed; nothing was acknowledged."""
 
@@ -39,6 +44,7 @@ class HubRefused(HubError):  # noqa: N818
     """The hub answered no."""
 
     def __init__(self, code: str, message: str, status: int) -> None:
+        code, message = printable(code), printable(message)
         super().__init__(f"the hub refuses ({status} {code}): {message}")
         self.code = code
         self.message = message
@@ -155,7 +161,7 @@ class HubClient:
                         raise HubUnreachable(f"{self._config.url}{path} answers without end; is it the hub?")
                 nonce = response.headers.get(NONCE_HEADER)
                 return response.status_code, bytes(content), nonce if nonce and len(nonce) <= 64 else None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as exc:  # a nonce that is no header
             if (untrusted := self._tls.why(exc)) is not None:
                 raise HubUnreachable(f"{self._config.url}: {untrusted}") from exc
             raise HubUnreachable(f"{self._config.url} does not answer: {exc or type(exc).__name__}") from exc

@@ -57,7 +57,7 @@ class HubTls:
         if not self._url.startswith("https:"):
             return None
         if self._context is None:
-            self._context = _pinned(self._ca) if self._ca is not None else httpx.create_ssl_context()
+            self._context = _pinned(self._ca) if self._ca is not None else _public()
         flags = int(self._context.verify_flags)
         wanted = flags & ~NO_CHECK_TIME if self._disciplined() else flags | NO_CHECK_TIME
         self._context.verify_flags = ssl.VerifyFlags(wanted)
@@ -99,6 +99,14 @@ def _pinned(ca: Path) -> ssl.SSLContext:
     except OSError as exc:
         raise TlsError(f"hub.ca: {ca}: {exc.strerror}; copy the authority's certificate there") from exc
     return context
+
+
+def _public() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as exc:  # SSLError is one
+        where = "SSL_CERT_FILE or SSL_CERT_DIR" if exc.filename is None else exc.filename
+        raise TlsError(f"the public authorities cannot be read: {where}: {exc.strerror or exc}") from exc
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:

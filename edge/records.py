@@ -44,7 +44,7 @@ async def hand_in(client: HubClient, state_dir: Path) -> int:
             log.error("no commissioning record", file=str(path), error=str(exc))
             _become(path, REFUSED)
         except HubRefused as exc:
-            if exc.status not in FINAL:
+            if exc.status not in FINAL or exc.code == "key_revoked":  # may be put back
                 raise
             log.error("commissioning record refused", file=str(path), error=str(exc))
             _become(path, REFUSED)

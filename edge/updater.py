@@ -10,10 +10,12 @@ timestamp that expires. An expired timestamp stops new installs; what is install
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -294,14 +296,16 @@ class Fetcher(Urllib3Fetcher):
     def __init__(self, url: str, tls: HubTls | None) -> None:
         """Raises: TlsError."""
         super().__init__(socket_timeout=TIMEOUT_S)
-        context = tls.context() if tls is not None else None
-        if context is None:
-            return
-        proxy = getproxies().get("https")
-        if proxy is None or proxy_bypass(urlsplit(url).hostname or ""):
-            self._proxy_env = urllib3.PoolManager(ssl_context=context)  # type: ignore[assignment]  # its request() is used
-        else:
-            self._proxy_env = urllib3.ProxyManager(proxy, ssl_context=context)  # type: ignore[assignment]
+        pool: Any = self._proxy_env  # only its request() is used
+        if (context := tls.context() if tls is not None else None) is not None:
+            proxy = getproxies().get("https")
+            if proxy is None or proxy_bypass(urlsplit(url).hostname or ""):
+                pool = urllib3.PoolManager(ssl_context=context)
+            else:
+                pool = urllib3.ProxyManager(proxy, ssl_context=context)
+        # The hub sends nobody elsewhere; who does is not the hub, and plain HTTP would be verified by nobody.
+        pool.request = functools.partial(pool.request, retries=urllib3.Retry(3, redirect=0))
+        self._proxy_env = pool
 
 
 def _running(active: ActiveModel | None) -> Reported:

@@ -168,7 +168,7 @@ def _replace(connection: sa.Connection, node: int, request: EnrolRequest, reason
     connection.execute(
         tokens.update()
         .where(tokens.c.node == request.node, tokens.c.replaces, tokens.c.used_node.is_(None))
-        .values(expires_ms=now_ms - 1)
+        .values(expires_ms=0)
     )
 
 

@@ -53,7 +53,7 @@ def main(
             typer.echo(json.dumps(done))
         else:
             which = f"the computer {done['machine'][:12]}" if done["machine"] else "whichever computer syncs next"
-            typer.echo(f"{node} is {which} from now on; if two still run, the hub finds out again within three syncs")
+            typer.echo(f"{node} is {which} from now on; if two still run, the hub finds out again")
         return
     made = client.replace(node, reason, ttl_s)
     if token_file is not None:

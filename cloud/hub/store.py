@@ -32,7 +32,7 @@ nodes = sa.Table(
     sa.Column("hardware", sa.Text),
     sa.Column("enrolled_ms", sa.Integer, nullable=False),  # the name; when its present key came: node_keys
     sa.Column("machine", sa.Text),  # fingerprint of the computer that the present key belongs to
-    sa.Column("boot", sa.Text),  # of the last sync that was not refused
+    sa.Column("boot", sa.Text),  # of the last sync, that of a refused copy included
     sa.Column("machine_seen", sa.Text),  # of the same
     sa.Column("clone", sa.Text),  # cloud.hub.instances.Clone as JSON while two computers use the key
     sa.Column("last_seen_ms", sa.Integer),

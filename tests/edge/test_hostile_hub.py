@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -10,11 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from contracts.node_config import HubConfig
+from contracts.sync import SyncRequest
+from edge.hub_client import HubClient, HubError, HubRefused
+from edge.hub_tls import HubTls
+from edge.identity import load_or_create
 from tests.edge.test_agent import intervals, traffic
 from tests.edge.test_hub_sync import hub_toml
 from tests.hub.conftest import HubProcess, hub_process
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
+from tests.simulators.node import SimulatedNode
 
 __all__ = ["hub_process"]
 
@@ -54,6 +63,10 @@ MANNERS: dict[str, Callable[[socket.socket, threading.Event], None]] = {
     "cut short": says(HEAD % b"200 OK" + b'Content-Length: 5000\r\n\r\n{"wire": 1'),
     "another's document": says(reply(b"200 OK", b'{"hello": "world"}')),
     "numbers out of bounds": says(reply(b"200 OK", b'{"wire":1,"nonce":7,"stored":-1,"hub_unix_ms":1e300}')),
+    "a nonce that is no header": says(reply(b"200 OK", b'{"wire":1,"nonce":"n\xc3\xbc"}')),
+    "a next nonce that is none": says(
+        HEAD % b"200 OK" + b'X-Wayside-Nonce: n\xfc\r\nContent-Length: 22\r\n\r\n{"wire":1,"nonce":"n"}'
+    ),
     "nested": says(reply(b"200 OK", b"[" * 200_000)),
     "elsewhere": says(HEAD % b"302 Found" + b"Location: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n"),
     "silence": silence,
@@ -70,6 +83,10 @@ class HostileHub:
         self._stop = threading.Event()
         self._server = socket.create_server(("127.0.0.1", port))
         threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
 
     def _serve(self) -> None:
         while not self._stop.is_set():
@@ -106,6 +123,31 @@ def hostile_hub(port: int) -> Iterator[HostileHub]:
 
 def events(agent: AgentProcess) -> list[dict[str, str]]:
     return [json.loads(line) for line in (agent.folder / "agent.log").read_text().splitlines()]
+
+
+def test_what_a_hub_says_cannot_play_with_a_technicians_terminal() -> None:
+    said = HubRefused("\x1b[2J", "replaced\r\n\x1b]0;owned\x07 by \u202eX", 403)
+    assert all(text.isprintable() for text in (said.code, said.message, str(said)))
+    assert "owned  by  X" in said.message
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+async def test_whatever_answers_an_enrolled_node_is_a_hub_in_trouble_and_nothing_worse(
+    tmp_path: Path, manner: str
+) -> None:
+    with hostile_hub(0) as enemy:
+        enemy.manner = MANNERS[manner]
+        config = HubConfig(url=enemy.url, timeout_s=0.4, token="0123456789abcdef")
+        client = HubClient(config, "node-1", load_or_create(tmp_path), HubTls(config, tmp_path))
+        node = SimulatedNode(None)
+        request = SyncRequest(node="node-1", boot=node.boot, heartbeat=node.heartbeat())
+        try:
+            for exchange in (lambda: client.sync(request), lambda: client.commission(node.walked()), client.enrol) * 2:
+                with pytest.raises((HubError, TimeoutError)):
+                    async with asyncio.timeout(1):
+                        await exchange()
+        finally:
+            await client.close()
 
 
 def test_whatever_answers_in_the_hubs_place_sensing_goes_on_and_all_arrives_once_later(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.edge.test_agent import traffic
-from tests.hub.conftest import AUTH, HubProcess, hub_process
+from tests.hub.conftest import AUTH, HubProcess, hub_process, initialise
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
 
@@ -54,3 +56,58 @@ def test_every_summary_is_at_the_hub_once_though_hub_and_agent_are_killed(
     assert mine["missing"] == 0
     assert counters["readings_sent"] == counters["readings_received"] == len(edges)
     assert counters["bytes_sent"] > 0
+
+
+def test_a_node_enrols_at_a_hub_that_was_set_up_anew_with_the_token_that_it_is_given(
+    tmp_path: Path, hub_process: Callable[[], HubProcess]
+) -> None:
+    """As does one that was tried on the bench's hub first: its state says that it is enrolled."""
+    toml = 'node = "node-1"\nstate_dir = "state"\n%s[task]\nbundle = "b"\n'
+    hub = hub_process()
+
+    def seen(_: AgentProcess) -> bool:
+        said = hub.client.get("/api/v1/nodes/node-1")
+        return said.status_code == 200 and said.json()["requests"] > 0
+
+    with AgentProcess(tmp_path, toml % hub_toml(hub)) as agent:
+        agent.wait(seen, timeout_s=90)
+        assert agent.stop() == 0
+    hub.kill()
+    shutil.rmtree(hub.data)
+    initialise(hub.data)
+    hub.start()
+    with AgentProcess(tmp_path, toml % hub_toml(hub)) as agent:
+        agent.wait(seen, timeout_s=90)
+        assert agent.stop() == 0
+
+
+def test_a_hub_that_forgot_the_node_for_a_while_has_it_again_without_a_restart(
+    tmp_path: Path, hub_process: Callable[[], HubProcess]
+) -> None:
+    """It ran on the wrong data; meanwhile the node tried its token, which nobody knows any more."""
+    toml = 'node = "node-1"\nstate_dir = "state"\n%s[task]\nbundle = "b"\n'
+    hub = hub_process()
+
+    def requests() -> int:
+        said = hub.client.get("/api/v1/nodes/node-1")
+        return int(said.json()["requests"]) if said.status_code == 200 else 0
+
+    ours = hub_toml(hub)
+    with AgentProcess(tmp_path, toml % ours) as agent:
+        agent.wait(lambda _: requests() > 0, timeout_s=90)
+        assert agent.stop() == 0
+    with AgentProcess(tmp_path, toml % re.sub('token = "[^"]*', 'token = "0123456789abcdef', ours)) as agent:
+        port, right, aside = int(hub.url.rsplit(":", 1)[1]), hub.data, tmp_path / "aside"
+        agent.wait(lambda _: requests() > 2, timeout_s=90)
+        hub.kill()
+        right.rename(aside)
+        initialise(right)
+        hub.start(port)
+        agent.wait(lambda a: "not one of this hub's" in str(a.status["trouble"]["hub"]), timeout_s=90)
+        hub.kill()
+        shutil.rmtree(right)
+        aside.rename(right)
+        hub.start(port)
+        before = requests()
+        agent.wait(lambda a: requests() > before + 2, timeout_s=90)
+        assert agent.stop() == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +24,7 @@ from edge.hub_tls import HubTls
 from edge.identity import load_or_create
 from edge.updater import Fetcher, Updater
 from tests.edge.test_lost_in_time import in_1970
-from tests.hub.conftest import AUTH, HubProcess, hub_process
+from tests.hub.conftest import AUTH, ROOT, HubProcess, hub_process
 from tests.hub.test_cli import complaint, wayside
 from tests.simulators.agent import AgentProcess
 from tests.simulators.authority import Authority
@@ -46,11 +48,11 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def server(certificate: Path, key: Path) -> Iterator[str]:
+def server(certificate: Path, key: Path, answers: type[Answers] = Answers) -> Iterator[str]:
     """A TLS server on 127.0.0.1; its URL."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as serving:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answers) as serving:
         serving.socket = context.wrap_socket(serving.socket, server_side=True)
         thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -165,6 +167,40 @@ async def test_an_unusable_authority_file_is_named_and_one_put_right_is_found(tm
             await client.close()
 
 
+async def test_public_authorities_that_cannot_be_read_are_trouble_with_the_hub_and_not_the_agents_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
+    config = HubConfig(url="https://127.0.0.1:1")
+    client = HubClient(config, "node-1", load_or_create(tmp_path), HubTls(config, tmp_path))
+    with pytest.raises(HubUnreachable, match="SSL_CERT_FILE"):
+        await client._send("GET", "/", b"", {})
+
+
+def test_the_updater_is_not_sent_elsewhere(tmp_path: Path, city: Authority) -> None:
+    """Least of all to plain HTTP, which no authority vouches for; it is worth trying again."""
+
+    class Elsewhere(Answers):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", plain)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as other:
+        plain = f"http://127.0.0.1:{other.server_address[1]}/"
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            with server(*city.issue("127.0.0.1"), Elsewhere) as url:
+                tls = HubTls(HubConfig(url=url, ca="city/ca.pem"), tmp_path)
+                with pytest.raises(Exception, match="Failed to download"):
+                    b"".join(Fetcher(url, tls).fetch(f"{url}/tuf/metadata/1.root.json"))
+        finally:
+            other.shutdown()
+            thread.join()
+
+
 def test_an_authority_without_https_is_a_mistake_that_is_named() -> None:
     with pytest.raises(ContractError, match="ca is for a url that begins with https"):
         load_node_config(TOML % ("http://hub", "ca.pem"))
@@ -190,6 +226,20 @@ async def test_a_real_hub_with_a_certificate_of_its_own_city(
     for ca, state in (("city/ca.pem", "ok"), ("nowhere.pem", "fail")):
         found = _hub(load_node_config(TOML % (hub.url, ca)), tmp_path, None)
         assert found.state == state, found
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here: apt-get install openssl")
+def test_the_documented_commands_make_a_certificate_that_strict_programs_take(tmp_path: Path) -> None:
+    """Python 3.13 verifies strictly by itself: whoever types `wayside replace` there must get through, too."""
+    text = (ROOT / "docs" / "replacement.md").read_text()
+    block = text.partition("## The hub's certificate")[2].partition("```sh\n")[2].partition("```")[0]
+    commands, _, run = block.partition("wayside hub run")
+    assert "--tls-cert hub.pem" in run
+    check = "openssl verify -x509_strict -verify_hostname hub.example.city -CAfile ca.pem hub.pem"
+    done = subprocess.run(
+        ["bash", "-ec", f"{commands}\n{check}"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "hub.pem: OK" in done.stdout) == (0, True), done.stderr
 
 
 def test_an_agent_that_wakes_in_1970_enrols_at_a_hub_whose_certificate_begins_later(

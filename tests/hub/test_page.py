@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.commissioning import DoctorFinding
 from tests.hub.conftest import ROOT, Hub, HubProcess
 from tests.hub.scene import play
 
@@ -29,7 +30,7 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
     from playwright.sync_api import sync_playwright
 
     hub = hub_process()
-    play(hub)
+    nodes = play(hub)
     shots = ROOT / "var" / "screenshots"
     shots.mkdir(parents=True, exist_ok=True)
     asked: list[str] = []
@@ -41,8 +42,7 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(hub.url)
-        page.wait_for_selector("#nodes tbody tr:nth-child(3)")
-        page.wait_for_selector("#chart[data-points]")
+        page.wait_for_selector("#connection.live")  # the first round is shown to its end
         assert page.locator("#nodes tbody tr").count() == 3
         assert "traffic-flow 1.0.0" in page.inner_text("#nodes")
         assert page.locator("#nodes .fresh").count() == 3
@@ -59,8 +59,18 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         assert "wayside replace node-2 --accept-hardware c0ffee" in page.inner_text("#identity")
         assert "two computers use its key" in page.inner_text("#nodes")
         page.screenshot(path=shots / "hub-clone.png", full_page=True)
+        markup = "<img src=/x onerror=\"document.title='run'\">"
+        silent = DoctorFinding(check="disk", state="warn")
+        record = nodes[2].walked(by=markup, note=markup, doctor=(silent,))
+        assert nodes[2].hand_in(record).status_code == 200
+        page.click("#nodes tr[data-node='node-3']")
+        page.wait_for_selector("#identity:has-text('Doctor said')")
+        assert page.inner_text("#identity").count(markup) == 2, "shown as it was typed"
+        assert "undefined" not in page.inner_text("#identity")
+        page.screenshot(path=shots / "hub-markup.png", full_page=True)
         page.click("#nodes tr[data-node='node-1']")
-        page.wait_for_selector("#identity .warning", state="detached")
+        page.wait_for_selector("#identity .failed")
+        assert page.title() == "wayside hub"
         page.select_option("#choose-datastream", "detector/6/volume")
         page.wait_for_selector("#chart[aria-label*='detector/6']")
         page.screenshot(path=shots / "hub.png", full_page=True)

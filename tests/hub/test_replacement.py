@@ -96,11 +96,16 @@ def test_a_replacement_that_fails_half_way_changes_nothing(hub: Hub, monkeypatch
     assert new.sync([new.summary()]).stored == 1
 
 
-def test_the_first_of_two_replacement_tokens_that_is_used_ends_the_other(hub: Hub) -> None:
+def test_the_first_of_two_replacement_tokens_that_is_used_ends_the_other(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.node()
     one, two = hub.replacement("node-1"), hub.replacement("node-1")
     assert SimulatedNode(hub.client).enrol(two).status_code == 200
     assert said(SimulatedNode(hub.client).enrol(one)) == (403, "token_expired")
+    now = api_nodes.now_ms()
+    monkeypatch.setattr(api_nodes, "now_ms", lambda: now - 60_000)
+    assert said(SimulatedNode(hub.client).enrol(one)) == (403, "token_expired"), "also when the hub's clock is set back"
 
 
 def test_an_ordinary_token_replaces_nobody_and_the_refusal_says_what_does(hub: Hub) -> None:

@@ -11,6 +11,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    **dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+    ),
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """``ca`` is its certificate, PEM."""
@@ -28,6 +38,7 @@ class Authority:
             now - timedelta(days=3650),
             now + timedelta(days=3650),
             x509.BasicConstraints(True, 0),
+            _SIGNS,  # Python 3.13 wants it
         )
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -54,9 +65,9 @@ class Authority:
         key: ec.EllipticCurvePrivateKey,
         begins: datetime,
         ends: datetime,
-        says: x509.ExtensionType,
+        *says: x509.ExtensionType,
     ) -> x509.Certificate:
-        return (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(self._name)
@@ -64,11 +75,12 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(begins)
             .not_valid_after(ends)
-            .add_extension(says, critical=isinstance(says, x509.BasicConstraints))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
         )
+        for one in says:
+            builder = builder.add_extension(one, critical=not isinstance(one, x509.SubjectAlternativeName))
+        return builder.sign(self._key, hashes.SHA256())
 
 
 def _named(host: str) -> x509.GeneralName:

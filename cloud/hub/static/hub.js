@@ -115,7 +115,7 @@
         element("div", { class: "scroll short" }, element("table", { class: "sensors" },
           element("thead", {}, element("tr", {}, ...["Datastream", "Channel", "Outcome", "Actuations", "Polarity", "Said"].map((h, i) => element("th", { scope: "col", class: i === 3 ? "number" : null }, h)))),
           element("tbody", {}, ...record.sensors.map(sensorRow)))));
-      if (failed.length) parts.push(element("p", { class: "note" }, `Doctor said: ${failed.map((d) => `${d.check} (${d.state}): ${d.said}`).join("; ")}`));
+      if (failed.length) parts.push(element("p", { class: "note" }, `Doctor said: ${failed.map((d) => `${d.check} (${d.state})${d.said ? `: ${d.said}` : ""}`).join("; ")}`));
       if (record.note) parts.push(element("p", { class: "note" }, `Note: ${record.note}`));
     } else parts.push(element("p", { class: "note" }, "Not commissioned yet: ", element("code", {}, "wayside commission"), " walks its sensors at the cabinet."));
     fill(byId("identity"), parts.filter((p) => p !== null));
