@@ -139,7 +139,7 @@ def test_the_new_hardwares_first_start_may_be_killed_at_any_moment(
         fresh=fresh,
         environment={"PYTHONPATH": str(ROOT)},
     )
-    assert done.times == times
+    assert done.hit == times
 
 
 def test_a_copied_card_both_are_told_nothing_is_lost_and_a_new_key_ends_it(

@@ -21,8 +21,8 @@ few_or_many = pytest.mark.parametrize(
 
 
 class Kills(NamedTuple):
-    times: int
-    alive: int  # how often it was still running when it was killed
+    hit: int  # how often it was running when it was killed
+    rounds: int
     undisturbed_s: float
 
 
@@ -36,7 +36,9 @@ def killed_then_run_again(
     seed: int = 0,
     timeout_s: float = 120.0,
 ) -> Kills:
-    """SIGKILL ``command`` and all its children at a random moment, then run it to its end; ``times`` times.
+    """SIGKILL ``command`` and all its children at a random moment, then run it to its end, until ``times`` were hit.
+
+    A run that ended before its moment is looked at like the others and not counted; the next moments come earlier.
 
     Args:
         check: asserts the correct end; called after every run that was let finish.
@@ -67,18 +69,24 @@ def killed_then_run_again(
         return time.monotonic() - begun
 
     fresh()
-    undisturbed_s = finished()
-    alive = 0
-    for _ in range(times):
+    longest_s = undisturbed_s = finished()
+    hit = rounds = 0
+    while hit < times:
+        assert rounds < 10 * times, f"only {hit} of {rounds} kills came before the end"
+        rounds += 1
         fresh()
+        begun = time.monotonic()
         process = started()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=chance.uniform(0, undisturbed_s))
-        alive += process.poll() is None
+            process.communicate(timeout=chance.uniform(0, longest_s))
+        if process.poll() is None:
+            hit += 1
+        else:
+            longest_s = time.monotonic() - begun
         _kill(process)
         finished()
-    print(f"{words[:4]}: killed {alive} times of {times} while it ran ({undisturbed_s:.2f} s undisturbed)")
-    return Kills(times, alive, undisturbed_s)
+    print(f"{words[:4]}: killed {hit} times while it ran, in {rounds} rounds ({undisturbed_s:.2f} s undisturbed)")
+    return Kills(hit, rounds, undisturbed_s)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
