@@ -2,7 +2,7 @@
 
 The chain and the name are always checked. The dates are checked only while NTP disciplines the clock: before that the
 system may say 1970, every certificate begins in its future, and the hub is where the node would learn the time from.
-Why nothing is lost by that: docs/adr/0014-commissioning-and-replacement.md.
+Why nothing is lost by that: docs/adr/0013-commissioning-and-replacement.md.
 """
 
 from __future__ import annotations
