@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def run(
             asked = agree if yes else lambda plan: pause(lambda: agree(plan))
             done = flashing.flash(order, asked, step, dry_run=dry_run)
         if as_json:
-            typer.echo(msgspec.json.format(msgspec.json.encode(done.record), indent=2).decode())
+            typer.echo(json.dumps(msgspec.to_builtins(done.record), indent=2))
         else:
             typer.echo(_outcome(done))
 

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -39,8 +40,8 @@ def command(*args: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / "wayside.py"), "flash", *map(str, args)]
 
 
-def wayside(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def wayside(*args: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(command(*args), capture_output=True, text=True, env=environment, timeout=120, check=False)
 
 
@@ -154,6 +155,17 @@ def test_another_boards_name_is_refused_unless_it_is_renamed(tmp_path: Path) -> 
         assert "would write" in done.stdout
         assert board.holds(load_image(program("atmega328p").hex).named("WS-7")), "a dry run writes nothing"
     assert records(tmp_path) == []
+
+
+def test_json_of_a_file_with_any_name_is_whole_on_a_terminal_that_knows_no_arrow(tmp_path: Path) -> None:
+    board = AvrBoard(tmp_path, "atmega328p", bootloader=True)
+    factory(board, "WS-7", program("atmega328p").hex)
+    file = tmp_path / "größe → neu.hex"
+    shutil.copy(newer("atmega328p").hex, file)
+    with board:
+        done = wayside(board.port, "--hex", file, "--dry-run", "--json", PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["file"] == file.name
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
