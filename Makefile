@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 DEMO_SECONDS ?= 300
 DEMO_PORT ?= 8000
 PIP := -m pip --disable-pip-version-check install -qq --no-input
-SOURCES := $(shell find contracts edge firmware_bridge -name '*.py' -o -name '*.[ch]' 2>/dev/null) wayside.py
+SOURCES := $(shell find contracts edge firmware_bridge -name '*.py' -o -name '*.[ch]' 2>/dev/null) wayside.py wayside/__init__.py
 
 .PHONY: help
 help: ## what can be made
@@ -68,6 +68,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 $(EDGE)/.ready: pyproject.toml constraints.txt $(SOURCES)
 	@echo "setting up $(EDGE): what a node has, nothing else"
 	@test -x $(EDGE)/bin/python || $(PYTHON) -m venv $(EDGE)
+	@rm -rf build/lib  # a wheel takes all that lies there, also what is gone from the source
 	@$(EDGE)/bin/python $(PIP) -c constraints.txt '.[edge]'
 	@touch $@
 

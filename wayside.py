@@ -7,7 +7,7 @@ import io
 import sys
 from typing import NamedTuple
 
-__version__ = "0.1.0"
+from wayside.contracts.version import VERSION
 
 
 class Verb(NamedTuple):
@@ -18,22 +18,26 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
-    "agent": Verb("edge.cli", "agent", "edge", "run a node's agent from its configuration"),
-    "node": Verb("edge.cli", "node", "edge", "look at a node: check its configuration, status, outbox"),
-    "doctor": Verb("edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
-    "commission": Verb("edge.cli", "commission", "edge", "walk a node's sensors at the cabinet; a signed record"),
-    "board": Verb("firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
-    "flash": Verb("firmware_bridge.flash_cli", "flash", "bridge", "put firmware on a board, and see that it runs"),
-    "image": Verb("firmware_bridge.image_cli", "image", "bridge", "make a node's card image, write it, read it back"),
-    "provision": Verb("firmware_bridge.provision_cli", "provision", "bridge", "a list of sites to images and labels"),
-    "train": Verb("cloud.train.cli", "train", "train", "train and compare forecasters"),
-    "export": Verb("export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
-    "evaluate": Verb("cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
-    "release": Verb("export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
-    "hub": Verb("cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
-    "replace": Verb("cloud.hub.replace_cli", "replace", "hub", "let new hardware take over a node's name and history"),
-    "rollout": Verb("cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),
-    "demo": Verb("cloud.demo.cli", "demo", "dev", "run the whole line on this machine"),
+    "agent": Verb("wayside.edge.cli", "agent", "edge", "run a node's agent from its configuration"),
+    "node": Verb("wayside.edge.cli", "node", "edge", "look at a node: check its configuration, status, outbox"),
+    "doctor": Verb("wayside.edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
+    "commission": Verb("wayside.edge.cli", "commission", "edge", "walk a node's sensors at the cabinet, sign a record"),
+    "board": Verb("wayside.firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
+    "flash": Verb("wayside.firmware_bridge.flash_cli", "flash", "bridge", "put firmware on a board, see that it runs"),
+    "image": Verb("wayside.firmware_bridge.image_cli", "image", "bridge", "make a card image, write it, read it back"),
+    "provision": Verb(
+        "wayside.firmware_bridge.provision_cli", "provision", "bridge", "a list of sites to images and labels"
+    ),
+    "train": Verb("wayside.cloud.train.cli", "train", "train", "train and compare forecasters"),
+    "export": Verb("wayside.export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
+    "evaluate": Verb("wayside.cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
+    "release": Verb("wayside.export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
+    "hub": Verb("wayside.cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
+    "replace": Verb(
+        "wayside.cloud.hub.replace_cli", "replace", "hub", "let new hardware take over a node's name and history"
+    ),
+    "rollout": Verb("wayside.cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),
+    "demo": Verb("wayside.cloud.demo.cli", "demo", "dev", "run the whole line on this machine"),
 }
 
 
@@ -54,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         print(usage())
         return 0 if args else 2
     if args[0] in ("-V", "--version"):
-        print(f"wayside {__version__}")
+        print(f"wayside {VERSION}")
         return 0
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no arrow or degree sign shows a question mark
@@ -66,14 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         # Verbs import what is heavy when they run: a package may be missing there, too.
         getattr(importlib.import_module(verb.module), verb.app)(args=args[1:], prog_name=f"wayside {args[0]}")
     except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.split(".")[0] in (
-            "contracts",
-            "edge",
-            "cloud",
-            "export",
-            "models",
-            "firmware_bridge",
-        ):
+        if exc.name is None or exc.name.split(".")[0] == "wayside":
             raise
         print(
             f"wayside {args[0]}: needs the package {exc.name!r}, which is not installed here.\n"

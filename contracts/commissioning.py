@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from contracts.reading import Name, Stamp
-from contracts.sync import Board, Count, Key, Label
-from contracts.wire import Document, wire_field
+from wayside.contracts.reading import Name, Stamp
+from wayside.contracts.sync import Board, Count, Key, Label
+from wayside.contracts.wire import Document, wire_field
 
 MAX_RECORD_BYTES = 131_072
 Text = Annotated[str, msgspec.Meta(max_length=512)]

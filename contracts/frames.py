@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from contracts.reading import Name, Stamp
-from contracts.wire import ContractError, Document, wire_field
+from wayside.contracts.reading import Name, Stamp
+from wayside.contracts.wire import ContractError, Document, wire_field
 
 Pixels = npt.NDArray[np.float32]
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from contracts.reading import Name
-from contracts.wire import Document, decode_toml, wire_field
+from wayside.contracts.reading import Name
+from wayside.contracts.wire import Document, decode_toml, wire_field
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 UnixSeconds = Annotated[float, msgspec.Meta(ge=0, le=32_503_680_000)]  # to the year 3000; NaN is refused

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import msgspec
 
-from contracts.reading import Name
-from contracts.task import TaskSpec
-from contracts.wire import Document, wire_field
+from wayside.contracts.reading import Name
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import Document, wire_field
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from contracts.wire import Document
+from wayside.contracts.wire import Document
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,63}$")]
 """A datastream, node or task name: 1 to 64 of letters, digits and ``_ . / -``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TypeVar
 
-from contracts.wire import ContractError
+from wayside.contracts.wire import ContractError
 
 
 class RolloutState(enum.Enum):

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import msgspec
 
-from contracts.reading import BootId, Name, Quality, Stamp
-from contracts.wire import Document
+from wayside.contracts.reading import BootId, Name, Quality, Stamp
+from wayside.contracts.wire import Document
 
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]

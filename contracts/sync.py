@@ -6,10 +6,10 @@ from typing import Annotated
 
 import msgspec
 
-from contracts.reading import BootId, Name, Stamp
-from contracts.rollout import Refusal, UpdateState
-from contracts.summary import Summary
-from contracts.wire import Document, wire_field
+from wayside.contracts.reading import BootId, Name, Stamp
+from wayside.contracts.rollout import Refusal, UpdateState
+from wayside.contracts.summary import Summary
+from wayside.contracts.wire import Document, wire_field
 
 MAX_SUMMARIES = 1000
 """Rows of one sync request."""

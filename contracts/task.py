@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from contracts.reading import Name
-from contracts.wire import Document, wire_field
+from wayside.contracts.reading import Name
+from wayside.contracts.wire import Document, wire_field
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=1024)]

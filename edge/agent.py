@@ -1,8 +1,9 @@
 """One node's agent: one asyncio process from one configuration.
 
 Tasks: the board's line, the Modbus line, the contacts, the committer (what is durable), the sync with the hub (with
-updates), the reporter (status file, watchdog). They share a :class:`~edge.tasks.Pipeline` and an
-:class:`~edge.outbox.Outbox`, both of which belong to the event loop's thread; only installing a model runs in another.
+updates), the reporter (status file, watchdog). They share a :class:`~wayside.edge.tasks.Pipeline` and an
+:class:`~wayside.edge.outbox.Outbox`, both of which belong to the event loop's thread; only installing a model runs in
+another.
 
 Nothing here waits for the hub: without network, model or clock the agent senses, stores and holds the fixed plan.
 """
@@ -24,11 +25,10 @@ from typing import Any
 import msgspec
 import structlog
 
-import wayside
-from contracts.node_config import HubConfig, NodeConfig
-from contracts.rollout import Refusal
-from contracts.summary import Kind
-from contracts.sync import (
+from wayside.contracts.node_config import HubConfig, NodeConfig
+from wayside.contracts.rollout import Refusal
+from wayside.contracts.summary import Kind
+from wayside.contracts.sync import (
     MAX_BODY_BYTES,
     MAX_SUMMARIES,
     Board,
@@ -39,21 +39,22 @@ from contracts.sync import (
     Reported,
     SyncRequest,
 )
-from edge.backoff import full_jitter
-from edge.clock import open_clock, stamp
-from edge.errors import EdgeError
-from edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable, printable
-from edge.hub_tls import HubTls
-from edge.identity import load_or_create, machine_fingerprint
-from edge.outbox import Batch, Outbox, StorageError
-from edge.records import hand_in
-from edge.sensors.gpio import Contacts, GpioError
-from edge.sensors.modbus import ModbusLine
-from edge.sensors.serial_board import SILENT_S, SerialBoard
-from edge.status import OUTBOX_FILE, STATUS_FILE, replace_status
-from edge.supervisor import Notifier
-from edge.tasks import Pipeline
-from edge.updater import Updater
+from wayside.contracts.version import VERSION
+from wayside.edge.backoff import full_jitter
+from wayside.edge.clock import open_clock, stamp
+from wayside.edge.errors import EdgeError
+from wayside.edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable, printable
+from wayside.edge.hub_tls import HubTls
+from wayside.edge.identity import load_or_create, machine_fingerprint
+from wayside.edge.outbox import Batch, Outbox, StorageError
+from wayside.edge.records import hand_in
+from wayside.edge.sensors.gpio import Contacts, GpioError
+from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.sensors.serial_board import SILENT_S, SerialBoard
+from wayside.edge.status import OUTBOX_FILE, STATUS_FILE, replace_status
+from wayside.edge.supervisor import Notifier
+from wayside.edge.tasks import Pipeline
+from wayside.edge.updater import Updater
 
 MAX_PENDING = 20_000  # rows in memory while the disk is full; beyond that the board keeps its events
 IDLE_COMMIT_S = 10.0
@@ -120,7 +121,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        log.info("agent starts", node=self._config.node, boot=self._boot, version=wayside.__version__)
+        log.info("agent starts", node=self._config.node, boot=self._boot, version=VERSION)
         contacts = self._contacts
         try:
             contacts.start()
@@ -363,7 +364,7 @@ class Agent:
             )
         self._tally()
         return Heartbeat(
-            agent=wayside.__version__,
+            agent=VERSION,
             at=stamp(self._clock, self._boot, self._clock.mono_ns()),
             uptime_s=time.monotonic() - self._began,
             healthy=self._healthy(),
@@ -386,7 +387,7 @@ class Agent:
                 self._config.model,
                 root.read_bytes() if hub is not None else b"",
                 hub.url if hub is not None else "",
-                wayside.__version__,
+                VERSION,
                 tls=self._tls,
             )
         except OSError as exc:

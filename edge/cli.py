@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from contracts.node_config import NodeConfig, load_node_config
-from contracts.wire import ContractError
-from edge.errors import EdgeError
+from wayside.contracts.node_config import NodeConfig, load_node_config
+from wayside.contracts.wire import ContractError
+from wayside.edge.errors import EdgeError
 
 agent = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run a node's agent."
@@ -68,7 +68,7 @@ def run(config: Config) -> None:
     """Run until SIGTERM or Ctrl-C; both store what is open. Starting again continues where it was."""
     loaded = _load(config)
     _log_for(sys.stderr.isatty())
-    from edge.agent import Agent
+    from wayside.edge.agent import Agent
 
     async def life() -> None:
         await Agent(loaded, config.resolve().parent).run()
@@ -98,7 +98,7 @@ def _log_for(people: bool) -> None:
 def check(config: Config, as_json: AsJson = False) -> None:
     """Validate a configuration; a mistake is named by its field and the rule that it breaks."""
     loaded = _load(config)
-    from edge.clock import LocalCalendar
+    from wayside.edge.clock import LocalCalendar
 
     try:
         LocalCalendar(loaded.clock.timezone)
@@ -123,7 +123,7 @@ def check(config: Config, as_json: AsJson = False) -> None:
 @node.command()
 def status(config: Config, as_json: AsJson = False) -> None:
     """What the agent last said about itself."""
-    from edge.status import STATUS_FILE
+    from wayside.edge.status import STATUS_FILE
 
     loaded = _load(config)
     path = config.resolve().parent / loaded.state_dir / STATUS_FILE
@@ -160,7 +160,7 @@ def status(config: Config, as_json: AsJson = False) -> None:
 @node.command()
 def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
     """Summaries that wait for the hub, in the order in which they will be sent. Safe beside a running agent."""
-    from edge.status import OUTBOX_FILE
+    from wayside.edge.status import OUTBOX_FILE
 
     loaded = _load(config)
     path = config.resolve().parent / loaded.state_dir / OUTBOX_FILE
@@ -196,7 +196,7 @@ def examine(
     loaded = _load(config)
     from rich.console import Console
 
-    from edge.doctor import examine as checks
+    from wayside.edge.doctor import examine as checks
 
     colours = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
     screen = Console(highlight=False)
@@ -238,8 +238,8 @@ def walk(
 
     from rich.console import Console
 
-    from edge.commission_walk import Options, Stopped, is_label
-    from edge.commission_walk import commission as walked
+    from wayside.edge.commission_walk import Options, Stopped, is_label
+    from wayside.edge.commission_walk import commission as walked
 
     screen = Console(highlight=False, stderr=as_json)
     for name, label in (("--by", by), ("--site", site)):
@@ -256,10 +256,10 @@ def walk(
         raise typer.Exit(130) from None
     except (EdgeError, OSError) as exc:
         raise _fail(str(exc)) from exc
-    from edge.commission_page import lines, summary
+    from wayside.edge.commission_page import lines, summary
 
     if as_json:
-        from contracts.wire import to_builtins
+        from wayside.contracts.wire import to_builtins
 
         typer.echo(json.dumps(to_builtins(record), indent=1))
     else:
@@ -278,10 +278,10 @@ def show(
 ) -> None:
     """Show the newest record of this node, its signature verified."""
     loaded = _load(config)
-    from contracts.wire import to_builtins
-    from edge.commission_page import lines, page, summary
-    from edge.commission_record import records
-    from edge.slots import replace_file
+    from wayside.contracts.wire import to_builtins
+    from wayside.edge.commission_page import lines, page, summary
+    from wayside.edge.commission_record import records
+    from wayside.edge.slots import replace_file
 
     state_dir = (config.resolve().parent / loaded.state_dir).resolve()
     try:

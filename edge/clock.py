@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from contracts.node_config import ClockConfig
-from contracts.reading import ClockState, Stamp
-from edge.errors import EdgeError
+from wayside.contracts.node_config import ClockConfig
+from wayside.contracts.reading import ClockState, Stamp
+from wayside.edge.errors import EdgeError
 
 DRIFT_PPM = 50  # of a free-running crystal, with margin for a cabinet in the sun
 HUB_TRUST_NS = 86_400 * 1_000_000_000  # after that without word from the hub its time is 'held'

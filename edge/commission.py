@@ -11,8 +11,8 @@ import enum
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from contracts.commissioning import SensorCheck
-from contracts.node_config import NodeConfig
+from wayside.contracts.commissioning import SensorCheck
+from wayside.contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # occupied for so long after something moved: perhaps it rests there
 REST_S = 1.0  # the same, where it fell before it rose

@@ -14,19 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contracts.node_config import BoardConfig, ContactConfig, ModbusConfig, NodeConfig
-from contracts.sync import Board
-from edge.commission import State, targets
-from edge.commission_record import CommissionError
-from edge.sensors.gpio import Contacts, GpioError
-from edge.sensors.modbus import ModbusLine
-from edge.status import STATUS_FILE
-from firmware_bridge.board import BoardLink
-from firmware_bridge.borrow import borrowed
-from firmware_bridge.errors import BridgeError, LineError, LineUnavailable
-from firmware_bridge.finder import find_board, is_pattern, matching
-from firmware_bridge.messages import DetectorFault, Event, EventKind, Identity, Status
-from firmware_bridge.transport import open_transport
+from wayside.contracts.node_config import BoardConfig, ContactConfig, ModbusConfig, NodeConfig
+from wayside.contracts.sync import Board
+from wayside.edge.commission import State, targets
+from wayside.edge.commission_record import CommissionError
+from wayside.edge.sensors.gpio import Contacts, GpioError
+from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.status import STATUS_FILE
+from wayside.firmware_bridge.board import BoardLink
+from wayside.firmware_bridge.borrow import borrowed
+from wayside.firmware_bridge.errors import BridgeError, LineError, LineUnavailable
+from wayside.firmware_bridge.finder import find_board, is_pattern, matching
+from wayside.firmware_bridge.messages import DetectorFault, Event, EventKind, Identity, Status
+from wayside.firmware_bridge.transport import open_transport
 
 HEARTBEAT_S = 0.2
 FIRST_WORD_S = 8.0  # for the board's name and status

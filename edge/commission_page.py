@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from contracts.commissioning import CommissioningRecord
-from contracts.reading import Stamp
-from edge.commission_record import Found
+from wayside.contracts.commissioning import CommissioningRecord
+from wayside.contracts.reading import Stamp
+from wayside.edge.commission_record import Found
 
 _STYLE = """
 body { font: 11pt/1.4 sans-serif; max-width: 48em; margin: 2em auto; color: #111; background: #fff }

@@ -19,21 +19,21 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts.commissioning import (
+from wayside.contracts.commissioning import (
     MAX_RECORD_BYTES,
     CommissioningRecord,
     SensorCheck,
     SignedCommissioning,
     commissioning_input,
 )
-from contracts.node_config import NodeConfig
-from contracts.reading import Stamp
-from contracts.sync import Board, Key, Label
-from contracts.wire import ContractError, Document, decode, encode, wire_field
-from edge.clock import open_clock, stamp
-from edge.errors import EdgeError
-from edge.identity import KEY_FILE, Identity, load_or_create
-from edge.slots import replace_file
+from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.reading import Stamp
+from wayside.contracts.sync import Board, Key, Label
+from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.edge.clock import open_clock, stamp
+from wayside.edge.errors import EdgeError
+from wayside.edge.identity import KEY_FILE, Identity, load_or_create
+from wayside.edge.slots import replace_file
 
 FOLDER = "commissioning"
 BOOT = secrets.token_hex(16)  # of this program: what Stamp calls a boot

@@ -27,18 +27,27 @@ from rich.console import Console, Group
 from rich.live import Live as Redrawn
 from rich.text import Text
 
-import wayside
-from contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck
-from contracts.node_config import NodeConfig
-from contracts.sync import Board
-from edge.commission import Asked, Target, targets
-from edge.commission_live import Live
-from edge.commission_record import FOLDER, CommissionError, Progress, WalkFile, key_of, may_write, now, write_record
-from edge.doctor import agent_runs, examine, running_agent
-from edge.errors import EdgeError
-from edge.hub_client import HubClient
-from edge.hub_tls import HubTls
-from edge.records import hand_in
+from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck
+from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.sync import Board
+from wayside.contracts.version import VERSION
+from wayside.edge.commission import Asked, Target, targets
+from wayside.edge.commission_live import Live
+from wayside.edge.commission_record import (
+    FOLDER,
+    CommissionError,
+    Progress,
+    WalkFile,
+    key_of,
+    may_write,
+    now,
+    write_record,
+)
+from wayside.edge.doctor import agent_runs, examine, running_agent
+from wayside.edge.errors import EdgeError
+from wayside.edge.hub_client import HubClient
+from wayside.edge.hub_tls import HubTls
+from wayside.edge.records import hand_in
 
 REDRAW_S = 0.2
 HAND_IN_S = 20.0
@@ -280,7 +289,7 @@ def commission(
             by=progress.by,
             started=progress.started,
             finished=now(config),
-            agent=wayside.__version__,
+            agent=VERSION,
             config_sha256=config_sha256,
             board=progress.board,
             sensors=tuple(sorted(progress.sensors, key=lambda c: order.index(c.datastream))),

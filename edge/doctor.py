@@ -25,24 +25,24 @@ from typing import Any, Literal, NamedTuple
 
 import httpx
 
-import wayside
-from contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
-from edge.clock import ClockError, LocalCalendar, kernel_sync_error_ms
-from edge.errors import EdgeError
-from edge.hub_tls import HubTls, TlsError
-from edge.identity import KEY_FILE
-from edge.outbox import peek
-from edge.sensors.modbus import LineSilent, Refused, open_port
-from edge.slots import Slots
-from edge.status import OUTBOX_FILE, STATUS_FILE
-from edge.trusted_bundle import open_bundle
-from edge.updater import choose, try_out
-from firmware_bridge.board import BoardLink
-from firmware_bridge.borrow import is_lent
-from firmware_bridge.errors import LineError, PortLent, WrongBoard
-from firmware_bridge.finder import find_board, is_pattern, matching
-from firmware_bridge.messages import Identity, Status
-from firmware_bridge.transport import open_transport
+from wayside.contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
+from wayside.contracts.version import VERSION
+from wayside.edge.clock import ClockError, LocalCalendar, kernel_sync_error_ms
+from wayside.edge.errors import EdgeError
+from wayside.edge.hub_tls import HubTls, TlsError
+from wayside.edge.identity import KEY_FILE
+from wayside.edge.outbox import peek
+from wayside.edge.sensors.modbus import LineSilent, Refused, open_port
+from wayside.edge.slots import Slots
+from wayside.edge.status import OUTBOX_FILE, STATUS_FILE
+from wayside.edge.trusted_bundle import open_bundle
+from wayside.edge.updater import choose, try_out
+from wayside.firmware_bridge.board import BoardLink
+from wayside.firmware_bridge.borrow import is_lent
+from wayside.firmware_bridge.errors import LineError, PortLent, WrongBoard
+from wayside.firmware_bridge.finder import find_board, is_pattern, matching
+from wayside.firmware_bridge.messages import Identity, Status
+from wayside.firmware_bridge.transport import open_transport
 
 HOT_C, TOO_HOT_C = 75.0, 85.0  # Raspberry Pi: throttles from 80, hard at 85
 FRESH_S = 15.0  # of the agent's status file
@@ -542,7 +542,7 @@ def _model(config: NodeConfig, state_dir: Path) -> Finding:
     slots = Slots(state_dir / "model")
     for slot in slots.sound():
         try:
-            bundle = open_bundle(slot.content, agent_version=wayside.__version__)
+            bundle = open_bundle(slot.content, agent_version=VERSION)
             variant = choose(config.model, bundle.passport)
             runtime, result = try_out(config.model, bundle, variant)
         except EdgeError as exc:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import EdgeError
-from edge.runtimes.runtime import Float32, Runtime
+from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.runtime import Float32, Runtime
 
 
 class GoldenMismatch(EdgeError):  # noqa: N818  (what happened, not that it is an error)

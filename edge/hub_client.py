@@ -8,14 +8,14 @@ from typing import TypeVar
 
 import httpx
 
-from contracts.commissioning import CommissioningReply, SignedCommissioning
-from contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
-from contracts.node_config import HubConfig
-from contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
-from contracts.wire import ContractError, Document, decode, encode
-from edge.errors import EdgeError
-from edge.hub_tls import HubTls, TlsError
-from edge.identity import Identity
+from wayside.contracts.commissioning import CommissioningReply, SignedCommissioning
+from wayside.contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
+from wayside.contracts.node_config import HubConfig
+from wayside.contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
+from wayside.contracts.wire import ContractError, Document, decode, encode
+from wayside.edge.errors import EdgeError
+from wayside.edge.hub_tls import HubTls, TlsError
+from wayside.edge.identity import Identity
 
 SYNC = "/api/v1/sync"
 COMMISSIONING = "/api/v1/commissioning"

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from contracts.node_config import HubConfig
-from edge.clock import kernel_sync_error_ms
-from edge.errors import EdgeError
+from wayside.contracts.node_config import HubConfig
+from wayside.edge.clock import kernel_sync_error_ms
+from wayside.edge.errors import EdgeError
 
 NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h; Python has no name for it."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from contracts.node_config import DetectorConfig
-from contracts.reading import Quality
-from edge.quality import DetectorHealth, worst
-from firmware_bridge.messages import EventKind
+from wayside.contracts.node_config import DetectorConfig
+from wayside.contracts.reading import Quality
+from wayside.edge.quality import DetectorHealth, worst
+from wayside.firmware_bridge.messages import EventKind
 
 MAX_CATCH_UP = 4096  # steps; a longer silence is one hole, not a row for each step
 # Plain integers: comparing with an IntEnum member costs a call for every event.

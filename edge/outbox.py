@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from contracts.summary import PRIORITY, Kind, Summary
-from edge.errors import EdgeError
+from wayside.contracts.summary import PRIORITY, Kind, Summary
+from wayside.edge.errors import EdgeError
 
 HISTORY_STEPS = 4096
 CHECKED_BYTES = 32_000_000  # a larger file is not read through at every start

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from contracts.node_config import DetectorConfig
-from contracts.reading import Quality
+from wayside.contracts.node_config import DetectorConfig
+from wayside.contracts.reading import Quality
 
 CHATTER_WINDOW_MS = 30_000
 WORST_FIRST = (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import structlog
 
-from contracts.commissioning import SignedCommissioning
-from contracts.wire import ContractError, decode
-from edge.hub_client import HubClient, HubRefused
+from wayside.contracts.commissioning import SignedCommissioning
+from wayside.contracts.wire import ContractError, decode
+from wayside.edge.hub_client import HubClient, HubRefused
 
 FOLDER = "commissioning"
 WAITING, SENT, REFUSED = ".json", ".sent", ".refused"

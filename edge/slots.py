@@ -20,8 +20,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 import structlog
 
-from contracts.passport import MAX_BUNDLE_BYTES, Sha256
-from contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.contracts.passport import MAX_BUNDLE_BYTES, Sha256
+from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 
 NAMES = ("a", "b")
 log = structlog.get_logger(__name__)

@@ -19,22 +19,22 @@ import msgspec
 import numpy as np
 import structlog
 
-from contracts.node_config import ContactConfig, NodeConfig, TaskConfig
-from contracts.passport import Passport
-from contracts.reading import Quality, Reading, Stamp
-from contracts.summary import Kind, Summary
-from edge.clock import BoardTime, Clock, LocalCalendar, stamp
-from edge.errors import EdgeError
-from edge.guard import check
-from edge.intervals import Intervals, Lost, Step
-from edge.outbox import HISTORY_STEPS
-from edge.policies.signal_timing import propose, toward_fixed
-from edge.quality import USABLE, worst
-from edge.registers import Closed, Late, Registers
-from edge.runtimes.runtime import Runtime
-from edge.windows import History, TaskMismatch, Windows
-from firmware_bridge.board import Gap, Heard
-from firmware_bridge.messages import Event, Identity, PlanCode, PlanResult, Status
+from wayside.contracts.node_config import ContactConfig, NodeConfig, TaskConfig
+from wayside.contracts.passport import Passport
+from wayside.contracts.reading import Quality, Reading, Stamp
+from wayside.contracts.summary import Kind, Summary
+from wayside.edge.clock import BoardTime, Clock, LocalCalendar, stamp
+from wayside.edge.errors import EdgeError
+from wayside.edge.guard import check
+from wayside.edge.intervals import Intervals, Lost, Step
+from wayside.edge.outbox import HISTORY_STEPS
+from wayside.edge.policies.signal_timing import propose, toward_fixed
+from wayside.edge.quality import USABLE, worst
+from wayside.edge.registers import Closed, Late, Registers
+from wayside.edge.runtimes.runtime import Runtime
+from wayside.edge.windows import History, TaskMismatch, Windows
+from wayside.firmware_bridge.board import Gap, Heard
+from wayside.firmware_bridge.messages import Event, Identity, PlanCode, PlanResult, Status
 
 TOTAL = "intersection/volume"
 SIGNAL = "intersection/signal"
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class Model(Protocol):
-    """What runs (see :class:`edge.updater.ActiveModel`)."""
+    """What runs (see :class:`wayside.edge.updater.ActiveModel`)."""
 
     @property
     def passport(self) -> Passport: ...
@@ -649,7 +649,7 @@ class Pipeline:
         return found
 
     def count(self) -> dict[str, int]:
-        """Totals for :class:`contracts.sync.Counters`."""
+        """Totals for :class:`wayside.contracts.sync.Counters`."""
         sent = self._sent_before + self._sent() - self._origin
         return {**self.counters, **self._base, "readings_sent": sent}
 

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Passport
-from contracts.rollout import Refusal
-from contracts.wire import ContractError, decode
-from edge.errors import EdgeError
-from edge.runtimes.runtime import Float32
+from wayside.contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Passport
+from wayside.contracts.rollout import Refusal
+from wayside.contracts.wire import ContractError, decode
+from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.runtime import Float32
 
 MAX_ENTRIES = 64
 MAX_PASSPORT_BYTES = 1_000_000

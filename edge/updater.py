@@ -28,16 +28,16 @@ from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater as TufClient
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
-from contracts.node_config import ModelConfig
-from contracts.passport import MAX_BUNDLE_BYTES, Passport, Sha256, Variant
-from contracts.rollout import Refusal, UpdateState, advance
-from contracts.sync import Desired, Reported
-from contracts.wire import ContractError, Document, decode, encode, wire_field
-from edge import golden
-from edge.hub_tls import HubTls, TlsError
-from edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError, load_runtime
-from edge.slots import Slots, replace_file
-from edge.trusted_bundle import Bundle, BundleRefused, open_bundle
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport, Sha256, Variant
+from wayside.contracts.rollout import Refusal, UpdateState, advance
+from wayside.contracts.sync import Desired, Reported
+from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.edge import golden
+from wayside.edge.hub_tls import HubTls, TlsError
+from wayside.edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError, load_runtime
+from wayside.edge.slots import Slots, replace_file
+from wayside.edge.trusted_bundle import Bundle, BundleRefused, open_bundle
 
 TIMEOUT_S = 20  # without a byte
 MAX_REASON = 512  # contracts.sync.Reported.reason

@@ -2,7 +2,7 @@
 
 A row of a window covers ``interval_s``, the sum of ``interval_s / step_s`` steps; rows are ``interval_s`` apart and
 the newest ends now, so that consecutive windows overlap when a step is shorter than an interval. The calendar of a
-row is that of its **end** (see :class:`edge.clock.LocalCalendar`). NaN is "not known", never 0.
+row is that of its **end** (see :class:`wayside.edge.clock.LocalCalendar`). NaN is "not known", never 0.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from contracts.task import TaskSpec
-from edge.errors import EdgeError
-from edge.runtimes.runtime import Float32
+from wayside.contracts.task import TaskSpec
+from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.runtime import Float32
 
 NAN = float("nan")
 

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from contracts.task import TaskSpec
-from export.checkpoint import Float32, Heldout
+from wayside.contracts.task import TaskSpec
+from wayside.export.checkpoint import Float32, Heldout
 
 Float64 = npt.NDArray[np.float64]
 Values = dict[str, dict[str, float]]

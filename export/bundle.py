@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Accuracy, Golden, Passport, Variant
-from contracts.wire import decode, encode
-from export.checkpoint import Float32, Trained
-from export.errors import BundleError
-from export.parity import Parity
+from wayside.contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Accuracy, Golden, Passport, Variant
+from wayside.contracts.wire import decode, encode
+from wayside.export.checkpoint import Float32, Trained
+from wayside.export.errors import BundleError
+from wayside.export.parity import Parity
 
 GOLDEN_INPUTS, GOLDEN_OUTPUTS = "golden_inputs.npy", "golden_outputs.npy"
 GOLDEN_BYTES = 200_000

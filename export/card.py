@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.passport import Accuracy, Loss, Passport
-from export import plots
-from export.checkpoint import Float32
+from wayside.contracts.passport import Accuracy, Loss, Passport
+from wayside.export import plots
+from wayside.export.checkpoint import Float32
 
 MARKDOWN, HTML = "card.md", "card.html"
 ACCURACY_SVG, EXAMPLE_SVG = "card-accuracy.svg", "card-example.svg"

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
-from contracts.wire import ContractError, from_builtins
-from export.errors import RunDirectoryError
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import ContractError, from_builtins
+from wayside.export.errors import RunDirectoryError
 
 CHECKPOINT, WINDOWS, REPORT = "checkpoint.pt", "windows.npz", "report.json"
 OPTIONAL = ("naive", "seasonal", "hour", "site", "end", "label")
@@ -93,7 +93,7 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
     try:
         task = from_builtins(config["task"], TaskSpec)
         if build is None:
-            from models.registry import build as registered
+            from wayside.models.registry import build as registered
 
             build = registered
         model = build(config)

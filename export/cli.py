@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contracts.passport import Passport
-from contracts.wire import to_builtins
-from edge.errors import EdgeError
-from export.errors import ExportError
+from wayside.contracts.passport import Passport
+from wayside.contracts.wire import to_builtins
+from wayside.edge.errors import EdgeError
+from wayside.export.errors import ExportError
 
 export = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 release = typer.Typer(
@@ -80,7 +80,7 @@ def run(
     float, then left out. A model card is written beside the bundle. Two exports of one checkpoint are byte-identical.
     """
     with _faults("export"):
-        from export import pipeline  # torch: seconds
+        from wayside.export import pipeline  # torch: seconds
 
         if run_dir.suffix == ".bundle":
             paths = pipeline.put(out, {name: text.encode() for name, text in pipeline.card_of(run_dir).items()})
@@ -124,7 +124,7 @@ def run(
 def keys(folder: Annotated[Path, typer.Argument(help="A directory that only you read.", metavar="DIR")]) -> None:
     """Make the signing keys: three for root (two sign), one for targets, one for models."""
     with _faults("release keys"):
-        from export.keys import NAMES, make_keys
+        from wayside.export.keys import NAMES, make_keys
 
         make_keys(folder)
         print(f"made {', '.join(f'{name}.pem' for name in NAMES)} in {folder}; keep the root keys offline")
@@ -134,7 +134,7 @@ def keys(folder: Annotated[Path, typer.Argument(help="A directory that only you 
 def init(keys: Keys, hub: HubUrl, operator_token: Token = None) -> None:
     """Sign the hub's first trust root and upload it; DIR/root.json is what nodes pin."""
     with _faults("release init"):
-        from export.release import Hub, initialize
+        from wayside.export.release import Hub, initialize
 
         root = initialize(keys, Hub(hub, operator_token))
         print(f"the hub at {hub} has its repository; pin {root} on every node")
@@ -150,7 +150,7 @@ def publish(
 ) -> None:
     """Check a bundle as a node would, sign it offline, upload it. Nodes take it when a rollout says so."""
     with _faults("release publish"):
-        from export import release as act
+        from wayside.export import release as act
 
         published = act.publish(bundle, keys, act.Hub(hub, operator_token))
         if as_json:
@@ -168,7 +168,7 @@ def renew(
 ) -> None:
     """Sign a role again before it expires, as the next version."""
     with _faults("release renew"):
-        from export import release as act
+        from wayside.export import release as act
 
         version, expires = act.renew(role, keys, act.Hub(hub, operator_token))
         print(f"{role} is at version {version}, until {expires:%Y-%m-%d}")
@@ -182,7 +182,7 @@ def show(
 ) -> None:
     """List what the hub offers, verified, with each role's version and expiry."""
     with _faults("release show"):
-        from export import release as act
+        from wayside.export import release as act
 
         shelf = act.show(act.Hub(hub), root)
         roles = {name: {"version": v, "expires": f"{e:%Y-%m-%dT%H:%M:%SZ}"} for name, (v, e) in shelf.roles.items()}

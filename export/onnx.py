@@ -6,8 +6,8 @@ import onnx
 import torch
 from torch import nn
 
-from export.errors import ConversionError
-from export.quiet import quiet
+from wayside.export.errors import ConversionError
+from wayside.export.quiet import quiet
 
 OPSET = 20
 INPUT, OUTPUT = "x", "y"

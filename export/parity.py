@@ -11,7 +11,7 @@ What judges. Over all examples the measured loss decides. A slice judges when it
   is beyond the limit. So the same model does not pass or fail by which days happened to be held out.
 
 A refused fp32 variant refuses the export. A refused int8 variant is tried again with more layers in float
-(:data:`export.quantize.ATTEMPTS`), then left out, and the number is told. One that is larger than
+(:data:`wayside.export.quantize.ATTEMPTS`), then left out, and the number is told. One that is larger than
 its fp32 sibling by more than a twentieth is left out without a trial: quantization nodes around few, or unrolled
 recurrent, weights cost more than they save.
 """
@@ -23,17 +23,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from contracts import passport
-from contracts.passport import Accuracy
-from edge import golden
-from edge.errors import EdgeError
-from edge.runtimes.runtime import FORMATS, RuntimeLoadError, load_runtime
-from export import accuracy
-from export.accuracy import Loss, Metric, Slice
-from export.checkpoint import Float32, Trained
-from export.errors import GateRefused
-from export.graph import Graph
-from export.quiet import quiet
+from wayside.contracts import passport
+from wayside.contracts.passport import Accuracy
+from wayside.edge import golden
+from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError, load_runtime
+from wayside.export import accuracy
+from wayside.export.accuracy import Loss, Metric, Slice
+from wayside.export.checkpoint import Float32, Trained
+from wayside.export.errors import GateRefused
+from wayside.export.graph import Graph
+from wayside.export.quiet import quiet
 
 
 @dataclass(frozen=True, kw_only=True)

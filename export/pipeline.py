@@ -15,16 +15,16 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from contracts.passport import PASSPORT_FILE, Passport
-from contracts.wire import ContractError, encode
-from edge.runtimes.runtime import FORMATS, available
-from edge.trusted_bundle import open_bundle
-from export import bundle as packing
-from export import card, checkpoint, onnx, tflite
-from export.checkpoint import Build, Trained
-from export.errors import ConversionError, ExportError, GateRefused
-from export.graph import Graph
-from export.parity import Limits, Parity, parity
+from wayside.contracts.passport import PASSPORT_FILE, Passport
+from wayside.contracts.wire import ContractError, encode
+from wayside.edge.runtimes.runtime import FORMATS, available
+from wayside.edge.trusted_bundle import open_bundle
+from wayside.export import bundle as packing
+from wayside.export import card, checkpoint, onnx, tflite
+from wayside.export.checkpoint import Build, Trained
+from wayside.export.errors import ConversionError, ExportError, GateRefused
+from wayside.export.graph import Graph
+from wayside.export.parity import Limits, Parity, parity
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ def graph(work: Work) -> str:
 def quantize(work: Work) -> str:
     if not work.options.int8:
         return "skipped"
-    from export.quantize import int8  # onnxruntime's tools, a second of imports
+    from wayside.export.quantize import int8  # onnxruntime's tools, a second of imports
 
     trained = _made(work.trained)
     made = []
@@ -108,7 +108,7 @@ def quantize(work: Work) -> str:
 
 
 def judge(work: Work) -> str:
-    from export.quantize import softer
+    from wayside.export.quantize import softer
 
     trained, options = _made(work.trained), work.options
     work.parity = result = parity(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from contracts.passport import Accuracy
-from export.checkpoint import Float32
+from wayside.contracts.passport import Accuracy
+from wayside.export.checkpoint import Float32
 
 WIDTH, LEFT, RIGHT = 760, 170, 16
 COLOURS = ("#1f6feb", "#d1242f", "#8250df", "#1a7f37", "#bf8700")

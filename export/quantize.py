@@ -23,15 +23,15 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from export import onnx as onnx_format
-from export import tflite as tflite_format
-from export.checkpoint import Float32
-from export.errors import ConversionError
-from export.graph import Graph
-from export.onnx import INPUT, canonical
-from export.quiet import quiet
-from export.tflite import INPUT as TFLITE_INPUT
-from export.tflite import SIGNATURE as TFLITE_SIGNATURE
+from wayside.export import onnx as onnx_format
+from wayside.export import tflite as tflite_format
+from wayside.export.checkpoint import Float32
+from wayside.export.errors import ConversionError
+from wayside.export.graph import Graph
+from wayside.export.onnx import INPUT, canonical
+from wayside.export.quiet import quiet
+from wayside.export.tflite import INPUT as TFLITE_INPUT
+from wayside.export.tflite import SIGNATURE as TFLITE_SIGNATURE
 
 WEIGHTED = frozenset({"Gemm", "MatMul", "Conv"})
 """ONNX operations that carry the weights and most of the work."""

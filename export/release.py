@@ -20,12 +20,12 @@ from tuf.api import exceptions as tuf
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
 
-from contracts.passport import MAX_BUNDLE_BYTES
-from contracts.sync import ErrorReply
-from contracts.wire import ContractError, decode
-from edge.trusted_bundle import BundleRefused, open_bundle
-from export.errors import ReleaseError
-from export.keys import ROOT_KEYS, ROOT_THRESHOLD, signer
+from wayside.contracts.passport import MAX_BUNDLE_BYTES
+from wayside.contracts.sync import ErrorReply
+from wayside.contracts.wire import ContractError, decode
+from wayside.edge.trusted_bundle import BundleRefused, open_bundle
+from wayside.export.errors import ReleaseError
+from wayside.export.keys import ROOT_KEYS, ROOT_THRESHOLD, signer
 
 ROLE = "models"
 ROOT_DAYS, TARGETS_DAYS = 365, 365

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from export.errors import ConversionError
-from export.quiet import quiet
+from wayside.export.errors import ConversionError
+from wayside.export.quiet import quiet
 
 SIGNATURE, INPUT = "serving_default", "args_0"
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_bridge.errors import LineUnavailable
+from wayside.firmware_bridge.errors import LineUnavailable
 
 NOTICE_S = 1.0  # within which an agent has seen the lock
 LOOK_S = 0.05

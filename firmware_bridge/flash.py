@@ -16,15 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_bridge import flash_avr, flash_esp, flash_record, frames, messages, native
-from firmware_bridge.borrow import Loan, borrowed
-from firmware_bridge.errors import BuildError, FlashError, LineError, LineUnavailable, MessageError, WrongPart
-from firmware_bridge.finder import find_board, is_pattern, matching
-from firmware_bridge.flash_avr import Progress
-from firmware_bridge.flash_image import Image, board_name, load_image
-from firmware_bridge.flash_record import Record, Seen
-from firmware_bridge.messages import SCHEMA, Hello, Identity
-from firmware_bridge.transport import open_transport
+from wayside.firmware_bridge import flash_avr, flash_esp, flash_record, frames, messages, native
+from wayside.firmware_bridge.borrow import Loan, borrowed
+from wayside.firmware_bridge.errors import BuildError, FlashError, LineError, LineUnavailable, MessageError, WrongPart
+from wayside.firmware_bridge.finder import find_board, is_pattern, matching
+from wayside.firmware_bridge.flash_avr import Progress
+from wayside.firmware_bridge.flash_image import Image, board_name, load_image
+from wayside.firmware_bridge.flash_record import Record, Seen
+from wayside.firmware_bridge.messages import SCHEMA, Hello, Identity
+from wayside.firmware_bridge.transport import open_transport
 
 BEFORE_S = 8.0  # for a board to say who it is; it may start first, and unheard it would lose its name
 AFTER_S = 15.0

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_bridge.errors import FlashError, WrongPart
+from wayside.firmware_bridge.errors import FlashError, WrongPart
 
 Progress = Callable[[str, float], None]  # "write" or "verify", 0 to 1
 

@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from firmware_bridge import flash as flashing
-from firmware_bridge.errors import BridgeError
-from firmware_bridge.flash_avr import Progress as Step
-from firmware_bridge.flash_record import Record, Seen
+from wayside.firmware_bridge import flash as flashing
+from wayside.firmware_bridge.errors import BridgeError
+from wayside.firmware_bridge.flash_avr import Progress as Step
+from wayside.firmware_bridge.flash_record import Record, Seen
 
 flash = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 STAGES = {

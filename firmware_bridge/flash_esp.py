@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from firmware_bridge.errors import FlashError, WrongPart
-from firmware_bridge.flash_avr import Progress
-from firmware_bridge.flash_image import Image
+from wayside.firmware_bridge.errors import FlashError, WrongPart
+from wayside.firmware_bridge.flash_avr import Progress
+from wayside.firmware_bridge.flash_image import Image
 
 if TYPE_CHECKING:
     from esptool.loader import ESPLoader

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from intelhex import IntelHex, IntelHexError
 
-from firmware_bridge.errors import FlashError
+from wayside.firmware_bridge.errors import FlashError
 
 MAX_FILE_BYTES = 16 << 20
 MAGIC = b"\x89WAYSIDE"

@@ -15,9 +15,9 @@ from typing import Literal
 
 import msgspec
 
-from firmware_bridge.durable import write_whole
-from firmware_bridge.errors import FlashError
-from firmware_bridge.messages import Identity
+from wayside.firmware_bridge.durable import write_whole
+from wayside.firmware_bridge.errors import FlashError
+from wayside.firmware_bridge.messages import Identity
 
 VERSION = 1
 MAX_RECORD_BYTES = 65_536

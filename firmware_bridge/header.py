@@ -6,8 +6,8 @@ import re
 import struct
 from pathlib import Path
 
-from firmware_bridge import frames, messages
-from firmware_bridge.messages import FROM_BOARD, FROM_HOST, LAYOUTS, Field, PhaseGreen, fields
+from wayside.firmware_bridge import frames, messages
+from wayside.firmware_bridge.messages import FROM_BOARD, FROM_HOST, LAYOUTS, Field, PhaseGreen, fields
 
 HEADER = Path(__file__).parent / "firmware" / "messages.h"
 

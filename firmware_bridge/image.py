@@ -19,14 +19,14 @@ from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from contracts.wire import ContractError, Document, decode, encode, wire_field
-from firmware_bridge.durable import sync_folder, write_whole
-from firmware_bridge.errors import ImageError
-from firmware_bridge.image_bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
-from firmware_bridge.image_disk import Disk, Entry, Ext4, read_disk
-from firmware_bridge.image_files import Personality, base_python, root_entries
-from firmware_bridge.image_seed import NETWORK, cloud_config, pointed_to_seed, seed_files
-from firmware_bridge.wheels import Sha256, WheelSet, load_wheels
+from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.firmware_bridge.durable import sync_folder, write_whole
+from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.image_bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
+from wayside.firmware_bridge.image_disk import Disk, Entry, Ext4, read_disk
+from wayside.firmware_bridge.image_files import Personality, base_python, root_entries
+from wayside.firmware_bridge.image_seed import NETWORK, cloud_config, pointed_to_seed, seed_files
+from wayside.firmware_bridge.wheels import Sha256, WheelSet, load_wheels
 
 _CHUNK = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_bridge.errors import ImageError
-from firmware_bridge.image_disk import Disk, Ext4
+from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.image_disk import Disk, Ext4
 
 BLOCK = 4096
 _CHUNK = 1 << 20

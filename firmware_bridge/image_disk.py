@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.errors import ImageError
 
 EPOCH = 1_600_000_000  # the time that files and inodes get: the same inputs give the same image
 PACKAGES = {

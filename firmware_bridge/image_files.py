@@ -11,12 +11,12 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contracts.node_config import NodeConfig, load_node_config
-from contracts.wire import ContractError
-from firmware_bridge.errors import ImageError
-from firmware_bridge.image_disk import Entry, Ext4
-from firmware_bridge.image_seed import hostname
-from firmware_bridge.wheels import GLIBC, WheelSet
+from wayside.contracts.node_config import NodeConfig, load_node_config
+from wayside.contracts.wire import ContractError
+from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.image_disk import Entry, Ext4
+from wayside.firmware_bridge.image_seed import hostname
+from wayside.firmware_bridge.wheels import GLIBC, WheelSet
 
 STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
 CONFIG = "/etc/wayside/node.toml"
@@ -151,7 +151,7 @@ def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) 
 
 
 def _part(name: str) -> bytes:
-    return (package_files("firmware_bridge") / "first_boot" / name).read_bytes()
+    return (package_files("wayside.firmware_bridge") / "first_boot" / name).read_bytes()
 
 
 def _config(who: Personality, instance: str) -> Iterator[Entry]:

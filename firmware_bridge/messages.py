@@ -13,7 +13,7 @@ import typing
 import zlib
 from typing import Annotated, NamedTuple
 
-from firmware_bridge.errors import MessageError
+from wayside.firmware_bridge.errors import MessageError
 
 PROTOCOL = 2
 MAX_PHASES = 16  # of a request for green times

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from firmware_bridge.errors import BuildError
+from wayside.firmware_bridge.errors import BuildError
 
 SOURCE = Path(__file__).parent / "firmware"
 CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", "signals.c")

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from firmware_bridge import provision as work
-from firmware_bridge.errors import ProvisionError
-from firmware_bridge.image_cli import AsJson, Wheels, said_plainly, shown_progress
-from firmware_bridge.image_files import read_text_file
+from wayside.firmware_bridge import provision as work
+from wayside.firmware_bridge.errors import ProvisionError
+from wayside.firmware_bridge.image_cli import AsJson, Wheels, said_plainly, shown_progress
+from wayside.firmware_bridge.image_files import read_text_file
 
 provision = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from firmware_bridge.errors import LineLost, LineUnavailable
+from wayside.firmware_bridge.errors import LineLost, LineUnavailable
 
 FORMAT = 1
 

@@ -13,8 +13,8 @@ from typing import Annotated
 
 import msgspec
 
-from firmware_bridge.errors import PlanError
-from firmware_bridge.messages import SIGNAL_PHASES
+from wayside.firmware_bridge.errors import PlanError
+from wayside.firmware_bridge.messages import SIGNAL_PHASES
 
 FORMAT = 1
 _HEAD = struct.Struct("<BBHHBBBBHH")

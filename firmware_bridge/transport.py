@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import serial
 
-from firmware_bridge.errors import LineLost, LineUnavailable
-from firmware_bridge.recording import Recorder, ReplayLine
+from wayside.firmware_bridge.errors import LineLost, LineUnavailable
+from wayside.firmware_bridge.recording import Recorder, ReplayLine
 
 READ_BYTES = 65_536
 PAUSE_BYTES = 1 << 20  # unread bytes at which the line waits for its reader; the board holds the rest

@@ -21,16 +21,17 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from contracts.wire import ContractError, Document, decode, encode, wire_field
-from firmware_bridge.durable import sync_folder
-from firmware_bridge.errors import ImageError
+from wayside.contracts.version import VERSION
+from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.firmware_bridge.durable import sync_folder
+from wayside.firmware_bridge.errors import ImageError
 
 MANIFEST = "wheels.json"
 # Minor version of glibc 2.x, the oldest that the Python comes with: Ubuntu 22.04 (a Jetson's; Debian 12 has 36),
 # Ubuntu 24.04, Debian 13 (41; uv knows tags up to 40). The order is that of preference.
 GLIBC = {"3.11": 35, "3.12": 39, "3.13": 40}
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}\.whl"
-_SOURCE = Path(__file__).parents[1]
+_SOURCE = Path(__file__).resolve().parents[1]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 WheelName = Annotated[str, msgspec.Meta(pattern=f"^{_NAME}$")]
 
@@ -81,7 +82,7 @@ class WheelSet(NamedTuple):
         wheel = next((path for path in self.files if path.name.startswith("wayside-")), None)
         try:
             with zipfile.ZipFile(wheel or os.devnull) as archive:
-                return archive.read("edge/wayside-agent.service")
+                return archive.read("wayside/edge/wayside-agent.service")
         except (KeyError, zipfile.BadZipFile) as exc:
             raise ImageError(
                 f"{self.folder} holds no wheel of wayside's agent: run `wayside image wheels` anew"
@@ -193,9 +194,7 @@ def _own_wheel(given: Path | None, out: Path) -> Path:
     source = given or (_SOURCE if (_SOURCE / "pyproject.toml").exists() else None)
     with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
         if source is None:
-            from wayside import __version__
-
-            what = [f"wayside=={__version__}", "--only-binary", ":all:"]
+            what = [f"wayside=={VERSION}", "--only-binary", ":all:"]
             _run([sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(out), *what], "wayside's wheel")
         else:
             # From a copy: building leaves files beside the source.

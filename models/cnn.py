@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from contracts.task import TaskSpec
-from models.errors import ModelConfigError
+from wayside.contracts.task import TaskSpec
+from wayside.models.errors import ModelConfigError
 
 EVEN = 2.0
 """Of 255, added to a spread: an even grey picture stays grey and its noise small."""

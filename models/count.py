@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from contracts.task import TaskSpec
-from models.cnn import convolution, standardized, trunk
-from models.errors import ModelConfigError
+from wayside.contracts.task import TaskSpec
+from wayside.models.cnn import convolution, standardized, trunk
+from wayside.models.errors import ModelConfigError
 
 
 class Count(nn.Module):
-    """(B, H, W, C) float32 0–255 → (B, K) counts, not negative. Sizes as of :class:`models.cnn.CNN`."""
+    """(B, H, W, C) float32 0–255 → (B, K) counts, not negative. Sizes as of :class:`wayside.models.cnn.CNN`."""
 
     def __init__(
         self,

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
-from models.errors import ModelConfigError
-from models.features import Columns, index, known, present, rising
+from wayside.contracts.task import TaskSpec
+from wayside.models.errors import ModelConfigError
+from wayside.models.features import Columns, index, known, present, rising
 
 MAX_CYCLE = 24 * 7
 CALM = 0.1  # variance, of a site's own, below which windows count alike

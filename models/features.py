@@ -18,7 +18,7 @@ import math
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
+from wayside.contracts.task import TaskSpec
 
 HARMONICS = 3  # of the day: 24, 12 and 8 hours
 YEAR_HARMONICS = 2

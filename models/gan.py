@@ -14,9 +14,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
-from models.errors import ModelConfigError
-from models.features import Columns, index, known, present
+from wayside.contracts.task import TaskSpec
+from wayside.models.errors import ModelConfigError
+from wayside.models.features import Columns, index, known, present
 
 LIMIT = 12.0  # spreads: what is further away is as unusual as can be
 

@@ -27,9 +27,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
-from models.errors import ModelConfigError
-from models.features import Columns, index, known, present, rising, spread_of
+from wayside.contracts.task import TaskSpec
+from wayside.models.errors import ModelConfigError
+from wayside.models.features import Columns, index, known, present, rising, spread_of
 
 YEAR = 365.25
 WORD_SIZE = 4  # of the embedding of a word

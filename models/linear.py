@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
-from models.features import Features
+from wayside.contracts.task import TaskSpec
+from wayside.models.features import Features
 
 
 class Linear(nn.Module):

@@ -7,22 +7,22 @@ from typing import Any
 
 from torch import nn
 
-from contracts.task import TaskSpec
-from contracts.wire import ContractError, from_builtins
-from models.errors import ModelConfigError
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import ContractError, from_builtins
+from wayside.models.errors import ModelConfigError
 
 FAMILIES: dict[str, str] = {
-    "linear": "models.linear:Linear",
-    "mlp": "models.mlp:MLP",
-    "gru": "models.gru:GRU",
-    "gan": "models.gan:Discriminator",
-    "residual": "models.residual:Residual",
-    "spans": "models.spans:Spans",
-    "cycle": "models.cycle:Cycle",
-    "tcn": "models.tcn:TCN",
-    "light": "models.light:Light",
-    "cnn": "models.cnn:CNN",
-    "count": "models.count:Count",
+    "linear": "wayside.models.linear:Linear",
+    "mlp": "wayside.models.mlp:MLP",
+    "gru": "wayside.models.gru:GRU",
+    "gan": "wayside.models.gan:Discriminator",
+    "residual": "wayside.models.residual:Residual",
+    "spans": "wayside.models.spans:Spans",
+    "cycle": "wayside.models.cycle:Cycle",
+    "tcn": "wayside.models.tcn:TCN",
+    "light": "wayside.models.light:Light",
+    "cnn": "wayside.models.cnn:CNN",
+    "count": "wayside.models.count:Count",
 }
 """``module:class``, imported when it is built. A class takes the task and its sizes, all with defaults."""
 KINDS: dict[str, str] = {"gan": "score", "residual": "score", "cnn": "classify", "count": "count"}

@@ -17,10 +17,10 @@ import msgspec
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
-from models import registry
-from models.errors import ModelConfigError
-from models.features import Columns, known, present
+from wayside.contracts.task import TaskSpec
+from wayside.models import registry
+from wayside.models.errors import ModelConfigError
+from wayside.models.features import Columns, known, present
 
 QUANTILES = (0.1, 0.5, 0.9)
 APART = 2.563  # standard deviations between the outer two of a normal variable

@@ -25,9 +25,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from contracts.task import TaskSpec
-from models.errors import ModelConfigError
-from models.features import Columns, index, known, present, rising, spread_of
+from wayside.contracts.task import TaskSpec
+from wayside.models.errors import ModelConfigError
+from wayside.models.features import Columns, index, known, present, rising, spread_of
 
 YEAR = 365.25
 LIMIT = 5.0  # of a standardized feature: int8 ranges stay useful, and a day never seen explodes nothing

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+ROOMS = ("contracts", "models", "cloud", "export", "edge", "firmware_bridge")
+# A room's bare name where a program would import it: code in a string, `python -m`, a module or "module:name".
+ROOM = rf"(?:{'|'.join(ROOMS)})"
+CODE = re.compile(rf"(?<![\w.])(?:from {ROOM}(?:\.\w+)* import\b|import {ROOM}\.\w|-m {ROOM}\.\w)")
+NAME = re.compile(rf"({ROOM}(?:\.\w+)+)(?::\w+)?")
 
 
 def test_no_boundary_has_an_exception() -> None:
@@ -14,7 +24,63 @@ def test_no_boundary_has_an_exception() -> None:
 
 
 def test_every_module_of_edge_is_closed_to_export_but_the_three_that_the_gate_needs() -> None:
-    (rule,) = (c for c in CONTRACTS if c.get("source_modules") == ["export"])
-    modules = {f"edge.{p.stem}" for p in (ROOT / "edge").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
-    allowed = {"edge.__init__", "edge.errors", "edge.runtimes", "edge.golden", "edge.trusted_bundle"}
-    assert {m for m in rule["forbidden_modules"] if m.startswith("edge.")} == modules - allowed
+    (rule,) = (c for c in CONTRACTS if c.get("source_modules") == ["wayside.export"])
+    modules = {
+        f"wayside.edge.{p.stem}" for p in (ROOT / "edge").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
+    allowed = {f"wayside.edge.{name}" for name in ("__init__", "errors", "runtimes", "golden", "trusted_bundle")}
+    assert {m for m in rule["forbidden_modules"] if m.startswith("wayside.edge.")} == modules - allowed
+
+
+def test_every_room_has_its_link_and_nothing_else_has_one() -> None:
+    links = {path.name: str(path.readlink()) for path in (ROOT / "wayside").iterdir() if path.is_symlink()}
+    assert links == {room: f"../{room}" for room in ROOMS} | {"__main__.py": "../wayside.py"}
+    assert {p.name for p in (ROOT / "wayside").iterdir()} - {*links, "__pycache__"} == {"__init__.py"}
+
+
+def test_no_file_imports_a_room_by_its_bare_name() -> None:
+    """It would be a second copy of the same module, and where wayside is installed somebody else's or none."""
+    sources = [ROOT / "wayside.py", *(p for top in (*ROOMS, "tests") for p in sorted((ROOT / top).rglob("*.py")))]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in sources for line in bare_names(path.read_text())]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found += [str(path.relative_to(ROOT)) for path in pages if CODE.search(path.read_text())]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import {}.agent",
+        "import os, {}",
+        "def f():\n    from {} import golden",
+        "from {}.golden import run",
+        "run(['-c', 'import sys; from {}.golden import run'])",
+        "run('python -m {}.agent')",
+        "importlib.import_module('{}.agent')",
+        "FAMILIES = {{'a': '{}.agent:Agent'}}",
+    ],
+)
+def test_a_bare_name_is_found(code: str) -> None:
+    assert list(bare_names(code.format("edge")))
+    assert not list(bare_names(code.format("wayside.edge")))
+    assert not list(bare_names(code.format("edges")))
+
+
+def bare_names(source: str) -> Iterator[int]:
+    """Lines that import, or have something import, a room without `wayside.` before it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            if any(alias.name.split(".")[0] in ROOMS for alias in node.names):
+                yield node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            if not node.level and (node.module or "").split(".")[0] in ROOMS:
+                yield node.lineno
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            name = NAME.fullmatch(node.value)
+            if CODE.search(node.value) or (name and is_module(name[1])):
+                yield node.lineno
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()

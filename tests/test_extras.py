@@ -12,12 +12,25 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ROOMS = {
-    "": ["contracts.wire", "contracts.node_config", "contracts.passport", "contracts.sync", "wayside"],
-    "bridge": ["firmware_bridge.cli", "firmware_bridge.board", "firmware_bridge.transport"],
-    "edge": ["edge.cli", "edge.agent", "edge.updater", "edge.hub_client", "edge.runtimes", "onnxruntime"],
-    "hub": ["cloud.hub.app", "cloud.hub.cli"],
-    "train": ["cloud.train.cli", "cloud.train.fit", "models.registry"],
-    "export": ["export.cli", "export.pipeline", "export.release"],
+    "": [
+        "wayside.contracts.wire",
+        "wayside.contracts.node_config",
+        "wayside.contracts.passport",
+        "wayside.contracts.sync",
+        "wayside.__main__",
+    ],
+    "bridge": ["wayside.firmware_bridge.cli", "wayside.firmware_bridge.board", "wayside.firmware_bridge.transport"],
+    "edge": [
+        "wayside.edge.cli",
+        "wayside.edge.agent",
+        "wayside.edge.updater",
+        "wayside.edge.hub_client",
+        "wayside.edge.runtimes",
+        "onnxruntime",
+    ],
+    "hub": ["wayside.cloud.hub.app", "wayside.cloud.hub.cli"],
+    "train": ["wayside.cloud.train.cli", "wayside.cloud.train.fit", "wayside.models.registry"],
+    "export": ["wayside.export.cli", "wayside.export.pipeline", "wayside.export.release"],
 }
 NEVER = {
     "": {"torch", "fastapi", "numpy", "onnxruntime", "pandas", "pyserial"},

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-import wayside
+from wayside.__main__ import VERBS
+from wayside.contracts.version import VERSION
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +25,7 @@ def run(*args: str, python: str = sys.executable) -> subprocess.CompletedProcess
 def test_without_a_verb_it_lists_every_verb_and_fails() -> None:
     done = run()
     assert done.returncode == 2
-    assert all(verb in done.stdout for verb in wayside.VERBS)
+    assert all(verb in done.stdout for verb in VERBS)
 
 
 def test_an_unknown_verb_is_named() -> None:
@@ -32,11 +34,22 @@ def test_an_unknown_verb_is_named() -> None:
     assert "'fly'" in done.stderr
 
 
-@pytest.mark.parametrize("verb", sorted(wayside.VERBS))
+@pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_of_the_table_explains_itself(verb: str) -> None:
     done = run(verb, "--help")
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+    assert run("--version").stdout == f"wayside {VERSION}\n"
+
+
+def test_it_runs_as_a_module_too() -> None:
+    command = [sys.executable, "-m", "wayside", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == f"wayside {VERSION}\n"
 
 
 def test_the_front_door_itself_imports_nothing_heavy() -> None:
@@ -51,13 +64,14 @@ def test_the_front_door_itself_imports_nothing_heavy() -> None:
 
 
 def test_the_agents_verb_starts_without_torch_fastapi_or_a_runtime() -> None:
-    code = "import sys, edge.cli; print([m for m in ('torch','fastapi','onnxruntime','pandas') if m in sys.modules])"
+    heavy = ("torch", "fastapi", "onnxruntime", "pandas")
+    code = f"import sys, wayside.edge.cli; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 
 
 def test_every_room_of_the_table_exists() -> None:
-    for verb in wayside.VERBS.values():
+    for verb in VERBS.values():
         path = ROOT / (verb.module.replace(".", "/") + ".py")
         assert path.exists(), verb
         names = {
@@ -85,7 +99,7 @@ def test_a_missing_package_names_the_extra_to_install(
     (tmp_path / "n.toml").write_text('node = "n"\nstate_dir = "s"\n')
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules[{package!r}] = None\n"
-        f"import wayside; sys.exit(wayside.main({command!r}))"
+        f"from wayside.__main__ import main; sys.exit(main({command!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1

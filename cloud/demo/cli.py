@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cloud.demo.line import Line
-from cloud.demo.processes import Processes, StageError
+from wayside.cloud.demo.line import Line
+from wayside.cloud.demo.processes import Processes, StageError
 
 demo = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Run the whole line on this machine, on real data."

@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
-from cloud.demo import report
-from cloud.demo.processes import Processes, StageError
-from cloud.demo.site import BUNDLE, Node, nodes
+from wayside.cloud.demo import report
+from wayside.cloud.demo.processes import Processes, StageError
+from wayside.cloud.demo.site import BUNDLE, Node, nodes
 
 VERSION = "1.0.0"
 FAMILY = "mlp"  # the one that is released

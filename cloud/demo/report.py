@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from contracts.passport import PASSPORT_FILE, Passport
-from contracts.wire import decode
+from wayside.contracts.passport import PASSPORT_FILE, Passport
+from wayside.contracts.wire import decode
 
 Row = dict[str, Any]
 INTERVAL_MS = 900_000

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from cloud.demo.feeds import Feed, controller_log, counted_day
+from wayside.cloud.demo.feeds import Feed, controller_log, counted_day
 
 TIMEZONE = "America/Los_Angeles"  # both data sets are from Oregon
 BUNDLE = "traffic-flow"

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cloud.evaluate.errors import EvaluateError, NothingToJudge
-from contracts.wire import ContractError
+from wayside.cloud.evaluate.errors import EvaluateError, NothingToJudge
+from wayside.contracts.wire import ContractError
 
 if TYPE_CHECKING:
-    from cloud.evaluate.job import Job
-    from cloud.evaluate.row import Row
+    from wayside.cloud.evaluate.job import Job
+    from wayside.cloud.evaluate.row import Row
 
 evaluate = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console(stderr=True)  # talk goes to stderr, results to stdout
@@ -61,7 +61,7 @@ def run(
         if results is not None:
             rows, failed = _read(results)
         else:
-            from cloud.evaluate.job import Job, names
+            from wayside.cloud.evaluate.job import Job, names
 
             wanted = [
                 Job(
@@ -77,7 +77,7 @@ def run(
                 for name in names(task, data if test is None else test)
             ]
             rows, failed = _all(wanted, jobs)
-        from cloud.evaluate import table
+        from wayside.cloud.evaluate import table
 
         if page is not None and rows:
             picture = page.with_suffix(".svg")
@@ -99,7 +99,7 @@ def run(
 
 def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
     """The rows in the order of ``wanted``, and why some are not there."""
-    from cloud.evaluate.side_by_side import Told, side_by_side
+    from wayside.cloud.evaluate.side_by_side import Told, side_by_side
 
     columns = (TextColumn("{task.description:<16}"), BarColumn(20), TextColumn("{task.fields[said]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
@@ -117,7 +117,7 @@ def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
 
 
 def _read(path: Path) -> tuple[list[Row], dict[str, str]]:
-    from cloud.evaluate.row import decode_rows
+    from wayside.cloud.evaluate.row import decode_rows
 
     try:
         return decode_rows(path.read_bytes()), {}
@@ -139,7 +139,7 @@ def _write(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
     """Faults that a person can mend: one sentence on stderr."""
-    from cloud.train.errors import TrainError
+    from wayside.cloud.train.errors import TrainError
 
     try:
         yield

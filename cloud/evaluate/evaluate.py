@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from cloud.evaluate import judge as judging
-from cloud.evaluate.errors import NothingToJudge
-from cloud.evaluate.job import Job
-from cloud.evaluate.metrics import loss, measure
-from cloud.evaluate.row import Row
-from cloud.train import anomaly, datasets, run
-from cloud.train.taskfile import TaskFile, load_task
-from contracts.task import TaskSpec
-from contracts.wire import encode, from_builtins
-from edge import golden
-from edge.trusted_bundle import Bundle
-from export import checkpoint, pipeline
+from wayside.cloud.evaluate import judge as judging
+from wayside.cloud.evaluate.errors import NothingToJudge
+from wayside.cloud.evaluate.job import Job
+from wayside.cloud.evaluate.metrics import loss, measure
+from wayside.cloud.evaluate.row import Row
+from wayside.cloud.train import anomaly, datasets, run
+from wayside.cloud.train.taskfile import TaskFile, load_task
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import encode, from_builtins
+from wayside.edge import golden
+from wayside.edge.trusted_bundle import Bundle
+from wayside.export import checkpoint, pipeline
 
 Tell = Callable[[str, float], None]
 """Told what is being done, and how much of it, 0 to 1."""

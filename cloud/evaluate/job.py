@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from cloud.evaluate.errors import NothingToJudge
-from cloud.train import files
-from cloud.train.errors import DataError
-from cloud.train.taskfile import TaskFile, load_task, task_names
+from wayside.cloud.evaluate.errors import NothingToJudge
+from wayside.cloud.train import files
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.taskfile import TaskFile, load_task, task_names
 
 
 @dataclass(frozen=True, kw_only=True)

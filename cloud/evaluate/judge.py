@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cloud.evaluate.errors import NothingToJudge
-from cloud.evaluate.metrics import Array, loss, measure
-from contracts.task import TaskSpec
-from edge.runtimes.runtime import FORMATS, Runtime, load_runtime
-from edge.trusted_bundle import Bundle, open_bundle
-from export.quiet import quiet
+from wayside.cloud.evaluate.errors import NothingToJudge
+from wayside.cloud.evaluate.metrics import Array, loss, measure
+from wayside.contracts.task import TaskSpec
+from wayside.edge.runtimes.runtime import FORMATS, Runtime, load_runtime
+from wayside.edge.trusted_bundle import Bundle, open_bundle
+from wayside.export.quiet import quiet
 
 CHUNK = 2048  # windows gathered at once
 SLICE_N = 100  # as at the gate: a smaller slice says more about chance than about int8

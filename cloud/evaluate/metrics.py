@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from contracts.task import TaskSpec
+from wayside.contracts.task import TaskSpec
 
 Array = npt.NDArray[np.float32]
 RISING = frozenset({"accuracy", "balanced", "nab", "vus_pr", "precision", "recall"})

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from cloud.train.taskfile import Published
-from contracts.wire import Document, wire_field
+from wayside.cloud.train.taskfile import Published
+from wayside.contracts.wire import Document, wire_field
 
 
 class Row(Document, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class Row(Document, frozen=True, kw_only=True):
     @property
     def shipped(self) -> str:
         """What stands for the model: the worse of the int8 variants, or fp32 if the gate left none."""
-        from cloud.evaluate.metrics import RISING
+        from wayside.cloud.evaluate.metrics import RISING
 
         worst = min if self.metric in RISING else max
         return worst(self.int8, key=lambda name: self.value(name) or 0.0) if self.int8 else "fp32"
@@ -65,7 +65,7 @@ def decode_rows(data: bytes) -> list[Row]:
     Raises:
         ContractError: it is something else.
     """
-    from contracts.wire import ContractError, from_builtins
+    from wayside.contracts.wire import ContractError, from_builtins
 
     try:
         raw = msgspec.json.decode(data)

@@ -13,13 +13,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
-from cloud.evaluate.errors import EvaluateError
-from cloud.evaluate.job import Job
-from cloud.evaluate.row import Row
-from cloud.train.errors import TrainError
-from edge.errors import EdgeError
-from export.errors import ExportError
-from models.errors import ModelError
+from wayside.cloud.evaluate.errors import EvaluateError
+from wayside.cloud.evaluate.job import Job
+from wayside.cloud.evaluate.row import Row
+from wayside.cloud.train.errors import TrainError
+from wayside.edge.errors import EdgeError
+from wayside.export.errors import ExportError
+from wayside.models.errors import ModelError
 
 
 class Told(NamedTuple):
@@ -86,7 +86,7 @@ def _begin() -> None:
 
 def _one(job: Job, news: Any) -> Row | str:
     """The row, or why there is none: exceptions of other rooms do not all travel between processes."""
-    from cloud.evaluate.evaluate import evaluate  # torch, which only these processes need
+    from wayside.cloud.evaluate.evaluate import evaluate  # torch, which only these processes need
 
     try:
         return evaluate(job, lambda what, share: news.put(Told(job.name, what, share)))

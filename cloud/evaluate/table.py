@@ -8,8 +8,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from cloud.evaluate.metrics import RISING, reached
-from cloud.evaluate.row import Row
+from wayside.cloud.evaluate.metrics import RISING, reached
+from wayside.cloud.evaluate.row import Row
 
 NAMES = {"mae": "MAE", "rmse": "RMSE", "mse": "MSE", "mape": "MAPE", "accuracy": "accuracy", "nab": "NAB score"}
 UNITS = {"mape": "%", "accuracy": "", "nab": "", "vus_pr": "", "mse": ""}

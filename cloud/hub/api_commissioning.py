@@ -7,13 +7,13 @@ from typing import Annotated
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from cloud.hub import commissioning, views
-from cloud.hub.api_nodes import now_ms
-from cloud.hub.openapi import answers, decoded, reply, takes
-from cloud.hub.registry import Node
-from cloud.hub.signed import HEADERS, SignedRequests
-from cloud.hub.writer import Writer
-from contracts.commissioning import MAX_RECORD_BYTES, CommissioningReply, SignedCommissioning
+from wayside.cloud.hub import commissioning, views
+from wayside.cloud.hub.api_nodes import now_ms
+from wayside.cloud.hub.openapi import answers, decoded, reply, takes
+from wayside.cloud.hub.registry import Node
+from wayside.cloud.hub.signed import HEADERS, SignedRequests
+from wayside.cloud.hub.writer import Writer
+from wayside.contracts.commissioning import MAX_RECORD_BYTES, CommissioningReply, SignedCommissioning
 
 _BODY_BYTES = 4 * MAX_RECORD_BYTES  # the record is a string in JSON: its quotes and umlauts grow
 

@@ -8,20 +8,20 @@ from typing import Annotated
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 
-from cloud.hub import registry
-from cloud.hub.auth import Nonces
-from cloud.hub.bodies import decoded_sync, read_body
-from cloud.hub.errors import ForbiddenError, NotFoundError
-from cloud.hub.ingest import Ingest, Stored
-from cloud.hub.instances import Instances, Verdict
-from cloud.hub.metrics import Metrics
-from cloud.hub.openapi import answers, decoded, reply, takes
-from cloud.hub.registry import Node, Registry
-from cloud.hub.rollout_store import RolloutStore
-from cloud.hub.signed import HEADERS, SignedRequests
-from cloud.hub.writer import Writer
-from contracts.identity import NONCE_HEADER
-from contracts.sync import (
+from wayside.cloud.hub import registry
+from wayside.cloud.hub.auth import Nonces
+from wayside.cloud.hub.bodies import decoded_sync, read_body
+from wayside.cloud.hub.errors import ForbiddenError, NotFoundError
+from wayside.cloud.hub.ingest import Ingest, Stored
+from wayside.cloud.hub.instances import Instances, Verdict
+from wayside.cloud.hub.metrics import Metrics
+from wayside.cloud.hub.openapi import answers, decoded, reply, takes
+from wayside.cloud.hub.registry import Node, Registry
+from wayside.cloud.hub.rollout_store import RolloutStore
+from wayside.cloud.hub.signed import HEADERS, SignedRequests
+from wayside.cloud.hub.writer import Writer
+from wayside.contracts.identity import NONCE_HEADER
+from wayside.contracts.sync import (
     MAX_BODY_BYTES,
     Desired,
     EnrolReply,

@@ -7,22 +7,22 @@ from typing import Annotated, Any, Literal
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from cloud.hub import registry, views
-from cloud.hub.api_nodes import now_ms
-from cloud.hub.auth import check_operator
-from cloud.hub.bodies import read_body
-from cloud.hub.errors import ConflictError
-from cloud.hub.instances import Instances
-from cloud.hub.openapi import answers, decoded, reply, takes
-from cloud.hub.queries import rollout_view
-from cloud.hub.rollout_store import RolloutStore, load_all
-from cloud.hub.rollouts import Rollout, failure_of, plan
-from cloud.hub.store import nodes
-from cloud.hub.tuf_repository import TufRepository
-from cloud.hub.writer import Writer
-from contracts.rollout import RolloutState
-from contracts.sync import Heartbeat
-from contracts.wire import ContractError
+from wayside.cloud.hub import registry, views
+from wayside.cloud.hub.api_nodes import now_ms
+from wayside.cloud.hub.auth import check_operator
+from wayside.cloud.hub.bodies import read_body
+from wayside.cloud.hub.errors import ConflictError
+from wayside.cloud.hub.instances import Instances
+from wayside.cloud.hub.openapi import answers, decoded, reply, takes
+from wayside.cloud.hub.queries import rollout_view
+from wayside.cloud.hub.rollout_store import RolloutStore, load_all
+from wayside.cloud.hub.rollouts import Rollout, failure_of, plan
+from wayside.cloud.hub.store import nodes
+from wayside.cloud.hub.tuf_repository import TufRepository
+from wayside.cloud.hub.writer import Writer
+from wayside.contracts.rollout import RolloutState
+from wayside.contracts.sync import Heartbeat
+from wayside.contracts.wire import ContractError
 
 _BODY_BYTES = 65_536
 

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Response
 
-from cloud.hub import queries, views
-from cloud.hub.api_nodes import now_ms
-from cloud.hub.openapi import answers, reply
-from cloud.hub.rollout_store import load, load_all
+from wayside.cloud.hub import queries, views
+from wayside.cloud.hub.api_nodes import now_ms
+from wayside.cloud.hub.openapi import answers, reply
+from wayside.cloud.hub.rollout_store import load, load_all
 
 Id = Annotated[int | None, Query(ge=0, le=2**53)]
 Text = Annotated[str | None, Query(max_length=64)]

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
-from cloud.hub import views
-from cloud.hub.api_operator import operator_only
-from cloud.hub.bodies import read_body, too_large
-from cloud.hub.errors import BadRequestError
-from cloud.hub.openapi import answers, failures, reply
-from cloud.hub.tuf_repository import MAX_METADATA_BYTES, TufRepository
-from contracts.passport import MAX_BUNDLE_BYTES
+from wayside.cloud.hub import views
+from wayside.cloud.hub.api_operator import operator_only
+from wayside.cloud.hub.bodies import read_body, too_large
+from wayside.cloud.hub.errors import BadRequestError
+from wayside.cloud.hub.openapi import answers, failures, reply
+from wayside.cloud.hub.tuf_repository import MAX_METADATA_BYTES, TufRepository
+from wayside.contracts.passport import MAX_BUNDLE_BYTES
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _OPERATOR: dict[str, Any] = {"security": [{"operator": []}]}

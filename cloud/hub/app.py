@@ -20,20 +20,20 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud.hub import api_commissioning, api_nodes, api_operator, api_reads, api_tuf, openapi, pages
-from cloud.hub.auth import Nonces
-from cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
-from cloud.hub.ingest import Ingest
-from cloud.hub.instances import Instances
-from cloud.hub.metrics import Metrics
-from cloud.hub.queries import RecentStats
-from cloud.hub.registry import Registry
-from cloud.hub.rollout_store import RolloutStore
-from cloud.hub.signed import SignedRequests
-from cloud.hub.store import migrate, open_engine, translated
-from cloud.hub.tuf_repository import TufRepository
-from cloud.hub.writer import Writer
-from contracts.sync import ErrorReply
+from wayside.cloud.hub import api_commissioning, api_nodes, api_operator, api_reads, api_tuf, openapi, pages
+from wayside.cloud.hub.auth import Nonces
+from wayside.cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
+from wayside.cloud.hub.ingest import Ingest
+from wayside.cloud.hub.instances import Instances
+from wayside.cloud.hub.metrics import Metrics
+from wayside.cloud.hub.queries import RecentStats
+from wayside.cloud.hub.registry import Registry
+from wayside.cloud.hub.rollout_store import RolloutStore
+from wayside.cloud.hub.signed import SignedRequests
+from wayside.cloud.hub.store import migrate, open_engine, translated
+from wayside.cloud.hub.tuf_repository import TufRepository
+from wayside.cloud.hub.writer import Writer
+from wayside.contracts.sync import ErrorReply
 
 TICK_S = 1.0  # deadlines of rollouts
 TUF_REFRESH_S = 900.0

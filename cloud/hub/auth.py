@@ -21,8 +21,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cloud.hub.errors import ConfigurationError, UnauthenticatedError
-from contracts.identity import signing_input
+from wayside.cloud.hub.errors import ConfigurationError, UnauthenticatedError
+from wayside.contracts.identity import signing_input
 
 NONCE_LIFE_S = 900.0
 OPERATOR_TOKEN_FILE = "operator.token"  # noqa: S105 a file name

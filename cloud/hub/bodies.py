@@ -9,12 +9,12 @@ import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from cloud.hub.errors import BadRequestError, TooLargeError
-from cloud.hub.openapi import decoded
-from contracts.reading import BootId, Name, Stamp
-from contracts.summary import Summary
-from contracts.sync import MAX_SUMMARIES, SyncRequest
-from contracts.wire import WIRE_VERSION
+from wayside.cloud.hub.errors import BadRequestError, TooLargeError
+from wayside.cloud.hub.openapi import decoded
+from wayside.contracts.reading import BootId, Name, Stamp
+from wayside.contracts.summary import Summary
+from wayside.contracts.sync import MAX_SUMMARIES, SyncRequest
+from wayside.contracts.wire import WIRE_VERSION
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cloud.hub.errors import ConfigurationError, HubError
+from wayside.cloud.hub.errors import ConfigurationError, HubError
 
 hub = typer.Typer(
     help="Run the hub; make enrolment tokens.",
@@ -70,9 +70,9 @@ def _plainly(act: F) -> F:
 @_plainly
 def init(data: Data) -> None:
     """Make the data directory: database, operator's token, online TUF key. What exists already stays."""
-    from cloud.hub.auth import OPERATOR_TOKEN_FILE
-    from cloud.hub.store import migrate
-    from cloud.hub.tuf_repository import make_online_key, write_durably
+    from wayside.cloud.hub.auth import OPERATOR_TOKEN_FILE
+    from wayside.cloud.hub.store import migrate
+    from wayside.cloud.hub.tuf_repository import make_online_key, write_durably
 
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,8 +99,8 @@ def run(
     """Serve until SIGTERM or Ctrl-C; requests in progress are finished. A renewed certificate needs a restart."""
     import uvicorn
 
-    from cloud.hub.app import create_app
-    from cloud.hub.auth import load_operator_token
+    from wayside.cloud.hub.app import create_app
+    from wayside.cloud.hub.auth import load_operator_token
 
     if not data.is_dir():
         raise ConfigurationError("data", f"there is no {data}: run `wayside hub init --data {data}` first")
@@ -200,10 +200,10 @@ def token(
 def _token_in(data: Path, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
     from sqlalchemy.exc import DBAPIError
 
-    from cloud.hub.openapi import decoded
-    from cloud.hub.registry import make_token
-    from cloud.hub.store import DATABASE, open_engine, translated
-    from cloud.hub.views import TokenRequest
+    from wayside.cloud.hub.openapi import decoded
+    from wayside.cloud.hub.registry import make_token
+    from wayside.cloud.hub.store import DATABASE, open_engine, translated
+    from wayside.cloud.hub.views import TokenRequest
 
     if not (data / DATABASE).exists():
         raise ConfigurationError("data", f"there is no hub in {data}: run `wayside hub init --data {data}` first")
@@ -304,7 +304,7 @@ def abort(rollout_id: Id, url: Url = DEFAULT_URL, operator_token: Token = "", as
 
 
 def _client(url: str, operator_token: str = "") -> Any:
-    from cloud.hub.client import HubClient
+    from wayside.cloud.hub.client import HubClient
 
     return HubClient(url, operator_token or os.environ.get("WAYSIDE_OPERATOR_TOKEN"))
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from cloud.hub.errors import HubError
+from wayside.cloud.hub.errors import HubError
 
 
 class HubClient:

@@ -8,12 +8,17 @@ import binascii
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidSignature
 
-from cloud.hub import views
-from cloud.hub.errors import ConflictError, ForbiddenError, TooLargeError
-from cloud.hub.openapi import decoded
-from cloud.hub.registry import Node, node_id
-from cloud.hub.store import commissionings
-from contracts.commissioning import MAX_RECORD_BYTES, CommissioningRecord, SignedCommissioning, commissioning_input
+from wayside.cloud.hub import views
+from wayside.cloud.hub.errors import ConflictError, ForbiddenError, TooLargeError
+from wayside.cloud.hub.openapi import decoded
+from wayside.cloud.hub.registry import Node, node_id
+from wayside.cloud.hub.store import commissionings
+from wayside.contracts.commissioning import (
+    MAX_RECORD_BYTES,
+    CommissioningRecord,
+    SignedCommissioning,
+    commissioning_input,
+)
 
 
 def verified(signed: SignedCommissioning, node: Node) -> CommissioningRecord:

@@ -15,8 +15,8 @@ HubError                      500
 
 from __future__ import annotations
 
-from contracts.sync import ErrorReply
-from contracts.wire import ContractError
+from wayside.contracts.sync import ErrorReply
+from wayside.contracts.wire import ContractError
 
 
 class HubError(Exception):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from msgspec import json
 
-from contracts.summary import Summary
-from contracts.sync import SyncRequest
-from contracts.wire import encode
+from wayside.contracts.summary import Summary
+from wayside.contracts.sync import SyncRequest
+from wayside.contracts.wire import encode
 
 _COLUMNS = (
     "boot_id, seq, datastream_id, kind, wall_ms, mono_ns, clock, error_ms, duration_s, value, unit, quality, n, "

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from cloud.hub.errors import ConflictError, HubError, NotFoundError
-from cloud.hub.registry import Node, forget_instances, node_id, revoked
-from cloud.hub.store import nodes
-from contracts.sync import Notice
+from wayside.cloud.hub.errors import ConflictError, HubError, NotFoundError
+from wayside.cloud.hub.registry import Node, forget_instances, node_id, revoked
+from wayside.cloud.hub.store import nodes
+from wayside.contracts.sync import Notice
 
 MAX_INSTANCES = 4  # that are named; more tell a person nothing new
 SHOWN = 12  # leading digits of a fingerprint or boot, where people read and type it

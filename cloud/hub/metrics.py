@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from cloud.hub import queries
-from cloud.hub.rollout_store import load_all
+from wayside.cloud.hub import queries
+from wayside.cloud.hub.rollout_store import load_all
 
 
 class Metrics:

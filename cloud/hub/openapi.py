@@ -8,9 +8,9 @@ import msgspec
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from cloud.hub.errors import ContractBrokenError
-from contracts.sync import ErrorReply
-from contracts.wire import WIRE_VERSION, ContractError, Document, decode
+from wayside.cloud.hub.errors import ContractBrokenError
+from wayside.contracts.sync import ErrorReply
+from wayside.contracts.wire import WIRE_VERSION, ContractError, Document, decode
 
 D = TypeVar("D", bound=Document)
 

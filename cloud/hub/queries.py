@@ -11,15 +11,15 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from msgspec import json
 
-from cloud.hub import commissioning, views
-from cloud.hub.errors import NotFoundError
-from cloud.hub.instances import decoded_clone
-from cloud.hub.registry import node_id
-from cloud.hub.rollout_store import load_all
-from cloud.hub.rollouts import Member, MemberState, Rollout
-from cloud.hub.store import boots, datastreams, node_keys, nodes, summaries
-from contracts.reading import ClockState, Stamp
-from contracts.rollout import RolloutState
+from wayside.cloud.hub import commissioning, views
+from wayside.cloud.hub.errors import NotFoundError
+from wayside.cloud.hub.instances import decoded_clone
+from wayside.cloud.hub.registry import node_id
+from wayside.cloud.hub.rollout_store import load_all
+from wayside.cloud.hub.rollouts import Member, MemberState, Rollout
+from wayside.cloud.hub.store import boots, datastreams, node_keys, nodes, summaries
+from wayside.contracts.reading import ClockState, Stamp
+from wayside.contracts.rollout import RolloutState
 
 DEFAULT_GAP_S = 300.0  # of a node that has synced once; NodeConfig's default
 

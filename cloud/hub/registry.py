@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from cloud.hub.errors import ConflictError, ContractBrokenError, ForbiddenError, NotFoundError
-from cloud.hub.store import boots, node_keys, nodes, tokens
-from contracts.sync import EnrolRequest
+from wayside.cloud.hub.errors import ConflictError, ContractBrokenError, ForbiddenError, NotFoundError
+from wayside.cloud.hub.store import boots, node_keys, nodes, tokens
+from wayside.contracts.sync import EnrolRequest
 
 MAX_PAST_KEYS = 16  # newest revoked keys of a node that are told why they are refused
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cloud.hub.cli import DEFAULT_URL, AsJson, Token, Url, _client, _plainly
-from cloud.hub.errors import ConfigurationError
+from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, Token, Url, _client, _plainly
+from wayside.cloud.hub.errors import ConfigurationError
 
 replace = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -72,7 +72,7 @@ def main(
 
 
 def _write(file: Path, token: str) -> None:
-    from cloud.hub.tuf_repository import write_durably
+    from wayside.cloud.hub.tuf_repository import write_durably
 
     try:
         write_durably(file, token.encode() + b"\n", mode=0o600)

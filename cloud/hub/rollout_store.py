@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 from msgspec import json
 
-from cloud.hub.errors import NotFoundError
-from cloud.hub.rollouts import Member, MemberState, Rollout
-from cloud.hub.store import rollout_nodes, rollouts
-from contracts.rollout import RolloutState
-from contracts.sync import Desired, Reported
+from wayside.cloud.hub.errors import NotFoundError
+from wayside.cloud.hub.rollouts import Member, MemberState, Rollout
+from wayside.cloud.hub.store import rollout_nodes, rollouts
+from wayside.contracts.rollout import RolloutState
+from wayside.contracts.sync import Desired, Reported
 
 
 class RolloutStore:

@@ -17,8 +17,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from contracts.rollout import Refusal, RolloutState, UpdateState, advance
-from contracts.sync import Desired, Reported
+from wayside.contracts.rollout import Refusal, RolloutState, UpdateState, advance
+from wayside.contracts.sync import Desired, Reported
 
 
 class MemberState(enum.Enum):

@@ -8,13 +8,13 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from cloud.hub import registry
-from cloud.hub.auth import Nonces, verify_signature
-from cloud.hub.bodies import decompressed, read_body
-from cloud.hub.errors import HubError, UnauthenticatedError
-from cloud.hub.openapi import reply
-from cloud.hub.registry import Node, Registry
-from contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER
+from wayside.cloud.hub import registry
+from wayside.cloud.hub.auth import Nonces, verify_signature
+from wayside.cloud.hub.bodies import decompressed, read_body
+from wayside.cloud.hub.errors import HubError, UnauthenticatedError
+from wayside.cloud.hub.openapi import reply
+from wayside.cloud.hub.registry import Node, Registry
+from wayside.contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER
 
 HEADERS: dict[str, Any] = {
     "parameters": [

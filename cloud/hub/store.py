@@ -1,6 +1,6 @@
 """The hub's tables (SQLAlchemy Core) in one SQLite file: WAL, ``synchronous=FULL``.
 
-Readers use pooled connections; all writes go through one :class:`cloud.hub.writer.Writer`.
+Readers use pooled connections; all writes go through one :class:`wayside.cloud.hub.writer.Writer`.
 Times named ``*_ms`` are Unix milliseconds: ``wall_ms`` on the node's clock, the others on the hub's.
 """
 
@@ -15,7 +15,7 @@ import alembic.config
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
+from wayside.cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
 
 DATABASE = "hub.sqlite"
 MIGRATIONS = Path(__file__).parent / "migrations"

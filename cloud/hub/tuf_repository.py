@@ -37,8 +37,8 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
     Timestamp,
 )
 
-from cloud.hub.errors import ConfigurationError, ConflictError, ContractBrokenError, NotFoundError
-from cloud.hub.views import OnlineKey
+from wayside.cloud.hub.errors import ConfigurationError, ConflictError, ContractBrokenError, NotFoundError
+from wayside.cloud.hub.views import OnlineKey
 
 DELEGATED = "models"
 SNAPSHOT_LIFE = dt.timedelta(days=7)

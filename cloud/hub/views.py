@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from contracts.commissioning import SignedCommissioning
-from contracts.reading import Name, Stamp
-from contracts.sync import Desired, Label
-from contracts.wire import Document, wire_field
+from wayside.contracts.commissioning import SignedCommissioning
+from wayside.contracts.reading import Name, Stamp
+from wayside.contracts.sync import Desired, Label
+from wayside.contracts.wire import Document, wire_field
 
 Health = Literal["never", "fresh", "late", "silent", "unhealthy"]
 """By the age of the last sync against the node's usual gap; ``unhealthy``: fresh, but its readings do not flow."""

@@ -26,17 +26,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cloud.train import incidents
-from cloud.train.anomaly import find_incidents
-from cloud.train.datasets import Examples, Split, load, split
-from cloud.train.errors import TaskError
-from cloud.train.fit import Epoch, Fitted, OnEpoch
-from cloud.train.taskfile import Fit, load_task
-from cloud.train.windows import Windows
-from contracts.task import TaskSpec
-from contracts.wire import to_builtins
-from models import registry
-from models.gan import Discriminator, Generator
+from wayside.cloud.train import incidents
+from wayside.cloud.train.anomaly import find_incidents
+from wayside.cloud.train.datasets import Examples, Split, load, split
+from wayside.cloud.train.errors import TaskError
+from wayside.cloud.train.fit import Epoch, Fitted, OnEpoch
+from wayside.cloud.train.taskfile import Fit, load_task
+from wayside.cloud.train.windows import Windows
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import to_builtins
+from wayside.models import registry
+from wayside.models.gan import Discriminator, Generator
 
 PREPARED = 100_000  # training windows that constants are taken from
 FENCE = 0.5  # what the discriminator shall think of generated windows when none is known

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train import incidents
-from cloud.train.datasets import every, load, split, test_windows
-from cloud.train.errors import DataError
-from cloud.train.nab import evaluate_nab
-from cloud.train.taskfile import TaskFile
-from cloud.train.vus import vus_pr
-from cloud.train.windows import Windows
+from wayside.cloud.train import incidents
+from wayside.cloud.train.datasets import every, load, split, test_windows
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.nab import evaluate_nab
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.cloud.train.vus import vus_pr
+from wayside.cloud.train.windows import Windows
 
 ScoreFn = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
 """Windows (n, T, F), NaN where missing → scores (n,) or (n, 1), ≥ 0."""

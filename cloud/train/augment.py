@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from cloud.train.errors import TaskError
+from wayside.cloud.train.errors import TaskError
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train.datasets import Examples
-from cloud.train.taskfile import TaskFile
-from cloud.train.windows import Array, Windows
-from contracts.task import TaskSpec
+from wayside.cloud.train.datasets import Examples
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.cloud.train.windows import Array, Windows
+from wayside.contracts.task import TaskSpec
 
 CALIBRATION, GOLDEN = 512, 48
 HELD, HELD_BYTES = 20_000, 64 << 20

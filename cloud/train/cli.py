@@ -17,8 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cloud.train.errors import TaskError, TrainError
-from models.errors import ModelError
+from wayside.cloud.train.errors import TaskError, TrainError
+from wayside.models.errors import ModelError
 
 train = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 console = Console(stderr=True)  # talk goes to stderr, results to stdout
@@ -67,7 +67,7 @@ def run(
 
     In several processes: [bold]torchrun --standalone --nproc-per-node 2 -m wayside train …[/bold]
     """
-    from cloud.train import ranks
+    from wayside.cloud.train import ranks
 
     console.quiet = ranks.rank() > 0
     try:
@@ -99,9 +99,9 @@ def run(
 def _run(
     out: Path, task: str, family: str | None, data: Path | None, seed: int, epochs: int | None, refit: bool
 ) -> list[dict[str, Any]]:
-    from cloud.train import datasets, run
-    from cloud.train.fit import REFERENCES
-    from cloud.train.taskfile import load_task, task_names
+    from wayside.cloud.train import datasets, run
+    from wayside.cloud.train.fit import REFERENCES
+    from wayside.cloud.train.taskfile import load_task, task_names
 
     tasks = [t.strip() for t in task.split(",")]
     if task == "all":  # all that read the folder: the sample is no part of it
@@ -126,7 +126,7 @@ def _run(
 
 
 def _sweep(grid: Path, data: Path | None, out: Path, ray: str | None, as_json: bool) -> None:
-    from cloud.train import sweep
+    from wayside.cloud.train import sweep
 
     chosen = sweep.jobs(grid)
     with Progress(*_columns(), console=console) as progress:
@@ -166,8 +166,8 @@ def _generalize(
     folds: int,
     as_json: bool,
 ) -> None:
-    from cloud.train import datasets, generalize, run
-    from cloud.train.taskfile import load_task
+    from wayside.cloud.train import datasets, generalize, run
+    from wayside.cloud.train.taskfile import load_task
 
     taskfile = load_task(task)
     data = run.folder_of(taskfile, data)

@@ -13,17 +13,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train import files
-from cloud.train.errors import DataError
-from cloud.train.files import observed
-from cloud.train.grid import FURTHER, Grid, on_grid
-from cloud.train.quality import ImageQuality
-from cloud.train.taskfile import TaskFile
-from cloud.train.windows import Array, Windows, windows
-from contracts.task import TaskSpec
+from wayside.cloud.train import files
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.files import observed
+from wayside.cloud.train.grid import FURTHER, Grid, on_grid
+from wayside.cloud.train.quality import ImageQuality
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.cloud.train.windows import Array, Windows, windows
+from wayside.contracts.task import TaskSpec
 
 __all__ = ["Array", "Examples", "Source", "Split", "Windows", "every", "load", "split", "test_windows", "windows"]
-PICTURES = {"images": "cloud.train.images", "frames": "cloud.train.frames"}
+PICTURES = {"images": "wayside.cloud.train.images", "frames": "wayside.cloud.train.frames"}
 """Layouts without a time: modules with ``read(taskfile, files, clean=…)`` and ``split(source, taskfile)``."""
 
 

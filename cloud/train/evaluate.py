@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from cloud.train.datasets import Examples
-from cloud.train.windows import Array
-from contracts.task import TaskSpec
+from wayside.cloud.train.datasets import Examples
+from wayside.cloud.train.windows import Array
+from wayside.contracts.task import TaskSpec
 
 FLOORS = ("naive", "seasonal")
 GATHERED = 32 << 20  # bytes of windows that lie in memory at once

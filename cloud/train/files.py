@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloud.train.errors import DataError
-from cloud.train.grid import Grid, Rows, clean
-from cloud.train.quality import ByColumn, Quality
-from cloud.train.taskfile import Column, TaskFile
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.grid import Grid, Rows, clean
+from wayside.cloud.train.quality import ByColumn, Quality
+from wayside.cloud.train.taskfile import Column, TaskFile
 
 CALENDAR = ("hour", "weekday", "yearday")
 ABSENT = ("", "nan", "null", "na")

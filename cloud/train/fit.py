@@ -19,16 +19,16 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from cloud.train import ranks
-from cloud.train.augment import augment
-from cloud.train.datasets import Examples, Split
-from cloud.train.errors import DivergedError, TaskError
-from cloud.train.losses import Criterion, criterion
-from cloud.train.taskfile import Fit
-from contracts.task import TaskSpec
-from contracts.wire import to_builtins
-from models import registry
-from models.linear import Linear, gradient_descent, least_squares
+from wayside.cloud.train import ranks
+from wayside.cloud.train.augment import augment
+from wayside.cloud.train.datasets import Examples, Split
+from wayside.cloud.train.errors import DivergedError, TaskError
+from wayside.cloud.train.losses import Criterion, criterion
+from wayside.cloud.train.taskfile import Fit
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import to_builtins
+from wayside.models import registry
+from wayside.models.linear import Linear, gradient_descent, least_squares
 
 GATHERED = 32 << 20  # bytes of windows taken at once: large tasks never lie in memory as a whole
 PREPARED = 256 << 20  # bytes of training windows that normalization and spreads are taken from
@@ -130,7 +130,7 @@ def _linear(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: On
 
 
 def _adversarial(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoch) -> Fitted:
-    from cloud.train import adversarial
+    from wayside.cloud.train import adversarial
 
     fitted: Fitted = adversarial.fit(recipe, task, data, seed=seed, on_epoch=on_epoch)
     return fitted

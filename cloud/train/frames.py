@@ -19,11 +19,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train import images
-from cloud.train.errors import DataError
-from cloud.train.images import Images
-from cloud.train.quality import ImageQuality
-from cloud.train.taskfile import TaskFile
+from wayside.cloud.train import images
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.images import Images
+from wayside.cloud.train.quality import ImageQuality
+from wayside.cloud.train.taskfile import TaskFile
 
 MOST = 6
 """Things on one frame; any number from 0 is as likely."""

@@ -22,14 +22,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from cloud.train import datasets, files
-from cloud.train.datasets import Source, Split
-from cloud.train.errors import DataError, OutputError, TaskError
-from cloud.train.evaluate import FLOORS, answers, point, score
-from cloud.train.fit import OnEpoch, fit
-from cloud.train.taskfile import TaskFile
-from cloud.train.windows import Array, Windows
-from contracts.task import TaskSpec
+from wayside.cloud.train import datasets, files
+from wayside.cloud.train.datasets import Source, Split
+from wayside.cloud.train.errors import DataError, OutputError, TaskError
+from wayside.cloud.train.evaluate import FLOORS, answers, point, score
+from wayside.cloud.train.fit import OnEpoch, fit
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.cloud.train.windows import Array, Windows
+from wayside.contracts.task import TaskSpec
 
 Mask = npt.NDArray[np.bool_]
 OnModel = Callable[[str, int, int], OnEpoch]

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloud.train.errors import DataError
-from cloud.train.quality import ByColumn, Quality
-from cloud.train.taskfile import Column, TaskFile
-from contracts.task import Input
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.quality import ByColumn, Quality
+from wayside.cloud.train.taskfile import Column, TaskFile
+from wayside.contracts.task import Input
 
 Times = npt.NDArray[np.datetime64]
 MAX_CELLS = 50_000_000

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train.errors import DataError
-from cloud.train.quality import ImageQuality
-from cloud.train.taskfile import TaskFile
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.quality import ImageQuality
+from wayside.cloud.train.taskfile import TaskFile
 
 FIFTHS = {"validation": 2, "holdout": 4}
 """Of five groups that follow each other, which goes where; the other three are trained on."""

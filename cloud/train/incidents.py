@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train.windows import Windows
+from wayside.cloud.train.windows import Windows
 
 Floats = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.bool_]

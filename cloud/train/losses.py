@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cloud.train.errors import TaskError
-from cloud.train.taskfile import Fit
-from contracts.task import TaskSpec
+from wayside.cloud.train.errors import TaskError
+from wayside.cloud.train.taskfile import Fit
+from wayside.contracts.task import TaskSpec
 
 Criterion = Callable[[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(module, x (B, …), y (B, …), site (B,)) → mean loss of the batch, a scalar without unit."""

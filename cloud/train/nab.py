@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloud.train.errors import DataError
-from cloud.train.surprise import surprises
-from cloud.train.vus import vus_pr
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.surprise import surprises
+from wayside.cloud.train.vus import vus_pr
 
 Floats = npt.NDArray[np.float64]
 Span = tuple[np.datetime64, np.datetime64]

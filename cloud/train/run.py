@@ -27,16 +27,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cloud.train import cases, datasets, ranks
-from cloud.train.datasets import Examples, Source
-from cloud.train.errors import OutputError, TaskError
-from cloud.train.evaluate import answers, compare, point, predict
-from cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
-from cloud.train.taskfile import Fit, TaskFile
-from cloud.train.tracking import Tracker, draw
-from cloud.train.windows import Windows
-from contracts.task import TaskSpec
-from models import registry
+from wayside.cloud.train import cases, datasets, ranks
+from wayside.cloud.train.datasets import Examples, Source
+from wayside.cloud.train.errors import OutputError, TaskError
+from wayside.cloud.train.evaluate import answers, compare, point, predict
+from wayside.cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
+from wayside.cloud.train.taskfile import Fit, TaskFile
+from wayside.cloud.train.tracking import Tracker, draw
+from wayside.cloud.train.windows import Windows
+from wayside.contracts.task import TaskSpec
+from wayside.models import registry
 
 CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
 STAGE = ".partial"

@@ -29,12 +29,12 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from cloud.train import datasets
-from cloud.train.errors import ClusterError, OutputError, TaskError, TrainError
-from cloud.train.run import STAGE, folder_of, train
-from cloud.train.taskfile import Fit, TaskFile, load_task
-from contracts.wire import ContractError, Document, decode, decode_toml, encode
-from models.errors import ModelError
+from wayside.cloud.train import datasets
+from wayside.cloud.train.errors import ClusterError, OutputError, TaskError, TrainError
+from wayside.cloud.train.run import STAGE, folder_of, train
+from wayside.cloud.train.taskfile import Fit, TaskFile, load_task
+from wayside.contracts.wire import ContractError, Document, decode, decode_toml, encode
+from wayside.models.errors import ModelError
 
 RESULT = "sweep.json"
 OBJECTS = 100_000_000  # bytes that Ray shares between processes here: reports are small, data are read by each

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from cloud.train.errors import TaskError
-from contracts.task import TaskSpec
-from contracts.wire import ContractError, Document, decode_toml
+from wayside.cloud.train.errors import TaskError
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import ContractError, Document, decode_toml
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -123,7 +123,7 @@ def load_task(name: str) -> TaskFile:
     Raises:
         TaskError: there is no such task, or it breaks its contract.
     """
-    folder = importlib.resources.files("cloud.train") / "tasks"
+    folder = importlib.resources.files("wayside.cloud.train") / "tasks"
     try:
         text = Path(name).read_text() if name.endswith(".toml") else (folder / f"{name}.toml").read_text()
     except OSError as exc:
@@ -137,5 +137,5 @@ def load_task(name: str) -> TaskFile:
 
 def task_names() -> list[str]:
     """The tasks that come with wayside, by name."""
-    folder = importlib.resources.files("cloud.train") / "tasks"
+    folder = importlib.resources.files("wayside.cloud.train") / "tasks"
     return sorted(Path(str(f)).stem for f in folder.iterdir() if str(f).endswith(".toml"))

@@ -16,12 +16,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from msgspec import to_builtins
 
-from cloud.train import ranks
-from cloud.train.datasets import Array, Windows
-from cloud.train.errors import TrackingError
-from cloud.train.fit import Epoch
-from cloud.train.taskfile import TaskFile
-from contracts.task import TaskSpec
+from wayside.cloud.train import ranks
+from wayside.cloud.train.datasets import Array, Windows
+from wayside.cloud.train.errors import TrackingError
+from wayside.cloud.train.fit import Epoch
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.contracts.task import TaskSpec
 
 
 class Tracker:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train.errors import DataError
-from cloud.train.files import CALENDAR
-from cloud.train.grid import Grid, Times
-from cloud.train.taskfile import TaskFile
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.files import CALENDAR
+from wayside.cloud.train.grid import Grid, Times
+from wayside.cloud.train.taskfile import TaskFile
 
 Array = npt.NDArray[np.float32]
 Index = npt.NDArray[np.integer[Any]]

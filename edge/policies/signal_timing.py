@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from contracts.node_config import PhaseLimits, SignalConfig
+from wayside.contracts.node_config import PhaseLimits, SignalConfig
 
 MIN_FLOW_RATIO = 0.01  # an empty approach still gets a share; dividing by nothing gives nothing
 

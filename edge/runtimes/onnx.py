@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime as ort
 import structlog
 
-from edge.errors import EdgeError
-from edge.runtimes.runtime import (
+from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.runtime import (
     Float32,
     RuntimeInputError,
     RuntimeLoadError,
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class OnnxRuntime:
-    """See :class:`edge.runtimes.runtime.Runtime`.
+    """See :class:`wayside.edge.runtimes.runtime.Runtime`.
 
     Input and output are bound once to two buffers of ours: ``session.run`` builds and tears down that binding on
     every call, which for a small model costs more than the inference.

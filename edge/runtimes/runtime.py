@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import EdgeError
+from wayside.edge.errors import EdgeError
 
 Float32 = npt.NDArray[np.float32]
 
@@ -116,10 +116,10 @@ def load_runtime(
         raise RuntimeLoadError(f"the model cannot be read: {exc}") from exc
     try:
         if kind == "onnxruntime":
-            from edge.runtimes.onnx import OnnxRuntime
+            from wayside.edge.runtimes.onnx import OnnxRuntime
 
             return OnnxRuntime(content, threads=threads, providers=providers, output=output)
-        from edge.runtimes.tflite import TfliteRuntime
+        from wayside.edge.runtimes.tflite import TfliteRuntime
 
         return TfliteRuntime(kind, content, threads=threads, providers=providers, output=output)
     except ImportError as exc:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from edge.errors import EdgeError
-from edge.runtimes.runtime import (
+from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.runtime import (
     MODULES,
     Float32,
     RuntimeInputError,
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class TfliteRuntime:
-    """See :class:`edge.runtimes.runtime.Runtime`."""
+    """See :class:`wayside.edge.runtimes.runtime.Runtime`."""
 
     provider = "cpu"
 

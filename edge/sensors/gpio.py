@@ -19,8 +19,8 @@ from typing import Any
 
 import structlog
 
-from contracts.node_config import ContactConfig, GpioConfig
-from edge.errors import EdgeError
+from wayside.contracts.node_config import ContactConfig, GpioConfig
+from wayside.edge.errors import EdgeError
 
 log = structlog.get_logger()
 

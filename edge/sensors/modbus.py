@@ -21,10 +21,10 @@ from pymodbus.client import AsyncModbusSerialClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from contracts.node_config import ModbusConfig, RegisterConfig
-from edge.backoff import full_jitter
-from edge.errors import EdgeError
-from firmware_bridge.finder import is_pattern, matching
+from wayside.contracts.node_config import ModbusConfig, RegisterConfig
+from wayside.edge.backoff import full_jitter
+from wayside.edge.errors import EdgeError
+from wayside.firmware_bridge.finder import is_pattern, matching
 
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
 SILENT_CAP_S = 30.0  # between two questions to a device that does not answer

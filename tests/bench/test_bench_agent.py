@@ -12,19 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from contracts.node_config import load_node_config
-from contracts.passport import Passport
-from edge.clock import open_clock
-from edge.outbox import Outbox
-from edge.runtimes.runtime import Runtime, load_runtime
-from edge.tasks import Pipeline
-from firmware_bridge import frames, messages
-from firmware_bridge.board import BoardLink
-from firmware_bridge.messages import PROTOCOL, SCHEMA, Event, Identity, Status
 from tests.bench.test_bench_runtimes import bare
 from tests.simulators.agent import node_toml
 from tests.simulators.exported_bundle import exported
 from tests.simulators.tiny_model import TinyModel, int8_mlp
+from wayside.contracts.node_config import load_node_config
+from wayside.contracts.passport import Passport
+from wayside.edge.clock import open_clock
+from wayside.edge.outbox import Outbox
+from wayside.edge.runtimes.runtime import Runtime, load_runtime
+from wayside.edge.tasks import Pipeline
+from wayside.firmware_bridge import frames, messages
+from wayside.firmware_bridge.board import BoardLink
+from wayside.firmware_bridge.messages import PROTOCOL, SCHEMA, Event, Identity, Status
 
 BAUD = 921_600
 STEP_MS = 900_000
@@ -40,7 +40,7 @@ def identity() -> Identity:
 
 
 class Loaded(NamedTuple):
-    """Stands where :class:`edge.updater.ActiveModel` does."""
+    """Stands where :class:`wayside.edge.updater.ActiveModel` does."""
 
     passport: Passport
     runtime: Runtime

@@ -11,9 +11,9 @@ from typing import Any
 
 import serial
 
-from firmware_bridge import frames, messages
-from firmware_bridge.board import BoardLink
-from firmware_bridge.messages import PROTOCOL, SCHEMA, Event, Identity, Status
+from wayside.firmware_bridge import frames, messages
+from wayside.firmware_bridge.board import BoardLink
+from wayside.firmware_bridge.messages import PROTOCOL, SCHEMA, Event, Identity, Status
 
 BAUD = 921_600
 COUNT = 20_000

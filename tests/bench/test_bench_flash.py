@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.flash import Order, flash
-from firmware_bridge.flash_image import load_image
 from tests.simulators.avr import AvrBoard, needs_avrdude, program
+from wayside.firmware_bridge.flash import Order, flash
+from wayside.firmware_bridge.flash_image import load_image
 
 pytestmark = needs_avrdude
 ROUNDS = 5

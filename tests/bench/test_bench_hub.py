@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cloud.hub import registry
-from cloud.hub.ingest import Ingest, _insert
-from cloud.hub.store import DATABASE, open_engine
-from cloud.hub.writer import Writer
-from contracts.identity import NONCE_HEADER
-from contracts.sync import EnrolRequest, SyncRequest
-from contracts.wire import decode
 from tests.hub.conftest import HubProcess, hub_process, initialise  # noqa: F401 a fixture
 from tests.simulators.node import SYNC, SimulatedNode
+from wayside.cloud.hub import registry
+from wayside.cloud.hub.ingest import Ingest, _insert
+from wayside.cloud.hub.store import DATABASE, open_engine
+from wayside.cloud.hub.writer import Writer
+from wayside.contracts.identity import NONCE_HEADER
+from wayside.contracts.sync import EnrolRequest, SyncRequest
+from wayside.contracts.wire import decode
 
 ROWS = 60  # of one request
 NODES = 24

@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from edge.runtimes.runtime import FORMATS, MODULES, available, load_runtime
 from tests.simulators.exported_bundle import exported
 from tests.simulators.family_runs import family_work, served
+from wayside.edge.runtimes.runtime import FORMATS, MODULES, available, load_runtime
 
 CASES = [(name, precision) for name in FORMATS for precision in ("fp32", "int8")]
 

@@ -10,12 +10,12 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, TensorDataset
 
-from cloud.train import datasets
-from cloud.train.datasets import Examples
-from cloud.train.fit import batches
-from cloud.train.taskfile import load_task
-from contracts.wire import to_builtins
-from models import registry
+from wayside.cloud.train import datasets
+from wayside.cloud.train.datasets import Examples
+from wayside.cloud.train.fit import batches
+from wayside.cloud.train.taskfile import load_task
+from wayside.contracts.wire import to_builtins
+from wayside.models import registry
 
 BATCH, WINDOWS = 32, 8192
 Pairs = Iterator[tuple[torch.Tensor, torch.Tensor]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge import golden
-from edge.runtimes.runtime import FORMATS, RuntimeInputError, available, load_runtime
-from edge.trusted_bundle import open_bundle
-from models.registry import FAMILIES
 from tests.simulators.family_runs import CHOICES, examples, family_work, served, serves
+from wayside.edge import golden
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError, available, load_runtime
+from wayside.edge.trusted_bundle import open_bundle
+from wayside.models.registry import FAMILIES
 
 EXCLUDED: dict[str, str] = {}
 """Families without a case, with the reason."""

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import pytest
 
-from contracts.node_config import ContactConfig, GpioConfig
-from edge.sensors.gpio import FIFO, Contacts, GpioError
+from wayside.contracts.node_config import ContactConfig, GpioConfig
+from wayside.edge.sensors.gpio import FIFO, Contacts, GpioError
 
 PATIENCE_S = 30.0
 DEBOUNCE_S = 0.2  # long, so that a slow machine still makes a bounce that is shorter

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge import golden
-from edge.runtimes.runtime import FORMATS, RuntimeInputError, available, load_runtime
 from tests.simulators.exported_bundle import exported
+from wayside.edge import golden
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError, available, load_runtime
 
 CASES = {f"{FORMATS[name]}-{p}-on-{name}": (name, p) for name in FORMATS for p in ("fp32", "int8")}
 

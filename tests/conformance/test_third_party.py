@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.runtimes.runtime import FORMATS, RuntimeInputError, RuntimeLoadError, available, load_runtime
 from tests.real_data import ABSENT, DATA
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError, RuntimeLoadError, available, load_runtime
 
 PIL = pytest.importorskip("PIL.Image", reason="pillow is not installed here")
 MODELS = DATA / "models"

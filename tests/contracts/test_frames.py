@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.frames import Counts, Frame
-from contracts.reading import Stamp
-from contracts.summary import Kind, Summary
-from contracts.sync import Heartbeat, Reported, SyncRequest
-from contracts.wire import ContractError, Document, decode, encode
+from wayside.contracts.frames import Counts, Frame
+from wayside.contracts.reading import Stamp
+from wayside.contracts.summary import Kind, Summary
+from wayside.contracts.sync import Heartbeat, Reported, SyncRequest
+from wayside.contracts.wire import ContractError, Document, decode, encode
 
 AT = Stamp(boot="0" * 32, mono_ns=1)
 PLAIN = (int, float, str, bool, type(None))

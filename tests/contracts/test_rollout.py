@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from contracts.rollout import ROLLOUT_TRANSITIONS, UPDATE_TRANSITIONS, RolloutState, UpdateState, advance
-from contracts.wire import ContractError
+from wayside.contracts.rollout import ROLLOUT_TRANSITIONS, UPDATE_TRANSITIONS, RolloutState, UpdateState, advance
+from wayside.contracts.wire import ContractError
 
 
 @pytest.mark.parametrize(("now", "to"), list(itertools.product(UpdateState, UpdateState)))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.commissioning import CommissioningRecord, CommissioningReply, SignedCommissioning
-from contracts.node_config import NodeConfig, load_node_config
-from contracts.passport import Passport
-from contracts.reading import ClockState, Quality, Reading, Stamp
-from contracts.summary import Kind, Summary
-from contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
-from contracts.task import TaskSpec
-from contracts.wire import WIRE_VERSION, ContractError, Document, decode, encode, from_builtins, to_builtins
+from wayside.contracts.commissioning import CommissioningRecord, CommissioningReply, SignedCommissioning
+from wayside.contracts.node_config import NodeConfig, load_node_config
+from wayside.contracts.passport import Passport
+from wayside.contracts.reading import ClockState, Quality, Reading, Stamp
+from wayside.contracts.summary import Kind, Summary
+from wayside.contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import WIRE_VERSION, ContractError, Document, decode, encode, from_builtins, to_builtins
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KINDS: dict[str, type[Document]] = {

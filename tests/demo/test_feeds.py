@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cloud.demo.feeds import DETECTOR, GREEN, RED, YELLOW, controller_log, counted_day
-from cloud.demo.processes import Processes, StageError
-from cloud.demo.site import nodes
-from contracts.node_config import load_node_config
-from firmware_bridge.messages import EventKind
+from wayside.cloud.demo.feeds import DETECTOR, GREEN, RED, YELLOW, controller_log, counted_day
+from wayside.cloud.demo.processes import Processes, StageError
+from wayside.cloud.demo.site import nodes
+from wayside.contracts.node_config import load_node_config
+from wayside.firmware_bridge.messages import EventKind
 
 
 def test_event_kinds_are_the_boards() -> None:
@@ -63,7 +63,7 @@ def test_a_failed_stage_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 def test_no_process_stays_behind_when_the_demo_itself_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from cloud.demo.processes import Processes\n"
+        "import sys, time; from pathlib import Path; from wayside.cloud.demo.processes import Processes\n"
         f"p = Processes(Path({str(tmp_path)!r}))\n"
         "p.start('child', [sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "print(p._running['child'].pid, flush=True); time.sleep(600)"

@@ -51,20 +51,20 @@ CARD_BYTES = 4 << 30
 
 KEY = """/opt/wayside/bin/python - <<'E'
 from pathlib import Path
-from edge.identity import load_or_create
+from wayside.edge.identity import load_or_create
 print(load_or_create(Path("/var/lib/wayside")).public_hex)
 E"""
 # The installed bundle on both runtimes that a Pi has: golden test, and one window's time.
 GOLDEN = """/opt/wayside/bin/python - <<'E'
 import json, statistics, time
 from pathlib import Path
-import wayside
-from contracts.node_config import ModelConfig
-from edge.slots import Slots
-from edge.trusted_bundle import open_bundle
-from edge.updater import choose, try_out
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.version import VERSION
+from wayside.edge.slots import Slots
+from wayside.edge.trusted_bundle import open_bundle
+from wayside.edge.updater import choose, try_out
 slot = next(iter(Slots(Path("/var/lib/wayside/model")).sound()))
-bundle = open_bundle(slot.content, agent_version=wayside.__version__)
+bundle = open_bundle(slot.content, agent_version=VERSION)
 said = {}
 for name in ("onnxruntime", "tflite-runtime"):
     config = ModelConfig(runtime=name)
@@ -94,7 +94,7 @@ def wheels(hub: HubAtOffice) -> Path:
     """The node's wheels with this source's own, kept by content."""
     digest = hashlib.sha256()
     for source in sorted(
-        [*(ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "wayside.py")]
+        [*(ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "wayside.py", ROOT / "wayside" / "__init__.py")]
         + [
             p
             for package in ("contracts", "edge", "firmware_bridge")

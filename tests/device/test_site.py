@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contracts.node_config import load_node_config
 from tests.device import site
+from wayside.contracts.node_config import load_node_config
 
 
 def test_the_configuration_is_valid_and_asks_for_real_pins_and_the_adapter_by_name() -> None:

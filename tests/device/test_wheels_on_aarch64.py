@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.wheels import fetch_wheels
 from tests.device.base_image import unpack_arm64
 from tests.simulators.signed_hub import bundle
+from wayside.firmware_bridge.wheels import fetch_wheels
 
 QEMU = shutil.which("qemu-aarch64-static")
 DEBIANS = (
@@ -25,13 +25,14 @@ AS_ROOT = () if os.geteuid() == 0 else ("unshare", "--map-root-user")
 INFER = """\
 import importlib, json, platform
 from pathlib import Path
-for name in ("cryptography", "gpiozero", "lgpio", "msgspec", "numpy", "pymodbus", "serial", "tuf", "edge.agent"):
+NEEDS = ("cryptography", "gpiozero", "lgpio", "msgspec", "numpy", "pymodbus", "serial", "tuf", "wayside.edge.agent")
+for name in NEEDS:
     importlib.import_module(name)
-import wayside
-from contracts.node_config import ModelConfig
-from edge.trusted_bundle import open_bundle
-from edge.updater import choose, try_out
-bundle = open_bundle(Path("/opt/it.bundle").read_bytes(), agent_version=wayside.__version__)
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.version import VERSION
+from wayside.edge.trusted_bundle import open_bundle
+from wayside.edge.updater import choose, try_out
+bundle = open_bundle(Path("/opt/it.bundle").read_bytes(), agent_version=VERSION)
 said = {"machine": platform.machine()}
 for name in ("onnxruntime", "tflite-runtime"):
     config = ModelConfig(runtime=name)

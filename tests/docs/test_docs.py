@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.node_config import load_node_config
+from wayside.contracts.node_config import load_node_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cloud.evaluate.row import decode_rows
-from cloud.evaluate.table import markdown, svg
-from cloud.train.taskfile import task_names
+from wayside.cloud.evaluate.row import decode_rows
+from wayside.cloud.evaluate.table import markdown, svg
+from wayside.cloud.train.taskfile import task_names
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import pytest
 import structlog
 
-import wayside
 from tests.hub.conftest import OPERATOR, HubProcess, initialise
 from tests.simulators.signed_hub import bundle
+from wayside.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -35,7 +35,7 @@ def typed(*words: object) -> Said:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            status = wayside.main([str(word) for word in words])
+            status = main([str(word) for word in words])
         except SystemExit as exc:
             status = exc.code if isinstance(exc.code, int) else 1
     return Said(status, err.getvalue())

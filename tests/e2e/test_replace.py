@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.identity import KEY_FILE, load_or_create
-from edge.status import STATUS_FILE
 from tests.hub.conftest import OPERATOR, ROOT, HubProcess, hub_process
 from tests.hub.test_cli import complaint, wayside
 from tests.simulators.agent import AgentProcess
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
+from wayside.edge.identity import KEY_FILE, load_or_create
+from wayside.edge.status import STATUS_FILE
 
 __all__ = ["hub_process"]
 LONG_S = 3600  # the longest pause: whoever is shut out asks once in an hour

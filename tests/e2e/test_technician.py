@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contracts.commissioning import SignedCommissioning
-from contracts.wire import decode
-from edge.commission_record import FOLDER, verified
 from tests.edge.test_commission_terminal import BUTTON, cabinet, press, pulses
 from tests.hub.conftest import AUTH, HubProcess, hub_process
 from tests.hub.test_cli import wayside
 from tests.simulators.agent import AgentProcess
 from tests.simulators.person import PATIENCE_S, Person
+from wayside.contracts.commissioning import SignedCommissioning
+from wayside.contracts.wire import decode
+from wayside.edge.commission_record import FOLDER, verified
 
 __all__ = ["hub_process"]
 

@@ -7,10 +7,10 @@ import signal
 import time
 from pathlib import Path
 
-from contracts.reading import ClockState, Quality
-from contracts.summary import Kind, Summary
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, Edge, firmware
+from wayside.contracts.reading import ClockState, Quality
+from wayside.contracts.summary import Kind, Summary
 
 STEP_MS = 900_000
 

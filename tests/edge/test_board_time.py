@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.clock import STATUSES, BoardTime, SystemClock
-from firmware_bridge.messages import Status
 from tests.firmware_bridge.test_board_process import Host
 from tests.simulators.board import BoardProcess, firmware
+from wayside.edge.clock import STATUSES, BoardTime, SystemClock
+from wayside.firmware_bridge.messages import Status
 
 
 @given(

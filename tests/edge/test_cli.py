@@ -9,11 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from contracts.reading import Quality, Reading
-from contracts.wire import from_builtins
 from tests.edge.test_agent import intervals, traffic
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
+from wayside.contracts.reading import Quality, Reading
+from wayside.contracts.wire import from_builtins
 
 CONTACTS = """
 [gpio]

@@ -12,13 +12,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck, SignedCommissioning
-from contracts.node_config import NodeConfig, load_node_config
-from contracts.reading import Stamp
-from contracts.wire import decode, encode
-from edge.commission import QUIET_S, REST_S, Asked, Question, State, Target, targets
-from edge.commission_page import lines, page, summary
-from edge.commission_record import (
+from tests.edge.test_cli import wayside
+from tests.simulators.agent import ROOT, node_toml
+from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck, SignedCommissioning
+from wayside.contracts.node_config import NodeConfig, load_node_config
+from wayside.contracts.reading import Stamp
+from wayside.contracts.wire import decode, encode
+from wayside.edge.commission import QUIET_S, REST_S, Asked, Question, State, Target, targets
+from wayside.edge.commission_page import lines, page, summary
+from wayside.edge.commission_record import (
     BOOT,
     FOLDER,
     CommissionError,
@@ -29,10 +31,8 @@ from edge.commission_record import (
     verified,
     write_record,
 )
-from edge.commission_walk import Options, commission
-from edge.identity import load_or_create
-from tests.edge.test_cli import wayside
-from tests.simulators.agent import ROOT, node_toml
+from wayside.edge.commission_walk import Options, commission
+from wayside.edge.identity import load_or_create
 
 DETECTORS = {f"det/{i}": Target(f"det/{i}", "detector", "detector", i, f"channel {i}") for i in (1, 2, 3)}
 BUTTON = Target("ped/1", "contact", "ped_button", 17, "pin 17")
@@ -332,7 +332,7 @@ def test_a_full_disk_is_said_before_anybody_walks(tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.commission_record.replace_file", full)
+    monkeypatch.setattr("wayside.edge.commission_record.replace_file", full)
     with pytest.raises(CommissionError, match="No space left on device; make room"):
         commission(node(), "0" * 64, tmp_path, Options(by="A"), None)  # type: ignore[arg-type]
 

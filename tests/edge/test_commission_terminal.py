@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 
-from contracts.commissioning import CommissioningRecord
-from edge.commission_record import FOLDER, records
-from edge.identity import load_or_create
 from tests.edge.test_cli import wayside
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, Edge
 from tests.simulators.interrupted import few_or_many
 from tests.simulators.modbus import Cable, Meters
 from tests.simulators.person import PATIENCE_S, Person
+from wayside.contracts.commissioning import CommissioningRecord
+from wayside.edge.commission_record import FOLDER, records
+from wayside.edge.identity import load_or_create
 
 BUTTON = (
     '[gpio]\nfactory = "mock"\n[[gpio.contacts]]\npin = 17\ndatastream = "ped/1/presses"\nrole = "ped_button"\n'

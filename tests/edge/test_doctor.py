@@ -17,14 +17,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contracts.node_config import ModelConfig, NodeConfig, load_node_config
-from edge.doctor import Finding, Machine, examine
-from edge.slots import Slots
-from firmware_bridge.borrow import borrowed
 from tests.edge.test_cli import wayside
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.board import BoardProcess
 from tests.simulators.exported_bundle import exported
+from wayside.contracts.node_config import ModelConfig, NodeConfig, load_node_config
+from wayside.edge.doctor import Finding, Machine, examine
+from wayside.edge.slots import Slots
+from wayside.firmware_bridge.borrow import borrowed
 
 ANCHOR = 1e9
 
@@ -250,10 +250,10 @@ def test_an_unknown_time_zone_fails(tmp_path: Path) -> None:
 
 
 def test_ntp_that_is_lost_in_time_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.doctor.kernel_sync_error_ms", lambda: 5)
+    monkeypatch.setattr("wayside.edge.doctor.kernel_sync_error_ms", lambda: 5)
     clock = msgspec.structs.replace(config().clock, kind="system")
     assert found(config(clock=clock), tmp_path)["time"].state == "ok"
-    monkeypatch.setattr("edge.doctor.time.time", lambda: 300.0)
+    monkeypatch.setattr("wayside.edge.doctor.time.time", lambda: 300.0)
     assert found(config(clock=clock), tmp_path)["time"].state == "fail"
 
 
@@ -344,7 +344,7 @@ def test_a_full_disk_is_called_full_and_nothing_is_left_behind(tmp_path: Path, m
     def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.doctor.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("wayside.edge.doctor.tempfile.TemporaryFile", full)
     disk = found(config(), tmp_path)["disk"]
     assert (disk.state, disk.fix) == ("fail", "free room: the disk is full")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import golden
+from wayside.edge import golden
 
 
 class Scripted:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contracts.node_config import PhaseLimits, SignalConfig
-from edge.guard import check
-from edge.policies.signal_timing import propose, toward_fixed
+from wayside.contracts.node_config import PhaseLimits, SignalConfig
+from wayside.edge.guard import check
+from wayside.edge.policies.signal_timing import propose, toward_fixed
 
 SIGNAL = SignalConfig(
     cycle_s=90,

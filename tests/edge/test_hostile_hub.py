@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from contracts.node_config import HubConfig
-from contracts.sync import SyncRequest
-from edge.hub_client import HubClient, HubError, HubRefused
-from edge.hub_tls import HubTls
-from edge.identity import load_or_create
 from tests.edge.test_agent import intervals, traffic
 from tests.edge.test_hub_sync import hub_toml
 from tests.hub.conftest import HubProcess, hub_process
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
 from tests.simulators.node import SimulatedNode
+from wayside.contracts.node_config import HubConfig
+from wayside.contracts.sync import SyncRequest
+from wayside.edge.hub_client import HubClient, HubError, HubRefused
+from wayside.edge.hub_tls import HubTls
+from wayside.edge.identity import load_or_create
 
 __all__ = ["hub_process"]
 

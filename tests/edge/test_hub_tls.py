@@ -13,16 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from contracts.node_config import HubConfig, ModelConfig, load_node_config
-from contracts.reading import Stamp
-from contracts.rollout import Refusal
-from contracts.sync import Desired, Heartbeat, Reported, SyncRequest
-from contracts.wire import ContractError
-from edge.doctor import _hub
-from edge.hub_client import HubClient, HubUnreachable
-from edge.hub_tls import HubTls
-from edge.identity import load_or_create
-from edge.updater import Fetcher, Updater
 from tests.edge.test_lost_in_time import in_1970
 from tests.hub.conftest import AUTH, ROOT, HubProcess, hub_process
 from tests.hub.test_cli import complaint, wayside
@@ -30,6 +20,16 @@ from tests.simulators.agent import AgentProcess
 from tests.simulators.authority import Authority
 from tests.simulators.signed_hub import SignedHub
 from tests.simulators.tuf_repository import TufRepository
+from wayside.contracts.node_config import HubConfig, ModelConfig, load_node_config
+from wayside.contracts.reading import Stamp
+from wayside.contracts.rollout import Refusal
+from wayside.contracts.sync import Desired, Heartbeat, Reported, SyncRequest
+from wayside.contracts.wire import ContractError
+from wayside.edge.doctor import _hub
+from wayside.edge.hub_client import HubClient, HubUnreachable
+from wayside.edge.hub_tls import HubTls
+from wayside.edge.identity import load_or_create
+from wayside.edge.updater import Fetcher, Updater
 
 __all__ = ["hub_process", "in_1970"]
 TOML = 'node = "node-1"\nstate_dir = "state"\n[hub]\nurl = "%s"\nca = "%s"\n[task]\nbundle = "b"\n'

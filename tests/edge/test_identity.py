@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from edge.identity import KEY_FILE, IdentityError, load_or_create, machine_fingerprint
+from wayside.edge.identity import KEY_FILE, IdentityError, load_or_create, machine_fingerprint
 
 
 def test_the_key_is_made_once_and_is_its_users_alone(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from contracts.reading import ClockState
-from contracts.summary import Kind
-from edge.clock import SystemClock
 from tests.edge.test_agent import intervals
 from tests.edge.test_hub_sync import hub_toml
 from tests.hub.conftest import HubProcess, hub_process
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, Edge, firmware
+from wayside.contracts.reading import ClockState
+from wayside.contracts.summary import Kind
+from wayside.edge.clock import SystemClock
 
 __all__ = ["hub_process"]
 
@@ -121,7 +121,7 @@ def test_a_node_that_wakes_in_1970_gets_the_hubs_time_and_its_rows_are_stamped_o
 
 @pytest.mark.parametrize("lost_ms", [0, 1_000_000_000_000, 2**53], ids=["1970", "2001", "in 285000 years"])
 def test_a_hub_that_is_lost_in_time_itself_is_not_believed(lost_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.clock.kernel_sync_error_ms", lambda: None)
+    monkeypatch.setattr("wayside.edge.clock.kernel_sync_error_ms", lambda: None)
     clock = SystemClock()
     now_ns = clock.mono_ns()
     clock.hear_hub(lost_ms, now_ns, now_ns)

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.node_config import ModbusConfig, NodeConfig, RegisterConfig, load_node_config
-from contracts.reading import Quality
-from contracts.summary import Kind, Summary
-from contracts.wire import ContractError
-from edge.doctor import Finding, examine
-from edge.registers import Closed, Late, Registers
-from edge.sensors import modbus
-from edge.sensors.modbus import ModbusError, ModbusLine, open_port
 from tests.simulators.agent import AgentProcess
 from tests.simulators.modbus import Cable, Meters
+from wayside.contracts.node_config import ModbusConfig, NodeConfig, RegisterConfig, load_node_config
+from wayside.contracts.reading import Quality
+from wayside.contracts.summary import Kind, Summary
+from wayside.contracts.wire import ContractError
+from wayside.edge.doctor import Finding, examine
+from wayside.edge.registers import Closed, Late, Registers
+from wayside.edge.sensors import modbus
+from wayside.edge.sensors.modbus import ModbusError, ModbusLine, open_port
 
 PATIENCE_S = 60.0
 

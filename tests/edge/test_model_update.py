@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.node_config import load_node_config
-from edge.agent import Agent
 from tests.simulators.agent import node_toml
 from tests.simulators.signed_hub import SignedHub, bundle, signed_hub
+from wayside.contracts.node_config import load_node_config
+from wayside.edge.agent import Agent
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from contracts.reading import Stamp
-from contracts.summary import Kind, Summary
-from contracts.sync import SyncRequest
-from contracts.wire import encode
-from edge.outbox import Outbox, StorageFull
-from firmware_bridge.messages import Event
 from tests.edge.test_agent import intervals, traffic
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
+from wayside.contracts.reading import Stamp
+from wayside.contracts.summary import Kind, Summary
+from wayside.contracts.sync import SyncRequest
+from wayside.contracts.wire import encode
+from wayside.edge.outbox import Outbox, StorageFull
+from wayside.firmware_bridge.messages import Event
 
 
 def row(seq: int, kind: Kind = Kind.INTERVAL, **more: object) -> Summary:

@@ -12,23 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.node_config import DetectorConfig, NodeConfig, load_node_config
-from contracts.reading import ClockState, Quality
-from contracts.summary import Kind
-from contracts.task import Input, TaskSpec
-from edge.clock import LocalCalendar, ScaledClock, SystemClock, open_clock, stamp
-from edge.guard import check
-from edge.intervals import Intervals, Lost, Step
-from edge.outbox import Outbox
-from edge.policies.signal_timing import propose, toward_fixed
-from edge.quality import DetectorHealth
-from edge.runtimes.runtime import RuntimeRunError
-from edge.tasks import Pipeline
-from edge.windows import History, TaskMismatch, Windows
-from firmware_bridge.board import Gap
-from firmware_bridge.messages import Event, Identity, Status
 from tests.simulators.agent import node_toml
 from tests.simulators.tiny_model import TinyModel
+from wayside.contracts.node_config import DetectorConfig, NodeConfig, load_node_config
+from wayside.contracts.reading import ClockState, Quality
+from wayside.contracts.summary import Kind
+from wayside.contracts.task import Input, TaskSpec
+from wayside.edge.clock import LocalCalendar, ScaledClock, SystemClock, open_clock, stamp
+from wayside.edge.guard import check
+from wayside.edge.intervals import Intervals, Lost, Step
+from wayside.edge.outbox import Outbox
+from wayside.edge.policies.signal_timing import propose, toward_fixed
+from wayside.edge.quality import DetectorHealth
+from wayside.edge.runtimes.runtime import RuntimeRunError
+from wayside.edge.tasks import Pipeline
+from wayside.edge.windows import History, TaskMismatch, Windows
+from wayside.firmware_bridge.board import Gap
+from wayside.firmware_bridge.messages import Event, Identity, Status
 
 MINUTE = 60_000
 STEP = 15 * MINUTE

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from cloud.hub.store import DATABASE
-from contracts.node_config import HubConfig
-from contracts.wire import encode
-from edge.hub_client import HubClient, HubRefused, HubUnreachable
-from edge.hub_tls import HubTls
-from edge.identity import KEY_FILE, load_or_create
-from edge.records import FOLDER, hand_in, waiting
 from tests.edge.test_hub_sync import hub_toml
 from tests.hub.conftest import AUTH, HubProcess, hub_process
 from tests.simulators.agent import AgentProcess
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub.store import DATABASE
+from wayside.contracts.node_config import HubConfig
+from wayside.contracts.wire import encode
+from wayside.edge.hub_client import HubClient, HubRefused, HubUnreachable
+from wayside.edge.hub_tls import HubTls
+from wayside.edge.identity import KEY_FILE, load_or_create
+from wayside.edge.records import FOLDER, hand_in, waiting
 
 __all__ = ["hub_process"]
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from edge.errors import EdgeError
-from edge.runtimes.runtime import FORMATS, RuntimeLoadError, RuntimeRunError, available, load_runtime
 from tests.simulators.exported_bundle import failing_onnx
+from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError, RuntimeRunError, available, load_runtime
 
 
 def tiny_onnx(shape=(1, 4, 3), dtype=TensorProto.FLOAT, outputs=1) -> bytes:
@@ -68,7 +68,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
     real_import, real_module = builtins.__import__, importlib.import_module
 
     def no_onnxruntime(name, *args, **kwargs):
-        if name.split(".")[0] in ("onnxruntime", "ai_edge_litert") or name == "edge.runtimes.onnx":
+        if name.split(".")[0] in ("onnxruntime", "ai_edge_litert") or name == "wayside.edge.runtimes.onnx":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real_import(name, *args, **kwargs)
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.node_config import ContactConfig, GpioConfig
-from edge.backoff import full_jitter
-from edge.sensors.gpio import FIFO, Contacts
-from edge.supervisor import Notifier
+from wayside.contracts.node_config import ContactConfig, GpioConfig
+from wayside.edge.backoff import full_jitter
+from wayside.edge.sensors.gpio import FIFO, Contacts
+from wayside.edge.supervisor import Notifier
 
 CONTACTS = GpioConfig(
     factory="mock",

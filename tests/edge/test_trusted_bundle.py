@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE
-from contracts.rollout import Refusal
-from contracts.wire import encode
-from edge.trusted_bundle import BundleRefused, open_bundle
-from export.bundle import GOLDEN_INPUTS, GOLDEN_OUTPUTS, files_of, npy, pack, passport_of
 from tests.simulators.exported_bundle import exported
+from wayside.contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE
+from wayside.contracts.rollout import Refusal
+from wayside.contracts.wire import encode
+from wayside.edge.trusted_bundle import BundleRefused, open_bundle
+from wayside.export.bundle import GOLDEN_INPUTS, GOLDEN_OUTPUTS, files_of, npy, pack, passport_of
 
 
 def good() -> bytes:

@@ -12,11 +12,11 @@ import time
 import tty
 from pathlib import Path
 
-from contracts.reading import Quality
-from contracts.summary import Kind, Summary
 from tests.edge.test_agent import STEP_MS, intervals, traffic, vehicles
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
+from wayside.contracts.reading import Quality
+from wayside.contracts.summary import Kind, Summary
 
 START_MS = 1704067200_000
 HOUR_MS = 3_600_000

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from tuf.api.metadata import Metadata
 
-from contracts.node_config import ModelConfig
-from contracts.rollout import Refusal, UpdateState
-from contracts.sync import Desired, Reported
-from contracts.wire import decode
-from edge import slots, updater
-from edge.updater import Updater
-from export.keys import make_keys, signer
 from tests.simulators.exported_bundle import exported, failing_onnx
 from tests.simulators.signed_hub import bundle, signed_hub
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.rollout import Refusal, UpdateState
+from wayside.contracts.sync import Desired, Reported
+from wayside.contracts.wire import decode
+from wayside.edge import slots, updater
+from wayside.edge.updater import Updater
+from wayside.export.keys import make_keys, signer
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ class TestRefusals:
         self.refuses(desired, Refusal.UNSUPPORTED, "int8 on onnxruntime", "onnx-fp32 for onnxruntime")
 
     def publish_raw(self, version, choose, variants) -> Desired:
-        from export.bundle import files_of, pack
+        from wayside.export.bundle import files_of, pack
 
         work = exported()
         passport = msgspec.structs.replace(work.passport, version=version, variants=variants)
@@ -436,7 +436,7 @@ def test_the_report_on_disk_is_the_contracts_document(hub, node, tmp_path):
 
 
 def test_a_root_signed_by_the_old_threshold_and_carried_forward_is_followed(hub, node):
-    from export import release
+    from wayside.export import release
 
     up = node()
     up.install(hub.publish(bundle()))

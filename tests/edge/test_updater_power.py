@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.node_config import ModelConfig
-from contracts.rollout import UpdateState
-from edge.updater import Updater
 from tests.simulators.signed_hub import bundle, signed_hub
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.rollout import UpdateState
+from wayside.edge.updater import Updater
 
 OPERATIONS = (
     (os, "open"),

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud.evaluate.row import Row
-from contracts.wire import from_builtins, to_builtins
+from wayside.cloud.evaluate.row import Row
+from wayside.contracts.wire import from_builtins, to_builtins
 
 VERB = [sys.executable, "wayside.py", "evaluate"]
 
@@ -64,8 +64,8 @@ def test_a_later_period_is_judged_without_training_and_from_nothing_but_its_file
 
 def test_what_is_judged_is_the_exported_file(folder: Path, row: Row, tmp_path: Path) -> None:
     """The same numbers, by hand: the bundle's int8 file on the runtime, and the truth out of the CSV."""
-    from edge.runtimes.runtime import load_runtime
-    from edge.trusted_bundle import open_bundle
+    from wayside.edge.runtimes.runtime import load_runtime
+    from wayside.edge.trusted_bundle import open_bundle
 
     lines = [line.split(",") for line in (folder / "later" / "small_june.csv").read_text().splitlines()[1:]]
     series = {d: np.array([float(v) for _, who, v in lines if who == d]) for d in ("north", "south")}

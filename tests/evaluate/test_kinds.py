@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud.evaluate.evaluate import evaluate
-from cloud.evaluate.job import Job
 from tests.evaluate.conftest import write
+from wayside.cloud.evaluate.evaluate import evaluate
+from wayside.cloud.evaluate.job import Job
 
 PICTURES = """
 [task]

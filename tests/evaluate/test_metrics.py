@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cloud.evaluate.metrics import loss, measure, reached, step
-from contracts.task import Input, TaskSpec
+from wayside.cloud.evaluate.metrics import loss, measure, reached, step
+from wayside.contracts.task import Input, TaskSpec
 
 
 def task(**more: object) -> TaskSpec:

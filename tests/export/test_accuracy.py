@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.task import TaskSpec
-from export import accuracy
-from export.accuracy import Loss, blocks, losses, metrics, slices, values
-from export.checkpoint import Heldout
-from export.parity import Limits, breaks
 from tests.simulators.family_runs import CLASSIFY, RICH, SCORE
 from tests.simulators.trained_run import TASK
+from wayside.contracts.task import TaskSpec
+from wayside.export import accuracy
+from wayside.export.accuracy import Loss, blocks, losses, metrics, slices, values
+from wayside.export.checkpoint import Heldout
+from wayside.export.parity import Limits, breaks
 
 DAY = 86_400
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from contracts.task import TaskSpec
-from export import card, cli, pipeline
-from export.card import render
 from tests.simulators.exported_bundle import exported
+from wayside.contracts.task import TaskSpec
+from wayside.export import card, cli, pipeline
+from wayside.export.card import render
 
 
 def made(**changes) -> dict[str, str]:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from export import checkpoint, cli, pipeline
 from tests.simulators.exported_bundle import exported, trained
 from tests.simulators.signed_hub import bundle, signed_hub
 from tests.simulators.trained_run import build
 from tests.simulators.tuf_repository import TufRepository
+from wayside.export import checkpoint, cli, pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,8 +125,8 @@ class TestRelease:
 
 @pytest.mark.parametrize("verb", ["export", "release"])
 def test_help_comes_without_importing_torch(verb):
-    script = f"import sys, wayside; sys.argv = ['wayside', '{verb}', '--help']\n" + (
-        "try:\n    wayside.main()\nexcept SystemExit as e:\n    assert not e.code\nassert 'torch' not in sys.modules\n"
+    script = f"import sys; from wayside.__main__ import main; sys.argv = ['wayside', '{verb}', '--help']\n" + (
+        "try:\n    main()\nexcept SystemExit as e:\n    assert not e.code\nassert 'torch' not in sys.modules\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", script]

@@ -16,17 +16,17 @@ import onnx
 import pytest
 import torch
 
-from contracts.passport import PASSPORT_FILE
-from edge.trusted_bundle import open_bundle
-from export import bundle as packing
-from export import checkpoint, pipeline, tflite
-from export.errors import ConversionError, ExportError, GateRefused, RunDirectoryError
-from export.onnx import OPSET, to_onnx
-from export.parity import Limits, parity
-from export.pipeline import STAGES, Options, plan, run, write
-from export.quantize import inside, onnx_nodes, places, softer
 from tests.simulators.exported_bundle import exported, trained
 from tests.simulators.trained_run import build, write_run
+from wayside.contracts.passport import PASSPORT_FILE
+from wayside.edge.trusted_bundle import open_bundle
+from wayside.export import bundle as packing
+from wayside.export import checkpoint, pipeline, tflite
+from wayside.export.errors import ConversionError, ExportError, GateRefused, RunDirectoryError
+from wayside.export.onnx import OPSET, to_onnx
+from wayside.export.parity import Limits, parity
+from wayside.export.pipeline import STAGES, Options, plan, run, write
+from wayside.export.quantize import inside, onnx_nodes, places, softer
 
 ROOT = Path(__file__).resolve().parents[2]
 BOTH = ("onnxruntime", "tflite-runtime", "ai-edge-litert")
@@ -125,8 +125,8 @@ class TestGraphs:
 
     def test_the_answers_do_not_depend_on_how_the_hour_or_the_volume_is_scaled(self):
         """The whole declared range of hour and weekday, at small volumes: one shared int8 scale would ruin this."""
-        from edge.golden import run_all
-        from edge.runtimes.runtime import load_runtime
+        from wayside.edge.golden import run_all
+        from wayside.edge.runtimes.runtime import load_runtime
 
         hours = np.linspace(0, 23.75, 96, dtype=np.float32)
         windows = np.zeros((96, 4, 3), np.float32)
@@ -148,7 +148,7 @@ class TestDeterminism:
         """Against the bundle of this process, which has a third seed."""
         script = (
             "import sys, pathlib\n"
-            "from export.pipeline import Options, run\n"
+            "from wayside.export.pipeline import Options, run\n"
             "from tests.simulators.trained_run import build\n"
             "work = run(pathlib.Path(sys.argv[1]), Options(bundle='traffic-flow'), build=build)\n"
             "pathlib.Path(sys.argv[2]).write_bytes(work.bundle)\n"
@@ -277,7 +277,7 @@ def test_of_many_pictures_a_bundle_carries_some_golden_ones_and_of_windows_all()
 
 
 def test_of_many_sites_a_passport_tells_those_that_lose_most():
-    from contracts.passport import Accuracy, Loss
+    from wayside.contracts.passport import Accuracy, Loss
 
     rows = [Accuracy(slice="all", n=9, mae={})]
     for i in range(100):

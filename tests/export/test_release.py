@@ -7,11 +7,11 @@ import json
 import pytest
 from tuf.api.metadata import Metadata
 
-from export import release
-from export.errors import ReleaseError
-from export.keys import NAMES, make_keys, signer
 from tests.simulators.signed_hub import SignedHub, bundle, signed_hub
 from tests.simulators.tuf_repository import TufRepository
+from wayside.export import release
+from wayside.export.errors import ReleaseError
+from wayside.export.keys import NAMES, make_keys, signer
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contracts.node_config import ModelConfig
-from contracts.rollout import Refusal, UpdateState
-from contracts.sync import Desired
-from edge.updater import Updater
-from export.cli import release
 from tests.simulators.signed_hub import bundle
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.rollout import Refusal, UpdateState
+from wayside.contracts.sync import Desired
+from wayside.edge.updater import Updater
+from wayside.export.cli import release
 
-pytest.importorskip("cloud.hub.cli", reason="the hub's packages are not installed here")
+pytest.importorskip("wayside.cloud.hub.cli", reason="the hub's packages are not installed here")
 ROOT = Path(__file__).resolve().parents[2]
 WAYSIDE = [sys.executable, str(ROOT / "wayside.py")]
 

@@ -8,12 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.flash_image import load_image
-from firmware_bridge.messages import Action, Event, EventKind, Identity, PlanCode, ResetCause, SignalMode, Status
-from firmware_bridge.native import AVR
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_signal_plan import PLAN, answer, known, lengths, seen, table
 from tests.simulators.avr import AvrBoard, end_of_data, needs_avrdude, needs_simavr, program, symbols
+from wayside.firmware_bridge.flash_image import load_image
+from wayside.firmware_bridge.messages import (
+    Action,
+    Event,
+    EventKind,
+    Identity,
+    PlanCode,
+    ResetCause,
+    SignalMode,
+    Status,
+)
+from wayside.firmware_bridge.native import AVR
 
 pytestmark = needs_simavr
 FLASH = {"atmega328p": 32_768 - 512, "atmega2560": 262_144 - 8_192}  # without the bootloader

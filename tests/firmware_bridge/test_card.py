@@ -15,14 +15,14 @@ import msgspec
 import pexpect
 import pytest
 
-from firmware_bridge import card
-from firmware_bridge import image as images
-from firmware_bridge.card import Machine
-from firmware_bridge.errors import CardError, ImageError
-from firmware_bridge.image_bmap import BLOCK
-from firmware_bridge.image_files import personality
 from tests.simulators.base_image import NODE_TOML, ROOT_JSON, TOKEN, make_base, make_wheels, needs_tools
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
+from wayside.firmware_bridge import card
+from wayside.firmware_bridge import image as images
+from wayside.firmware_bridge.card import Machine
+from wayside.firmware_bridge.errors import CardError, ImageError
+from wayside.firmware_bridge.image_bmap import BLOCK
+from wayside.firmware_bridge.image_files import personality
 
 ROOT = Path(__file__).parents[2]
 pytestmark = needs_tools

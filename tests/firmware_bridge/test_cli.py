@@ -13,13 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge import cli, frames, messages
-from firmware_bridge.errors import PlanError
-from firmware_bridge.messages import PROTOCOL, SCHEMA, Hello, Identity, PlanCode, PlanResult, Status, TableCommit
-from firmware_bridge.native import build, compile_program
 from tests.firmware_bridge.test_flash import device
 from tests.firmware_bridge.test_signal_plan import PLAN, table
 from tests.simulators.board import BoardProcess
+from wayside.firmware_bridge import cli, frames, messages
+from wayside.firmware_bridge.errors import PlanError
+from wayside.firmware_bridge.messages import (
+    PROTOCOL,
+    SCHEMA,
+    Hello,
+    Identity,
+    PlanCode,
+    PlanResult,
+    Status,
+    TableCommit,
+)
+from wayside.firmware_bridge.native import build, compile_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +97,7 @@ def test_a_users_mistake_is_one_sentence_and_status_1(tmp_path: Path, args: tupl
 
 
 def test_a_missing_compiler_and_a_broken_source_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from firmware_bridge.errors import BuildError
+    from wayside.firmware_bridge.errors import BuildError
 
     (tmp_path / "broken.c").write_text("int main(void) { return x; }")
     with pytest.raises(BuildError, match="refused the firmware"):

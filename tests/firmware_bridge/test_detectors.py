@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.messages import DetectorFault, EventKind
-from firmware_bridge.messages import Event as Sent
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_signal_plan import answer, known, table
 from tests.simulators.board import BoardProcess
+from wayside.firmware_bridge.messages import DetectorFault, EventKind
+from wayside.firmware_bridge.messages import Event as Sent
 
 EDGE, FAULT = EventKind.DETECTOR.value, EventKind.DETECTOR_FAULT.value
 WINDOW_MS = 30_000

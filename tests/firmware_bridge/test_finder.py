@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.errors import LineUnavailable
-from firmware_bridge.finder import find_board, is_pattern
 from tests.simulators.board import BoardProcess
+from wayside.firmware_bridge.errors import LineUnavailable
+from wayside.firmware_bridge.finder import find_board, is_pattern
 
 
 @pytest.fixture

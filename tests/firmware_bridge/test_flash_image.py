@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from intelhex import IntelHex
 
-from firmware_bridge import flash_esp, flash_record
-from firmware_bridge.errors import BridgeError, BuildError, FlashError, WrongPart
-from firmware_bridge.flash import Order, flash
-from firmware_bridge.flash_image import MAGIC, Image, load_image
-from firmware_bridge.flash_record import Record, save, unfinished
-from firmware_bridge.messages import PROTOCOL, SCHEMA
 from tests.firmware_bridge.test_flash import device
 from tests.simulators.avr import needs_simavr, newer, program
+from wayside.firmware_bridge import flash_esp, flash_record
+from wayside.firmware_bridge.errors import BridgeError, BuildError, FlashError, WrongPart
+from wayside.firmware_bridge.flash import Order, flash
+from wayside.firmware_bridge.flash_image import MAGIC, Image, load_image
+from wayside.firmware_bridge.flash_record import Record, save, unfinished
+from wayside.firmware_bridge.messages import PROTOCOL, SCHEMA
 
 
 def order(port: str | Path, file: Path, folder: Path, **more: object) -> None:
@@ -57,7 +57,7 @@ def test_the_firmware_says_what_it_is(mcu: str) -> None:
 def test_a_name_changes_eight_bytes_and_nothing_else(name: str, around: bytes) -> None:
     data = around.replace(MAGIC, b"") + label() + b"after"
     image = Image("f", "0", "avr", 0, data, None)
-    from firmware_bridge.flash_image import _labelled
+    from wayside.firmware_bridge.flash_image import _labelled
 
     image = _labelled(image)
     named = image.named(name)
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_firmware_is_told(tmp_path: Path, what: bytes, said: s
 
 @given(st.binary(max_size=400).map(lambda b: b":" + b))
 def test_no_file_however_damaged_gets_through_as_anything_but_an_image_or_a_flash_error(raw: bytes) -> None:
-    from firmware_bridge.flash_image import _intel_hex
+    from wayside.firmware_bridge.flash_image import _intel_hex
 
     try:
         base, data = _intel_hex(Path("f"), raw)
@@ -133,7 +133,7 @@ def test_without_avrdude_the_port_is_not_touched(tmp_path: Path, monkeypatch: py
 
 
 def test_without_a_compiler_the_way_to_a_firmware_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from firmware_bridge import native
+    from wayside.firmware_bridge import native
 
     def no_compiler(*args: object) -> None:
         raise BuildError("there is no C compiler 'avr-gcc' here")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge import frames
-from firmware_bridge.native import compile_program
+from wayside.firmware_bridge import frames
+from wayside.firmware_bridge.native import compile_program
 
 payloads = st.binary(min_size=1, max_size=frames.MAX_PAYLOAD)
 # Noise with many zeros and small codes looks most like frames.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.board import BoardLink, Gap
-from firmware_bridge.messages import Event
-from firmware_bridge.transport import open_transport
 from tests.simulators.board import BoardProcess
+from wayside.firmware_bridge.board import BoardLink, Gap
+from wayside.firmware_bridge.messages import Event
+from wayside.firmware_bridge.transport import open_transport
 
 RATE, HOUR_S, SPEED = 300, 3600, 12.0  # five minutes; the board's ring holds two seconds of it
 

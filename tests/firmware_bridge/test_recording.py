@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.board import BoardLink
-from firmware_bridge.errors import LineLost, LineUnavailable
-from firmware_bridge.messages import Event
-from firmware_bridge.recording import load
-from firmware_bridge.transport import open_transport
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_cli import wayside
 from tests.simulators.board import BoardProcess
+from wayside.firmware_bridge.board import BoardLink
+from wayside.firmware_bridge.errors import LineLost, LineUnavailable
+from wayside.firmware_bridge.messages import Event
+from wayside.firmware_bridge.recording import load
+from wayside.firmware_bridge.transport import open_transport
 
 HEAD = '{"format": 1, "port": "x", "baud": 9600}\n'
 

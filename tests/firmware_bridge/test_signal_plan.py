@@ -11,12 +11,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from firmware_bridge import signal_plan
-from firmware_bridge.errors import PlanError
-from firmware_bridge.messages import Action, Event, EventKind, Flag, Identity, PlanCode, PlanResult, SignalMode, Status
-from firmware_bridge.signal_plan import SignalPlan
 from tests.firmware_bridge.test_board_process import Host
 from tests.simulators.board import BoardProcess
+from wayside.firmware_bridge import signal_plan
+from wayside.firmware_bridge.errors import PlanError
+from wayside.firmware_bridge.messages import (
+    Action,
+    Event,
+    EventKind,
+    Flag,
+    Identity,
+    PlanCode,
+    PlanResult,
+    SignalMode,
+    Status,
+)
+from wayside.firmware_bridge.signal_plan import SignalPlan
 
 PLAN = """
 start = { flash_s = 2.0, red_s = 6.0 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.native import SOURCE, WARNINGS
+from wayside.firmware_bridge.native import SOURCE, WARNINGS
 
 SEARCH = Path(__file__).parent / "signals_search.c"
 INSTANCES = ["two", "crossing", "barriers", "change"]

@@ -17,11 +17,11 @@ import pytest
 import serial
 import serial.rfc2217
 
-from firmware_bridge.board import BoardLink
-from firmware_bridge.errors import LineLost, LineUnavailable
-from firmware_bridge.messages import Event
-from firmware_bridge.transport import PAUSE_BYTES, open_transport
 from tests.simulators.board import BoardProcess
+from wayside.firmware_bridge.board import BoardLink
+from wayside.firmware_bridge.errors import LineLost, LineUnavailable
+from wayside.firmware_bridge.messages import Event
+from wayside.firmware_bridge.transport import PAUSE_BYTES, open_transport
 
 
 @pytest.fixture

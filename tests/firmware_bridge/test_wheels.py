@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge import wheels as work
-from firmware_bridge.errors import ImageError
-from firmware_bridge.wheels import fetch_wheels, load_wheels, make_manifest
 from tests.simulators.base_image import make_wheels, small_wheel
+from wayside.firmware_bridge import wheels as work
+from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.wheels import fetch_wheels, load_wheels, make_manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def own(tmp_path: Path) -> Path:
     """wayside's own wheel, whose agent needs ``fast``, and ``plain`` on the node's machine alone."""
     needs = ["fast>=1", "plain; platform_machine == 'aarch64'", "nothere; platform_machine == 'x86_64'"]
     (tmp_path / "own").mkdir()
-    return small_wheel(tmp_path / "own", "wayside", "0.1.0", {"wayside.py": b""}, needs={"edge": needs})
+    return small_wheel(tmp_path / "own", "wayside", "0.1.0", {"wayside/__main__.py": b""}, needs={"edge": needs})
 
 
 def test_wheels_are_chosen_for_the_nodes_machine_and_pinned_by_hash(tmp_path: Path, index: Path, own: Path) -> None:
@@ -136,4 +136,4 @@ def test_the_real_agent_has_wheels_for_a_real_node(aarch64_index: None, tmp_path
         assert re.search(r"-(none-any|[a-z0-9_.]*aarch64[a-z0-9_.]*)\.whl$", path.name), path.name
     assert b"ExecStart" in made.agent_unit
     with zipfile.ZipFile(next(p for p in made.files if p.name.startswith("wayside-"))) as archive:
-        assert "firmware_bridge/first_boot/wayside-first-boot" in archive.namelist()
+        assert "wayside/firmware_bridge/first_boot/wayside-first-boot" in archive.namelist()

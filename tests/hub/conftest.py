@@ -15,11 +15,11 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from cloud.hub.app import create_app
-from cloud.hub.store import migrate
-from cloud.hub.tuf_repository import make_online_key
 from tests.simulators.authority import Authority
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub.app import create_app
+from wayside.cloud.hub.store import migrate
+from wayside.cloud.hub.tuf_repository import make_online_key
 
 ROOT = Path(__file__).parents[2]
 OPERATOR = "4f0c9a1d7e6b2835c1d94e7fa0b36c58"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import random
 
-from contracts.commissioning import SensorCheck
-from contracts.rollout import Refusal
-from contracts.summary import Kind
-from contracts.sync import Board, Counters
 from tests.hub.conftest import AUTH, HubProcess
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import SimulatedNode
+from wayside.contracts.commissioning import SensorCheck
+from wayside.contracts.rollout import Refusal
+from wayside.contracts.summary import Kind
+from wayside.contracts.sync import Board, Counters
 
 
 def demand(hour: float) -> float:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.hub.bodies import decoded_sync
-from cloud.hub.errors import ContractBrokenError
-from cloud.hub.openapi import decoded
-from contracts.summary import Kind
-from contracts.sync import MAX_SUMMARIES, SyncRequest
-from contracts.wire import encode
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub.bodies import decoded_sync
+from wayside.cloud.hub.errors import ContractBrokenError
+from wayside.cloud.hub.openapi import decoded
+from wayside.contracts.summary import Kind
+from wayside.contracts.sync import MAX_SUMMARIES, SyncRequest
+from wayside.contracts.wire import encode
 
 BAD = "no such name!"
 

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts.commissioning import MAX_RECORD_BYTES, SensorCheck, SignedCommissioning, commissioning_input
-from contracts.wire import encode
 from tests.hub.conftest import Hub
 from tests.hub.test_replacement import node_of, said
 from tests.simulators.node import SYNC, SimulatedNode
+from wayside.contracts.commissioning import MAX_RECORD_BYTES, SensorCheck, SignedCommissioning, commissioning_input
+from wayside.contracts.wire import encode
 
 
 def records_of(hub: Hub, name: str = "node-1", **query: object) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ def test_the_last_record_is_the_nodes_and_all_are_listed_newest_first(hub: Hub) 
 
 def test_a_record_whose_time_is_unknown_is_a_record(hub: Hub) -> None:
     node = hub.node()
-    from contracts.reading import Stamp
+    from wayside.contracts.reading import Stamp
 
     dark = Stamp(boot=node.boot, mono_ns=5)
     assert node.hand_in(node.walked(started=dark, finished=dark)).status_code == 200

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from cloud.hub.errors import StoreFullError
-from cloud.hub.store import DATABASE, open_engine
-from cloud.hub.writer import Writer
 from tests.hub.conftest import AUTH, Hub, HubProcess, initialise
 from tests.hub.offline_keys import OfflineKeys
+from wayside.cloud.hub.errors import StoreFullError
+from wayside.cloud.hub.store import DATABASE, open_engine
+from wayside.cloud.hub.writer import Writer
 
 
 def test_killed_in_the_middle_the_hub_has_every_row_it_acknowledged(hub_process: Callable[[], HubProcess]) -> None:
@@ -90,7 +90,7 @@ def test_a_full_disk_is_507_and_nothing_is_acknowledged(hub: Hub, monkeypatch: p
         raise StoreFullError("store_full", "the hub's disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cloud.hub.ingest.Ingest.store", full)
+        patch.setattr("wayside.cloud.hub.ingest.Ingest.store", full)
         answer = node.post(node.request([node.summary()]))
         assert (answer.status_code, answer.json()["error"]) == (507, "store_full")
     assert len(hub.get("/api/v1/summaries")["summaries"]) == 1  # type: ignore[arg-type]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud.hub.auth import load_operator_token
-from cloud.hub.errors import ConfigurationError
 from tests.hub.conftest import AUTH, Hub
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub.auth import load_operator_token
+from wayside.cloud.hub.errors import ConfigurationError
 
 
 def test_repeating_the_same_enrolment_is_harmless(hub: Hub) -> None:

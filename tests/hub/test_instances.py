@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.hub.instances import Clone, Instance, Present
 from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
 from tests.hub.test_replacement import node_of, said
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub.instances import Clone, Instance, Present
 
 THIS, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 
@@ -292,8 +292,8 @@ def test_rows_of_an_earlier_boot_that_waited_are_no_clone(hub: Hub) -> None:
 def test_what_is_known_of_two_outlives_a_restart_of_the_hub(hub: Hub) -> None:
     from fastapi.testclient import TestClient
 
-    from cloud.hub.app import create_app
     from tests.hub.conftest import OPERATOR
+    from wayside.cloud.hub.app import create_app
 
     node = hub.node()
     copy = node.copied()

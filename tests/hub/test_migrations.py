@@ -9,10 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fastapi.testclient import TestClient
 
-from cloud.hub.app import create_app
-from cloud.hub.store import DATABASE, metadata, migrate, open_engine
 from tests.hub.conftest import OPERATOR, Hub, initialise
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub.app import create_app
+from wayside.cloud.hub.store import DATABASE, metadata, migrate, open_engine
 
 
 def tables(data: Path) -> set[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.commissioning import DoctorFinding
 from tests.hub.conftest import ROOT, Hub, HubProcess
 from tests.hub.scene import play
+from wayside.contracts.commissioning import DoctorFinding
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [

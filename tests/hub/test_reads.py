@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cloud.hub.queries import _health
-from contracts.reading import ClockState, Quality, Stamp
-from contracts.summary import Kind
 from tests.hub.conftest import Hub
+from wayside.cloud.hub.queries import _health
+from wayside.contracts.reading import ClockState, Quality, Stamp
+from wayside.contracts.summary import Kind
 
 
 def test_pages_follow_one_another_in_both_directions(hub: Hub) -> None:

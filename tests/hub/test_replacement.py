@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from cloud.hub import api_nodes
-from cloud.hub.registry import MAX_PAST_KEYS, enrol
-from cloud.hub.store import open_engine
-from contracts.identity import NONCE_HEADER, SIGNATURE_HEADER
-from contracts.sync import EnrolRequest
-from contracts.wire import encode
 from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub import api_nodes
+from wayside.cloud.hub.registry import MAX_PAST_KEYS, enrol
+from wayside.cloud.hub.store import open_engine
+from wayside.contracts.identity import NONCE_HEADER, SIGNATURE_HEADER
+from wayside.contracts.sync import EnrolRequest
+from wayside.contracts.wire import encode
 
 
 def node_of(hub: Hub, name: str = "node-1") -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_a_replacement_that_fails_half_way_changes_nothing(hub: Hub, monkeypatch
         raise RuntimeError("after the old key was revoked and the new one bound")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cloud.hub.registry.forget_instances", fail)
+        patch.setattr("wayside.cloud.hub.registry.forget_instances", fail)
         assert new.enrol(token).status_code == 500
     assert old.sync([old.summary()]).stored == 1
     assert [k["public_key"] for k in keys_of(hub)] == [old.public_key]

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.hub.rollouts import Member, MemberState, Rollout, plan
-from contracts.rollout import ROLLOUT_TRANSITIONS, Refusal, RolloutState, UpdateState
-from contracts.sync import Reported
-from contracts.wire import ContractError
 from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import SimulatedNode
+from wayside.cloud.hub.rollouts import Member, MemberState, Rollout, plan
+from wayside.contracts.rollout import ROLLOUT_TRANSITIONS, Refusal, RolloutState, UpdateState
+from wayside.contracts.sync import Reported
+from wayside.contracts.wire import ContractError
 
 ACTIVE = Reported(state=UpdateState.ACTIVE, bundle="flow", version="2.0.0", attempted="2.0.0")
 REFUSED = Reported(state=UpdateState.REFUSED, attempted="2.0.0", refusal=Refusal.GOLDEN, reason="off by 4")

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.identity import NONCE_HEADER, SIGNATURE_HEADER
-from contracts.summary import Kind
-from contracts.sync import MAX_BODY_BYTES, ErrorReply
-from contracts.wire import decode
 from tests.hub.conftest import Hub
 from tests.simulators.node import SYNC, SimulatedNode
+from wayside.contracts.identity import NONCE_HEADER, SIGNATURE_HEADER
+from wayside.contracts.summary import Kind
+from wayside.contracts.sync import MAX_BODY_BYTES, ErrorReply
+from wayside.contracts.wire import decode
 
 
 def rows_of(hub: Hub, **query: object) -> list[dict[str, object]]:
@@ -105,10 +105,10 @@ def test_a_nonce_of_another_node_is_refused(hub: Hub) -> None:
 
 def test_an_expired_nonce_is_refused_and_the_fresh_one_works(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     node = hub.node()
-    monkeypatch.setattr("cloud.hub.auth.NONCE_LIFE_S", -1.0)
+    monkeypatch.setattr("wayside.cloud.hub.auth.NONCE_LIFE_S", -1.0)
     body = node.request([])
     refused(node.send(body, node.headers(body)), 401, "nonce")
-    monkeypatch.setattr("cloud.hub.auth.NONCE_LIFE_S", 900.0)
+    monkeypatch.setattr("wayside.cloud.hub.auth.NONCE_LIFE_S", 900.0)
     assert node.send(body, node.headers(body)).status_code == 200
 
 

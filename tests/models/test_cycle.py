@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from contracts.task import Input, TaskSpec
-from contracts.wire import to_builtins
-from models import registry
-from models.cycle import Cycle
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.wire import to_builtins
+from wayside.models import registry
+from wayside.models.cycle import Cycle
 
 TASK = TaskSpec(
     name="oil",

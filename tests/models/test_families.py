@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.task import Input, TaskSpec
-from contracts.wire import to_builtins
-from models import registry
-from models.errors import ModelConfigError
-from models.features import rising
-from models.linear import gradient_descent, least_squares
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.wire import to_builtins
+from wayside.models import registry
+from wayside.models.errors import ModelConfigError
+from wayside.models.features import rising
+from wayside.models.linear import gradient_descent, least_squares
 
 FORECASTERS = registry.families("forecast")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from contracts.task import Input, TaskSpec
-from contracts.wire import to_builtins
-from models import registry
-from models.errors import ModelConfigError
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.wire import to_builtins
+from wayside.models import registry
+from wayside.models.errors import ModelConfigError
 
 FAMILIES = [(f, kind) for kind in ("classify", "count") for f in registry.families(kind)]
 

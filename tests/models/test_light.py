@@ -8,11 +8,11 @@ import msgspec
 import pytest
 import torch
 
-from contracts.task import Input, TaskSpec
-from contracts.wire import to_builtins
-from models import registry
-from models.errors import ModelConfigError
-from models.light import Light
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.wire import to_builtins
+from wayside.models import registry
+from wayside.models.errors import ModelConfigError
+from wayside.models.light import Light
 
 SITES = ("north", "south")
 TASK = TaskSpec(

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.summary import Summary
+from wayside.contracts.summary import Summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,8 +41,11 @@ class AgentProcess:
     def _program(self) -> list[str]:
         if not self.machine:
             return [str(ROOT / "wayside.py")]
-        elsewhere = f"edge.agent.machine_fingerprint = lambda node: {self.machine!r}"
-        return ["-c", f"import sys, edge.agent, wayside; {elsewhere}; sys.exit(wayside.main(sys.argv[1:]))"]
+        elsewhere = f"wayside.edge.agent.machine_fingerprint = lambda node: {self.machine!r}"
+        return [
+            "-c",
+            f"import sys, wayside.edge.agent, wayside.__main__ as w; {elsewhere}; sys.exit(w.main(sys.argv[1:]))",
+        ]
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -11,8 +11,8 @@ from types import TracebackType
 
 import pytest
 
-from firmware_bridge.flash_image import Image
-from firmware_bridge.native import AvrProgram, build_avr
+from wayside.firmware_bridge.flash_image import Image
+from wayside.firmware_bridge.native import AvrProgram, build_avr
 
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
 SIMAVR = Path("/usr/include/simavr/sim_avr.h")

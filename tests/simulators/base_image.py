@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.wire import encode
-from firmware_bridge.image_disk import tool_environment
-from firmware_bridge.wheels import WheelSet, make_manifest
+from wayside.contracts.wire import encode
+from wayside.firmware_bridge.image_disk import tool_environment
+from wayside.firmware_bridge.wheels import WheelSet, make_manifest
 
 M = 1 << 20
 TOOLS = ("mkfs.vfat", "mke2fs", "debugfs", "sfdisk", "mcopy", "bmaptool")
@@ -112,7 +112,8 @@ def make_wheels(folder: Path, python: str = "3.11", *, bulk: int = 0) -> WheelSe
     place = folder / f"cp{python.replace('.', '')}"
     place.mkdir(parents=True)
     unit = Path(__file__).parents[2] / "edge" / "wayside-agent.service"
-    small_wheel(place, "wayside", "0.1.0", {"edge/wayside-agent.service": unit.read_bytes(), "wayside.py": _WAYSIDE})
+    own = {"wayside/__init__.py": b"", "wayside/__main__.py": _WAYSIDE}
+    small_wheel(place, "wayside", "0.1.0", own | {"wayside/edge/wayside-agent.service": unit.read_bytes()})
     small_wheel(place, "pip", "26.0", {"pip/__init__.py": b""})
     small_wheel(place, "bulk", "1.0", {"bulk.bin": os.urandom(bulk) if bulk else b"little"})
     manifest = make_manifest(place, python)
@@ -152,7 +153,7 @@ def small_wheel(
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
     }
     if name == "wayside":
-        files[f"{info}/entry_points.txt"] = b"[console_scripts]\nwayside = wayside:main\n"
+        files[f"{info}/entry_points.txt"] = b"[console_scripts]\nwayside = wayside.__main__:main\n"
     record = "".join(f"{each},,\n" for each in [*files, f"{info}/RECORD"])
     with zipfile.ZipFile(path, "w") as archive:
         for each, content in {**files, f"{info}/RECORD": record.encode()}.items():

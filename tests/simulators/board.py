@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from firmware_bridge.native import build
+from wayside.firmware_bridge.native import build
 
 Edge = tuple[int, int, int, int]  # ms, kind, channel, value
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from export.pipeline import Options, Work, run
 from tests.simulators.trained_run import build, write_run
+from wayside.export.pipeline import Options, Work, run
 
 
 @functools.cache

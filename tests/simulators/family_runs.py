@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from contracts.task import Input, TaskSpec
-from contracts.wire import to_builtins
-from export.parity import Limits
-from export.pipeline import Options, Work, run
-from models.registry import FAMILIES, KINDS, build
 from tests.simulators.trained_run import TASK as PLAIN
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.wire import to_builtins
+from wayside.export.parity import Limits
+from wayside.export.pipeline import Options, Work, run
+from wayside.models.registry import FAMILIES, KINDS, build
 
 VOLUME = Input(name="volume", unit="{veh}", low=0, high=400)
 HOUR = Input(name="hour", unit="h", low=0, high=24)

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.commissioning import CommissioningRecord, SensorCheck, SignedCommissioning, commissioning_input
-from contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
-from contracts.reading import ClockState, Quality, Stamp
-from contracts.rollout import Refusal, UpdateState
-from contracts.summary import Kind, Summary
-from contracts.sync import Counters, EnrolRequest, Heartbeat, Reported, SyncReply, SyncRequest
-from contracts.wire import decode, encode
+from wayside.contracts.commissioning import CommissioningRecord, SensorCheck, SignedCommissioning, commissioning_input
+from wayside.contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
+from wayside.contracts.reading import ClockState, Quality, Stamp
+from wayside.contracts.rollout import Refusal, UpdateState
+from wayside.contracts.summary import Kind, Summary
+from wayside.contracts.sync import Counters, EnrolRequest, Heartbeat, Reported, SyncReply, SyncRequest
+from wayside.contracts.wire import decode, encode
 
 SYNC = "/api/v1/sync"
 

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from contracts.passport import Passport
-from contracts.sync import Desired
-from export import release
-from export.bundle import GOLDEN_OUTPUTS, files_of, npy, pack
-from export.keys import make_keys
 from tests.simulators.exported_bundle import exported
 from tests.simulators.tuf_repository import TufRepository
+from wayside.contracts.passport import Passport
+from wayside.contracts.sync import Desired
+from wayside.export import release
+from wayside.export.bundle import GOLDEN_OUTPUTS, files_of, npy, pack
+from wayside.export.keys import make_keys
 
 
 class SignedHub:

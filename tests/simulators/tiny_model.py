@@ -12,9 +12,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from contracts.passport import Golden, Passport, Variant
-from contracts.task import Input, TaskSpec
-from edge.runtimes.runtime import Float32, load_runtime
+from wayside.contracts.passport import Golden, Passport, Variant
+from wayside.contracts.task import Input, TaskSpec
+from wayside.edge.runtimes.runtime import Float32, load_runtime
 
 INPUTS = ("volume", "hour", "weekday", "lanes")
 HIGH = 170.0
@@ -84,7 +84,7 @@ def int8_mlp(window: int, hidden: int = 64, quantiles: int = 0) -> bytes:
 
 
 class TinyModel:
-    """Stands where :class:`edge.updater.ActiveModel` does."""
+    """Stands where :class:`wayside.edge.updater.ActiveModel` does."""
 
     def __init__(self, window: int = 5, interval_s: float = 900.0, quantiles: tuple[float, ...] = ()) -> None:
         content = int8_mlp(window, quantiles=len(quantiles))

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from contracts.task import Input, TaskSpec
-from contracts.wire import to_builtins
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.wire import to_builtins
 
 TASK = TaskSpec(
     name="traffic_flow",

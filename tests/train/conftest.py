@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from cloud.train import datasets
-from cloud.train.grid import Grid
-from cloud.train.run import train, with_fit
-from cloud.train.taskfile import TaskFile, load_task
-from contracts.task import TaskSpec
+from wayside.cloud.train import datasets
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.run import train, with_fit
+from wayside.cloud.train.taskfile import TaskFile, load_task
+from wayside.contracts.task import TaskSpec
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cloud.train.taskfile import TaskFile
-from contracts.wire import decode_toml
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.contracts.wire import decode_toml
 
 CALENDAR = {"hour": ("h", 0, 24), "weekday": ("d", 0, 6), "yearday": ("d", 0, 366), "site": ("1", 0, 4095)}
 

@@ -13,13 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.train import adversarial, anomaly, incidents, nab, surprise
-from cloud.train.datasets import load, split
-from cloud.train.errors import DataError
-from cloud.train.fit import fit
-from cloud.train.taskfile import load_task
-from cloud.train.vus import vus_pr
-from models import registry
+from wayside.cloud.train import adversarial, anomaly, incidents, nab, surprise
+from wayside.cloud.train.datasets import load, split
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.fit import fit
+from wayside.cloud.train.taskfile import load_task
+from wayside.cloud.train.vus import vus_pr
+from wayside.models import registry
 
 torch.set_num_threads(1)  # nets too small to share between cores
 scores_of = st.lists(st.floats(0, 100), min_size=60, max_size=120)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cloud.train.augment import AUGMENT, PARTNERS, augment
-from cloud.train.errors import TaskError
+from wayside.cloud.train.augment import AUGMENT, PARTNERS, augment
+from wayside.cloud.train.errors import TaskError
 
 
 def drawn(seed: int = 0) -> torch.Generator:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud.train import cases, datasets
 from tests.train.taskfiles import taskfile
 from tests.train.test_pictures import pictures, task, write
 from tests.train.test_windows import LONG, grid_of
+from wayside.cloud.train import cases, datasets
 
 
 def test_calibration_holds_the_extremes_and_the_gaps_and_the_golden_ones() -> None:

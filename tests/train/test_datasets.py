@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.train import datasets
-from cloud.train.errors import DataError, TaskError
-from cloud.train.files import sample
-from cloud.train.grid import Grid
-from cloud.train.taskfile import TaskFile, load_task
 from tests.train.conftest import write_csv
+from wayside.cloud.train import datasets
+from wayside.cloud.train.errors import DataError, TaskError
+from wayside.cloud.train.files import sample
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.taskfile import TaskFile, load_task
 
 
 def test_a_row_holds_the_volume_of_the_interval_that_ends_at_its_time(taskfile: TaskFile, counts: Grid) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cloud.train.grid import Grid
-from cloud.train.run import train
-from contracts.task import TaskSpec
-from export import pipeline
 from tests.train.conftest import recipe_of
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.run import train
+from wayside.contracts.task import TaskSpec
+from wayside.export import pipeline
 
 
 def test_the_int8_network_passes_the_gate_in_both_formats(trained: tuple[Path, dict[str, Any]]) -> None:

@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from cloud.train import fit as fitting
-from cloud.train.augment import AUGMENT
-from cloud.train.datasets import Split
-from cloud.train.errors import DivergedError, TaskError
-from cloud.train.fit import Epoch, fit, refit
-from cloud.train.losses import criterion
-from cloud.train.taskfile import Fit
-from contracts.task import Input, TaskSpec
-from contracts.wire import to_builtins
 from tests.train.windows import TASK, Rows, street, streets
+from wayside.cloud.train import fit as fitting
+from wayside.cloud.train.augment import AUGMENT
+from wayside.cloud.train.datasets import Split
+from wayside.cloud.train.errors import DivergedError, TaskError
+from wayside.cloud.train.fit import Epoch, fit, refit
+from wayside.cloud.train.losses import criterion
+from wayside.cloud.train.taskfile import Fit
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.wire import to_builtins
 
 RECIPE = Fit(family="mlp", sizes={"hidden": 16}, epochs=3, batch=64, rate=0.01, patience=0)
 

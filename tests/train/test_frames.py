@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud.train import datasets, frames
-from cloud.train.errors import DataError
-from cloud.train.fit import fit
-from cloud.train.taskfile import Data, Fit, TaskFile
-from contracts.task import Input, TaskSpec
+from wayside.cloud.train import datasets, frames
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.fit import fit
+from wayside.cloud.train.taskfile import Data, Fit, TaskFile
+from wayside.contracts.task import Input, TaskSpec
 
 TASK = TaskSpec(
     name="lamps",

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cloud.train import datasets, generalize
-from cloud.train.cli import train as app
-from cloud.train.errors import DataError, TaskError
-from cloud.train.generalize import SEEN, UNSEEN, Fold
-from cloud.train.grid import Grid
-from cloud.train.taskfile import Fit, TaskFile, load_task
-from contracts.task import Input
 from tests.train.conftest import write_csv
+from wayside.cloud.train import datasets, generalize
+from wayside.cloud.train.cli import train as app
+from wayside.cloud.train.errors import DataError, TaskError
+from wayside.cloud.train.generalize import SEEN, UNSEEN, Fold
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.taskfile import Fit, TaskFile, load_task
+from wayside.contracts.task import Input
 
 Street = tuple[TaskFile, Grid]
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.train import datasets
-from cloud.train.errors import DataError, TaskError
-from cloud.train.grid import Grid
-from cloud.train.taskfile import TaskFile, load_task, task_names
 from tests.train.taskfiles import taskfile
+from wayside.cloud.train import datasets
+from wayside.cloud.train.errors import DataError, TaskError
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.taskfile import TaskFile, load_task, task_names
 
 
 def load(task: TaskFile, path: Path) -> Grid:

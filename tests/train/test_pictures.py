@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud.train import datasets
-from cloud.train.errors import DataError
-from cloud.train.images import Images
-from cloud.train.taskfile import TaskFile
 from tests.train.taskfiles import taskfile
+from wayside.cloud.train import datasets
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.images import Images
+from wayside.cloud.train.taskfile import TaskFile
 
 
 def task(data: str = "", *, classes: tuple[str, ...] = ("no", "yes")) -> TaskFile:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cloud.train.cli import train as app
 from tests.train.conftest import write_csv
+from wayside.cloud.train.cli import train as app
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from cloud.train import datasets
-from cloud.train.grid import Grid
-from cloud.train.taskfile import load_task
-from cloud.train.windows import Windows
 from tests.real_data import ABSENT, DATA
+from wayside.cloud.train import datasets
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.taskfile import load_task
+from wayside.cloud.train.windows import Windows
 
 if not DATA.is_dir():
     pytest.skip(ABSENT, allow_module_level=True)
@@ -106,8 +106,8 @@ def test_the_largest_tasks_stay_small_in_memory() -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from cloud.train import datasets
-from cloud.train.taskfile import load_task
+from wayside.cloud.train import datasets
+from wayside.cloud.train.taskfile import load_task
 for name in ("etth1_720", "beijing_24"):
     parts = datasets.split(*datasets.load(load_task(name), Path(sys.argv[1])))
     parts.train.take(range(256))

@@ -12,18 +12,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cloud.train import datasets, fit
-from cloud.train import run as runs
-from cloud.train.cli import train as app
-from cloud.train.errors import OutputError
-from cloud.train.evaluate import answers, compare, predict
-from cloud.train.fit import Epoch
-from cloud.train.grid import Grid
-from cloud.train.taskfile import TaskFile
-from contracts.task import TaskSpec
-from contracts.wire import from_builtins
-from models import registry
 from tests.train.conftest import recipe_of, write_csv
+from wayside.cloud.train import datasets, fit
+from wayside.cloud.train import run as runs
+from wayside.cloud.train.cli import train as app
+from wayside.cloud.train.errors import OutputError
+from wayside.cloud.train.evaluate import answers, compare, predict
+from wayside.cloud.train.fit import Epoch
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import from_builtins
+from wayside.models import registry
 
 Trained = tuple[Path, dict[str, Any]]
 
@@ -61,6 +61,7 @@ def test_a_checkpoint_names_no_module_of_ours(trained: Trained) -> None:
         pickled = next(archive.read(n) for n in archive.namelist() if n.endswith("data.pkl"))
     assert b"models" not in pickled
     assert b"cloud" not in pickled
+    assert b"wayside" not in pickled
 
 
 def test_the_windows_are_what_the_exporter_needs(trained: Trained, task: TaskSpec) -> None:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cloud.train import sweep
-from cloud.train.cli import train as app
-from cloud.train.errors import ClusterError, TaskError
-from cloud.train.sweep import Outcome, by_setting, jobs
 from tests.train.conftest import write_csv
+from wayside.cloud.train import sweep
+from wayside.cloud.train.cli import train as app
+from wayside.cloud.train.errors import ClusterError, TaskError
+from wayside.cloud.train.sweep import Outcome, by_setting, jobs
 
 GRID = """
 tasks = ["traffic_flow"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud.train import datasets
-from cloud.train.grid import Grid
-from cloud.train.taskfile import Column, Data, Fit, Goal, Published, TaskFile, load_task, task_names
-from contracts.task import Input, TaskSpec
+from wayside.cloud.train import datasets
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.taskfile import Column, Data, Fit, Goal, Published, TaskFile, load_task, task_names
+from wayside.contracts.task import Input, TaskSpec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud.train import tracking
-from cloud.train.errors import TrackingError
-from cloud.train.fit import Epoch
-from cloud.train.taskfile import load_task
 from tests.train.conftest import write_csv
+from wayside.cloud.train import tracking
+from wayside.cloud.train.errors import TrackingError
+from wayside.cloud.train.fit import Epoch
+from wayside.cloud.train.taskfile import load_task
 
 ROOT = Path(__file__).parents[2]
 

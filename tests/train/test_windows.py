@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.train import datasets
-from cloud.train.errors import DataError
-from cloud.train.grid import Grid, Rows, on_grid
-from cloud.train.taskfile import TaskFile
-from cloud.train.windows import Windows
 from tests.train.taskfiles import taskfile
+from wayside.cloud.train import datasets
+from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.grid import Grid, Rows, on_grid
+from wayside.cloud.train.taskfile import TaskFile
+from wayside.cloud.train.windows import Windows
 
 HOURS = 24 * 8
 NAMES = ("south", "north", "east")

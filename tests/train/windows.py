@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cloud.train.datasets import Split
-from cloud.train.windows import Array
-from contracts.task import Input, TaskSpec
+from wayside.cloud.train.datasets import Split
+from wayside.cloud.train.windows import Array
+from wayside.contracts.task import Input, TaskSpec
 
 TASK = TaskSpec(
     name="street",

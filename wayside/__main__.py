@@ -1,0 +1,1 @@
+../wayside.py
