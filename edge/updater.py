@@ -35,7 +35,8 @@ from wayside.contracts.sync import Desired, Reported
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 from wayside.edge import golden
 from wayside.edge.hub_tls import HubTls, TlsError
-from wayside.edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError, load_runtime
+from wayside.edge.runtimes.load import load_runtime
+from wayside.edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError
 from wayside.edge.slots import Slots, replace_file
 from wayside.edge.trusted_bundle import Bundle, BundleRefused, open_bundle
 

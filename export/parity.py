@@ -27,7 +27,8 @@ from wayside.contracts import passport
 from wayside.contracts.passport import Accuracy
 from wayside.edge import golden
 from wayside.edge.errors import EdgeError
-from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError, load_runtime
+from wayside.edge.runtimes.load import load_runtime
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError
 from wayside.export import accuracy
 from wayside.export.accuracy import Loss, Metric, Slice
 from wayside.export.checkpoint import Float32, Trained

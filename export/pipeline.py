@@ -17,7 +17,8 @@ import msgspec
 
 from wayside.contracts.passport import PASSPORT_FILE, Passport
 from wayside.contracts.wire import ContractError, encode
-from wayside.edge.runtimes.runtime import FORMATS, available
+from wayside.edge.runtimes.load import available
+from wayside.edge.runtimes.runtime import FORMATS
 from wayside.edge.trusted_bundle import open_bundle
 from wayside.export import bundle as packing
 from wayside.export import card, checkpoint, onnx, tflite

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -84,3 +85,26 @@ def bare_names(source: str) -> Iterator[int]:
 def is_module(name: str) -> bool:
     path = ROOT / name.replace(".", "/")
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Imports inside functions count, too: a circle that is hidden there is one that nobody can take apart."""
+    graph = grimp.build_graph("wayside")
+    leads_to = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert not circles(leads_to)
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a", "c"}}) == [{"b", "c"}]
+    assert circles({"a": {"a"}, "b": set()}) == [{"a"}]
+
+
+def circles(leads_to: dict[str, set[str]]) -> list[set[str]]:
+    """Modules of which each reaches itself again, together with those on its way."""
+    reached = {module: set(next_ones) for module, next_ones in leads_to.items()}
+    for via in leads_to:  # Warshall
+        for found in reached.values():
+            if via in found:
+                found.update(reached[via])
+    rings = {frozenset(m for m in reached if m in reached[start] and start in reached[m]) for start in leads_to}
+    return [set(ring) for ring in rings if ring]

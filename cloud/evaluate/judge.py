@@ -13,7 +13,8 @@ import numpy.typing as npt
 from wayside.cloud.evaluate.errors import NothingToJudge
 from wayside.cloud.evaluate.metrics import Array, loss, measure
 from wayside.contracts.task import TaskSpec
-from wayside.edge.runtimes.runtime import FORMATS, Runtime, load_runtime
+from wayside.edge.runtimes.load import load_runtime
+from wayside.edge.runtimes.runtime import FORMATS, Runtime
 from wayside.edge.trusted_bundle import Bundle, open_bundle
 from wayside.export.quiet import quiet
 

@@ -30,7 +30,7 @@ from wayside.cloud.train import incidents
 from wayside.cloud.train.anomaly import find_incidents
 from wayside.cloud.train.datasets import Examples, Split, load, split
 from wayside.cloud.train.errors import TaskError
-from wayside.cloud.train.fit import Epoch, Fitted, OnEpoch
+from wayside.cloud.train.fitted import Epoch, Fitted, OnEpoch
 from wayside.cloud.train.taskfile import Fit, load_task
 from wayside.cloud.train.windows import Windows
 from wayside.contracts.task import TaskSpec

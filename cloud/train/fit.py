@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,6 +22,7 @@ from wayside.cloud.train import ranks
 from wayside.cloud.train.augment import augment
 from wayside.cloud.train.datasets import Examples, Split
 from wayside.cloud.train.errors import DivergedError, TaskError
+from wayside.cloud.train.fitted import Epoch, Fitted, OnEpoch, OwnWay
 from wayside.cloud.train.losses import Criterion, criterion
 from wayside.cloud.train.taskfile import Fit
 from wayside.contracts.task import TaskSpec
@@ -44,34 +44,6 @@ REFERENCES = ("linear", "mlp", "gru")
 """What every forecaster stands beside."""
 SOLVERS = ("least squares", "gradient descent")
 """Both ways lead to the linear family's one best answer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    number: int  # from 1
-    of: int
-    train: float  # mean loss over the epoch's batches
-    validation: float  # mean loss over the validation windows; NaN where nobody looks
-
-
-OnEpoch = Callable[[Epoch], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """A trained module, in evaluation mode, with its best weights."""
-
-    module: nn.Module
-    config: dict[str, Any]  # what models.registry.build needs
-    epochs: tuple[Epoch, ...] = ()
-    best: int = 0  # the epoch whose weights these are; 0: the family knows no epochs
-    notes: dict[str, Any] = field(default_factory=dict)
-
-
-class OwnWay(Protocol):
-    """How a family fits itself: on ``data.train``, watching ``data.validation`` if it wants to."""
-
-    def __call__(self, recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoch) -> Fitted: ...
 
 
 def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, on_epoch: OnEpoch = lambda _: None) -> Fitted:

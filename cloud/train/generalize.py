@@ -26,7 +26,8 @@ from wayside.cloud.train import datasets, files
 from wayside.cloud.train.datasets import Source, Split
 from wayside.cloud.train.errors import DataError, OutputError, TaskError
 from wayside.cloud.train.evaluate import FLOORS, answers, point, score
-from wayside.cloud.train.fit import OnEpoch, fit
+from wayside.cloud.train.fit import fit
+from wayside.cloud.train.fitted import OnEpoch
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.cloud.train.windows import Array, Windows
 from wayside.contracts.task import TaskSpec

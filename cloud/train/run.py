@@ -31,7 +31,8 @@ from wayside.cloud.train import cases, datasets, ranks
 from wayside.cloud.train.datasets import Examples, Source
 from wayside.cloud.train.errors import OutputError, TaskError
 from wayside.cloud.train.evaluate import answers, compare, point, predict
-from wayside.cloud.train.fit import RECIPES, SOLVERS, Epoch, Fitted, OnEpoch, fit, refit, solve
+from wayside.cloud.train.fit import RECIPES, SOLVERS, fit, refit, solve
+from wayside.cloud.train.fitted import Epoch, Fitted, OnEpoch
 from wayside.cloud.train.taskfile import Fit, TaskFile
 from wayside.cloud.train.tracking import Tracker, draw
 from wayside.cloud.train.windows import Windows

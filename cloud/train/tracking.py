@@ -19,7 +19,7 @@ from msgspec import to_builtins
 from wayside.cloud.train import ranks
 from wayside.cloud.train.datasets import Array, Windows
 from wayside.cloud.train.errors import TrackingError
-from wayside.cloud.train.fit import Epoch
+from wayside.cloud.train.fitted import Epoch
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.contracts.task import TaskSpec
 

@@ -20,7 +20,8 @@ from wayside.contracts.node_config import load_node_config
 from wayside.contracts.passport import Passport
 from wayside.edge.clock import open_clock
 from wayside.edge.outbox import Outbox
-from wayside.edge.runtimes.runtime import Runtime, load_runtime
+from wayside.edge.runtimes.load import load_runtime
+from wayside.edge.runtimes.runtime import Runtime
 from wayside.edge.tasks import Pipeline
 from wayside.firmware_bridge import frames, messages
 from wayside.firmware_bridge.board import BoardLink

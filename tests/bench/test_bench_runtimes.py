@@ -18,7 +18,8 @@ from rich.table import Table
 
 from tests.simulators.exported_bundle import exported
 from tests.simulators.family_runs import family_work, served
-from wayside.edge.runtimes.runtime import FORMATS, MODULES, available, load_runtime
+from wayside.edge.runtimes.load import available, load_runtime
+from wayside.edge.runtimes.runtime import FORMATS, MODULES
 
 CASES = [(name, precision) for name in FORMATS for precision in ("fp32", "int8")]
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.simulators.family_runs import CHOICES, examples, family_work, served, serves
 from wayside.edge import golden
-from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError, available, load_runtime
+from wayside.edge.runtimes.load import available, load_runtime
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError
 from wayside.edge.trusted_bundle import open_bundle
 from wayside.models.registry import FAMILIES
 

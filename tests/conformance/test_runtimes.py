@@ -7,7 +7,8 @@ import pytest
 
 from tests.simulators.exported_bundle import exported
 from wayside.edge import golden
-from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError, available, load_runtime
+from wayside.edge.runtimes.load import available, load_runtime
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError
 
 CASES = {f"{FORMATS[name]}-{p}-on-{name}": (name, p) for name in FORMATS for p in ("fp32", "int8")}
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.real_data import ABSENT, DATA
-from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError, RuntimeLoadError, available, load_runtime
+from wayside.edge.runtimes.load import available, load_runtime
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeInputError, RuntimeLoadError
 
 PIL = pytest.importorskip("PIL.Image", reason="pillow is not installed here")
 MODELS = DATA / "models"

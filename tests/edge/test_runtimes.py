@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 
 from tests.simulators.exported_bundle import failing_onnx
 from wayside.edge.errors import EdgeError
-from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError, RuntimeRunError, available, load_runtime
+from wayside.edge.runtimes.load import available, load_runtime
+from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError, RuntimeRunError
 
 
 def tiny_onnx(shape=(1, 4, 3), dtype=TensorProto.FLOAT, outputs=1) -> bytes:

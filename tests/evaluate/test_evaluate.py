@@ -64,7 +64,7 @@ def test_a_later_period_is_judged_without_training_and_from_nothing_but_its_file
 
 def test_what_is_judged_is_the_exported_file(folder: Path, row: Row, tmp_path: Path) -> None:
     """The same numbers, by hand: the bundle's int8 file on the runtime, and the truth out of the CSV."""
-    from wayside.edge.runtimes.runtime import load_runtime
+    from wayside.edge.runtimes.load import load_runtime
     from wayside.edge.trusted_bundle import open_bundle
 
     lines = [line.split(",") for line in (folder / "later" / "small_june.csv").read_text().splitlines()[1:]]

@@ -126,7 +126,7 @@ class TestGraphs:
     def test_the_answers_do_not_depend_on_how_the_hour_or_the_volume_is_scaled(self):
         """The whole declared range of hour and weekday, at small volumes: one shared int8 scale would ruin this."""
         from wayside.edge.golden import run_all
-        from wayside.edge.runtimes.runtime import load_runtime
+        from wayside.edge.runtimes.load import load_runtime
 
         hours = np.linspace(0, 23.75, 96, dtype=np.float32)
         windows = np.zeros((96, 4, 3), np.float32)

@@ -14,7 +14,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from wayside.contracts.passport import Golden, Passport, Variant
 from wayside.contracts.task import Input, TaskSpec
-from wayside.edge.runtimes.runtime import Float32, load_runtime
+from wayside.edge.runtimes.load import load_runtime
+from wayside.edge.runtimes.runtime import Float32
 
 INPUTS = ("volume", "hour", "weekday", "lanes")
 HIGH = 170.0

@@ -16,7 +16,8 @@ from wayside.cloud.train import fit as fitting
 from wayside.cloud.train.augment import AUGMENT
 from wayside.cloud.train.datasets import Split
 from wayside.cloud.train.errors import DivergedError, TaskError
-from wayside.cloud.train.fit import Epoch, fit, refit
+from wayside.cloud.train.fit import fit, refit
+from wayside.cloud.train.fitted import Epoch
 from wayside.cloud.train.losses import criterion
 from wayside.cloud.train.taskfile import Fit
 from wayside.contracts.task import Input, TaskSpec

@@ -18,7 +18,7 @@ from wayside.cloud.train import run as runs
 from wayside.cloud.train.cli import train as app
 from wayside.cloud.train.errors import OutputError
 from wayside.cloud.train.evaluate import answers, compare, predict
-from wayside.cloud.train.fit import Epoch
+from wayside.cloud.train.fitted import Epoch
 from wayside.cloud.train.grid import Grid
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.contracts.task import TaskSpec

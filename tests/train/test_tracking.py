@@ -14,7 +14,7 @@ import pytest
 from tests.train.conftest import write_csv
 from wayside.cloud.train import tracking
 from wayside.cloud.train.errors import TrackingError
-from wayside.cloud.train.fit import Epoch
+from wayside.cloud.train.fitted import Epoch
 from wayside.cloud.train.taskfile import load_task
 
 ROOT = Path(__file__).parents[2]
