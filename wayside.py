@@ -23,10 +23,10 @@ VERBS: dict[str, Verb] = {
     "doctor": Verb("wayside.edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
     "commission": Verb("wayside.edge.cli", "commission", "edge", "walk a node's sensors at the cabinet, sign a record"),
     "board": Verb("wayside.firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
-    "flash": Verb("wayside.firmware_bridge.flash_cli", "flash", "bridge", "put firmware on a board, see that it runs"),
-    "image": Verb("wayside.firmware_bridge.image_cli", "image", "bridge", "make a card image, write it, read it back"),
+    "flash": Verb("wayside.firmware_bridge.flash.cli", "flash", "bridge", "put firmware on a board, see that it runs"),
+    "image": Verb("wayside.firmware_bridge.image.cli", "image", "bridge", "make a card image, write it, read it back"),
     "provision": Verb(
-        "wayside.firmware_bridge.provision_cli", "provision", "bridge", "a list of sites to images and labels"
+        "wayside.firmware_bridge.provision.cli", "provision", "bridge", "a list of sites to images and labels"
     ),
     "train": Verb("wayside.cloud.train.cli", "train", "train", "train and compare forecasters"),
     "export": Verb("wayside.export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),

@@ -21,12 +21,12 @@ from wayside.edge.commission_record import CommissionError
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE
-from wayside.firmware_bridge.board import BoardLink
-from wayside.firmware_bridge.borrow import borrowed
 from wayside.firmware_bridge.errors import BridgeError, LineError, LineUnavailable
-from wayside.firmware_bridge.finder import find_board, is_pattern, matching
-from wayside.firmware_bridge.messages import DetectorFault, Event, EventKind, Identity, Status
-from wayside.firmware_bridge.transport import open_transport
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.borrow import borrowed
+from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
+from wayside.firmware_bridge.line.messages import DetectorFault, Event, EventKind, Identity, Status
+from wayside.firmware_bridge.line.transport import open_transport
 
 HEARTBEAT_S = 0.2
 FIRST_WORD_S = 8.0  # for the board's name and status

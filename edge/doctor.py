@@ -37,12 +37,12 @@ from wayside.edge.slots import Slots
 from wayside.edge.status import OUTBOX_FILE, STATUS_FILE
 from wayside.edge.trusted_bundle import open_bundle
 from wayside.edge.updater import choose, try_out
-from wayside.firmware_bridge.board import BoardLink
-from wayside.firmware_bridge.borrow import is_lent
 from wayside.firmware_bridge.errors import LineError, PortLent, WrongBoard
-from wayside.firmware_bridge.finder import find_board, is_pattern, matching
-from wayside.firmware_bridge.messages import Identity, Status
-from wayside.firmware_bridge.transport import open_transport
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.borrow import is_lent
+from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
+from wayside.firmware_bridge.line.messages import Identity, Status
+from wayside.firmware_bridge.line.transport import open_transport
 
 HOT_C, TOO_HOT_C = 75.0, 85.0  # Raspberry Pi: throttles from 80, hard at 85
 FRESH_S = 15.0  # of the agent's status file

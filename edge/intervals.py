@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from wayside.contracts.node_config import DetectorConfig
 from wayside.contracts.reading import Quality
 from wayside.edge.quality import DetectorHealth, worst
-from wayside.firmware_bridge.messages import EventKind
+from wayside.firmware_bridge.line.messages import EventKind
 
 MAX_CATCH_UP = 4096  # steps; a longer silence is one hole, not a row for each step
 # Plain integers: comparing with an IntEnum member costs a call for every event.

@@ -33,8 +33,8 @@ from wayside.edge.quality import USABLE, worst
 from wayside.edge.registers import Closed, Late, Registers
 from wayside.edge.runtimes.runtime import Runtime
 from wayside.edge.windows import History, TaskMismatch, Windows
-from wayside.firmware_bridge.board import Gap, Heard
-from wayside.firmware_bridge.messages import Event, Identity, PlanCode, PlanResult, Status
+from wayside.firmware_bridge.line.board import Gap, Heard
+from wayside.firmware_bridge.line.messages import Event, Identity, PlanCode, PlanResult, Status
 
 TOTAL = "intersection/volume"
 SIGNAL = "intersection/signal"

@@ -18,13 +18,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from wayside.firmware_bridge import header as c_header
 from wayside.firmware_bridge import native, signal_plan
-from wayside.firmware_bridge.board import BoardLink, Gap, Heard
-from wayside.firmware_bridge.borrow import borrowed
 from wayside.firmware_bridge.errors import BridgeError, LineLost, PlanError
-from wayside.firmware_bridge.messages import SCHEMA, Event, EventKind, Identity, PlanCode, PlanResult
-from wayside.firmware_bridge.transport import open_transport
+from wayside.firmware_bridge.line import header as c_header
+from wayside.firmware_bridge.line.board import BoardLink, Gap, Heard
+from wayside.firmware_bridge.line.borrow import borrowed
+from wayside.firmware_bridge.line.messages import SCHEMA, Event, EventKind, Identity, PlanCode, PlanResult
+from wayside.firmware_bridge.line.transport import open_transport
 
 board = typer.Typer(
     help="Build, run and watch a board.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from wayside.firmware_bridge.errors import PlanError
-from wayside.firmware_bridge.messages import SIGNAL_PHASES
+from wayside.firmware_bridge.line.messages import SIGNAL_PHASES
 
 FORMAT = 1
 _HEAD = struct.Struct("<BBHHBBBBHH")

@@ -25,12 +25,29 @@ def test_no_boundary_has_an_exception() -> None:
 
 
 def test_every_module_of_edge_is_closed_to_export_but_the_three_that_the_gate_needs() -> None:
-    (rule,) = (c for c in CONTRACTS if c.get("source_modules") == ["wayside.export"])
-    modules = {
-        f"wayside.edge.{p.stem}" for p in (ROOT / "edge").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
-    }
-    allowed = {f"wayside.edge.{name}" for name in ("__init__", "errors", "runtimes", "golden", "trusted_bundle")}
-    assert {m for m in rule["forbidden_modules"] if m.startswith("wayside.edge.")} == modules - allowed
+    allowed = {"errors", "runtimes", "golden", "trusted_bundle"}
+    assert closed("wayside.export", "edge") == modules_of("edge") - allowed
+
+
+def test_every_module_of_firmware_bridge_is_closed_to_edge_but_the_line_and_the_errors() -> None:
+    assert closed("wayside.edge", "firmware_bridge") == modules_of("firmware_bridge") - {"errors", "line"}
+
+
+def closed(source: str, room: str) -> set[str]:
+    """What one rule forbids ``source`` to import of ``room``, module by module."""
+    prefix = f"wayside.{room}."
+    found = [
+        {name.removeprefix(prefix) for name in rule["forbidden_modules"] if name.startswith(prefix)}
+        for rule in CONTRACTS
+        if rule.get("source_modules") == [source]
+    ]
+    (modules,) = (each for each in found if each)
+    return modules
+
+
+def modules_of(room: str) -> set[str]:
+    paths = (path for path in (ROOT / room).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists())
+    return {path.stem for path in paths} - {"__init__"}
 
 
 def test_every_room_has_its_link_and_nothing_else_has_one() -> None:

@@ -19,7 +19,11 @@ ROOMS = {
         "wayside.contracts.sync",
         "wayside.__main__",
     ],
-    "bridge": ["wayside.firmware_bridge.cli", "wayside.firmware_bridge.board", "wayside.firmware_bridge.transport"],
+    "bridge": [
+        "wayside.firmware_bridge.cli",
+        "wayside.firmware_bridge.line.board",
+        "wayside.firmware_bridge.line.transport",
+    ],
     "edge": [
         "wayside.edge.cli",
         "wayside.edge.agent",

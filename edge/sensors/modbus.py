@@ -24,7 +24,7 @@ from pymodbus.pdu import ModbusPDU
 from wayside.contracts.node_config import ModbusConfig, RegisterConfig
 from wayside.edge.backoff import full_jitter
 from wayside.edge.errors import EdgeError
-from wayside.firmware_bridge.finder import is_pattern, matching
+from wayside.firmware_bridge.line.finder import is_pattern, matching
 
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
 SILENT_CAP_S = 30.0  # between two questions to a device that does not answer

@@ -1,7 +1,7 @@
 """The board on its serial line: open, say hello, read, give signs of life, and begin again after an unplug.
 
-A technician's command may borrow the port (:mod:`wayside.firmware_bridge.borrow`): then the line is closed and comes
-back by itself. That is no fault: no alert, no restart by the watchdog.
+A technician's command may borrow the port (:mod:`wayside.firmware_bridge.line.borrow`): then the line is closed and
+comes back by itself. That is no fault: no alert, no restart by the watchdog.
 
 An event is acknowledged to the board only when it is durable here; the board keeps it until then.
 """
@@ -17,11 +17,11 @@ import structlog
 from wayside.contracts.node_config import BoardConfig
 from wayside.edge.backoff import full_jitter
 from wayside.edge.tasks import Pipeline
-from wayside.firmware_bridge.board import BoardLink
-from wayside.firmware_bridge.borrow import is_lent
 from wayside.firmware_bridge.errors import LineError, MessageError, PortLent, WrongBoard
-from wayside.firmware_bridge.finder import find_board, is_pattern
-from wayside.firmware_bridge.transport import Line, open_transport
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.borrow import is_lent
+from wayside.firmware_bridge.line.finder import find_board, is_pattern
+from wayside.firmware_bridge.line.transport import Line, open_transport
 
 HEARTBEAT_S = 0.2
 SILENT_S = 5.0  # without a good frame the line is opened anew

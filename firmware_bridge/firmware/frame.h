@@ -1,4 +1,4 @@
-/* Frames: COBS + CRC-32 + 0x00, as in firmware_bridge/frames.py. */
+/* Frames: COBS + CRC-32 + 0x00, as in firmware_bridge/line/frames.py. */
 #ifndef WAYSIDE_FRAME_H
 #define WAYSIDE_FRAME_H
 

@@ -1,4 +1,4 @@
-/* Generated from firmware_bridge/messages.py by `wayside board header`. Do not edit. */
+/* Generated from firmware_bridge/line/messages.py by `wayside board header`. Do not edit. */
 #ifndef WAYSIDE_MESSAGES_H
 #define WAYSIDE_MESSAGES_H
 

@@ -23,9 +23,9 @@ from wayside.edge.outbox import Outbox
 from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import Runtime
 from wayside.edge.tasks import Pipeline
-from wayside.firmware_bridge import frames, messages
-from wayside.firmware_bridge.board import BoardLink
-from wayside.firmware_bridge.messages import PROTOCOL, SCHEMA, Event, Identity, Status
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.messages import PROTOCOL, SCHEMA, Event, Identity, Status
 
 BAUD = 921_600
 STEP_MS = 900_000

@@ -11,9 +11,9 @@ from typing import Any
 
 import serial
 
-from wayside.firmware_bridge import frames, messages
-from wayside.firmware_bridge.board import BoardLink
-from wayside.firmware_bridge.messages import PROTOCOL, SCHEMA, Event, Identity, Status
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.messages import PROTOCOL, SCHEMA, Event, Identity, Status
 
 BAUD = 921_600
 COUNT = 20_000

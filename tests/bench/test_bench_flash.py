@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulators.avr import AvrBoard, needs_avrdude, program
-from wayside.firmware_bridge.flash import Order, flash
-from wayside.firmware_bridge.flash_image import load_image
+from wayside.firmware_bridge.flash.firmware_file import load_image
+from wayside.firmware_bridge.flash.flash import Order, flash
 
 pytestmark = needs_avrdude
 ROUNDS = 5

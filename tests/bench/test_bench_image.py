@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.simulators.base_image import NODE_TOML, ROOT_JSON, TOKEN, make_base, make_wheels, needs_tools
-from wayside.firmware_bridge import card
-from wayside.firmware_bridge import image as images
-from wayside.firmware_bridge.image_disk import Entry, read_disk
-from wayside.firmware_bridge.image_files import personality
+from wayside.firmware_bridge.image import build as images
+from wayside.firmware_bridge.image import card
+from wayside.firmware_bridge.image.disk import Entry, read_disk
+from wayside.firmware_bridge.image.files import personality
 
 GOAL_S = 60.0  # excluding the copy
 pytestmark = needs_tools

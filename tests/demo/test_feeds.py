@@ -16,7 +16,7 @@ from wayside.cloud.demo.feeds import DETECTOR, GREEN, RED, YELLOW, controller_lo
 from wayside.cloud.demo.processes import Processes, StageError
 from wayside.cloud.demo.site import nodes
 from wayside.contracts.node_config import load_node_config
-from wayside.firmware_bridge.messages import EventKind
+from wayside.firmware_bridge.line.messages import EventKind
 
 
 def test_event_kinds_are_the_boards() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.device.base_image import unpack_arm64
 from tests.simulators.signed_hub import bundle
-from wayside.firmware_bridge.wheels import fetch_wheels
+from wayside.firmware_bridge.image.wheels import fetch_wheels
 
 QEMU = shutil.which("qemu-aarch64-static")
 DEBIANS = (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.firmware_bridge.test_board_process import Host
 from tests.simulators.board import BoardProcess, firmware
 from wayside.edge.clock import STATUSES, BoardTime, SystemClock
-from wayside.firmware_bridge.messages import Status
+from wayside.firmware_bridge.line.messages import Status
 
 
 @given(

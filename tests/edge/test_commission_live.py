@@ -23,7 +23,7 @@ from tests.simulators.board import BoardProcess, Edge
 from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.edge import commission_live
 from wayside.edge.commission_live import Live
-from wayside.firmware_bridge.messages import DetectorFault, EventKind
+from wayside.firmware_bridge.line.messages import DetectorFault, EventKind
 
 PATIENCE_S = 30.0
 CONTACT = '[[gpio.contacts]]\npin = 17\ndatastream = "ped/1"\nrole = "ped_button"\n'

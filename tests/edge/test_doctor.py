@@ -24,7 +24,7 @@ from tests.simulators.exported_bundle import exported
 from wayside.contracts.node_config import ModelConfig, NodeConfig, load_node_config
 from wayside.edge.doctor import Finding, Machine, examine
 from wayside.edge.slots import Slots
-from wayside.firmware_bridge.borrow import borrowed
+from wayside.firmware_bridge.line.borrow import borrowed
 
 ANCHOR = 1e9
 

@@ -18,7 +18,7 @@ from wayside.contracts.summary import Kind, Summary
 from wayside.contracts.sync import SyncRequest
 from wayside.contracts.wire import encode
 from wayside.edge.outbox import Outbox, StorageFull
-from wayside.firmware_bridge.messages import Event
+from wayside.firmware_bridge.line.messages import Event
 
 
 def row(seq: int, kind: Kind = Kind.INTERVAL, **more: object) -> Summary:

@@ -27,8 +27,8 @@ from wayside.edge.quality import DetectorHealth
 from wayside.edge.runtimes.runtime import RuntimeRunError
 from wayside.edge.tasks import Pipeline
 from wayside.edge.windows import History, TaskMismatch, Windows
-from wayside.firmware_bridge.board import Gap
-from wayside.firmware_bridge.messages import Event, Identity, Status
+from wayside.firmware_bridge.line.board import Gap
+from wayside.firmware_bridge.line.messages import Event, Identity, Status
 
 MINUTE = 60_000
 STEP = 15 * MINUTE

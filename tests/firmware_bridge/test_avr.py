@@ -11,8 +11,8 @@ import pytest
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_signal_plan import PLAN, answer, known, lengths, seen, table
 from tests.simulators.avr import AvrBoard, end_of_data, needs_avrdude, needs_simavr, program, symbols
-from wayside.firmware_bridge.flash_image import load_image
-from wayside.firmware_bridge.messages import (
+from wayside.firmware_bridge.flash.firmware_file import load_image
+from wayside.firmware_bridge.line.messages import (
     Action,
     Event,
     EventKind,

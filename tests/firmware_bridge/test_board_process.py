@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from tests.simulators.board import BoardProcess, Edge, firmware
-from wayside.firmware_bridge.board import BoardLink, Gap, Heard
 from wayside.firmware_bridge.errors import LineLost, LineUnavailable, WrongBoard
-from wayside.firmware_bridge.messages import Event, Identity, PlanCode, PlanResult, Status
-from wayside.firmware_bridge.transport import SerialLine, open_transport
+from wayside.firmware_bridge.line.board import BoardLink, Gap, Heard
+from wayside.firmware_bridge.line.messages import Event, Identity, PlanCode, PlanResult, Status
+from wayside.firmware_bridge.line.transport import SerialLine, open_transport
 
 PLAN = "phase,ring,min_green,max_green,clearance,green\n2,1,70,400,50,250\n4,1,70,400,50,250\n"
 
@@ -120,9 +120,9 @@ async def test_a_noisy_line_in_both_directions_loses_nothing(tmp_path: Path) -> 
 async def test_a_killed_reader_and_a_full_ring_make_one_gap_of_the_exact_size(tmp_path: Path) -> None:
     reader = (
         "import asyncio, sys\n"
-        "from wayside.firmware_bridge.board import BoardLink\n"
-        "from wayside.firmware_bridge.messages import Event\n"
-        "from wayside.firmware_bridge.transport import open_transport\n"
+        "from wayside.firmware_bridge.line.board import BoardLink\n"
+        "from wayside.firmware_bridge.line.messages import Event\n"
+        "from wayside.firmware_bridge.line.transport import open_transport\n"
         "async def main():\n"
         "    line, link, ack = open_transport(sys.argv[1], 921600), BoardLink(), 0\n"
         "    line.write(link.hello())\n"

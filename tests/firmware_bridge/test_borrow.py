@@ -19,10 +19,10 @@ from tests.edge.test_agent import traffic
 from tests.edge.test_unplugged import alerts
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.board import BoardProcess
-from wayside.firmware_bridge import borrow
-from wayside.firmware_bridge.borrow import borrowed, is_lent
 from wayside.firmware_bridge.errors import LineUnavailable, PortLent
-from wayside.firmware_bridge.finder import find_board
+from wayside.firmware_bridge.line import borrow
+from wayside.firmware_bridge.line.borrow import borrowed, is_lent
+from wayside.firmware_bridge.line.finder import find_board
 
 BORROWER = """
 import os, sys
@@ -198,7 +198,7 @@ def test_the_commands_child_keeps_the_loan_when_the_command_is_killed(tmp_path: 
     port = str(tmp_path / "port")
     code = (
         "import subprocess, sys, time\n"
-        "from wayside.firmware_bridge.borrow import borrowed\n"
+        "from wayside.firmware_bridge.line.borrow import borrowed\n"
         "with borrowed(sys.argv[1]) as loan:\n"
         "    child = subprocess.Popen(['sleep', '600'], pass_fds=loan.fds)\n"
         "    print(child.pid, flush=True)\n"
@@ -237,7 +237,7 @@ def test_whoever_makes_the_lock_file_every_user_can_lend_and_see_it() -> None:
 
 def seen_by(user: int, port: str) -> bool:
     code = (
-        "import os, sys\nfrom wayside.firmware_bridge.borrow import is_lent\n"
+        "import os, sys\nfrom wayside.firmware_bridge.line.borrow import is_lent\n"
         "os.setuid(int(sys.argv[2]))\nprint(is_lent(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, port, str(user)]

@@ -17,12 +17,12 @@ import pytest
 
 from tests.simulators.base_image import NODE_TOML, ROOT_JSON, TOKEN, make_base, make_wheels, needs_tools
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
-from wayside.firmware_bridge import card
-from wayside.firmware_bridge import image as images
-from wayside.firmware_bridge.card import Machine
 from wayside.firmware_bridge.errors import CardError, ImageError
-from wayside.firmware_bridge.image_bmap import BLOCK
-from wayside.firmware_bridge.image_files import personality
+from wayside.firmware_bridge.image import build as images
+from wayside.firmware_bridge.image import card
+from wayside.firmware_bridge.image.bmap import BLOCK
+from wayside.firmware_bridge.image.card import Machine
+from wayside.firmware_bridge.image.files import personality
 
 ROOT = Path(__file__).parents[2]
 pytestmark = needs_tools

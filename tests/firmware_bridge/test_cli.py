@@ -16,9 +16,10 @@ import pytest
 from tests.firmware_bridge.test_flash import device
 from tests.firmware_bridge.test_signal_plan import PLAN, table
 from tests.simulators.board import BoardProcess
-from wayside.firmware_bridge import cli, frames, messages
+from wayside.firmware_bridge import cli
 from wayside.firmware_bridge.errors import PlanError
-from wayside.firmware_bridge.messages import (
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.messages import (
     PROTOCOL,
     SCHEMA,
     Hello,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_signal_plan import answer, known, table
 from tests.simulators.board import BoardProcess
-from wayside.firmware_bridge.messages import DetectorFault, EventKind
-from wayside.firmware_bridge.messages import Event as Sent
+from wayside.firmware_bridge.line.messages import DetectorFault, EventKind
+from wayside.firmware_bridge.line.messages import Event as Sent
 
 EDGE, FAULT = EventKind.DETECTOR.value, EventKind.DETECTOR_FAULT.value
 WINDOW_MS = 30_000

@@ -13,7 +13,7 @@ import pytest
 
 from tests.simulators.board import BoardProcess
 from wayside.firmware_bridge.errors import LineUnavailable
-from wayside.firmware_bridge.finder import find_board, is_pattern
+from wayside.firmware_bridge.line.finder import find_board, is_pattern
 
 
 @pytest.fixture

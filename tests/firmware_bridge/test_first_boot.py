@@ -15,7 +15,7 @@ import pytest
 from tests.simulators.base_image import make_wheels
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
 from wayside.contracts.wire import encode
-from wayside.firmware_bridge.wheels import WheelSet, make_manifest
+from wayside.firmware_bridge.image.wheels import WheelSet, make_manifest
 
 PARTS = Path(__file__).parents[2] / "firmware_bridge" / "first_boot"
 SCRIPT = PARTS / "wayside-first-boot"

@@ -25,12 +25,13 @@ from tests.firmware_bridge.test_signal_plan import PLAN, answer, known, table
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.avr import AvrBoard, needs_avrdude, newer, program
 from tests.simulators.interrupted import killed_then_run_again
-from wayside.firmware_bridge import flash_avr, frames, messages
 from wayside.firmware_bridge.errors import BridgeError, FlashError, WrongPart
-from wayside.firmware_bridge.flash import Order, Plan, flash
-from wayside.firmware_bridge.flash_image import load_image
-from wayside.firmware_bridge.flash_record import Record
-from wayside.firmware_bridge.messages import PlanCode
+from wayside.firmware_bridge.flash import avr as flash_avr
+from wayside.firmware_bridge.flash.firmware_file import load_image
+from wayside.firmware_bridge.flash.flash import Order, Plan, flash
+from wayside.firmware_bridge.flash.record import Record
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.messages import PlanCode
 
 pytestmark = needs_avrdude
 CHIPS = ("atmega328p", "atmega2560")
@@ -121,7 +122,7 @@ async def in_thread(what: Callable[[], Record]) -> Record:
 
 def test_the_chip_is_detected_and_another_bootloader_serves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flash_avr, "SYNC_S", 8.0)
-    monkeypatch.setattr("wayside.firmware_bridge.flash.BEFORE_S", 1.0)  # it is new: nobody answers
+    monkeypatch.setattr("wayside.firmware_bridge.flash.flash.BEFORE_S", 1.0)  # it is new: nobody answers
     with AvrBoard(tmp_path, "atmega2560", bootloader=True) as board:
         done = flash(Order(board.port, records=tmp_path / "records"), lambda plan: True, lambda stage, part: None)
     assert done.record.chip == "atmega2560"
@@ -134,7 +135,7 @@ def test_a_wrong_chip_is_refused_by_name_before_a_byte_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, given: str
 ) -> None:
     monkeypatch.setattr(flash_avr, "SYNC_S", 8.0)
-    monkeypatch.setattr("wayside.firmware_bridge.flash.BEFORE_S", 1.0)  # it is new: nobody answers
+    monkeypatch.setattr("wayside.firmware_bridge.flash.flash.BEFORE_S", 1.0)  # it is new: nobody answers
     with AvrBoard(tmp_path, there, bootloader=True) as board:
         with pytest.raises(WrongPart, match=f"is an {there}, the firmware is for {given}: nothing was written"):
             flashed(board.port, tmp_path, program(given).hex)
@@ -288,7 +289,7 @@ def test_what_is_no_bootloader_is_told_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaves: Callable[[int], None]
 ) -> None:
     monkeypatch.setattr(flash_avr, "SYNC_S", 1.0)
-    monkeypatch.setattr("wayside.firmware_bridge.flash.BEFORE_S", 1.0)
+    monkeypatch.setattr("wayside.firmware_bridge.flash.flash.BEFORE_S", 1.0)
     with device(behaves) as port, pytest.raises(FlashError, match="nothing was written"):
         flashed(port, tmp_path, program("atmega328p").hex)
     assert [r["outcome"] for r in records(tmp_path)] == ["failed"]

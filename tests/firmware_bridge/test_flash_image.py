@@ -15,12 +15,13 @@ from intelhex import IntelHex
 
 from tests.firmware_bridge.test_flash import device
 from tests.simulators.avr import needs_simavr, newer, program
-from wayside.firmware_bridge import flash_esp, flash_record
 from wayside.firmware_bridge.errors import BridgeError, BuildError, FlashError, WrongPart
-from wayside.firmware_bridge.flash import Order, flash
-from wayside.firmware_bridge.flash_image import MAGIC, Image, load_image
-from wayside.firmware_bridge.flash_record import Record, save, unfinished
-from wayside.firmware_bridge.messages import PROTOCOL, SCHEMA
+from wayside.firmware_bridge.flash import esp as flash_esp
+from wayside.firmware_bridge.flash import record as flash_record
+from wayside.firmware_bridge.flash.firmware_file import MAGIC, Image, load_image
+from wayside.firmware_bridge.flash.flash import Order, flash
+from wayside.firmware_bridge.flash.record import Record, save, unfinished
+from wayside.firmware_bridge.line.messages import PROTOCOL, SCHEMA
 
 
 def order(port: str | Path, file: Path, folder: Path, **more: object) -> None:
@@ -57,7 +58,7 @@ def test_the_firmware_says_what_it_is(mcu: str) -> None:
 def test_a_name_changes_eight_bytes_and_nothing_else(name: str, around: bytes) -> None:
     data = around.replace(MAGIC, b"") + label() + b"after"
     image = Image("f", "0", "avr", 0, data, None)
-    from wayside.firmware_bridge.flash_image import _labelled
+    from wayside.firmware_bridge.flash.firmware_file import _labelled
 
     image = _labelled(image)
     named = image.named(name)
@@ -101,7 +102,7 @@ def test_a_file_that_is_no_firmware_is_told(tmp_path: Path, what: bytes, said: s
 
 @given(st.binary(max_size=400).map(lambda b: b":" + b))
 def test_no_file_however_damaged_gets_through_as_anything_but_an_image_or_a_flash_error(raw: bytes) -> None:
-    from wayside.firmware_bridge.flash_image import _intel_hex
+    from wayside.firmware_bridge.flash.firmware_file import _intel_hex
 
     try:
         base, data = _intel_hex(Path("f"), raw)

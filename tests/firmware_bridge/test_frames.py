@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wayside.firmware_bridge import frames
+from wayside.firmware_bridge.line import frames
 from wayside.firmware_bridge.native import compile_program
 
 payloads = st.binary(min_size=1, max_size=frames.MAX_PAYLOAD)

@@ -31,12 +31,12 @@ from tests.simulators.base_image import (
 )
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
 from wayside.contracts.node_config import load_node_config
-from wayside.firmware_bridge import image as images
 from wayside.firmware_bridge.errors import ImageError
-from wayside.firmware_bridge.image_bmap import BLOCK, load_bmap, make_bmap, mapped_spans
-from wayside.firmware_bridge.image_disk import EPOCH, Entry, read_disk, tool_environment
-from wayside.firmware_bridge.image_files import Personality, personality, sparing_fstab, with_hub_key
-from wayside.firmware_bridge.image_seed import hostname, pointed_to_seed
+from wayside.firmware_bridge.image import build as images
+from wayside.firmware_bridge.image.bmap import BLOCK, load_bmap, make_bmap, mapped_spans
+from wayside.firmware_bridge.image.disk import EPOCH, Entry, read_disk, tool_environment
+from wayside.firmware_bridge.image.files import Personality, personality, sparing_fstab, with_hub_key
+from wayside.firmware_bridge.image.seed import hostname, pointed_to_seed
 
 ROOT = Path(__file__).parents[2]
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7mQ0bq1v0J3v7y1cQ2v3w4x5y6z7A8B9C0D1E2F3G4 anna@van"

@@ -10,8 +10,8 @@ import pytest
 import segno
 from PIL import Image
 
-from wayside.firmware_bridge.image import ImageManifest
-from wayside.firmware_bridge.labels import label_png, label_text, sheet_pdf
+from wayside.firmware_bridge.image.build import ImageManifest
+from wayside.firmware_bridge.provision.labels import label_png, label_text, sheet_pdf
 
 DIGEST = "0123456789abcdef" * 4
 

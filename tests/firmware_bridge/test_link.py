@@ -9,10 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.firmware_bridge.test_frames import damaged
-from wayside.firmware_bridge import frames, messages
-from wayside.firmware_bridge.board import PATIENCE, STRANGER_BYTES, BoardLink, Gap
 from wayside.firmware_bridge.errors import MessageError, WrongBoard
-from wayside.firmware_bridge.messages import PROTOCOL, SCHEMA, Event, Heartbeat, Hello, Identity, PlanResult, Status
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.board import PATIENCE, STRANGER_BYTES, BoardLink, Gap
+from wayside.firmware_bridge.line.messages import (
+    PROTOCOL,
+    SCHEMA,
+    Event,
+    Heartbeat,
+    Hello,
+    Identity,
+    PlanResult,
+    Status,
+)
 
 BOOT = 5
 

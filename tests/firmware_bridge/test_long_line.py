@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.simulators.board import BoardProcess
-from wayside.firmware_bridge.board import BoardLink, Gap
-from wayside.firmware_bridge.messages import Event
-from wayside.firmware_bridge.transport import open_transport
+from wayside.firmware_bridge.line.board import BoardLink, Gap
+from wayside.firmware_bridge.line.messages import Event
+from wayside.firmware_bridge.line.transport import open_transport
 
 RATE, HOUR_S, SPEED = 300, 3600, 12.0  # five minutes; the board's ring holds two seconds of it
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wayside.firmware_bridge import frames, messages
 from wayside.firmware_bridge.errors import MessageError
-from wayside.firmware_bridge.header import HEADER, header
-from wayside.firmware_bridge.messages import (
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.header import HEADER, header
+from wayside.firmware_bridge.line.messages import (
     FROM_BOARD,
     FROM_HOST,
     Action,

@@ -20,12 +20,12 @@ from tests.hub.conftest import OPERATOR, HubProcess, initialise
 from tests.simulators.base_image import ROOT_JSON, make_base, make_wheels, needs_tools
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
 from wayside.contracts.node_config import load_node_config
-from wayside.firmware_bridge import image as images
-from wayside.firmware_bridge import provision as work
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
-from wayside.firmware_bridge.image_disk import read_disk
-from wayside.firmware_bridge.image_files import personality
-from wayside.firmware_bridge.provision_sites import read_sites
+from wayside.firmware_bridge.image import build as images
+from wayside.firmware_bridge.image.disk import read_disk
+from wayside.firmware_bridge.image.files import personality
+from wayside.firmware_bridge.provision import sites as work
+from wayside.firmware_bridge.provision.site_list import read_sites
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = """\

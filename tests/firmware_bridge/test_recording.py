@@ -11,11 +11,11 @@ import pytest
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_cli import wayside
 from tests.simulators.board import BoardProcess
-from wayside.firmware_bridge.board import BoardLink
 from wayside.firmware_bridge.errors import LineLost, LineUnavailable
-from wayside.firmware_bridge.messages import Event
-from wayside.firmware_bridge.recording import load
-from wayside.firmware_bridge.transport import open_transport
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.messages import Event
+from wayside.firmware_bridge.line.recording import load
+from wayside.firmware_bridge.line.transport import open_transport
 
 HEAD = '{"format": 1, "port": "x", "baud": 9600}\n'
 

@@ -15,7 +15,7 @@ from tests.firmware_bridge.test_board_process import Host
 from tests.simulators.board import BoardProcess
 from wayside.firmware_bridge import signal_plan
 from wayside.firmware_bridge.errors import PlanError
-from wayside.firmware_bridge.messages import (
+from wayside.firmware_bridge.line.messages import (
     Action,
     Event,
     EventKind,

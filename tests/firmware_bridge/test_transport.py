@@ -18,10 +18,10 @@ import serial
 import serial.rfc2217
 
 from tests.simulators.board import BoardProcess
-from wayside.firmware_bridge.board import BoardLink
 from wayside.firmware_bridge.errors import LineLost, LineUnavailable
-from wayside.firmware_bridge.messages import Event
-from wayside.firmware_bridge.transport import PAUSE_BYTES, open_transport
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.messages import Event
+from wayside.firmware_bridge.line.transport import PAUSE_BYTES, open_transport
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.simulators.base_image import make_wheels, small_wheel
-from wayside.firmware_bridge import wheels as work
 from wayside.firmware_bridge.errors import ImageError
-from wayside.firmware_bridge.wheels import fetch_wheels, load_wheels, make_manifest
+from wayside.firmware_bridge.image import wheels as work
+from wayside.firmware_bridge.image.wheels import fetch_wheels, load_wheels, make_manifest
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from types import TracebackType
 
 import pytest
 
-from wayside.firmware_bridge.flash_image import Image
+from wayside.firmware_bridge.flash.firmware_file import Image
 from wayside.firmware_bridge.native import AvrProgram, build_avr
 
 BUILD = Path(__file__).parents[2] / "build" / "firmware"

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from wayside.contracts.wire import encode
-from wayside.firmware_bridge.image_disk import tool_environment
-from wayside.firmware_bridge.wheels import WheelSet, make_manifest
+from wayside.firmware_bridge.image.disk import tool_environment
+from wayside.firmware_bridge.image.wheels import WheelSet, make_manifest
 
 M = 1 << 20
 TOOLS = ("mkfs.vfat", "mke2fs", "debugfs", "sfdisk", "mcopy", "bmaptool")

@@ -1,7 +1,7 @@
 """The serial line for asyncio, over pyserial's addresses: a device path, ``socket://host:port``, ``loop://``, …
 
 Reads take what is waiting. Where the address has a file descriptor the event loop watches it; where it has none
-(``loop://``, ``rfc2217://``) a thread does. ``replay://FILE`` plays a recording (``firmware_bridge.recording``).
+(``loop://``, ``rfc2217://``) a thread does. ``replay://FILE`` plays a recording (``firmware_bridge.line.recording``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import serial
 
 from wayside.firmware_bridge.errors import LineLost, LineUnavailable
-from wayside.firmware_bridge.recording import Recorder, ReplayLine
+from wayside.firmware_bridge.line.recording import Recorder, ReplayLine
 
 READ_BYTES = 65_536
 PAUSE_BYTES = 1 << 20  # unread bytes at which the line waits for its reader; the board holds the rest

@@ -24,18 +24,11 @@ from wayside.contracts.reading import Name
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 from wayside.firmware_bridge.durable import sync_folder, write_whole
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
-from wayside.firmware_bridge.image import (
-    ImageManifest,
-    PlainBase,
-    Progress,
-    build,
-    copy_base,
-    load_built,
-)
-from wayside.firmware_bridge.image_files import Personality, personality
-from wayside.firmware_bridge.labels import label_png, sheet_pdf
-from wayside.firmware_bridge.provision_sites import Site, SiteRow, read_sites
-from wayside.firmware_bridge.wheels import Sha256
+from wayside.firmware_bridge.image.build import ImageManifest, PlainBase, Progress, build, copy_base, load_built
+from wayside.firmware_bridge.image.files import Personality, personality
+from wayside.firmware_bridge.image.wheels import Sha256
+from wayside.firmware_bridge.provision.labels import label_png, sheet_pdf
+from wayside.firmware_bridge.provision.site_list import Site, SiteRow, read_sites
 
 TokenText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
 UnixMs = Annotated[int, msgspec.Meta(ge=0, le=2**53)]

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from wayside.firmware_bridge import provision as work
 from wayside.firmware_bridge.errors import ProvisionError
-from wayside.firmware_bridge.image_cli import AsJson, Wheels, said_plainly, shown_progress
-from wayside.firmware_bridge.image_files import read_text_file
+from wayside.firmware_bridge.image.cli import AsJson, Wheels, said_plainly, shown_progress
+from wayside.firmware_bridge.image.files import read_text_file
+from wayside.firmware_bridge.provision import sites as work
 
 provision = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

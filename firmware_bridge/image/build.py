@@ -22,11 +22,11 @@ import msgspec
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 from wayside.firmware_bridge.durable import sync_folder, write_whole
 from wayside.firmware_bridge.errors import ImageError
-from wayside.firmware_bridge.image_bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
-from wayside.firmware_bridge.image_disk import Disk, Entry, Ext4, read_disk
-from wayside.firmware_bridge.image_files import Personality, base_python, root_entries
-from wayside.firmware_bridge.image_seed import NETWORK, cloud_config, pointed_to_seed, seed_files
-from wayside.firmware_bridge.wheels import Sha256, WheelSet, load_wheels
+from wayside.firmware_bridge.image.bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
+from wayside.firmware_bridge.image.disk import Disk, Entry, Ext4, read_disk
+from wayside.firmware_bridge.image.files import Personality, base_python, root_entries
+from wayside.firmware_bridge.image.seed import NETWORK, cloud_config, pointed_to_seed, seed_files
+from wayside.firmware_bridge.image.wheels import Sha256, WheelSet, load_wheels
 
 _CHUNK = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import fpdf
 import segno
 
-from wayside.firmware_bridge.image import ImageManifest
-from wayside.firmware_bridge.image_disk import EPOCH
+from wayside.firmware_bridge.image.build import ImageManifest
+from wayside.firmware_bridge.image.disk import EPOCH
 
 COLUMNS, ROWS = 2, 6  # on a sheet of A4
 _WIDTH_MM, _HEIGHT_MM, _MARGIN_MM, _QR_MM = 95.0, 46.0, 10.0, 38.0

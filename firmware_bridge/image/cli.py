@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from wayside.firmware_bridge import card
-from wayside.firmware_bridge import image as images
 from wayside.firmware_bridge.errors import BridgeError
-from wayside.firmware_bridge.image_files import personality, read_text_file
-from wayside.firmware_bridge.wheels import fetch_wheels
+from wayside.firmware_bridge.image import build as images
+from wayside.firmware_bridge.image import card
+from wayside.firmware_bridge.image.files import personality, read_text_file
+from wayside.firmware_bridge.image.wheels import fetch_wheels
 
 image = typer.Typer(
     help="Make a node's card image from a stock one, and write it. No root is needed to make one.",

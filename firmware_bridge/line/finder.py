@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import glob
 
-from wayside.firmware_bridge.board import BoardLink
-from wayside.firmware_bridge.borrow import is_lent
 from wayside.firmware_bridge.errors import LineError, LineUnavailable, PortLent, WrongBoard
-from wayside.firmware_bridge.transport import open_transport
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.borrow import is_lent
+from wayside.firmware_bridge.line.transport import open_transport
 
 PATIENCE_S = 3.0
 

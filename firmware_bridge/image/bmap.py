@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wayside.firmware_bridge.errors import ImageError
-from wayside.firmware_bridge.image_disk import Disk, Ext4
+from wayside.firmware_bridge.image.disk import Disk, Ext4
 
 BLOCK = 4096
 _CHUNK = 1 << 20

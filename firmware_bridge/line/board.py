@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from wayside.firmware_bridge import frames, messages
 from wayside.firmware_bridge.errors import MessageError, WrongBoard
-from wayside.firmware_bridge.messages import (
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.messages import (
     IDS,
     LAYOUTS,
     MAX_PHASES,

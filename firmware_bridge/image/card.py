@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wayside.firmware_bridge.errors import CardError, ImageError
-from wayside.firmware_bridge.image import ImageManifest, Progress, differences
-from wayside.firmware_bridge.image_bmap import BLOCK, Bmap, first_difference
-from wayside.firmware_bridge.image_disk import read_disk, run_tool, tool_environment
+from wayside.firmware_bridge.image.bmap import BLOCK, Bmap, first_difference
+from wayside.firmware_bridge.image.build import ImageManifest, Progress, differences
+from wayside.firmware_bridge.image.disk import read_disk, run_tool, tool_environment
 
 _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261  # linux/fs.h
 

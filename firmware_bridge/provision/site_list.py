@@ -15,8 +15,8 @@ import msgspec
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import ContractError, Document, from_builtins
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
-from wayside.firmware_bridge.image_files import Personality, read_text_file
-from wayside.firmware_bridge.image_seed import hostname
+from wayside.firmware_bridge.image.files import Personality, read_text_file
+from wayside.firmware_bridge.image.seed import hostname
 
 MAX_BYTES, MAX_ROWS, MAX_SAID = 8 << 20, 10_000, 20
 Cell = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*\Z")]  # no control characters

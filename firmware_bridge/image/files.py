@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.contracts.wire import ContractError
 from wayside.firmware_bridge.errors import ImageError
-from wayside.firmware_bridge.image_disk import Entry, Ext4
-from wayside.firmware_bridge.image_seed import hostname
-from wayside.firmware_bridge.wheels import GLIBC, WheelSet
+from wayside.firmware_bridge.image.disk import Entry, Ext4
+from wayside.firmware_bridge.image.seed import hostname
+from wayside.firmware_bridge.image.wheels import GLIBC, WheelSet
 
 STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
 CONFIG = "/etc/wayside/node.toml"

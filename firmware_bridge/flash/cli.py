@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from wayside.firmware_bridge import flash as flashing
 from wayside.firmware_bridge.errors import BridgeError
-from wayside.firmware_bridge.flash_avr import Progress as Step
-from wayside.firmware_bridge.flash_record import Record, Seen
+from wayside.firmware_bridge.flash import flash as flashing
+from wayside.firmware_bridge.flash.avr import Progress as Step
+from wayside.firmware_bridge.flash.record import Record, Seen
 
 flash = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 STAGES = {

@@ -17,7 +17,7 @@ import msgspec
 
 from wayside.firmware_bridge.durable import write_whole
 from wayside.firmware_bridge.errors import FlashError
-from wayside.firmware_bridge.messages import Identity
+from wayside.firmware_bridge.line.messages import Identity
 
 VERSION = 1
 MAX_RECORD_BYTES = 65_536

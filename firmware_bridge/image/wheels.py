@@ -31,7 +31,7 @@ MANIFEST = "wheels.json"
 # Ubuntu 24.04, Debian 13 (41; uv knows tags up to 40). The order is that of preference.
 GLIBC = {"3.11": 35, "3.12": 39, "3.13": 40}
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}\.whl"
-_SOURCE = Path(__file__).resolve().parents[1]
+_SOURCE = Path(__file__).resolve().parents[2]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 WheelName = Annotated[str, msgspec.Meta(pattern=f"^{_NAME}$")]
 

@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from wayside.firmware_bridge.errors import FlashError, WrongPart
-from wayside.firmware_bridge.flash_avr import Progress
-from wayside.firmware_bridge.flash_image import Image
+from wayside.firmware_bridge.flash.avr import Progress
+from wayside.firmware_bridge.flash.firmware_file import Image
 
 if TYPE_CHECKING:
     from esptool.loader import ESPLoader

@@ -6,10 +6,10 @@ import re
 import struct
 from pathlib import Path
 
-from wayside.firmware_bridge import frames, messages
-from wayside.firmware_bridge.messages import FROM_BOARD, FROM_HOST, LAYOUTS, Field, PhaseGreen, fields
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.messages import FROM_BOARD, FROM_HOST, LAYOUTS, Field, PhaseGreen, fields
 
-HEADER = Path(__file__).parent / "firmware" / "messages.h"
+HEADER = Path(__file__).parents[1] / "firmware" / "messages.h"
 
 
 def _size(f: Field) -> int:
@@ -27,7 +27,7 @@ def snake(name: str) -> str:
 def header() -> str:
     """The text of ``messages.h``."""
     out = [
-        "/* Generated from firmware_bridge/messages.py by `wayside board header`. Do not edit. */",
+        "/* Generated from firmware_bridge/line/messages.py by `wayside board header`. Do not edit. */",
         "#ifndef WAYSIDE_MESSAGES_H",
         "#define WAYSIDE_MESSAGES_H",
         "",

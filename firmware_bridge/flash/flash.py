@@ -16,15 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from wayside.firmware_bridge import flash_avr, flash_esp, flash_record, frames, messages, native
-from wayside.firmware_bridge.borrow import Loan, borrowed
+from wayside.firmware_bridge import native
 from wayside.firmware_bridge.errors import BuildError, FlashError, LineError, LineUnavailable, MessageError, WrongPart
-from wayside.firmware_bridge.finder import find_board, is_pattern, matching
-from wayside.firmware_bridge.flash_avr import Progress
-from wayside.firmware_bridge.flash_image import Image, board_name, load_image
-from wayside.firmware_bridge.flash_record import Record, Seen
-from wayside.firmware_bridge.messages import SCHEMA, Hello, Identity
-from wayside.firmware_bridge.transport import open_transport
+from wayside.firmware_bridge.flash import avr, esp
+from wayside.firmware_bridge.flash import record as flash_record
+from wayside.firmware_bridge.flash.avr import Progress
+from wayside.firmware_bridge.flash.firmware_file import Image, board_name, load_image
+from wayside.firmware_bridge.flash.record import Record, Seen
+from wayside.firmware_bridge.line import frames, messages
+from wayside.firmware_bridge.line.borrow import Loan, borrowed
+from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
+from wayside.firmware_bridge.line.messages import SCHEMA, Hello, Identity
+from wayside.firmware_bridge.line.transport import open_transport
 
 BEFORE_S = 8.0  # for a board to say who it is; it may start first, and unheard it would lose its name
 AFTER_S = 15.0
@@ -39,7 +42,7 @@ class Order(NamedTuple):
     baud: int = 115_200
     rename: bool = False
     records: Path | None = None
-    address: int = flash_esp.APP_AT  # of an ESP32's application
+    address: int = esp.APP_AT  # of an ESP32's application
 
 
 class Plan(NamedTuple):
@@ -77,7 +80,7 @@ def flash(order: Order, agree: Callable[[Plan], bool], progress: Progress, *, dr
     if image is not None:
         _fits(image, order.mcu)
     if image is None or image.kind == "avr":
-        flash_avr.tool()  # before the port is opened: that resets the board
+        avr.tool()  # before the port is opened: that resets the board
     folder = order.records or flash_record.default_folder()
     port = _port_of(order)
     with borrowed(port) as loan:
@@ -102,9 +105,9 @@ def _write(plan: Plan, record: Record, folder: Path, order: Order, loan: Loan, p
     flash_record.save(path, record)
     try:
         if plan.image.kind == "esp":
-            flash_esp.write(plan.port, plan.image, order.address, progress)
+            esp.write(plan.port, plan.image, order.address, progress)
         else:
-            flash_avr.write(plan.port, plan.chip, plan.image.hex(), order.baud, progress, loan.fds)
+            avr.write(plan.port, plan.chip, plan.image.hex(), order.baud, progress, loan.fds)
         progress("start", 0)
         identity = asyncio.run(_identity(plan.port, order.baud, AFTER_S))
         record.after = Seen.of(identity) if identity is not None else None
@@ -145,14 +148,14 @@ def _fits(image: Image, mcu: str | None) -> None:
     if mcu is not None and label is not None and label.chip != mcu:
         raise WrongPart(f"{image.file} is firmware for {label.chip}, not for {mcu}: nothing was written")
     if image.kind == "esp":
-        flash_esp.check(image, mcu)
+        esp.check(image, mcu)
         return
     chip = label.chip if label is not None else mcu
     if chip is None:
         raise FlashError(f"{image.file} has no label that says what it is for: name the chip with --mcu")
-    if chip not in flash_avr.PARTS:
-        raise FlashError(f"{image.file} is firmware for {chip}; this flashes {', '.join(flash_avr.PARTS)} and ESP32s")
-    if image.base != 0 or len(image.data) > flash_avr.PARTS[chip].room:
+    if chip not in avr.PARTS:
+        raise FlashError(f"{image.file} is firmware for {chip}; this flashes {', '.join(avr.PARTS)} and ESP32s")
+    if image.base != 0 or len(image.data) > avr.PARTS[chip].room:
         span = f"{image.base:#x} to {image.base + len(image.data):#x}"
         raise WrongPart(f"{image.file} fills {span}, that does not fit an {chip} below its bootloader")
 
@@ -162,12 +165,12 @@ def _image_and_chip(
 ) -> tuple[Image, str]:
     """What to write on which chip. avrdude looks at the signature again before it writes."""
     if image is not None and image.kind == "esp":
-        return image, flash_esp.detect(loan.port, image) if certain else flash_esp.chip_of(image)
+        return image, esp.detect(loan.port, image) if certain else esp.chip_of(image)
     known = image.label.chip if image is not None and image.label is not None else order.mcu
     chip = known
     if chip is None or certain:
         progress("detect", 0)
-        chip = flash_avr.detect(loan.port, order.baud, known if known in flash_avr.PARTS else None, loan.fds)
+        chip = avr.detect(loan.port, order.baud, known if known in avr.PARTS else None, loan.fds)
         progress("detect", 1)
     if known is not None and chip != known:
         raise WrongPart(f"the board at {loan.port} is an {chip}, the firmware is for {known}: nothing was written")
@@ -212,7 +215,7 @@ def _begun(plan: Plan) -> Record:
         port=plan.port,
         device=os.path.realpath(plan.port),
         by=_user(),
-        tool=flash_esp.tool() if image.kind == "esp" else flash_avr.tool(),
+        tool=esp.tool() if image.kind == "esp" else avr.tool(),
         chip=plan.chip,
         file=image.file,
         sha256=image.sha256,

@@ -1,0 +1,1 @@
+"""Card images of nodes."""

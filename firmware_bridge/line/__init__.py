@@ -1,0 +1,1 @@
+"""The board's serial line: all of this room that a node may import, with the errors."""

@@ -1,0 +1,1 @@
+"""Cards and labels for a list of sites."""
