@@ -20,8 +20,15 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wayside.cloud.hub import api_commissioning, api_nodes, api_operator, api_reads, api_tuf, openapi, pages
+from wayside.cloud.hub import openapi, pages
+from wayside.cloud.hub.api import commissioning as api_commissioning
+from wayside.cloud.hub.api import nodes as api_nodes
+from wayside.cloud.hub.api import operator as api_operator
+from wayside.cloud.hub.api import reads as api_reads
+from wayside.cloud.hub.api import tuf as api_tuf
 from wayside.cloud.hub.auth import Nonces
+from wayside.cloud.hub.clock import now_ms
+from wayside.cloud.hub.engine import migrate, open_engine, translated
 from wayside.cloud.hub.errors import HubError, StoreFullError, StoreUnavailableError
 from wayside.cloud.hub.ingest import Ingest
 from wayside.cloud.hub.instances import Instances
@@ -30,7 +37,6 @@ from wayside.cloud.hub.queries import RecentStats
 from wayside.cloud.hub.registry import Registry
 from wayside.cloud.hub.rollout_store import RolloutStore
 from wayside.cloud.hub.signed import SignedRequests
-from wayside.cloud.hub.store import migrate, open_engine, translated
 from wayside.cloud.hub.tuf_repository import TufRepository
 from wayside.cloud.hub.writer import Writer
 from wayside.contracts.sync import ErrorReply
@@ -156,7 +162,7 @@ class Measured:
 
 async def _keep_deadlines(writer: Writer, rollouts: RolloutStore) -> None:
     def tick(connection: sa.Connection) -> None:
-        rollouts.tick(connection, api_nodes.now_ms())
+        rollouts.tick(connection, now_ms())
 
     while True:
         await asyncio.sleep(TICK_S)

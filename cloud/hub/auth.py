@@ -17,9 +17,11 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from fastapi import Depends, Request
 
 from wayside.cloud.hub.errors import ConfigurationError, UnauthenticatedError
 from wayside.contracts.identity import signing_input
@@ -121,3 +123,12 @@ def check_operator(expected: str, authorization: str | None) -> None:
     given, wanted = (hashlib.sha256(t.strip().encode()).digest() for t in (token, expected))
     if scheme.lower() != "bearer" or not hmac.compare_digest(given, wanted):
         raise UnauthenticatedError("operator", "this needs the operator's token: Authorization: Bearer TOKEN")
+
+
+def operator_only(token: str) -> Any:
+    """A dependency that lets only the operator in."""
+
+    def check(request: Request) -> None:
+        check_operator(token, request.headers.get("authorization"))
+
+    return Depends(check)

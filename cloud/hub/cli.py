@@ -71,7 +71,7 @@ def _plainly(act: F) -> F:
 def init(data: Data) -> None:
     """Make the data directory: database, operator's token, online TUF key. What exists already stays."""
     from wayside.cloud.hub.auth import OPERATOR_TOKEN_FILE
-    from wayside.cloud.hub.store import migrate
+    from wayside.cloud.hub.engine import migrate
     from wayside.cloud.hub.tuf_repository import make_online_key, write_durably
 
     try:
@@ -200,9 +200,9 @@ def token(
 def _token_in(data: Path, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
     from sqlalchemy.exc import DBAPIError
 
+    from wayside.cloud.hub.engine import DATABASE, open_engine, translated
     from wayside.cloud.hub.openapi import decoded
     from wayside.cloud.hub.registry import make_token
-    from wayside.cloud.hub.store import DATABASE, open_engine, translated
     from wayside.cloud.hub.views import TokenRequest
 
     if not (data / DATABASE).exists():

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from wayside.cloud.hub.engine import translated
 from wayside.cloud.hub.errors import StoreUnavailableError
-from wayside.cloud.hub.store import translated
 
 T = TypeVar("T")
 Job = tuple[Callable[[sa.Connection], Any], "Future[Any]"]

@@ -19,8 +19,8 @@ from pathlib import Path
 from tests.hub.conftest import HubProcess, hub_process, initialise  # noqa: F401 a fixture
 from tests.simulators.node import SYNC, SimulatedNode
 from wayside.cloud.hub import registry
+from wayside.cloud.hub.engine import DATABASE, open_engine
 from wayside.cloud.hub.ingest import Ingest, _insert
-from wayside.cloud.hub.store import DATABASE, open_engine
 from wayside.cloud.hub.writer import Writer
 from wayside.contracts.identity import NONCE_HEADER
 from wayside.contracts.sync import EnrolRequest, SyncRequest

@@ -13,7 +13,7 @@ from tests.edge.test_hub_sync import hub_toml
 from tests.hub.conftest import AUTH, HubProcess, hub_process
 from tests.simulators.agent import AgentProcess
 from tests.simulators.node import SimulatedNode
-from wayside.cloud.hub.store import DATABASE
+from wayside.cloud.hub.engine import DATABASE
 from wayside.contracts.node_config import HubConfig
 from wayside.contracts.wire import encode
 from wayside.edge.hub_client import HubClient, HubRefused, HubUnreachable

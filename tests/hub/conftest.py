@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from tests.simulators.authority import Authority
 from tests.simulators.node import SimulatedNode
 from wayside.cloud.hub.app import create_app
-from wayside.cloud.hub.store import migrate
+from wayside.cloud.hub.engine import migrate
 from wayside.cloud.hub.tuf_repository import make_online_key
 
 ROOT = Path(__file__).parents[2]

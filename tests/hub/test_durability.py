@@ -11,8 +11,8 @@ import pytest
 
 from tests.hub.conftest import AUTH, Hub, HubProcess, initialise
 from tests.hub.offline_keys import OfflineKeys
+from wayside.cloud.hub.engine import DATABASE, open_engine
 from wayside.cloud.hub.errors import StoreFullError
-from wayside.cloud.hub.store import DATABASE, open_engine
 from wayside.cloud.hub.writer import Writer
 
 

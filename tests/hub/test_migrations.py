@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 from tests.hub.conftest import OPERATOR, Hub, initialise
 from tests.simulators.node import SimulatedNode
 from wayside.cloud.hub.app import create_app
-from wayside.cloud.hub.store import DATABASE, metadata, migrate, open_engine
+from wayside.cloud.hub.engine import DATABASE, migrate, open_engine
+from wayside.cloud.hub.store import metadata
 
 
 def tables(data: Path) -> set[str]:

@@ -11,9 +11,9 @@ import pytest
 from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import SimulatedNode
-from wayside.cloud.hub import api_nodes
+from wayside.cloud.hub.api import nodes as api_nodes
+from wayside.cloud.hub.engine import open_engine
 from wayside.cloud.hub.registry import MAX_PAST_KEYS, enrol
-from wayside.cloud.hub.store import open_engine
 from wayside.contracts.identity import NONCE_HEADER, SIGNATURE_HEADER
 from wayside.contracts.sync import EnrolRequest
 from wayside.contracts.wire import encode

@@ -178,7 +178,7 @@ def test_an_upload_has_a_plain_name(hub: Hub, name: str) -> None:
 def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(
     hub: Hub, keys: OfflineKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wayside.cloud.hub.api_tuf.MAX_BUNDLE_BYTES", 1000)
+    monkeypatch.setattr("wayside.cloud.hub.api.tuf.MAX_BUNDLE_BYTES", 1000)
     assert keys.stage("big.bundle", b"x" * 1001).status_code == 413
     assert list((hub.data / "tuf" / "staged").iterdir()) == []
 

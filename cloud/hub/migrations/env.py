@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection that :func:`wayside.cloud.hub.store.migrate` gives."""
+"""Alembic's entry: runs the revisions on the connection that :func:`wayside.cloud.hub.engine.migrate` gives."""
 
 from __future__ import annotations
 

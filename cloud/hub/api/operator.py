@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from wayside.cloud.hub import registry, views
-from wayside.cloud.hub.api_nodes import now_ms
-from wayside.cloud.hub.auth import check_operator
+from wayside.cloud.hub.auth import operator_only
 from wayside.cloud.hub.bodies import read_body
+from wayside.cloud.hub.clock import now_ms
 from wayside.cloud.hub.errors import ConflictError
 from wayside.cloud.hub.instances import Instances
 from wayside.cloud.hub.openapi import answers, decoded, reply, takes
@@ -25,15 +25,6 @@ from wayside.contracts.sync import Heartbeat
 from wayside.contracts.wire import ContractError
 
 _BODY_BYTES = 65_536
-
-
-def operator_only(token: str) -> Any:
-    """A dependency that lets only the operator in."""
-
-    def check(request: Request) -> None:
-        check_operator(token, request.headers.get("authorization"))
-
-    return Depends(check)
 
 
 def routes(

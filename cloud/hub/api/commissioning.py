@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from wayside.cloud.hub import commissioning, views
-from wayside.cloud.hub.api_nodes import now_ms
+from wayside.cloud.hub.clock import now_ms
 from wayside.cloud.hub.openapi import answers, decoded, reply, takes
 from wayside.cloud.hub.registry import Node
 from wayside.cloud.hub.signed import HEADERS, SignedRequests

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Response
 
 from wayside.cloud.hub import queries, views
-from wayside.cloud.hub.api_nodes import now_ms
+from wayside.cloud.hub.clock import now_ms
 from wayside.cloud.hub.openapi import answers, reply
 from wayside.cloud.hub.rollout_store import load, load_all
 

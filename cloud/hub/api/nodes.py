@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from wayside.cloud.hub import registry
 from wayside.cloud.hub.auth import Nonces
 from wayside.cloud.hub.bodies import decoded_sync, read_body
+from wayside.cloud.hub.clock import now_ms
 from wayside.cloud.hub.errors import ForbiddenError, NotFoundError
 from wayside.cloud.hub.ingest import Ingest, Stored
 from wayside.cloud.hub.instances import Instances, Verdict
@@ -32,10 +32,6 @@ from wayside.contracts.sync import (
 )
 
 _ENROL_BYTES = 16_384
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def routes(

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
 from wayside.cloud.hub import views
-from wayside.cloud.hub.api_operator import operator_only
+from wayside.cloud.hub.auth import operator_only
 from wayside.cloud.hub.bodies import read_body, too_large
 from wayside.cloud.hub.errors import BadRequestError
 from wayside.cloud.hub.openapi import answers, failures, reply
