@@ -43,18 +43,18 @@ from wayside.contracts.version import VERSION
 from wayside.edge.backoff import full_jitter
 from wayside.edge.clock import open_clock, stamp
 from wayside.edge.errors import EdgeError
+from wayside.edge.hand_in import hand_in
 from wayside.edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable, printable
 from wayside.edge.hub_tls import HubTls
 from wayside.edge.identity import load_or_create, machine_fingerprint
 from wayside.edge.outbox import Batch, Outbox, StorageError
-from wayside.edge.records import hand_in
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.sensors.serial_board import SILENT_S, SerialBoard
 from wayside.edge.status import OUTBOX_FILE, STATUS_FILE, replace_status
 from wayside.edge.supervisor import Notifier
 from wayside.edge.tasks import Pipeline
-from wayside.edge.updater import Updater
+from wayside.edge.update.updater import Updater
 
 MAX_PENDING = 20_000  # rows in memory while the disk is full; beyond that the board keeps its events
 IDLE_COMMIT_S = 10.0

@@ -196,7 +196,7 @@ def examine(
     loaded = _load(config)
     from rich.console import Console
 
-    from wayside.edge.doctor import examine as checks
+    from wayside.edge.doctor.examine import examine as checks
 
     colours = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
     screen = Console(highlight=False)
@@ -238,8 +238,8 @@ def walk(
 
     from rich.console import Console
 
-    from wayside.edge.commission_walk import Options, Stopped, is_label
-    from wayside.edge.commission_walk import commission as walked
+    from wayside.edge.commission.walk import Options, Stopped, is_label
+    from wayside.edge.commission.walk import commission as walked
 
     screen = Console(highlight=False, stderr=as_json)
     for name, label in (("--by", by), ("--site", site)):
@@ -256,7 +256,7 @@ def walk(
         raise typer.Exit(130) from None
     except (EdgeError, OSError) as exc:
         raise _fail(str(exc)) from exc
-    from wayside.edge.commission_page import lines, summary
+    from wayside.edge.commission.page import lines, summary
 
     if as_json:
         from wayside.contracts.wire import to_builtins
@@ -279,9 +279,9 @@ def show(
     """Show the newest record of this node, its signature verified."""
     loaded = _load(config)
     from wayside.contracts.wire import to_builtins
-    from wayside.edge.commission_page import lines, page, summary
-    from wayside.edge.commission_record import records
-    from wayside.edge.slots import replace_file
+    from wayside.edge.commission.page import lines, page, summary
+    from wayside.edge.commission.record import records
+    from wayside.edge.update.slots import replace_file
 
     state_dir = (config.resolve().parent / loaded.state_dir).resolve()
     try:

@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class Model(Protocol):
-    """What runs (see :class:`wayside.edge.updater.ActiveModel`)."""
+    """What runs (see :class:`wayside.edge.update.updater.ActiveModel`)."""
 
     @property
     def passport(self) -> Passport: ...

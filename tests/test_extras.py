@@ -27,7 +27,7 @@ ROOMS = {
     "edge": [
         "wayside.edge.cli",
         "wayside.edge.agent",
-        "wayside.edge.updater",
+        "wayside.edge.update.updater",
         "wayside.edge.hub_client",
         "wayside.edge.runtimes",
         "onnxruntime",

@@ -41,7 +41,7 @@ def identity() -> Identity:
 
 
 class Loaded(NamedTuple):
-    """Stands where :class:`wayside.edge.updater.ActiveModel` does."""
+    """Stands where :class:`wayside.edge.update.updater.ActiveModel` does."""
 
     passport: Passport
     runtime: Runtime

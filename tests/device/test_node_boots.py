@@ -60,9 +60,9 @@ import json, statistics, time
 from pathlib import Path
 from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.version import VERSION
-from wayside.edge.slots import Slots
+from wayside.edge.update.slots import Slots
 from wayside.edge.trusted_bundle import open_bundle
-from wayside.edge.updater import choose, try_out
+from wayside.edge.update.updater import choose, try_out
 slot = next(iter(Slots(Path("/var/lib/wayside/model")).sound()))
 bundle = open_bundle(slot.content, agent_version=VERSION)
 said = {}

@@ -15,7 +15,7 @@ from tests.simulators.agent import AgentProcess
 from tests.simulators.person import PATIENCE_S, Person
 from wayside.contracts.commissioning import SignedCommissioning
 from wayside.contracts.wire import decode
-from wayside.edge.commission_record import FOLDER, verified
+from wayside.edge.commission.record import FOLDER, verified
 
 __all__ = ["hub_process"]
 

@@ -18,9 +18,9 @@ from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, 
 from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.contracts.reading import Stamp
 from wayside.contracts.wire import decode, encode
-from wayside.edge.commission import QUIET_S, REST_S, Asked, Question, State, Target, targets
-from wayside.edge.commission_page import lines, page, summary
-from wayside.edge.commission_record import (
+from wayside.edge.commission.asked import QUIET_S, REST_S, Asked, Question, State, Target, targets
+from wayside.edge.commission.page import lines, page, summary
+from wayside.edge.commission.record import (
     BOOT,
     FOLDER,
     CommissionError,
@@ -31,7 +31,7 @@ from wayside.edge.commission_record import (
     verified,
     write_record,
 )
-from wayside.edge.commission_walk import Options, commission
+from wayside.edge.commission.walk import Options, commission
 from wayside.edge.identity import load_or_create
 
 DETECTORS = {f"det/{i}": Target(f"det/{i}", "detector", "detector", i, f"channel {i}") for i in (1, 2, 3)}
@@ -332,7 +332,7 @@ def test_a_full_disk_is_said_before_anybody_walks(tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wayside.edge.commission_record.replace_file", full)
+    monkeypatch.setattr("wayside.edge.commission.record.replace_file", full)
     with pytest.raises(CommissionError, match="No space left on device; make room"):
         commission(node(), "0" * 64, tmp_path, Options(by="A"), None)  # type: ignore[arg-type]
 

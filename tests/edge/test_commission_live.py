@@ -21,8 +21,8 @@ import pytest
 from tests.simulators.agent import node_toml
 from tests.simulators.board import BoardProcess, Edge
 from wayside.contracts.node_config import NodeConfig, load_node_config
-from wayside.edge import commission_live
-from wayside.edge.commission_live import Live
+from wayside.edge.commission import live as commission_live
+from wayside.edge.commission.live import Live
 from wayside.firmware_bridge.line.messages import DetectorFault, EventKind
 
 PATIENCE_S = 30.0

@@ -25,7 +25,7 @@ from tests.simulators.interrupted import few_or_many
 from tests.simulators.modbus import Cable, Meters
 from tests.simulators.person import PATIENCE_S, Person
 from wayside.contracts.commissioning import CommissioningRecord
-from wayside.edge.commission_record import FOLDER, records
+from wayside.edge.commission.record import FOLDER, records
 from wayside.edge.identity import load_or_create
 
 BUTTON = (

@@ -22,8 +22,10 @@ from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.board import BoardProcess
 from tests.simulators.exported_bundle import exported
 from wayside.contracts.node_config import ModelConfig, NodeConfig, load_node_config
-from wayside.edge.doctor import Finding, Machine, examine
-from wayside.edge.slots import Slots
+from wayside.edge.doctor.examine import examine
+from wayside.edge.doctor.finding import Finding
+from wayside.edge.doctor.machine import Machine
+from wayside.edge.update.slots import Slots
 from wayside.firmware_bridge.line.borrow import borrowed
 
 ANCHOR = 1e9
@@ -250,10 +252,10 @@ def test_an_unknown_time_zone_fails(tmp_path: Path) -> None:
 
 
 def test_ntp_that_is_lost_in_time_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wayside.edge.doctor.kernel_sync_error_ms", lambda: 5)
+    monkeypatch.setattr("wayside.edge.doctor.machine.kernel_sync_error_ms", lambda: 5)
     clock = msgspec.structs.replace(config().clock, kind="system")
     assert found(config(clock=clock), tmp_path)["time"].state == "ok"
-    monkeypatch.setattr("wayside.edge.doctor.time.time", lambda: 300.0)
+    monkeypatch.setattr("wayside.edge.doctor.machine.time.time", lambda: 300.0)
     assert found(config(clock=clock), tmp_path)["time"].state == "fail"
 
 
@@ -344,7 +346,7 @@ def test_a_full_disk_is_called_full_and_nothing_is_left_behind(tmp_path: Path, m
     def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wayside.edge.doctor.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("wayside.edge.doctor.machine.tempfile.TemporaryFile", full)
     disk = found(config(), tmp_path)["disk"]
     assert (disk.state, disk.fix) == ("fail", "free room: the disk is full")
 

@@ -25,11 +25,11 @@ from wayside.contracts.reading import Stamp
 from wayside.contracts.rollout import Refusal
 from wayside.contracts.sync import Desired, Heartbeat, Reported, SyncRequest
 from wayside.contracts.wire import ContractError
-from wayside.edge.doctor import _hub
+from wayside.edge.doctor.hub import check_hub
 from wayside.edge.hub_client import HubClient, HubUnreachable
 from wayside.edge.hub_tls import HubTls
 from wayside.edge.identity import load_or_create
-from wayside.edge.updater import Fetcher, Updater
+from wayside.edge.update.updater import Fetcher, Updater
 
 __all__ = ["hub_process", "in_1970"]
 TOML = 'node = "node-1"\nstate_dir = "state"\n[hub]\nurl = "%s"\nca = "%s"\n[task]\nbundle = "b"\n'
@@ -224,7 +224,7 @@ async def test_a_real_hub_with_a_certificate_of_its_own_city(
     assert "{" in wayside("rollout", "list", "--hub", hub.url, "--json", SSL_CERT_FILE=str(city.ca)).stdout
     assert "SSL_CERT_FILE names its authority" in complaint(wayside("rollout", "list", "--hub", hub.url))
     for ca, state in (("city/ca.pem", "ok"), ("nowhere.pem", "fail")):
-        found = _hub(load_node_config(TOML % (hub.url, ca)), tmp_path, None)
+        found = check_hub(load_node_config(TOML % (hub.url, ca)), tmp_path, None)
         assert found.state == state, found
 
 

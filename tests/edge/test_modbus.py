@@ -19,7 +19,8 @@ from wayside.contracts.node_config import ModbusConfig, NodeConfig, RegisterConf
 from wayside.contracts.reading import Quality
 from wayside.contracts.summary import Kind, Summary
 from wayside.contracts.wire import ContractError
-from wayside.edge.doctor import Finding, examine
+from wayside.edge.doctor.examine import examine
+from wayside.edge.doctor.finding import Finding
 from wayside.edge.registers import Closed, Late, Registers
 from wayside.edge.sensors import modbus
 from wayside.edge.sensors.modbus import ModbusError, ModbusLine, open_port

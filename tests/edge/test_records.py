@@ -16,10 +16,10 @@ from tests.simulators.node import SimulatedNode
 from wayside.cloud.hub.engine import DATABASE
 from wayside.contracts.node_config import HubConfig
 from wayside.contracts.wire import encode
+from wayside.edge.hand_in import FOLDER, hand_in, waiting
 from wayside.edge.hub_client import HubClient, HubRefused, HubUnreachable
 from wayside.edge.hub_tls import HubTls
 from wayside.edge.identity import KEY_FILE, load_or_create
-from wayside.edge.records import FOLDER, hand_in, waiting
 
 __all__ = ["hub_process"]
 

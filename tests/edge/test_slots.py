@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wayside.edge import slots as module
-from wayside.edge.slots import Slots
+from wayside.edge.update import slots as module
+from wayside.edge.update.slots import Slots
 
 OLD, NEW, NEWER = b"old" * 1000, b"new" * 1200, b"newer" * 900
 

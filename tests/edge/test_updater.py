@@ -19,8 +19,8 @@ from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.sync import Desired, Reported
 from wayside.contracts.wire import decode
-from wayside.edge import slots, updater
-from wayside.edge.updater import Updater
+from wayside.edge.update import slots, updater
+from wayside.edge.update.updater import Updater
 from wayside.export.keys import make_keys, signer
 
 

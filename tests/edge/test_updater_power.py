@@ -11,7 +11,7 @@ import pytest
 from tests.simulators.signed_hub import bundle, signed_hub
 from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.rollout import UpdateState
-from wayside.edge.updater import Updater
+from wayside.edge.update.updater import Updater
 
 OPERATIONS = (
     (os, "open"),

@@ -14,7 +14,7 @@ from tests.simulators.signed_hub import bundle
 from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.sync import Desired
-from wayside.edge.updater import Updater
+from wayside.edge.update.updater import Updater
 from wayside.export.cli import release
 
 pytest.importorskip("wayside.cloud.hub.cli", reason="the hub's packages are not installed here")

@@ -26,7 +26,7 @@ from wayside.firmware_bridge.line.finder import find_board
 
 BORROWER = """
 import os, sys
-from wayside.firmware_bridge.borrow import borrowed
+from wayside.firmware_bridge.line.borrow import borrowed
 if len(sys.argv) > 2:
     os.setuid(int(sys.argv[2]))
 with borrowed(sys.argv[1], wait_s=30):

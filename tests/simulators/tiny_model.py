@@ -85,7 +85,7 @@ def int8_mlp(window: int, hidden: int = 64, quantiles: int = 0) -> bytes:
 
 
 class TinyModel:
-    """Stands where :class:`wayside.edge.updater.ActiveModel` does."""
+    """Stands where :class:`wayside.edge.update.updater.ActiveModel` does."""
 
     def __init__(self, window: int = 5, interval_s: float = 900.0, quantiles: tuple[float, ...] = ()) -> None:
         content = int8_mlp(window, quantiles=len(quantiles))

@@ -307,3 +307,7 @@ class Asked:
         if question is not Question.FAULT and self._swapped_with() is not None:
             words.append("[w] wires swapped")
         return "  ".join([*words, "[r] again  [s] skip  [f] failed  [q] stop"])
+
+
+def outcome(check: SensorCheck) -> str:
+    return f"{check.outcome}: {check.said}" if check.said else check.outcome

@@ -16,8 +16,8 @@ from typing import Any
 
 from wayside.contracts.node_config import BoardConfig, ContactConfig, ModbusConfig, NodeConfig
 from wayside.contracts.sync import Board
-from wayside.edge.commission import State, targets
-from wayside.edge.commission_record import CommissionError
+from wayside.edge.commission.asked import State, targets
+from wayside.edge.commission.record import CommissionError
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE

@@ -37,8 +37,8 @@ from wayside.edge import golden
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError
-from wayside.edge.slots import Slots, replace_file
 from wayside.edge.trusted_bundle import Bundle, BundleRefused, open_bundle
+from wayside.edge.update.slots import Slots, replace_file
 
 TIMEOUT_S = 20  # without a byte
 MAX_REASON = 512  # contracts.sync.Reported.reason

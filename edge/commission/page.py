@@ -8,7 +8,7 @@ from html import escape
 
 from wayside.contracts.commissioning import CommissioningRecord
 from wayside.contracts.reading import Stamp
-from wayside.edge.commission_record import Found
+from wayside.edge.commission.record import Found
 
 _STYLE = """
 body { font: 11pt/1.4 sans-serif; max-width: 48em; margin: 2em auto; color: #111; background: #fff }

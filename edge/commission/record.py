@@ -33,7 +33,7 @@ from wayside.contracts.wire import ContractError, Document, decode, encode, wire
 from wayside.edge.clock import open_clock, stamp
 from wayside.edge.errors import EdgeError
 from wayside.edge.identity import KEY_FILE, Identity, load_or_create
-from wayside.edge.slots import replace_file
+from wayside.edge.update.slots import replace_file
 
 FOLDER = "commissioning"
 BOOT = secrets.token_hex(16)  # of this program: what Stamp calls a boot

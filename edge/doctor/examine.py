@@ -1,0 +1,48 @@
+"""What a technician wants to know at the cabinet: each check, what it found, and what to do about it.
+
+Changes nothing and needs no network, except to ask the hub. Beside a running agent it asks the agent's status file for
+what only one program can have at a time, the board's port above all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from wayside.contracts.node_config import NodeConfig
+from wayside.edge.doctor.finding import Finding, looked_at
+from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
+from wayside.edge.doctor.machine import Machine, check_disk, check_power, check_temperature, check_time
+from wayside.edge.doctor.model import check_model
+from wayside.edge.doctor.running import check_agent, running_agent
+from wayside.edge.doctor.sensors import check_board, check_modbus, check_sensors
+
+
+def examine(
+    config: NodeConfig, folder: Path, *, machine: Machine | None = None, listen_s: float = 3.0
+) -> Iterator[Finding]:
+    """Every check of a node whose configuration lies in ``folder``, as it is made.
+
+    Args:
+        listen_s: how long to wait for the board's word.
+    """
+    machine = machine or Machine()
+    state_dir = (folder / config.state_dir).resolve()
+    agent = running_agent(state_dir)
+    yield check_time(config, agent)
+    yield looked_at("disk", lambda: check_disk(config, state_dir))
+    yield check_power(machine)
+    yield check_temperature(machine)
+    yield check_agent(agent, state_dir)
+    if config.board is not None:
+        yield from check_board(config.board, agent, listen_s)
+    if config.modbus is not None:
+        yield check_modbus(config.modbus, agent)
+    if config.detectors or config.gpio.contacts:
+        yield check_sensors(config, agent)
+    if config.hub is not None:
+        yield check_hub(config, folder, agent)
+        yield looked_at("enrolment", lambda: check_enrolment(config, state_dir, agent))
+        yield check_notices(agent)
+        yield check_root(folder / config.model.tuf_root)
+    yield looked_at("model", lambda: check_model(config, state_dir))

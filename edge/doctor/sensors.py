@@ -1,0 +1,167 @@
+"""The board, the registers and the contacts: asked of a running agent, else of the lines themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from wayside.contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
+from wayside.edge.doctor.finding import Finding
+from wayside.edge.errors import EdgeError
+from wayside.edge.sensors.modbus import LineSilent, Refused, open_port
+from wayside.firmware_bridge.errors import LineError, PortLent, WrongBoard
+from wayside.firmware_bridge.line.board import BoardLink
+from wayside.firmware_bridge.line.borrow import is_lent
+from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
+from wayside.firmware_bridge.line.messages import Identity, Status
+from wayside.firmware_bridge.line.transport import open_transport
+
+DEAD = ("stuck_on", "chatter", "no_hit")  # what the quality rules say of a detector that does not work
+LENT = Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
+
+
+def check_board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -> Iterator[Finding]:
+    said = (agent or {}).get("board")
+    if said is not None:
+        if said.get("lent"):
+            yield LENT
+            return
+        if not said.get("connected"):
+            yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
+            return
+        safe = ", in fail-safe" if said.get("fail_safe") else ""
+        state: Literal["warn", "ok"] = "warn" if safe else "ok"
+        yield Finding("board", state, f"{said.get('identity')} firmware {said.get('firmware')} at {config.port}{safe}")
+        return
+    yield _pattern(config.port) if is_pattern(config.port) else _port(config.port)
+    try:
+        port, identity, status = asyncio.run(_listen(config, listen_s))
+    except PortLent:
+        yield LENT
+    except WrongBoard as exc:
+        yield Finding("board", "fail", str(exc), "plug in the right board, or correct board.identity and board.baud")
+    except (LineError, TimeoutError) as exc:
+        why = str(exc) or f"nothing heard on {config.port} for {listen_s:g} s"
+        yield Finding("board", "fail", why, "check the cable, the board's power, and board.port")
+    else:
+        yield Finding("board", "ok", f"{identity.board} firmware {identity.firmware} at {port}")
+        if status.fail_safe:
+            yield Finding("fail-safe", "ok", "holds the fixed plan, as it should without an agent")
+
+
+def _pattern(pattern: str) -> Finding:
+    found = matching(pattern)
+    if not found:
+        return Finding("port", "fail", f"nothing matches {pattern}", "plug the board in, or correct board.port")
+    return Finding("port", "ok", f"{pattern} names {', '.join(found)}")
+
+
+def _port(port: str) -> Finding:
+    if "://" in port:
+        return Finding("port", "ok", f"{port} is an address")
+    path = Path(port)
+    if not path.exists():
+        others = (
+            sorted(str(p) for p in Path("/dev/serial/by-id").glob("*")) if Path("/dev/serial/by-id").is_dir() else []
+        )
+        seen = f"; there is {', '.join(others)}" if others else "; no USB serial device is plugged in"
+        return Finding("port", "fail", f"{port} does not exist{seen}", "plug the board in, or correct board.port")
+    if path.name.startswith(("ttyUSB", "ttyACM")) and not path.is_symlink():
+        return Finding(
+            "port", "warn", f"{port} is a number that changes when devices are plugged", "use /dev/serial/by-id/…"
+        )
+    if not os.access(path, os.R_OK | os.W_OK):
+        return Finding("port", "fail", f"{port} may not be opened by this user", "add the user to the group dialout")
+    return Finding("port", "ok", port)
+
+
+async def _listen(config: BoardConfig, listen_s: float) -> tuple[str, Identity, Status]:
+    """Say hello and wait for the board's name and status; acknowledges nothing. Returns the port, too."""
+    port = config.port
+    if is_pattern(port) and config.identity is not None:
+        port = await find_board(port, config.baud, config.identity, listen_s)
+    if is_lent(port):  # to a flash, perhaps: not a byte
+        raise PortLent(port)
+    line = open_transport(port, config.baud)
+    link = BoardLink(config.identity)
+    identity: Identity | None = None
+    try:
+        line.write(link.hello())
+        async with asyncio.timeout(listen_s):
+            while True:
+                for heard in link.receive(await line.read()):
+                    if isinstance(heard, Identity):
+                        identity = heard
+                    elif isinstance(heard, Status) and identity is not None:
+                        return port, identity, heard
+    finally:
+        line.close()
+
+
+def check_modbus(config: ModbusConfig, agent: dict[str, Any] | None) -> Finding:
+    """Each register, read once; beside a running agent what it read last."""
+    if agent is not None:
+        readings = {r["datastream"]: r for r in agent.get("readings", [])}
+        silent = [r.datastream for r in config.registers if readings.get(r.datastream, {}).get("value") is None]
+        if silent:
+            said = f"the agent reads nothing from {', '.join(silent)}"
+            return Finding("modbus", "fail", said, "its log and alerts say why; stop it and look again")
+        return Finding("modbus", "ok", f"the agent reads all {len(config.registers)} registers")
+    try:
+        values, failed = asyncio.run(_read_registers(config))
+    except EdgeError as exc:
+        return Finding("modbus", "fail", str(exc), "correct modbus.port, or stop what else has the port open")
+    if failed:
+        return Finding("modbus", "fail", "; ".join(failed), "check wiring, device addresses, modbus.baud and parity")
+    return Finding("modbus", "ok", "; ".join(values))
+
+
+async def _read_registers(config: ModbusConfig) -> tuple[list[str], list[str]]:
+    port = await open_port(config)
+    values, failed = [], []
+    gone: dict[int, str] = {}  # a device that does not answer is not asked for each of its registers
+    try:
+        for register in config.registers:
+            try:
+                if register.device in gone:
+                    failed.append(f"{register.datastream}: device {register.device} does not answer")
+                    continue
+                value = await port.read(register) * register.scale + register.offset
+                values.append(f"{register.datastream} {value:g} {register.unit}")
+            except LineSilent as exc:
+                failed.append(f"{register.datastream}: {exc}")
+                gone[register.device] = str(exc)
+                await port.rest()
+            except Refused as exc:
+                failed.append(f"{register.datastream}: {exc}")
+    finally:
+        port.close()
+    return values, failed
+
+
+def check_sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
+    """What the quality rules say of each detector in the step that ended last, and which contacts are watched."""
+    if agent is None:
+        return Finding("sensors", "skip", "only a running agent knows", "start the agent and look again")
+    readings = {r["datastream"]: r for r in agent.get("readings", [])}
+    watched = {c["datastream"] for c in agent.get("contacts", [])}
+    failed = [f"{c.datastream} is not watched" for c in config.gpio.contacts if c.datastream not in watched]
+    doubtful = []
+    for name in (d.datastream for d in config.detectors):
+        reading = readings.get(name, {})
+        value, quality = reading.get("value"), reading.get("quality")
+        if quality in DEAD:
+            failed.append(f"{name} {quality}")
+        elif value is None:
+            doubtful.append(f"{name} has said nothing yet")
+        elif quality != "good":
+            doubtful.append(f"{name} {quality}")
+        elif not value:
+            doubtful.append(f"{name} has counted nothing in the last step")
+    if failed or doubtful:
+        fix = "trip each one; check wiring and sensitivity; the agent's log says why a contact is not watched"
+        return Finding("sensors", "fail" if failed else "warn", "; ".join([*failed, *doubtful]), fix)
+    return Finding("sensors", "ok", f"{len(config.detectors)} detectors count, {len(watched)} contacts are watched")

@@ -1,0 +1,1 @@
+"""New models: downloaded, tried, and switched to."""
