@@ -1,18 +1,29 @@
-"""A node's configuration: one TOML file. Defaults live here and nowhere downstream."""
+"""A node's configuration: one TOML file. Defaults live here and nowhere downstream.
+
+Sensors, tasks and actuators have modules of their own; this one holds the rest, and what must agree between them.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import functools
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from wayside.contracts.actuator_config import ActuatorConfig, SignalConfig
+from wayside.contracts.quantities import Seconds, UnixSeconds
 from wayside.contracts.reading import Name
-from wayside.contracts.wire import Document, decode_toml, wire_field
+from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.task_config import CALENDAR, SITE, Datastream, Offer, SumConfig, TaskConfig
+from wayside.contracts.wire import ContractError, Document, convert_toml, wire_field
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
-UnixSeconds = Annotated[float, msgspec.Meta(ge=0, le=32_503_680_000)]  # to the year 3000; NaN is refused
-Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Phase = Annotated[int, msgspec.Meta(ge=1, le=16)]  # NEMA phase
+VEHICLES, PRESSES = "{veh}", "{press}"  # UCUM annotations
+DEFAULT_STEP_S = 900.0  # of a node that has no tasks
+Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 class ClockConfig(Document, frozen=True, kw_only=True):
@@ -51,150 +62,6 @@ class ModelConfig(Document, frozen=True, kw_only=True):
     tuf_root: str = "root.json"  # pinned trust root, relative to the configuration file
 
 
-class BoardConfig(Document, frozen=True, kw_only=True):
-    """The serial board, which must say that it is ``identity``.
-
-    ``port`` is a pyserial URL, a device path or, with an identity, a pattern of paths.
-    """
-
-    port: str
-    baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115_200
-    identity: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-
-
-class ContactConfig(Document, frozen=True, kw_only=True):
-    """A dry contact on a GPIO pin (BCM number) through gpiozero."""
-
-    pin: Annotated[int, msgspec.Meta(ge=0, le=63)]
-    datastream: Name
-    role: Literal["ped_button", "cabinet_door"]
-    pull_up: bool = True
-    debounce_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.03
-
-
-class RegisterConfig(Document, frozen=True, kw_only=True):
-    """One value of one Modbus device. A reading is ``raw * scale + offset`` in ``unit`` (UCUM).
-
-    A ``gauge`` is averaged over each step. A ``counter`` counts upwards for ever, as a meter does: a step's value is
-    by how much it grew. ``max_per_s`` says how fast it can, in raw counts: beyond that it was reset or exchanged.
-    """
-
-    device: Annotated[int, msgspec.Meta(ge=1, le=247)]  # also called unit or server address
-    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]  # as on the wire, from 0: "40001" is holding register 0
-    datastream: Name
-    table: Literal["holding", "input", "coil", "discrete"] = "holding"
-    type: Literal["uint16", "int16", "uint32", "int32", "float32"] = "uint16"  # coils and discrete inputs are 0 or 1
-    word_order: Literal["big", "little"] = "big"  # of two registers: the high word first, or last
-    kind: Literal["gauge", "counter"] = "gauge"
-    scale: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 1.0
-    offset: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.0
-    unit: Annotated[str, msgspec.Meta(min_length=1, max_length=16)] = "1"
-    poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5.0
-    low: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None  # a gauge beyond these is out of range
-    high: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
-    stuck_s: Seconds | None = None  # a gauge that never moves for so long is stuck
-    max_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
-
-    @property
-    def words(self) -> int:
-        """How many registers (or bits) hold the value."""
-        return 2 if self.table in ("holding", "input") and self.type in ("uint32", "int32", "float32") else 1
-
-    def __post_init__(self) -> None:
-        if self.kind == "counter":
-            if self.table not in ("holding", "input") or self.type not in ("uint16", "uint32"):
-                raise ValueError("a counter is a holding or input register of type uint16 or uint32")
-            if self.max_per_s is None:
-                raise ValueError("a counter needs max_per_s: else a reset looks like traffic")
-            if self.offset or self.low is not None or self.high is not None or self.stuck_s is not None:
-                raise ValueError("offset, low, high and stuck_s are a gauge's")
-        elif self.max_per_s is not None:
-            raise ValueError("max_per_s is a counter's")
-        if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError("low < high")
-        if self.address + self.words > 65536:
-            raise ValueError("address and type end at register 65535")
-
-
-class ModbusConfig(Document, frozen=True, kw_only=True):
-    """A Modbus RTU line. ``port`` is a device path, a pyserial URL or a pattern that names exactly one port."""
-
-    port: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    baud: Annotated[int, msgspec.Meta(ge=1200, le=921_600)] = 9600
-    parity: Literal["none", "even", "odd"] = "none"
-    stop_bits: Literal[1, 2] = 1
-    timeout_s: Annotated[float, msgspec.Meta(ge=0.02, le=10)] = 1.0  # for one answer
-    echo: bool = False  # the adapter hears what it says itself: discard it
-    registers: Annotated[tuple[RegisterConfig, ...], msgspec.Meta(min_length=1, max_length=128)]
-
-
-class GpioConfig(Document, frozen=True, kw_only=True):
-    """``mock`` pins are driven by lines ``<pin> <0|1>`` written to ``<state_dir>/gpio.fifo``."""
-
-    factory: Literal["lgpio", "mock"] = "lgpio"
-    contacts: tuple[ContactConfig, ...] = ()
-
-
-class DetectorConfig(Document, frozen=True, kw_only=True):
-    channel: Channel  # on the board
-    datastream: Name
-    phase: Phase | None = None  # that it calls
-    lanes: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
-    max_per_interval: Annotated[int, msgspec.Meta(ge=1)] = 1000  # physics bound, vehicles
-    stuck_on_s: Seconds = 300.0
-    no_hit_s: Seconds = 14_400.0
-    chatter_per_30_s: Annotated[int, msgspec.Meta(ge=1)] = 38
-
-
-class PhaseLimits(Document, frozen=True, kw_only=True):
-    """Legal limits of one phase, seconds; ``green_s`` is the fixed plan that holds when in doubt."""
-
-    phase: Phase
-    green_s: Seconds
-    min_green_s: Seconds
-    max_green_s: Seconds
-    yellow_s: Annotated[float, msgspec.Meta(ge=3, le=6)]  # MUTCD 4F.17
-    red_clearance_s: Annotated[float, msgspec.Meta(ge=0, le=6)]
-    ring: Literal[1, 2] = 1
-
-    def __post_init__(self) -> None:
-        if not self.min_green_s <= self.green_s <= self.max_green_s:
-            raise ValueError("min_green_s <= green_s <= max_green_s")
-
-
-class SignalConfig(Document, frozen=True, kw_only=True):
-    """In each ring the phases' green + yellow + red clearance sum to ``cycle_s``."""
-
-    cycle_s: Seconds
-    phases: Annotated[tuple[PhaseLimits, ...], msgspec.Meta(min_length=1, max_length=16)]
-    max_change_s: Seconds = 10.0  # of one green from one decision to the next
-    saturation_flow_veh_h: Annotated[float, msgspec.Meta(gt=0)] = 1800.0  # per lane; HCM default 1900 less 5 %
-
-    def __post_init__(self) -> None:
-        ids = [p.phase for p in self.phases]
-        if len(set(ids)) != len(ids):
-            raise ValueError("phases are listed once")
-        for ring in {p.ring for p in self.phases}:
-            total = sum(p.green_s + p.yellow_s + p.red_clearance_s for p in self.phases if p.ring == ring)
-            if abs(total - self.cycle_s) > 0.05:
-                raise ValueError(
-                    f"the fixed plan of ring {ring} sums to cycle_s ({total:.1f} is not {self.cycle_s:.1f})"
-                )
-
-
-class TaskConfig(Document, frozen=True, kw_only=True):
-    """``interval_s`` is the model's; a new one ends every ``step_s``, so that windows may overlap."""
-
-    bundle: Name
-    interval_s: Seconds = 900.0
-    step_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 900.0
-    alert_sigma: Annotated[float, msgspec.Meta(gt=0)] = 6.0
-
-    def __post_init__(self) -> None:
-        if (self.interval_s / self.step_s) % 1:
-            raise ValueError("interval_s is a multiple of step_s")
-
-
 class StorageConfig(Document, frozen=True, kw_only=True):
     outbox_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
     checkpoint_s: Seconds = 1.0  # real seconds between durable checkpoints of open intervals
@@ -210,26 +77,118 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     board: BoardConfig | None = None
     gpio: GpioConfig = GpioConfig()
     modbus: ModbusConfig | None = None
-    detectors: tuple[DetectorConfig, ...] = ()
-    task: TaskConfig | None = None
-    signal: SignalConfig | None = None
+    detectors: Annotated[tuple[DetectorConfig, ...], msgspec.Meta(max_length=256)] = ()
+    tasks: Annotated[tuple[TaskConfig, ...], msgspec.Meta(max_length=64)] = ()
+    actuators: Annotated[tuple[ActuatorConfig, ...], msgspec.Meta(max_length=64)] = ()
+    sums: Annotated[tuple[SumConfig, ...], msgspec.Meta(max_length=64)] = ()
+    calendar: dict[Name, tuple[Date, ...]] = {}
+    """tables of local dates, by name: an input of that name is 1 on these days and 0 on all others"""
+    rows_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] | None = None
+    """how often a datastream that no task forecasts gets a row; None: at every base step"""
     storage: StorageConfig = StorageConfig()
 
     def __post_init__(self) -> None:
-        registers = self.modbus.registers if self.modbus else ()
-        named = [d.datastream for d in self.detectors] + [c.datastream for c in self.gpio.contacts]
-        named += [r.datastream for r in registers]
-        for what, values in (
-            ("channels", [d.channel for d in self.detectors]),
-            ("datastreams", named),
-            ("pins", [c.pin for c in self.gpio.contacts]),
-        ):
-            if len(set(values)) != len(values):
-                raise ValueError(f"detectors, contacts and registers have distinct {what}")
-        if self.detectors and self.board is None:
-            raise ValueError("detectors need a [board]")
-        if self.modbus is not None and self.board is not None and self.modbus.port == self.board.port:
-            raise ValueError("the board and Modbus need a port each")
+        for mistake in mistakes(self):
+            raise ValueError(mistake)
+
+    @property
+    def step_s(self) -> int:
+        """The node's base step: the longest that divides every task's and ``rows_s``, whole seconds."""
+        every = [round(t.every_s) for t in self.tasks] + ([self.rows_s] if self.rows_s else [])
+        return functools.reduce(math.gcd, every) if every else int(DEFAULT_STEP_S)
+
+    @property
+    def signal(self) -> SignalConfig | None:
+        """The one signal that the board drives."""
+        return next((a for a in self.actuators if isinstance(a, SignalConfig)), None)
+
+    def datastreams(self) -> tuple[Datastream, ...]:
+        """What its sources give, in the order of the configuration; sums last."""
+        streams = [Datastream(name=d.datastream, unit=VEHICLES, aggregate="sum") for d in self.detectors]
+        streams += [
+            Datastream(name=c.datastream, unit=PRESSES, aggregate="sum")
+            for c in self.gpio.contacts
+            if c.role == "ped_button"
+        ]
+        for r in self.modbus.registers if self.modbus else ():
+            kind: Literal["sum", "mean"] = "sum" if r.kind == "counter" else "mean"
+            streams.append(Datastream(name=r.datastream, unit=r.unit, aggregate=kind, observes=r.observes))
+        return tuple(streams)
+
+    def offer(self, agent: str) -> Offer:
+        """What this node can feed and run; ``agent`` is the software's version."""
+        return Offer(
+            agent=agent,
+            runtime=self.model.runtime,
+            precision=self.model.precision,
+            datastreams=self.datastreams(),
+            days=tuple(sorted(self.calendar)),
+            tasks=tuple(t.offered() for t in self.tasks),
+        )
+
+
+def mistakes(config: NodeConfig) -> Iterator[str]:  # noqa: PLR0912 -- a list of rules
+    """What does not agree between the parts of a configuration whose parts are each right, one sentence each."""
+    streams = {d.name: d for d in config.datastreams()}
+    contacts = [c.datastream for c in config.gpio.contacts]
+    registers = config.modbus.registers if config.modbus else ()
+    named = [d.datastream for d in config.detectors] + contacts + [r.datastream for r in registers]
+    named += [s.name for s in config.sums]
+    for what, values in (
+        ("channel", [d.channel for d in config.detectors]),
+        ("datastream", named),
+        ("pin", [c.pin for c in config.gpio.contacts]),
+        ("task", [t.name for t in config.tasks]),
+        ("bundle of two tasks", [t.bundle for t in config.tasks]),
+        ("actuator", [a.name for a in config.actuators]),
+    ):
+        for value, times in Counter(values).items():
+            if times > 1:
+                yield f"{what} {value} stands {times} times; it has to be distinct"
+    if config.detectors and config.board is None:
+        yield "detectors need a [board]"
+    if config.modbus is not None and config.board is not None and config.modbus.port == config.board.port:
+        yield "the board and Modbus need a port each"
+    if sum(isinstance(a, SignalConfig) for a in config.actuators) > 1:
+        yield "a board drives one signal: only one actuator of kind signal"
+    actuators = {a.name for a in config.actuators}
+    users = Counter(t.actuator for t in config.tasks if t.actuator is not None)
+    for actuator in config.actuators:
+        if not _shared(actuator) and users[actuator.name] > 1:
+            yield f"the actuator {actuator.name} takes proposals of one task, not of {users[actuator.name]}"
+    for task in config.tasks:
+        if task.actuator is not None and task.actuator not in actuators:
+            yield f"the task {task.name} proposes to {task.actuator}, which is no actuator of this file"
+        picture = task.kind in ("classify", "count")
+        for site in task.sites:
+            if site.output not in streams and not picture:
+                yield f"the task {task.name} is about {site.output}, which no source of this file gives"
+            if len(task.name) + 1 + len(site.output) > 64:
+                yield f"{task.name}/{site.output} is the name of its rows; it may have 64 characters"
+            for column, name in (*task.inputs.items(), *site.inputs.items()):
+                if name not in streams:
+                    yield f"the task {task.name} takes {column} from {name}, which no source of this file gives"
+                if column in CALENDAR or column == SITE:
+                    yield f"the task {task.name} gives {column}, which the node makes itself"
+    for one in config.sums:
+        absent = [n for n in one.of if n not in streams]
+        units = sorted({streams[n].unit for n in one.of if n in streams})
+        if absent:
+            yield f"the sum {one.name} is of {', '.join(absent)}, which no source of this file gives"
+        if len(units) > 1:
+            yield f"the sum {one.name} adds {' to '.join(units)}"
+    for name in config.calendar:
+        if name in (*CALENDAR, SITE) or name in streams:
+            yield f"calendar.{name}: that name is taken"
+
+
+def _shared(actuator: ActuatorConfig) -> bool:
+    return type(actuator).__struct_config__.tag == "notice"
+
+
+class Loaded(NamedTuple):
+    config: NodeConfig
+    hints: tuple[str, ...]  # what still works and should be written otherwise
 
 
 def load_node_config(text: str) -> NodeConfig:
@@ -238,4 +197,73 @@ def load_node_config(text: str) -> NodeConfig:
     Raises:
         ContractError: naming the field and the rule that it breaks.
     """
-    return decode_toml(text, NodeConfig)
+    return read_node_config(text).config
+
+
+def read_node_config(text: str) -> Loaded:
+    """Read a node's TOML, in this release's form or in the one before it.
+
+    Raises:
+        ContractError: naming the field and the rule that it breaks.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ContractError("$", f"is not TOML: {exc}") from exc
+    hints = _modernize(raw)
+    return Loaded(convert_toml(raw, NodeConfig), tuple(hints))
+
+
+def _modernize(raw: dict[str, Any]) -> list[str]:  # noqa: PLR0912 -- goes with the old form
+    """Rewrite ``[task]``, ``[signal]`` and what they moved out of ``[[detectors]]``, in place."""
+    detectors = (
+        [d for d in raw.get("detectors", ()) if isinstance(d, dict)] if isinstance(raw.get("detectors"), list) else []
+    )
+    old = "task" in raw or "signal" in raw
+    hints: list[str] = []
+    if not old:
+        for key in ("phase", "lanes", "max_per_interval"):
+            if any(key in d for d in detectors):
+                raise ContractError(f"$.detectors[...].{key}", _MOVED[key])
+        return hints
+    if "tasks" in raw or "actuators" in raw:
+        raise ContractError("$", "has [task] or [signal] beside [[tasks]] or [[actuators]]: write it in one form")
+    task, signal = raw.pop("task", None), raw.pop("signal", None)
+    interval_s = task.get("interval_s", DEFAULT_STEP_S) if isinstance(task, dict) else DEFAULT_STEP_S
+    phases, names, sites = {}, [], []
+    for d in detectors:
+        name, phase, lanes = d.get("datastream"), d.pop("phase", None), d.pop("lanes", 1)
+        limit = d.pop("max_per_interval", None)
+        if isinstance(limit, int | float) and isinstance(interval_s, int | float) and interval_s > 0:
+            d["max_veh_h"] = limit * 3600 / interval_s
+        if isinstance(name, str):
+            names.append(name)
+            sites.append({"output": name, "constants": {"lanes": lanes}})
+            if phase is not None:
+                phases[name] = phase
+    if isinstance(signal, dict):
+        saturation = signal.pop("saturation_flow_veh_h", None)
+        raw["actuators"] = [{"kind": "signal", "name": "intersection/signal", **signal}]
+    elif signal is not None:
+        raise ContractError("$.signal", "is a table")
+    if task is not None and not isinstance(task, dict):
+        raise ContractError("$.task", "is a table")
+    if isinstance(task, dict) and not sites and isinstance(task.get("step_s", 0), int | float):
+        raw["rows_s"] = round(task.get("step_s", DEFAULT_STEP_S))
+    if isinstance(task, dict) and sites:
+        made = {"name": "flow", "step_s": DEFAULT_STEP_S, **task, "sites": sites}
+        if isinstance(signal, dict):
+            settings = {"phases": phases} | ({} if saturation is None else {"saturation_flow_veh_h": saturation})
+            made |= {"policy": "signal_timing", "actuator": "intersection/signal", "settings": settings}
+        raw["tasks"] = [made]
+    if len(names) > 1 and "intersection/volume" not in names:
+        raw.setdefault("sums", []).append({"name": "intersection/volume", "of": names})
+    hints.append("[task] and [signal] are read for this release only: write [[tasks]] and [[actuators]] (docs/node.md)")
+    return hints
+
+
+_MOVED = {
+    "phase": 'stands in the settings of the task\'s policy now: settings = { phases = { "detector/2/volume" = 2 } }',
+    "lanes": "stands in the task's sites now: constants = { lanes = 2 }",
+    "max_per_interval": "is max_veh_h now, vehicles per hour",
+}

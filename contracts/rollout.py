@@ -66,7 +66,12 @@ class Refusal(enum.Enum):
     HASH = "hash"  # TUF: length or hash of the target does not match
     ARCHIVE = "archive"  # not a bundle
     PASSPORT = "passport"  # passport breaks its contract or does not fit this bundle
-    UNSUPPORTED = "unsupported"  # no variant for this node's runtime, or agent too old
+    UNSUPPORTED = "unsupported"  # it does not fit this node (contracts.fit)
     LOAD = "load"  # the runtime cannot load the variant
     GOLDEN = "golden"  # the golden vectors come out different
     STORAGE = "storage"  # no room, or the disk failed
+
+
+FINAL = frozenset({Refusal.PASSPORT, Refusal.UNSUPPORTED, Refusal.LOAD, Refusal.GOLDEN})
+"""Refusals that the same bundle gets again. All others may pass by themselves (a cut line, a portal's page, an expired
+timestamp, a full disk): the node tries again, more and more rarely, until the hub no longer wants the version."""

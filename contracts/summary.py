@@ -53,6 +53,7 @@ class Summary(Document, frozen=True, kw_only=True):
     naive: float | None = None
     anomaly: float | None = None
     model: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    derived: bool = False  # made of other rows of the node: a sum
     detail: Annotated[dict[Text, Text | float | int | bool | None], msgspec.Meta(max_length=32)] = {}
 
     def __post_init__(self) -> None:

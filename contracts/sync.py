@@ -6,9 +6,11 @@ from typing import Annotated
 
 import msgspec
 
+from wayside.contracts.condition import Condition
 from wayside.contracts.reading import BootId, Name, Stamp
 from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.summary import Summary
+from wayside.contracts.task_config import Offer
 from wayside.contracts.wire import Document, wire_field
 
 MAX_SUMMARIES = 1000
@@ -25,10 +27,10 @@ Machine = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Reported(Document, frozen=True, kw_only=True):
-    """What the node really runs."""
+    """What the node really runs, of one bundle."""
 
     state: UpdateState = UpdateState.IDLE
-    bundle: Label | None = None  # of the running model
+    bundle: Label | None = None  # of the running model; in ``Heartbeat.models`` also while none of it runs
     version: Label | None = None
     variant: Label | None = None
     runtime: Label | None = None
@@ -45,12 +47,23 @@ class Desired(Document, frozen=True, kw_only=True):
     target: Annotated[str, msgspec.Meta(pattern=r"^models/[A-Za-z0-9_.-]{1,96}$")]
 
 
+class TaskState(Document, frozen=True, kw_only=True):
+    """Whether a task of the node runs a model, and if not, why."""
+
+    name: Label
+    bundle: Label
+    model: Label | None = None  # version that runs
+    why: Annotated[str, msgspec.Meta(max_length=512)] | None = None  # it runs none
+
+
 class Board(Document, frozen=True, kw_only=True):
     connected: bool
     identity: Label | None = None
     firmware: Label | None = None
     fail_safe: bool = False  # the board follows its own fixed-time plan
     lent: bool = False  # to a technician's command: not connected, and nothing is wrong
+    signal_fault: bool = False  # its conflict monitor has tripped: the signal flashes until a person resets it
+    signal_mode: Label | None = None  # of firmware_bridge's SignalMode, in small letters; null: not known
 
 
 class Counters(Document, frozen=True, kw_only=True):
@@ -72,8 +85,11 @@ class Heartbeat(Document, frozen=True, kw_only=True):
     agent: Label  # version
     at: Stamp
     uptime_s: Annotated[float, msgspec.Meta(ge=0)]
-    healthy: bool  # readings flow
-    reported: Reported
+    healthy: bool  # readings flow, and no severe condition is open
+    reported: Reported  # of the first task's bundle, for readers that know only one model
+    models: Annotated[tuple[Reported, ...], msgspec.Meta(max_length=64)] = ()  # of each task's bundle
+    tasks: Annotated[tuple[TaskState, ...], msgspec.Meta(max_length=64)] = ()
+    conditions: Annotated[tuple[Condition, ...], msgspec.Meta(max_length=64)] = ()  # that are open, severe ones first
     counters: Counters = Counters()
     board: Board | None = None
     rss_bytes: Count | None = None
@@ -87,6 +103,7 @@ class SyncRequest(Document, frozen=True, kw_only=True):
     boot: BootId
     machine: Machine | None = None  # null: this computer has no serial number that its agent may read
     heartbeat: Heartbeat
+    offer: Offer | None = None  # in the first request of a boot, and when the hub asks for it
     summaries: Annotated[list[Summary], msgspec.Meta(max_length=MAX_SUMMARIES)] = []
 
     def __post_init__(self) -> None:
@@ -110,7 +127,9 @@ class SyncReply(Document, frozen=True, kw_only=True):
     duplicates: Count
     hub_unix_ms: Count
     not_before_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # ask again no sooner
-    desired: Desired | None = None
+    desired: Desired | None = None  # the first of ``wanted``, for nodes that know only one model
+    wanted: Annotated[tuple[Desired, ...], msgspec.Meta(max_length=64)] = ()  # at most one of each bundle
+    offer_wanted: bool = False  # the hub does not know what this node offers
     notices: Annotated[tuple[Notice, ...], msgspec.Meta(max_length=16)] = ()
 
 

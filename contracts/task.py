@@ -19,8 +19,8 @@ class Input(Document, frozen=True, kw_only=True):
     """One column of the window, in physical units. ``low``/``high`` are the declared bounds.
 
     The names ``hour`` (0–24, local), ``weekday`` (0 = Monday … 6) and ``yearday`` (0–366) are the calendar of a row's
-    time, ``site`` the index into :attr:`TaskSpec.sites`; ``volume`` is counted and ``lanes`` configured by the node;
-    any other name is the datastream of that name. Missing values are NaN: the graph itself knows what to do.
+    time, ``site`` the index into :attr:`TaskSpec.sites`; what feeds any other name on a node, its configuration says
+    (:class:`contracts.task_config.TaskConfig`). Missing values are NaN; who fills them: :attr:`TaskSpec.missing`.
     """
 
     name: Name
@@ -62,6 +62,9 @@ class TaskSpec(Document, frozen=True, kw_only=True):
     horizon: Annotated[int, msgspec.Meta(ge=1, le=1024)]
     lead: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 1
     interval_s: Positive  # of one row of the window
+    missing: Literal["graph", "last"] = "graph"
+    """who fills a gap in the window: the graph itself, which is given NaN; or whoever makes the window, training and
+    node alike, with the last value before it (:func:`contracts.windows.fill_last`)"""
     season: Annotated[int, msgspec.Meta(ge=1)]  # intervals of the seasonal floor, e.g. a week
     holdout_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the last days of the data: never trained on
     validation_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the days before them

@@ -81,6 +81,15 @@ def decode_toml(text: str, kind: type[D]) -> D:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ContractError("$", f"is not TOML: {exc}") from exc
+    return convert_toml(raw, kind)
+
+
+def convert_toml(raw: Any, kind: type[D]) -> D:
+    """Like :func:`decode_toml`, for a text that is already parsed.
+
+    Raises:
+        ContractError: naming the field and the rule that it breaks.
+    """
     return _convert(raw, kind)
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from wayside.contracts.node_config import SignalConfig
+from wayside.contracts.actuator_config import SignalConfig
 
 TENTH_S = 0.05  # the board counts in tenths: sums may be off by half of one
 

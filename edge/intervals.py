@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from wayside.contracts.node_config import DetectorConfig
 from wayside.contracts.reading import Quality
+from wayside.contracts.sensor_config import DetectorConfig
 from wayside.edge.quality import DetectorHealth, worst
 from wayside.firmware_bridge.line.messages import EventKind
 

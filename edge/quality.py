@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wayside.contracts.node_config import DetectorConfig
 from wayside.contracts.reading import Quality
+from wayside.contracts.sensor_config import DetectorConfig
 
 CHATTER_WINDOW_MS = 30_000
 WORST_FIRST = (

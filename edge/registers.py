@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wayside.contracts.node_config import RegisterConfig
 from wayside.contracts.reading import Quality
+from wayside.contracts.sensor_config import RegisterConfig
 from wayside.edge.intervals import Intervals, Lost, Step
 
 PATIENCE_POLLS = 3  # failed polls in a row that are an alert; a step without as many ends is not whole

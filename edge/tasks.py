@@ -19,9 +19,10 @@ import msgspec
 import numpy as np
 import structlog
 
-from wayside.contracts.node_config import ContactConfig, NodeConfig, TaskConfig
+from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.passport import Passport
 from wayside.contracts.reading import Quality, Reading, Stamp
+from wayside.contracts.sensor_config import ContactConfig
 from wayside.contracts.summary import Kind, Summary
 from wayside.edge.clock import BoardTime, Clock, LocalCalendar, stamp
 from wayside.edge.errors import EdgeError
@@ -68,13 +69,20 @@ class Pipeline:
     def __init__(self, config: NodeConfig, clock: Clock, boot: str) -> None:
         """Raises: ClockError."""
         self._config, self._clock, self._boot = config, clock, boot
-        self._task = config.task or TaskConfig(bundle="none")
-        self._k = round(self._task.interval_s / self._task.step_s)
+        task = config.tasks[0] if config.tasks else None
+        step_s = task.every_s if task else config.step_s
+        self._interval_s = task.interval_s if task else float(step_s)
+        self._alert_sigma = task.alert_sigma if task else 6.0
+        self._k = task.steps if task else 1
+        self._lanes = {s.output: s.constants.get("lanes", 1.0) for s in task.sites} if task else {}
+        self._phases: dict[str, int] = task.settings.get("phases", {}) if task else {}
+        self._saturation = float(task.settings.get("saturation_flow_veh_h", 1800.0)) if task else 1800.0
+        self._step_s = float(step_s)
         self._detectors = config.detectors
         self._names = tuple(d.datastream for d in config.detectors)
         self._calendar = LocalCalendar(config.clock.timezone)
         self.board_time = BoardTime(clock)
-        self._intervals = Intervals(config.detectors, self._task.step_s)
+        self._intervals = Intervals(config.detectors, step_s)
         self._intervals.drift_ms = self._drift_ms
         self._history = History(self._names, HISTORY_STEPS)
         self._bins: deque[Step] = deque(maxlen=self._k)
@@ -86,7 +94,7 @@ class Pipeline:
         self._substituted = 0  # rows of the windows of the last step
         self._anomalous = [False] * len(self._names)
         self._meters = config.modbus.registers if config.modbus else ()
-        self._registers = Registers(self._meters, self._task.step_s, self._meter_drift_ms)
+        self._registers = Registers(self._meters, step_s, self._meter_drift_ms)
         self._presses = {c.datastream: 0 for c in config.gpio.contacts if c.role == "ped_button"}
         self.closures: dict[str, int] = {}  # of each contact since the start: for people at the cabinet
         self._fixed = {p.phase: p.green_s for p in config.signal.phases} if config.signal else {}
@@ -204,7 +212,7 @@ class Pipeline:
 
     def _meter_drift_ms(self, end_ms: int) -> float:
         wall = self._clock.wall(end_ms * 1_000_000).ms
-        return 0.0 if wall is None else float(wall % round(self._task.step_s * 1000))
+        return 0.0 if wall is None else float(wall % round(self._step_s * 1000))
 
     def _on_status(self, status: Status, closed: list[Step | Lost]) -> None:
         self.board_time.observe(status.ms, self._clock.mono_ns())
@@ -323,7 +331,7 @@ class Pipeline:
         qualities: list[Quality] = []
         for i, detector in enumerate(self._detectors):
             value, quality, n = self._interval(i) if whole else (None, Quality.MISSING, step.readings[i])
-            if value is not None and value > detector.max_per_interval:
+            if value is not None and value > detector.max_veh_h * self._interval_s / 3600:
                 quality = worst(quality, Quality.OUT_OF_RANGE)
             values.append(value)
             usable.append(value if quality is Quality.GOOD or quality in USABLE else None)
@@ -378,7 +386,7 @@ class Pipeline:
             band = past.bands[i] if past.bands else None
             if forecast is not None and value is not None and quality in USABLE and self._model is not None:
                 anomaly = abs(value - forecast) / self._model.passport.residual_std
-                strange = anomaly > self._task.alert_sigma
+                strange = anomaly > self._alert_sigma
                 if strange and not self._anomalous[i]:
                     self.alert(name, "unlike the forecast", at=at, value=value, forecast=forecast, anomaly=anomaly)
                 self._anomalous[i] = strange
@@ -447,13 +455,12 @@ class Pipeline:
             return
         passport = model.passport
         try:
-            if abs(passport.task.interval_s - self._task.interval_s) > 1e-6:
+            if abs(passport.task.interval_s - self._interval_s) > 1e-6:
                 raise TaskMismatch(
                     f"the model's interval is {passport.task.interval_s:g} s, the configuration's "
-                    f"{self._task.interval_s:g} s"
+                    f"{self._interval_s:g} s"
                 )
-            lanes = {d.datastream: d.lanes for d in self._detectors}
-            self._windows = Windows(self._history, passport.task, self._k, lanes)
+            self._windows = Windows(self._history, passport.task, self._k, self._lanes)
             self._median = passport.task.median if passport.task.quantiles else None
             self._model_label = f"{passport.bundle} {passport.version}"[:64]
         except EdgeError as exc:
@@ -495,23 +502,24 @@ class Pipeline:
         demand: dict[int, list[float]] = {}
         calling = answered = 0
         for detector, forecast in zip(self._detectors, forecasts, strict=True):
-            if detector.phase is None or detector.phase not in self._fixed:
+            phase = self._phases.get(detector.datastream)
+            if phase is None or phase not in self._fixed:
                 continue
             calling += 1
             if forecast is not None:
                 answered += 1
-                entry = demand.setdefault(detector.phase, [0.0, 0.0])
+                entry = demand.setdefault(phase, [0.0, 0.0])
                 entry[0] += forecast
-                entry[1] += detector.lanes
+                entry[1] += self._lanes.get(detector.datastream, 1.0)
         if not demand:
             why = "no model" if self._model is None else "no forecast: too few believable readings, or no clock"
             self._hold(at, f"{why}: the fixed plan holds")
             return
-        per_hour = 3600 / self._task.interval_s
+        per_hour = 3600 / self._interval_s
         flows = {phase: vehicles * per_hour / lanes for phase, (vehicles, lanes) in demand.items()}
         late_ms = (self._clock.mono_ns() - self.board_time.mono_ns(step.end_ms)) / 1e6
         fresh = late_ms <= max(self._intervals.step_ms, LATE_REAL_S * 1000 * self._clock.speed)
-        proposal = propose(flows, signal)
+        proposal = propose(flows, signal, self._saturation)
         for attempt in range(PROPOSALS):
             verdict = check(
                 proposal,

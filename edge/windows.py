@@ -72,7 +72,7 @@ class History:
 class Windows:
     """Windows (1, T, F) of one task over a history."""
 
-    def __init__(self, history: History, task: TaskSpec, steps_per_interval: int, lanes: Mapping[str, int]) -> None:
+    def __init__(self, history: History, task: TaskSpec, steps_per_interval: int, lanes: Mapping[str, float]) -> None:
         """Raises: TaskMismatch."""
         if task.kind != "forecast" or task.lead != 1:
             raise TaskMismatch(

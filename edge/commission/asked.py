@@ -40,8 +40,11 @@ class Target(NamedTuple):
 
 def targets(config: NodeConfig) -> tuple[Target, ...]:
     """Every sensor of a node, in the order of its configuration."""
+    phases = {name: phase for t in config.tasks for name, phase in t.settings.get("phases", {}).items()}
     found = [
-        Target(d.datastream, "detector", "detector", d.channel, f"channel {d.channel}" + _phase(d.phase))
+        Target(
+            d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream))
+        )
         for d in config.detectors
     ]
     found += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
@@ -52,8 +55,8 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
     return tuple(found)
 
 
-def _phase(phase: int | None) -> str:
-    return f", phase {phase}" if phase else ""
+def _channel(channel: int, phase: int | None) -> str:
+    return f"channel {channel}" + (f", phase {phase}" if phase else "")
 
 
 class State:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wayside.contracts.node_config import BoardConfig, ContactConfig, ModbusConfig, NodeConfig
+from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
 from wayside.contracts.sync import Board
 from wayside.edge.commission.asked import State, targets
 from wayside.edge.commission.record import CommissionError

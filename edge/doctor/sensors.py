@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from wayside.contracts.node_config import BoardConfig, ModbusConfig, NodeConfig
+from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.sensor_config import BoardConfig, ModbusConfig
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.errors import EdgeError
 from wayside.edge.sensors.modbus import LineSilent, Refused, open_port

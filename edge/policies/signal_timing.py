@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from wayside.contracts.node_config import PhaseLimits, SignalConfig
+from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
 
 MIN_FLOW_RATIO = 0.01  # an empty approach still gets a share; dividing by nothing gives nothing
 
 
-def propose(flows: Mapping[int, float], signal: SignalConfig) -> dict[int, float]:
+def propose(
+    flows: Mapping[int, float], signal: SignalConfig, saturation_flow_veh_h: float = 1800.0
+) -> dict[int, float]:
     """Green seconds by phase, in tenths, filling each ring's cycle.
 
     Args:
         flows: forecast flow by phase, vehicles per hour and lane. A phase without detectors is not in it and keeps
             its fixed green.
+        saturation_flow_veh_h: of one lane; HCM default 1900 less 5 %.
     """
     greens: dict[int, float] = {}
     rings = _rings(signal)
@@ -33,7 +36,7 @@ def propose(flows: Mapping[int, float], signal: SignalConfig) -> dict[int, float
                 free -= p.green_s
                 greens[p.phase] = p.green_s
             else:
-                ratios[p.phase] = max(MIN_FLOW_RATIO, flow / signal.saturation_flow_veh_h)
+                ratios[p.phase] = max(MIN_FLOW_RATIO, flow / saturation_flow_veh_h)
         total = sum(ratios.values())
         for phase, ratio in ratios.items():
             greens[phase] = free * ratio / total

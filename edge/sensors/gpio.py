@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from wayside.contracts.node_config import ContactConfig, GpioConfig
+from wayside.contracts.sensor_config import ContactConfig, GpioConfig
 from wayside.edge.errors import EdgeError
 
 log = structlog.get_logger()

@@ -21,7 +21,7 @@ from pymodbus.client import AsyncModbusSerialClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from wayside.contracts.node_config import ModbusConfig, RegisterConfig
+from wayside.contracts.sensor_config import ModbusConfig, RegisterConfig
 from wayside.edge.backoff import full_jitter
 from wayside.edge.errors import EdgeError
 from wayside.firmware_bridge.line.finder import is_pattern, matching

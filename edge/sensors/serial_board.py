@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from wayside.contracts.node_config import BoardConfig
+from wayside.contracts.sensor_config import BoardConfig
 from wayside.edge.backoff import full_jitter
 from wayside.edge.tasks import Pipeline
 from wayside.firmware_bridge.errors import LineError, MessageError, PortLent, WrongBoard

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from wayside.contracts.node_config import ContactConfig, GpioConfig
+from wayside.contracts.sensor_config import ContactConfig, GpioConfig
 from wayside.edge.sensors.gpio import FIFO, Contacts, GpioError
 
 PATIENCE_S = 30.0

@@ -181,7 +181,7 @@ def test_a_minimal_configuration_takes_its_defaults_from_the_contract() -> None:
             MINIMAL
             + "[signal]\ncycle_s=90\n[[signal.phases]]\nphase=2\ngreen_s=50\nmin_green_s=10\nmax_green_s=60\n"
             + "yellow_s=4\nred_clearance_s=2\n",
-            "$.signal",
+            "$.actuators",
             "sums to cycle_s",
         ),
     ],

@@ -300,7 +300,7 @@ def test_a_node_that_never_ran_has_no_key_and_is_told_to_start_its_agent(tmp_pat
 
 def test_a_node_without_sensors_an_unknown_name_and_a_missing_board_are_said(tmp_path: Path) -> None:
     load_or_create(tmp_path / "state")
-    assert "no sensors" in refused(node(detectors=(), board=None), tmp_path)
+    assert "no sensors" in refused(node(detectors=(), board=None, tasks=(), sums=()), tmp_path)
     assert "no sensor is called det/9; there are det/1, det/2" in refused(node(), tmp_path, "--only", "det/9")
     assert "/dev/nothing" in refused(node(), tmp_path)
     assert "--by" in wayside("commission", str(tmp_path / "node.toml")).stderr

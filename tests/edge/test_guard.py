@@ -8,11 +8,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from wayside.contracts.node_config import PhaseLimits, SignalConfig
+from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
 from wayside.edge.guard import check
 from wayside.edge.policies.signal_timing import propose, toward_fixed
 
 SIGNAL = SignalConfig(
+    name="signal",
     cycle_s=90,
     max_change_s=10,
     phases=tuple(

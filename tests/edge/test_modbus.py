@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.simulators.agent import AgentProcess
 from tests.simulators.modbus import Cable, Meters
-from wayside.contracts.node_config import ModbusConfig, NodeConfig, RegisterConfig, load_node_config
+from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.contracts.reading import Quality
+from wayside.contracts.sensor_config import ModbusConfig, RegisterConfig
 from wayside.contracts.summary import Kind, Summary
 from wayside.contracts.wire import ContractError
 from wayside.edge.doctor.examine import examine
@@ -415,7 +416,7 @@ MODBUS = '\n[modbus]\nport = "/dev/rs485"\n[[modbus.registers]]\ndevice = 1\nadd
         ("scale = nan", "scale"),
         ('unit = ""', "unit"),
         ("\n[[modbus.registers]]\ndevice = 1\naddress = 65535\ntype = 'float32'\ndatastream = 'n'", "65535"),
-        ("\n[[modbus.registers]]\ndevice = 1\naddress = 1\ndatastream = 'm'", "distinct datastreams"),
+        ("\n[[modbus.registers]]\ndevice = 1\naddress = 1\ndatastream = 'm'", "datastream m stands 2 times"),
         ("\n[board]\nport = '/dev/rs485'", "port each"),
     ],
 )

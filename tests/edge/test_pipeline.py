@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.simulators.agent import node_toml
 from tests.simulators.tiny_model import TinyModel
-from wayside.contracts.node_config import DetectorConfig, NodeConfig, load_node_config
+from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.contracts.reading import ClockState, Quality
+from wayside.contracts.sensor_config import DetectorConfig
 from wayside.contracts.summary import Kind
 from wayside.contracts.task import Input, TaskSpec
 from wayside.edge.clock import LocalCalendar, ScaledClock, SystemClock, open_clock, stamp

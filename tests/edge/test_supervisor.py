@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wayside.contracts.node_config import ContactConfig, GpioConfig
+from wayside.contracts.sensor_config import ContactConfig, GpioConfig
 from wayside.edge.backoff import full_jitter
 from wayside.edge.sensors.gpio import FIFO, Contacts
 from wayside.edge.supervisor import Notifier

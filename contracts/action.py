@@ -1,0 +1,66 @@
+"""What a policy may ask for: three kinds of action, each with its own rules in the guard, and what it sees.
+
+A policy never sees a model, a window or a clock: :class:`Answers` is all it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from wayside.contracts.reading import Quality
+
+
+class Greens(NamedTuple):
+    """Green time of each phase in the next cycles, seconds."""
+
+    seconds: Mapping[int, float]
+
+
+class Setpoint(NamedTuple):
+    """The value of a set-point, in its actuator's unit."""
+
+    value: float
+
+
+class Notice(NamedTuple):
+    """A sentence for people. ``topic`` tells apart what may be open at the same time; ``level`` 0 ends it."""
+
+    topic: str  # at most 64 characters
+    level: int  # 0: over, 1: information, 2: warning, 3: alarm
+    text: str  # at most 200 characters
+    value: float | None = None
+
+
+Action = Greens | Setpoint | Notice
+
+
+class Answer(NamedTuple):
+    """What is known of one site when a step has ended. Lists go over the horizon, oldest first; units are the task's.
+
+    ``forecast`` is empty where the model gave no answer.
+    """
+
+    value: float | None  # of the interval that ended; None: missing
+    quality: Quality
+    forecast: Sequence[float] = ()  # the median, where there are quantiles
+    bands: Sequence[Sequence[float]] = ()  # (H, Q), rising, beside Answers.quantiles
+    score: float | None = None  # of a score task
+    counts: Mapping[str, float] | None = None  # by class, of a picture task
+
+
+class Answers(NamedTuple):
+    """Everything that a policy may know of its task."""
+
+    interval_s: float
+    sites: Mapping[str, Answer]  # by output datastream
+    quantiles: Sequence[float] = ()
+    clock_known: bool = True
+    fresh: bool = True  # the step ended just now, not long ago (a line that was cut delivers late)
+    hour: float | None = None  # local, of the step's end; None while the clock is unknown
+    weekday: float | None = None
+
+    @property
+    def answered(self) -> int:
+        """Sites with a forecast, a score or counts."""
+        return sum(bool(a.forecast) or a.score is not None or a.counts is not None for a in self.sites.values())

@@ -1,0 +1,90 @@
+"""What a node may move, with the limits that the guard reads and nothing else (``[[actuators]]``).
+
+What holds in doubt is the actuator's own: a signal's fixed plan, a set-point's ``safe`` value, silence of a notice.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from wayside.contracts.quantities import Phase, Seconds, Unit
+from wayside.contracts.reading import Name
+from wayside.contracts.wire import Document
+
+Number = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+
+
+class PhaseLimits(Document, frozen=True, kw_only=True):
+    """Legal limits of one phase, seconds; ``green_s`` is the fixed plan that holds when in doubt."""
+
+    phase: Phase
+    green_s: Seconds
+    min_green_s: Seconds
+    max_green_s: Seconds
+    yellow_s: Annotated[float, msgspec.Meta(ge=3, le=6)]  # MUTCD 4F.17
+    red_clearance_s: Annotated[float, msgspec.Meta(ge=0, le=6)]
+    ring: Literal[1, 2] = 1
+
+    def __post_init__(self) -> None:
+        if not self.min_green_s <= self.green_s <= self.max_green_s:
+            raise ValueError("min_green_s <= green_s <= max_green_s")
+
+
+class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="signal"):
+    """The signal that the board drives. In each ring the phases' green + yellow + red clearance sum to ``cycle_s``."""
+
+    name: Name
+    cycle_s: Seconds
+    phases: Annotated[tuple[PhaseLimits, ...], msgspec.Meta(min_length=1, max_length=16)]
+    max_change_s: Seconds = 10.0  # of one green from one decision to the next
+
+    def __post_init__(self) -> None:
+        ids = [p.phase for p in self.phases]
+        if len(set(ids)) != len(ids):
+            raise ValueError("phases are listed once")
+        for ring in {p.ring for p in self.phases}:
+            total = sum(p.green_s + p.yellow_s + p.red_clearance_s for p in self.phases if p.ring == ring)
+            if abs(total - self.cycle_s) > 0.05:
+                raise ValueError(
+                    f"the fixed plan of ring {ring} sums to cycle_s ({total:.1f} is not {self.cycle_s:.1f})"
+                )
+
+
+class RegisterTarget(Document, frozen=True, kw_only=True):
+    """A coil or holding register of a Modbus device that is written, and read back: raw × scale + offset = value."""
+
+    device: Annotated[int, msgspec.Meta(ge=1, le=247)]
+    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+    table: Literal["coil", "holding"] = "coil"
+    scale: Annotated[float, msgspec.Meta(gt=0, le=1e9)] = 1.0
+    offset: Number = 0.0
+
+
+class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="setpoint"):
+    """A number that is set: a relay (0 or 1), a heater's power, a lamp's level."""
+
+    name: Name
+    register: RegisterTarget
+    low: Number
+    high: Number
+    safe: Number  # in force without model, clock, policy or network
+    unit: Unit = "1"
+    max_change: Annotated[float, msgspec.Meta(gt=0)] | None = None  # from one decision to the next
+    min_hold_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # from one change to the next
+    max_changes_per_day: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.safe <= self.high:
+            raise ValueError("low <= safe <= high")
+
+
+class NoticeConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="notice"):
+    """A sentence for people at the hub; nothing moves."""
+
+    name: Name
+    at_most_per_h: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 6
+
+
+ActuatorConfig = SignalConfig | SetpointConfig | NoticeConfig

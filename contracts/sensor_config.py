@@ -1,0 +1,107 @@
+"""What a node reads, as its TOML says: the serial board and its detectors, dry contacts, Modbus registers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from wayside.contracts.quantities import Channel, Seconds, Unit
+from wayside.contracts.reading import Name
+from wayside.contracts.wire import Document
+
+
+class BoardConfig(Document, frozen=True, kw_only=True):
+    """The serial board, which must say that it is ``identity``.
+
+    ``port`` is a pyserial URL, a device path or, with an identity, a pattern of paths.
+    """
+
+    port: str
+    baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115_200
+    identity: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class ContactConfig(Document, frozen=True, kw_only=True):
+    """A dry contact on a GPIO pin (BCM number) through gpiozero."""
+
+    pin: Annotated[int, msgspec.Meta(ge=0, le=63)]
+    datastream: Name
+    role: Literal["ped_button", "cabinet_door"]
+    pull_up: bool = True
+    debounce_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.03
+
+
+class RegisterConfig(Document, frozen=True, kw_only=True):
+    """One value of one Modbus device. A reading is ``raw * scale + offset`` in ``unit`` (UCUM).
+
+    A ``gauge`` is averaged over each step. A ``counter`` counts upwards for ever, as a meter does: a step's value is
+    by how much it grew. ``max_per_s`` says how fast it can, in raw counts: beyond that it was reset or exchanged.
+    """
+
+    device: Annotated[int, msgspec.Meta(ge=1, le=247)]  # also called unit or server address
+    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]  # as on the wire, from 0: "40001" is holding register 0
+    datastream: Name
+    table: Literal["holding", "input", "coil", "discrete"] = "holding"
+    type: Literal["uint16", "int16", "uint32", "int32", "float32"] = "uint16"  # coils and discrete inputs are 0 or 1
+    word_order: Literal["big", "little"] = "big"  # of two registers: the high word first, or last
+    kind: Literal["gauge", "counter"] = "gauge"
+    scale: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 1.0
+    offset: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.0
+    unit: Unit = "1"
+    observes: Name | None = None  # what a model calls it ("pm2.5"): a model of anything else is then refused
+    poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5.0
+    low: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None  # a gauge beyond these is out of range
+    high: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
+    stuck_s: Seconds | None = None  # a gauge that never moves for so long is stuck
+    max_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
+
+    @property
+    def words(self) -> int:
+        """How many registers (or bits) hold the value."""
+        return 2 if self.table in ("holding", "input") and self.type in ("uint32", "int32", "float32") else 1
+
+    def __post_init__(self) -> None:
+        if self.kind == "counter":
+            if self.table not in ("holding", "input") or self.type not in ("uint16", "uint32"):
+                raise ValueError("a counter is a holding or input register of type uint16 or uint32")
+            if self.max_per_s is None:
+                raise ValueError("a counter needs max_per_s: else a reset looks like traffic")
+            if self.offset or self.low is not None or self.high is not None or self.stuck_s is not None:
+                raise ValueError("offset, low, high and stuck_s are a gauge's")
+        elif self.max_per_s is not None:
+            raise ValueError("max_per_s is a counter's")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError("low < high")
+        if self.address + self.words > 65536:
+            raise ValueError("address and type end at register 65535")
+
+
+class ModbusConfig(Document, frozen=True, kw_only=True):
+    """A Modbus RTU line. ``port`` is a device path, a pyserial URL or a pattern that names exactly one port."""
+
+    port: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    baud: Annotated[int, msgspec.Meta(ge=1200, le=921_600)] = 9600
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: Literal[1, 2] = 1
+    timeout_s: Annotated[float, msgspec.Meta(ge=0.02, le=10)] = 1.0  # for one answer
+    echo: bool = False  # the adapter hears what it says itself: discard it
+    registers: Annotated[tuple[RegisterConfig, ...], msgspec.Meta(min_length=1, max_length=128)]
+
+
+class GpioConfig(Document, frozen=True, kw_only=True):
+    """``mock`` pins are driven by lines ``<pin> <0|1>`` written to ``<state_dir>/gpio.fifo``."""
+
+    factory: Literal["lgpio", "mock"] = "lgpio"
+    contacts: tuple[ContactConfig, ...] = ()
+
+
+class DetectorConfig(Document, frozen=True, kw_only=True):
+    """A detector input of the board; its datastream counts vehicles, ``{veh}``."""
+
+    channel: Channel  # on the board
+    datastream: Name
+    max_veh_h: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 4000.0  # more is not traffic: out of range
+    stuck_on_s: Seconds = 300.0
+    no_hit_s: Seconds = 14_400.0
+    chatter_per_30_s: Annotated[int, msgspec.Meta(ge=1)] = 38
