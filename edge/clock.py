@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import time
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from wayside.contracts.node_config import ClockConfig
@@ -163,6 +164,14 @@ def kernel_sync_error_ms() -> int | None:
     return int(timex.maxerror // 1000 + 1)
 
 
+def machine_boot() -> str:
+    """Which start of this machine it is; its monotonic time means nothing in another."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def stamp(clock: Clock, boot: str, mono_ns: int, extra_error_ms: int = 0) -> Stamp:
     """``mono_ns`` as a contract stamp; ``extra_error_ms`` is added to the clock's own bound."""
     wall_ms, state, error_ms = clock.wall(mono_ns)
@@ -174,11 +183,19 @@ def stamp(clock: Clock, boot: str, mono_ns: int, extra_error_ms: int = 0) -> Sta
     return Stamp(boot=boot, mono_ns=mono_ns, wall_ms=wall_ms, clock=state, error_ms=error_ms)
 
 
-class LocalCalendar:
-    """Local hour and weekday of an instant.
+class LocalTime(NamedTuple):
+    """Where in the calendar an instant lies. The same numbers, by the same arithmetic, as in training."""
 
-    Convention, the same in training: a window row stands at the **end** of its interval; ``hour`` is that instant's
-    fractional local hour, 0 ≤ hour < 24, and ``weekday`` its local weekday, Monday 0.
+    hour: float  # fractional, 0 <= hour < 24
+    weekday: float  # Monday 0
+    yearday: float  # fractional, from 0 at the year's beginning
+    naive: datetime  # the local time itself
+
+
+class LocalCalendar:
+    """Local time of an instant.
+
+    Convention, the same in training: a window row stands at the **end** of its interval, and has that instant's.
     """
 
     def __init__(self, timezone: str) -> None:
@@ -188,10 +205,11 @@ class LocalCalendar:
         except (ZoneInfoNotFoundError, ValueError) as exc:
             raise ClockError(f"clock.timezone: there is no time zone {timezone!r} here; use an IANA name") from exc
 
-    def of(self, wall_ms: float) -> tuple[float, float]:
-        """``(hour, weekday)`` of Unix time in ms."""
-        local = datetime.fromtimestamp(wall_ms / 1000, self._zone)
-        return local.hour + local.minute / 60 + local.second / 3600, float(local.weekday())
+    def of(self, unix_s: int) -> LocalTime:
+        local = datetime.fromtimestamp(unix_s, self._zone).replace(tzinfo=None)
+        seconds = local.hour * 3600 + local.minute * 60 + local.second
+        day = local.timetuple().tm_yday - 1
+        return LocalTime(seconds / 3600, float(local.weekday()), day + seconds / 86400, local)
 
 
 class BoardTime:
@@ -215,6 +233,15 @@ class BoardTime:
             self._offset_ns = offset
         elif dropped is not None and dropped == self._offset_ns:
             self._offset_ns = min(self._seen)
+
+    def state(self) -> list[Any]:
+        """What a restart needs: valid while neither the board nor this machine restarts."""
+        return [machine_boot(), self._offset_ns]
+
+    def restore(self, state: Sequence[Any] | None) -> None:
+        if state is not None and state[0] == machine_boot() and state[1] is not None:
+            self._offset_ns = state[1]
+            self._seen.append(state[1])
 
     def reset(self) -> None:
         """Forget: the board restarted its clock."""

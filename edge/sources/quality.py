@@ -1,6 +1,6 @@
 """May this detector be believed? Rules per detector, all in board time, O(1) an edge.
 
-- range: more vehicles in an interval than physics allows (``max_per_interval``)
+- range: more vehicles in a quarter of an hour (or in the step, if that is longer) than ``max_veh_h`` allows
 - stuck on: presence without release for longer than ``stuck_on_s``
 - no hit: silent for longer than ``no_hit_s``
 - chatter: ``chatter_per_30_s`` rising edges or more within 30 s (38 is what Iowa DOT's detector health reports use)
@@ -16,6 +16,7 @@ from wayside.contracts.reading import Quality
 from wayside.contracts.sensor_config import DetectorConfig
 
 CHATTER_WINDOW_MS = 30_000
+RANGE_WINDOW_MS = 900_000  # a second in which two cars came is no 7200 veh/h
 WORST_FIRST = (
     Quality.STALE,
     Quality.MISSING,
@@ -44,8 +45,12 @@ class DetectorHealth:
     __slots__ = (
         "_chatter_at",
         "_chatter_ms",
+        "_limit",
         "_no_hit_ms",
+        "_recent",
+        "_recent_at",
         "_stuck_ms",
+        "_sum",
         "chattered",
         "duplicates",
         "hits",
@@ -57,11 +62,15 @@ class DetectorHealth:
         "stuck",
     )
 
-    def __init__(self, config: DetectorConfig, start_ms: int) -> None:
+    def __init__(self, config: DetectorConfig, start_ms: int, step_ms: int) -> None:
         self._stuck_ms = config.stuck_on_s * 1000
         self._no_hit_ms = config.no_hit_s * 1000
         self._chatter_ms = [-CHATTER_WINDOW_MS - 1] * max(1, config.chatter_per_30_s - 1)  # the last rising edges
         self._chatter_at = 0
+        steps = max(1, RANGE_WINDOW_MS // step_ms)
+        self._recent = [0] * steps  # vehicles of the last steps
+        self._recent_at = self._sum = 0
+        self._limit = config.max_veh_h * steps * step_ms / 3_600_000
         self.level = -1  # not known
         self.on_since_ms = self.last_hit_ms = start_ms
         self.releases = 0  # ever; a detector that only sends pulses never releases
@@ -100,11 +109,16 @@ class DetectorHealth:
     def close(self, end_ms: int) -> tuple[int, Quality, int]:
         """End the step at ``end_ms``: ``(vehicles, quality, readings)``; the next step begins empty."""
         hits, readings = self.hits, self.readings
+        self._sum += hits - self._recent[self._recent_at]
+        self._recent[self._recent_at] = hits
+        self._recent_at = self._recent_at + 1 if self._recent_at + 1 < len(self._recent) else 0
         pulses_only = self.releases == 0 and self.duplicates > 0
         if self.stuck or (self.level == 1 and not pulses_only and end_ms - self.on_since_ms > self._stuck_ms):
             quality = Quality.STUCK_ON
         elif self.chattered:
             quality = Quality.CHATTER
+        elif self._sum > self._limit:
+            quality = Quality.OUT_OF_RANGE
         elif end_ms - self.last_hit_ms > self._no_hit_ms:
             quality = Quality.NO_HIT
         elif not pulses_only and self.duplicates >= 3 and self.duplicates * 20 > readings:
@@ -130,6 +144,7 @@ class DetectorHealth:
             self.duplicates,
             self.chattered,
             self.stuck,
+            self._recent[self._recent_at :] + self._recent[: self._recent_at],
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -143,4 +158,8 @@ class DetectorHealth:
             self.duplicates,
             self.chattered,
             self.stuck,
+            *recent,
         ) = state
+        if recent and len(recent[0]) == len(self._recent):
+            self._recent, self._recent_at = list(recent[0]), 0
+            self._sum = sum(self._recent)

@@ -2,41 +2,24 @@
 
 A failure is never a value: a step in which nothing was read has none. Counters count what happened between two polls,
 however far apart: through a wrap-around, and not through a reset of the meter. What a meter counted while nobody could
-read it is told apart (:class:`Late`), not thrown upon the step in which it came back.
+read it is told apart (a :class:`~wayside.edge.sources.step.Loss`), not thrown upon the step in which it came back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wayside.contracts.reading import Quality
 from wayside.contracts.sensor_config import RegisterConfig
-from wayside.edge.intervals import Intervals, Lost, Step
+from wayside.contracts.task_config import Datastream
+from wayside.edge.clock import Clock
+from wayside.edge.ledger import Ledger
+from wayside.edge.sources.beat import Beat
+from wayside.edge.sources.step import Closed, Grid, Loss, Step
 
-PATIENCE_POLLS = 3  # failed polls in a row that are an alert; a step without as many ends is not whole
+PATIENCE_POLLS = 3  # failed polls in a row that are a condition; a step without as many ends is not whole
 SLACK_MS = 2000
-
-
-class Closed(NamedTuple):
-    """A register's part of a step that has ended, scaled to its unit."""
-
-    which: int  # in the configuration's order
-    end_ms: int
-    duration_ms: int
-    value: float | None
-    quality: Quality
-    n: int
-
-
-class Late(NamedTuple):
-    """A counter grew by ``value`` while nobody could read it."""
-
-    which: int
-    from_ms: int
-    to_ms: int
-    value: float
 
 
 class Live(NamedTuple):
@@ -52,7 +35,6 @@ class Register:
     def __init__(self, config: RegisterConfig) -> None:
         self.config = config
         self.failures = 0  # in a row
-        self.trouble: str | None = None  # what was last said of it
         self.last: float | None = None  # raw
         self.last_ms: int | None = None  # None beside a ``last``: read before a restart of the machine
         self.moved_ms = 0
@@ -175,67 +157,82 @@ class Register:
         self.outside, self.outside_total, self.partial = state[5:]
 
 
-class Registers:
-    """All registers of a node. Times are the node's own milliseconds."""
+class RegisterSource:
+    """All registers of a node, on the node's own clock: a board that is unplugged does not stop them."""
 
-    def __init__(self, configs: Sequence[RegisterConfig], step_s: float, drift_ms: Callable[[int], float]) -> None:
-        """``drift_ms``: how far a moment lies after its step's beginning in wall time."""
+    name = "registers"
+
+    def __init__(self, configs: Sequence[RegisterConfig], clock: Clock, grid: Grid, ledger: Ledger) -> None:
         self.each = tuple(Register(c) for c in configs)
-        self._steps = Intervals((), step_s)
-        self._steps.drift_ms = drift_ms
-        self._machine = _machine_boot()
+        self.datastreams = tuple(
+            Datastream(name=c.datastream, unit=c.unit, aggregate="sum" if c.kind == "counter" else "mean")
+            for c in configs
+        )
+        self._ledger = ledger
+        self._beat = Beat(clock, grid)
+        self._closed: Closed = []
 
-    def read(self, index: int, ms: int, raw: float, out: list[Closed | Late]) -> None:
-        self.pass_time(ms, out)
-        late = self.each[index].read(ms, raw, self._steps.end_ms - self._steps.step_ms)
+    def read(self, index: int, raw: float) -> None:
+        """Register ``index`` of the configuration answered."""
+        ms = self._beat.now_ms()
+        self.pass_time(ms)
+        register = self.each[index]
+        late = register.read(ms, raw, self._beat.start_ms)
+        self._ledger.end("register_fails", register.config.datastream)
         if late is not None:
-            out.append(Late(index, late[0], ms, late[1]))
+            since_ms, value = late
+            self._closed.append(
+                Loss(
+                    register.config.datastream,
+                    since_ms * 1_000_000,
+                    ms * 1_000_000,
+                    0,
+                    value,
+                    register.config.unit,
+                    {"what": "counted by the meter while it could not be read"},
+                )
+            )
 
-    def fail(self, index: int, why: str) -> str | None:
-        """A poll failed. Returns what to tell people, once for each trouble that lasts."""
+    def fail(self, index: int, why: str) -> None:
+        """A poll of register ``index`` failed."""
         register = self.each[index]
         register.failures += 1
-        if register.failures < PATIENCE_POLLS or register.trouble is not None:
-            return None
-        register.trouble = why
-        return why
+        if register.failures >= PATIENCE_POLLS:
+            self._ledger.begin("register_fails", register.config.datastream, why[:256], severe=False)
 
-    def well(self, index: int) -> bool:
-        """A poll succeeded. True: people were told of a trouble before."""
-        told, self.each[index].trouble = self.each[index].trouble is not None, None
-        return told
-
-    def pass_time(self, ms: int, out: list[Closed | Late]) -> None:
-        """The node's clock reads ``ms``."""
-        if not self.each:
-            return
-        if not self._steps.started:
-            self._steps.start(ms)
+    def pass_time(self, ms: int | None = None) -> None:
+        """The node's clock reads ``ms``, or whatever it reads now."""
+        ms = self._beat.now_ms() if ms is None else ms
+        if not self._beat.started:
             for register in self.each:
                 register.partial = register.config.kind == "counter"
                 register.moved_ms = ms
-            return
-        closed: list[Step | Lost] = []
-        self._steps.pass_time(ms, closed)
-        for step in closed:
-            if type(step) is Step:
-                for index, register in enumerate(self.each):
-                    value, quality, n = register.close(step.end_ms)
-                    out.append(Closed(index, step.end_ms, step.end_ms - step.start_ms, value, quality, n))
+        for ended in self._beat.pass_time(ms):
+            closed = [register.close(ended.end_ms) for register in self.each]
+            self._closed.append(
+                Step(
+                    ended.grid,
+                    ended.start_ms * 1_000_000,
+                    ended.end_ms * 1_000_000,
+                    0,
+                    [value for value, _, _ in closed],
+                    [quality for _, quality, _ in closed],
+                    [n for _, _, n in closed],
+                )
+            )
+
+    def closed(self) -> Closed:
+        closed, self._closed = self._closed, []
+        return closed
+
+    def next_number(self, grid: int) -> None:
+        self._beat.next_number(grid)
 
     def state(self) -> dict[str, Any]:
-        """What a restart needs, as plain JSON values."""
-        return {
-            "machine": self._machine,
-            "steps": self._steps.state(),
-            "each": {_key(r.config): r.state() for r in self.each},
-        }
+        return self._beat.state() | {"each": {_key(r.config): r.state() for r in self.each}}
 
-    def restore(self, state: dict[str, Any], now_ms: int) -> None:
-        """Continue where :meth:`state` was taken. After a restart of the machine its times mean nothing any more."""
-        same = state["machine"] == self._machine and state["steps"]["last_ms"] <= now_ms
-        if same:
-            self._steps.restore(state["steps"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        same = self._beat.restore(state)
         for register in self.each:
             known = state["each"].get(_key(register.config))
             if known is not None and same:
@@ -246,10 +243,3 @@ class Registers:
 
 def _key(config: RegisterConfig) -> str:
     return f"{config.device}/{config.table}/{config.address}/{config.type}/{config.kind}/{config.datastream}"
-
-
-def _machine_boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
