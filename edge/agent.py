@@ -1,9 +1,9 @@
 """One node's agent: one asyncio process from one configuration.
 
 Tasks: the board's line, the Modbus line, the contacts, the committer (what is durable), the sync with the hub (with
-updates), the reporter (status file, watchdog). They share a :class:`~wayside.edge.tasks.Pipeline` and an
-:class:`~wayside.edge.outbox.Outbox`, both of which belong to the event loop's thread; only installing a model runs in
-another.
+updates), the reporter (status file, watchdog). They share a :class:`~wayside.edge.node.Node` and an
+:class:`~wayside.edge.outbox.Outbox`, both of which belong to the event loop's thread; installing a model and running
+one happen in others.
 
 Nothing here waits for the hub: without network, model or clock the agent senses, stores and holds the fixed plan.
 """
@@ -47,14 +47,15 @@ from wayside.edge.hand_in import hand_in
 from wayside.edge.hub_client import HubClient, HubError, HubRefused, HubUnreachable, printable
 from wayside.edge.hub_tls import HubTls
 from wayside.edge.identity import load_or_create, machine_fingerprint
+from wayside.edge.node import Node
 from wayside.edge.outbox import Batch, Outbox, StorageError
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.sensors.serial_board import SILENT_S, SerialBoard
 from wayside.edge.status import OUTBOX_FILE, STATUS_FILE, replace_status
 from wayside.edge.supervisor import Notifier
-from wayside.edge.tasks import Pipeline
-from wayside.edge.update.updater import Updater
+from wayside.edge.tasks.runner import Job, ThreadRunner
+from wayside.edge.update.updater import ActiveModel, Updater
 
 MAX_PENDING = 20_000  # rows in memory while the disk is full; beyond that the board keeps its events
 IDLE_COMMIT_S = 10.0
@@ -85,20 +86,19 @@ class Agent:
         self._boot = secrets.token_hex(16)
         self._clock = open_clock(config.clock)
         self._outbox = Outbox(self._state_dir / OUTBOX_FILE, config.storage.outbox_bytes)
-        self._pipeline = Pipeline(config, self._clock, self._boot)
-        counters = self._outbox.load("counters")
-        self._pipeline.restore(self._outbox.load("pipeline"), counters, self._outbox.history())
-        self._pipeline.restore_registers(self._outbox.load("registers"))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runner = ThreadRunner(self._on_answer)
+        self._node = Node(config, self._clock, self._boot, self._runner)
+        self._node.restore({key: self._outbox.load(key) for key in Node.PIECES}, self._outbox.history())
         if self._outbox.recovered:
-            self._pipeline.alert("storage", self._outbox.recovered[:256])
-        self._board = SerialBoard(config.board, self._pipeline, self._congested) if config.board else None
+            self._node.ledger.alert("storage", self._outbox.recovered[:256])
+        self._board = SerialBoard(config.board, self._node, self._congested) if config.board else None
         self._modbus: ModbusLine | None = None
         if config.modbus is not None:
-            pipeline = self._pipeline
-            self._modbus = ModbusLine(config.modbus, pipeline.register_read, pipeline.register_failed)
-        totals = self._pipeline.counters
+            self._modbus = ModbusLine(config.modbus, self._node.register_read, self._node.register_failed)
+        totals = self._node.ledger.counters
         self._raw_before, self._errors_before = totals.get("raw_bytes", 0), totals.get("decode_errors", 0)
-        self._contacts = Contacts(config.gpio, self._state_dir, self._pipeline.contact)
+        self._contacts = Contacts(config.gpio, self._state_dir, self._node.contact)
         self._enrolled = bool(self._outbox.load("enrolled"))
         self._tls = HubTls(config.hub, folder) if config.hub is not None else None
         self._updater = self._open_updater(folder)
@@ -118,7 +118,7 @@ class Agent:
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, then store what is open, try one last sync and return."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         log.info("agent starts", node=self._config.node, boot=self._boot, version=VERSION)
@@ -126,7 +126,7 @@ class Agent:
         try:
             contacts.start()
         except GpioError as exc:  # the detectors still count
-            self._pipeline.alert("gpio", str(exc)[:256])
+            self._node.ledger.alert("gpio", str(exc)[:256])
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._commit_loop()), group.create_task(self._report_loop())]
@@ -152,70 +152,74 @@ class Agent:
 
     # --- durable ------------------------------------------------------------------------------------------------
 
+    def _on_answer(self, job: Job) -> None:
+        """In the thread of a model."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop ended first
+                self._loop.call_soon_threadsafe(self._node.answered, job)
+
     def _congested(self) -> bool:
-        return len(self._pipeline.rows) > MAX_PENDING
+        return len(self._node.ledger.rows) > MAX_PENDING
 
     async def _commit_loop(self) -> None:
-        pipeline = self._pipeline
+        node = self._node
         while True:
             await asyncio.sleep(self._config.storage.checkpoint_s)
-            if self._config.board is None:
-                pipeline.pass_time(self._clock.mono_ns() // 1_000_000)
-            pipeline.pass_register_time()
+            node.pass_time()
             idle = time.monotonic() - self._stored_at < IDLE_COMMIT_S
-            if pipeline.rows or pipeline.ahead() or not idle:
+            if node.ledger.rows or node.ahead() or not idle:
                 self._commit()
-            if pipeline.clock_arrived():
+            if node.clock_arrived():
                 self._restamp()
 
     def _commit(self, acknowledged: Batch | None = None) -> bool:
         """Make everything so far durable, or keep it in memory and say why."""
-        pipeline = self._pipeline
+        node, ledger = self._node, self._node.ledger
         self._tally()
-        totals = pipeline.counters
+        totals = ledger.counters
         before = dict(totals)
         doomed: dict[Kind, list[int]] = {}
         try:
             doomed = self._outbox.over_limit() if acknowledged is None else {}
             for kind, ids in doomed.items():
-                pipeline.dropped(kind, len(ids))
+                ledger.dropped(kind, len(ids))
             gone = acknowledged.ids if acknowledged else [i for ids in doomed.values() for i in ids]
-            totals["summaries_produced"] = totals.get("summaries_produced", 0) + len(pipeline.rows)
+            totals["summaries_produced"] = totals.get("summaries_produced", 0) + len(ledger.rows)
             if acknowledged:
                 totals["summaries_acknowledged"] = totals.get("summaries_acknowledged", 0) + len(acknowledged.ids)
-            self._outbox.commit(pipeline.rows, pipeline.state(), pipeline.steps, gone)
+            self._outbox.commit(ledger.rows, node.state(), node.steps, gone, kept=node.kept)
         except StorageError as exc:
             totals.clear()
             totals.update(before)
             if doomed:
-                del pipeline.rows[-len(doomed) :]
+                del ledger.rows[-len(doomed) :]
             if self._storage_trouble is None:
                 log.error("storage failed", error=str(exc))
-                pipeline.alert("storage", str(exc)[:256])
+                ledger.alert("storage", str(exc)[:256])
             self._storage_trouble = str(exc)
             return False
         if self._storage_trouble is not None:
             log.info("storage works again")
         self._storage_trouble = None
         self._stored_at = time.monotonic()
-        pipeline.rows.clear()
-        pipeline.steps.clear()
-        pipeline.committed()
-        if pipeline.urgent:
-            pipeline.urgent = False
+        ledger.rows.clear()
+        node.steps.clear()
+        node.committed()
+        if ledger.urgent:
+            ledger.urgent = False
             self._urgent.set()
         return True
 
     def _tally(self) -> None:
         if self._board is not None:
-            totals = self._pipeline.counters
+            totals = self._node.ledger.counters
             totals["raw_bytes"] = self._raw_before + self._board.raw_bytes
             totals["decode_errors"] = self._errors_before + self._board.decode_errors
 
     def _restamp(self) -> None:
         """A trusted time arrived: the rows of this boot that wait get their wall time, once."""
         try:
-            rows = [(id_, self._pipeline.restamp(row)) for id_, row in self._outbox.timeless(self._boot)]
+            rows = [(id_, self._node.restamp(row)) for id_, row in self._outbox.timeless(self._boot)]
             self._outbox.rewrite(rows)
             log.info("clock known", restamped=len(rows))
         except StorageError as exc:
@@ -282,7 +286,7 @@ class Agent:
             self._outbox.commit(state={"enrolled": True})
             self._enrolled = True
         # While the time is unknown, ask for it first: rows that go out timeless stay so.
-        if self._pipeline.clock_arrived():
+        if self._node.clock_arrived():
             self._restamp()
         timeless = self._clock.wall(self._clock.mono_ns()).ms is None
         rows = 0 if timeless else self._batch_rows
@@ -301,7 +305,7 @@ class Agent:
             self._on_refused(exc, batch)
             raise
         self._clock.hear_hub(reply.hub_unix_ms, sent_ns, self._clock.mono_ns())
-        totals = self._pipeline.counters
+        totals = self._node.ledger.counters
         totals["bytes_sent"] = totals.get("bytes_sent", 0) + sent_bytes
         self._batch_rows = min(MAX_SUMMARIES, self._batch_rows * 2)
         if batch.ids:
@@ -333,7 +337,7 @@ class Agent:
             if len(batch.ids) > 1:
                 self._batch_rows = max(1, len(batch.ids) // 2)
                 return
-            self._pipeline.dropped(batch.rows[0].kind, 1)
+            self._node.ledger.dropped(batch.rows[0].kind, 1)
             with contextlib.suppress(StorageError):
                 self._outbox.commit(acknowledged=batch.ids)
 
@@ -354,23 +358,28 @@ class Agent:
     def _heartbeat(self) -> Heartbeat:
         board = None
         if self._board is not None:
-            identity, status = self._pipeline.board, self._pipeline.status
+            identity, status = self._node.board, self._node.status
             board = Board(
                 connected=self._board.connected,
                 lent=self._board.lent,
                 identity=identity.board if identity else None,
                 firmware=identity.firmware if identity else None,
                 fail_safe=bool(status and status.fail_safe),
+                signal_fault=self._node.signal_fault,
+                signal_mode=self._node.signal_mode,
             )
         self._tally()
+        conditions = self._node.ledger.conditions()
         return Heartbeat(
             agent=VERSION,
             at=stamp(self._clock, self._boot, self._clock.mono_ns()),
             uptime_s=time.monotonic() - self._began,
-            healthy=self._healthy(),
+            healthy=self._healthy() and not any(c.severe for c in conditions),
+            conditions=conditions,
+            tasks=self._node.task_states(),
             timezone=self._config.clock.timezone,
             reported=self._reported(),
-            counters=msgspec.convert(self._pipeline.count(), Counters),
+            counters=msgspec.convert(self._node.count(), Counters),
             board=board,
             rss_bytes=_rss_bytes(),
             backlog=self._outbox.rows,
@@ -392,10 +401,17 @@ class Agent:
             )
         except OSError as exc:
             log.error("no models", error=str(exc), root=str(root))
-            self._pipeline.alert("model", f"no models: {exc}"[:256])
+            for task in self._config.tasks:
+                self._node.set_model(task.bundle, None, f"no models: {exc}")
             return None
-        self._pipeline.set_model(updater.active())
+        self._use(updater.active())
         return updater
+
+    def _use(self, active: ActiveModel | None) -> None:
+        for task in self._config.tasks:
+            mine = active is not None and active.passport.bundle == task.bundle
+            why = None if active is None or mine else f"{active.passport.bundle} is installed, it takes {task.bundle}"
+            self._node.set_model(task.bundle, active if mine else None, why)
 
     def _reported(self) -> Reported:
         return self._updater.reported() if self._updater else Reported()
@@ -419,14 +435,14 @@ class Agent:
         active = updater.active()
         if reported.refusal is None:
             self._install_failures = 0
-            self._pipeline.set_model(active)
+            self._use(active)
         else:
             pause = full_jitter(self._install_failures, 5.0, 900.0, random.SystemRandom())
             self._install_failures += 1
             self._retry_install_at = time.monotonic() + pause
             if reported.refusal is not Refusal.DOWNLOAD or self._install_failures == 1:
                 what = f"{desired.bundle} {desired.version} refused: {reported.refusal.value}: {reported.reason or ''}"
-                self._pipeline.alert("model", what[:256], refusal=reported.refusal.value)
+                self._node.ledger.alert("model", what[:256], refusal=reported.refusal.value)
         self._commit()
         self._urgent.set()  # the hub waits for the outcome
 
@@ -461,9 +477,9 @@ class Agent:
             "boot": self._boot,
             **msgspec.to_builtins(beat),
             "counters": {name: getattr(beat.counters, name) for name in Counters.__struct_fields__ if name != "extra"},
-            "readings": self._pipeline.readings(),
+            "readings": self._node.readings(),
             "contacts": [
-                {"datastream": name, "closed": closed, "closures": self._pipeline.closures.get(name, 0)}
+                {"datastream": name, "closed": closed, "closures": self._node.closures.get(name, 0)}
                 for name, closed in self._contacts.closed.items()
             ],
             "pid": os.getpid(),

@@ -190,7 +190,7 @@ class Ledger:
 
     def restamp(self, row: Summary) -> Summary:
         """``row`` of this boot with the wall time that its monotonic time has now."""
-        return msgspec.structs.replace(row, at=self._timed(row.at))
+        return msgspec.structs.replace(row, at=self.timed(row.at))
 
     def restamp_rows(self) -> None:
         """A trusted time came: the rows and conditions that have none get it."""
@@ -198,9 +198,10 @@ class Ledger:
         for state in self._states.values():
             since = state.condition.since
             if since.wall_ms is None and since.boot == self._boot:
-                state.condition = msgspec.structs.replace(state.condition, since=self._timed(since))
+                state.condition = msgspec.structs.replace(state.condition, since=self.timed(since))
 
-    def _timed(self, at: Stamp) -> Stamp:
+    def timed(self, at: Stamp) -> Stamp:
+        """``at`` of this boot with the wall time that its monotonic time has now."""
         return stamp(self._clock, self._boot, at.mono_ns, at.error_ms or 0)
 
     def state(self) -> dict[str, Any]:

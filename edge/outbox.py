@@ -22,7 +22,6 @@ import structlog
 from wayside.contracts.summary import PRIORITY, Kind, Summary
 from wayside.edge.errors import EdgeError
 
-HISTORY_STEPS = 4096
 CHECKED_BYTES = 32_000_000  # a larger file is not read through at every start
 _ROW_OVERHEAD = 64
 _KINDS = {priority: kind for kind, priority in PRIORITY.items()}
@@ -136,8 +135,9 @@ class Outbox:
         state: dict[str, Any] | None = None,
         steps: Sequence[tuple[int, Any]] = (),
         acknowledged: Sequence[int] = (),
+        kept: int = 2**62,
     ) -> None:
-        """Write all of it or nothing.
+        """Write all of it or nothing. Of the history the last ``kept`` entries stay.
 
         Raises:
             StorageFull, StorageError: nothing was written.
@@ -162,7 +162,7 @@ class Outbox:
                     db.executemany(
                         "INSERT OR REPLACE INTO history VALUES (?, ?)", [(i, _encode(body)) for i, body in steps]
                     )
-                    db.execute("DELETE FROM history WHERE step <= ?", (steps[-1][0] - HISTORY_STEPS,))
+                    db.execute("DELETE FROM history WHERE step <= ?", (steps[-1][0] - kept,))
                 db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):

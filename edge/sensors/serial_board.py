@@ -16,7 +16,7 @@ import structlog
 
 from wayside.contracts.sensor_config import BoardConfig
 from wayside.edge.backoff import full_jitter
-from wayside.edge.tasks import Pipeline
+from wayside.edge.node import Node
 from wayside.firmware_bridge.errors import LineError, MessageError, PortLent, WrongBoard
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.borrow import is_lent
@@ -30,11 +30,11 @@ log = structlog.get_logger(__name__)
 
 
 class SerialBoard:
-    """Feeds ``pipeline`` from the board of ``config`` until cancelled."""
+    """Feeds ``node`` from the board of ``config`` until cancelled."""
 
-    def __init__(self, config: BoardConfig, pipeline: Pipeline, congested: Callable[[], bool]) -> None:
+    def __init__(self, config: BoardConfig, node: Node, congested: Callable[[], bool]) -> None:
         """``congested`` says that storage does not keep up: then nothing is read, and the board keeps its events."""
-        self._config, self._pipeline, self._congested = config, pipeline, congested
+        self._config, self._node, self._congested = config, node, congested
         self._link = BoardLink(config.identity)
         self._line: Line | None = None
         self._request = 0
@@ -62,7 +62,7 @@ class SerialBoard:
             except WrongBoard as exc:
                 trouble = f"wrong board: {exc}"
                 if trouble != said:
-                    self._pipeline.alert("board", trouble[:256])
+                    self._node.ledger.alert("board", trouble[:256])
                 self._errors_before = self.decode_errors
                 self._link = BoardLink(self._config.identity)
                 before = 0
@@ -74,7 +74,7 @@ class SerialBoard:
             finally:
                 self._close()
             if self.connected:
-                self._pipeline.alert("board", f"line lost: {trouble}"[:256])
+                self._node.ledger.begin("line_lost", "board", f"line lost: {trouble}"[:256])
             self.connected = False
             talked = self._link.received.statuses > before
             attempt = 0 if talked else attempt + 1
@@ -106,7 +106,7 @@ class SerialBoard:
         if is_lent(port):
             raise PortLent(port)
         self._line = line = open_transport(port, self._config.baud)
-        boot, seq = self._pipeline.durable
+        boot, seq = self._node.durable
         line.write(self._link.hello(seq, boot) if boot else self._link.hello())
         opened = next_beat = loop.time()
         good = self._link.counts.frames
@@ -119,7 +119,7 @@ class SerialBoard:
             if now >= next_beat:
                 if is_lent(port):
                     raise PortLent(port)
-                boot, seq = self._pipeline.durable
+                boot, seq = self._node.durable
                 line.write(self._link.heartbeat(seq, boot or None))
                 self._send_plan(line)
                 next_beat = now + HEARTBEAT_S
@@ -130,25 +130,27 @@ class SerialBoard:
                 data = b""
             if data:
                 self.raw_bytes += len(data)
-                self._pipeline.receive(self._link.receive(data))
+                self._node.receive(self._link.receive(data))
                 self._count_errors()
             if self._link.counts.frames != good:
                 good = self._link.counts.frames
                 self.heard_at = loop.time()
                 self.connected = self.connected or self._link.identity is not None
+                if self.connected:
+                    self._node.ledger.end("line_lost", "board")
             if loop.time() - max(self.heard_at, opened) > SILENT_S:
                 raise TimeoutError(f"{self._config.port}: nothing heard for {SILENT_S:.0f} s")
 
     def _send_plan(self, line: Line) -> None:
-        plan, self._pipeline.plan = self._pipeline.plan, None
-        cycle_s = self._pipeline.cycle_s
+        plan, self._node.plan = self._node.plan, None
+        cycle_s = self._node.cycle_s
         if plan is None or cycle_s is None:
             return
         self._request = (self._request + 1) & 0xFFFF
         try:
             line.write(self._link.phase_times(self._request, plan, cycle_s))
         except MessageError as exc:
-            self._pipeline.alert("board", f"the plan does not fit the line: {exc}"[:256])
+            self._node.ledger.alert("board", f"the plan does not fit the line: {exc}"[:256])
 
     def _count_errors(self) -> None:
         self.decode_errors = self._errors_before + self._link.counts.dropped + self._link.received.refused

@@ -38,7 +38,7 @@ HOST_ALIVE, FAIL_SAFE, HOST_PLAN, LINKED, SIGNALS, SIGNAL_FAULT = (
 )
 EVENTS = "{event}"  # UCUM annotation
 FAULT, MODE = int(EventKind.DETECTOR_FAULT), int(EventKind.SIGNAL_MODE)
-LAST_KIND = max(int(k) for k in EventKind)
+STEP_KINDS = frozenset(int(k) for k in EventKind) - {FAULT, MODE}  # that become part of a step
 MODES = {int(m): m.name.lower() for m in SignalMode}
 TRIPPED, RUNS = MODES[int(SignalMode.FAULT)], MODES[int(SignalMode.RUN)]
 CODES = {int(c): c.name.lower() for c in PlanCode}
@@ -101,7 +101,7 @@ class BoardSource:
                 if not self._intervals.started:
                     self._start(item.ms)
                 kind = item.kind
-                if kind == FAULT or kind == MODE or kind > LAST_KIND or not kind:
+                if kind not in STEP_KINDS:
                     self._tell(item)
                 event(item.ms, kind, item.channel, item.value, closed)
                 self._last_seq = item.seq
@@ -215,6 +215,8 @@ class BoardSource:
             if self._intervals.started:
                 self._intervals.interrupt(self._lost_now)
                 self._take()
+                if self._next is not None:
+                    self._next -= 1  # what is left of the same step comes under the same number
             self._sent_before += self._sent() - self._origin
         self.boot = identity.boot
         self._last_seq, self._origin, self._board_next = None, 1, 1
@@ -322,6 +324,10 @@ class BoardSource:
             "mode": self.mode,
             "unknown": list(self._unknown.items()),
         }
+
+    def restore_sent(self, sent: int) -> None:
+        """Of the totals, where the state itself is lost."""
+        self._sent_before = sent
 
     def restore(self, state: Mapping[str, Any]) -> None:
         if list(state["names"]) == list(self._names) and state["step_ms"] == self._intervals.step_ms:

@@ -228,13 +228,13 @@ class Intervals:
                     PRESSES,
                     Quality.MISSING if blind else doubtful,
                     seen[0],
-                    {"closed": bool(seen[1])},
+                    detail={"closed": bool(seen[1])},
                 )
             )
             seen[0] = 0
         for channel, (total, n) in self._analog.items():
             value = total / n if n else None
-            extras.append(Extra(f"analog/{channel}", value, "1", doubtful if n else Quality.MISSING, n))
+            extras.append(Extra(f"analog/{channel}", value, "1", doubtful if n else Quality.MISSING, n, mean=True))
             self._analog[channel] = [0, 0]
         self._others = bool(self._green.since or self._walk.since or self._inputs or self._analog)
         return extras

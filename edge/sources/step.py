@@ -21,6 +21,7 @@ class Extra(NamedTuple):
     unit: str
     quality: Quality
     n: int
+    mean: bool = False  # over several steps it is averaged, not added up
     detail: Mapping[str, str | float | int | bool | None] = {}
 
 
@@ -107,11 +108,7 @@ class Grid:
         self._used = True
         if expected is None:
             return round(exact)
-        ahead = exact - expected
-        if ahead >= KEEP:
-            return round(exact)
-        # One step again: it was interrupted, and began anew. Further back no source can be: order counts more.
-        return expected - 1 if -1 - KEEP < ahead <= -KEEP else expected
+        return round(exact) if exact - expected >= KEEP else expected  # never back: order counts more
 
     def look(self, now_ns: int) -> bool:
         """Follow the clock. True: the wall time of every number is another one now, or is known at last."""
@@ -163,4 +160,3 @@ class Grid:
                     return
         # How long the node was off nobody knows: nothing of before reaches into a window.
         self._origin_ms = beyond * self.step_ms - now_ns / 1e6
-

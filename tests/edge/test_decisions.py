@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.edge.test_guard import FIXED, SIGNAL
 from tests.edge.test_ledger import Hand
-from wayside.contracts.action import Action, Answer, Answers, Greens, Notice, Setpoint
+from wayside.contracts.action import Action, Answer, Answers, Greens
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, RegisterTarget, SetpointConfig
 from wayside.contracts.reading import Quality
 from wayside.contracts.summary import Kind
 from wayside.contracts.task_config import SiteConfig, TaskConfig
-from wayside.edge.actuators import NoticeBoard
-from wayside.edge.decisions import POLICY_FAILED, Changes, Decider, PolicyError
+from wayside.edge.decisions import Decider
 from wayside.edge.ledger import Ledger
 from wayside.edge.policies import signal_timing
 

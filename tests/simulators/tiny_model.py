@@ -87,7 +87,13 @@ def int8_mlp(window: int, hidden: int = 64, quantiles: int = 0) -> bytes:
 class TinyModel:
     """Stands where :class:`wayside.edge.update.updater.ActiveModel` does."""
 
-    def __init__(self, window: int = 5, interval_s: float = 900.0, quantiles: tuple[float, ...] = ()) -> None:
+    def __init__(
+        self,
+        window: int = 5,
+        interval_s: float = 900.0,
+        quantiles: tuple[float, ...] = (),
+        bundle: str = "traffic-flow",
+    ) -> None:
         content = int8_mlp(window, quantiles=len(quantiles))
         self.runtime = self
         self.real = load_runtime("onnxruntime", content)
@@ -105,6 +111,7 @@ class TinyModel:
             interval_s=interval_s,
             season=672,
             quantiles=quantiles,
+            missing="last",  # its graph has no way to say so
         )
         variant = Variant(
             name="onnx-int8",
@@ -121,7 +128,7 @@ class TinyModel:
         )
         golden = Golden(inputs="i.npy", outputs="o.npy", inputs_sha256=ZERO_SHA, outputs_sha256=ZERO_SHA, count=1)
         self.passport = Passport(
-            bundle="tiny",
+            bundle=bundle,
             version="1.0.0",
             min_agent="0.1.0",
             task=task,

@@ -1,0 +1,230 @@
+"""The node's one history: columns of values on the grid of steps, shared by all tasks that ask for them.
+
+A column is (datastream, base steps): the sum, or the mean, of so many steps that end with the number it stands at.
+Every value is written twice, ``capacity`` apart, so that any window is one slice without wrap-around. NaN is "not
+known", never 0; a number that is left out is NaN, one that comes twice is overwritten.
+
+Values are kept in float64 and become float32 in the window, as in training: a sum of steps is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wayside.contracts.task_config import Datastream
+from wayside.edge.clock import LocalCalendar, LocalTime
+from wayside.edge.sources.step import Grid
+
+Float64 = npt.NDArray[np.float64]
+
+MIN_CAPACITY = 4096  # base steps: six weeks of quarters of an hour
+NOTHING = -(2**62)  # before every number
+
+
+class Column:
+    """Values of one datastream over ``steps`` base steps each."""
+
+    __slots__ = ("gap", "mean", "steps", "values")
+
+    def __init__(self, steps: int, capacity: int, *, mean: bool) -> None:
+        self.steps, self.mean = steps, mean
+        self.values: Float64 = np.full(2 * capacity, np.nan)
+        self.gap = NOTHING  # the newest number at which it is missing
+
+
+class _Stream:
+    """The columns of one datastream; the first is of single steps, the others are made from it."""
+
+    def __init__(self, capacity: int, *, mean: bool) -> None:
+        self.columns = [Column(1, capacity, mean=mean)]
+
+
+class History:
+    """What the sources gave, by number of the step."""
+
+    def __init__(self, datastreams: Sequence[Sequence[Datastream]], capacity: int = MIN_CAPACITY) -> None:
+        """``datastreams``: of each source, in its own order."""
+        self.capacity = capacity
+        self._streams = [[_Stream(capacity, mean=d.aggregate == "mean") for d in each] for each in datastreams]
+        self._place = {d.name: (s, i) for s, each in enumerate(datastreams) for i, d in enumerate(each)}
+        self.newest = [NOTHING] * len(datastreams)
+        """How far each source has come: the number of its last step."""
+        self._cleared = [NOTHING] * len(datastreams)  # beyond ``newest`` where a task did not wait for the source
+
+    def source(self, datastream: str) -> int:
+        """Index of the source that gives ``datastream``."""
+        return self._place[datastream][0]
+
+    def index(self, datastream: str) -> int:
+        """Index of ``datastream`` in its source."""
+        return self._place[datastream][1]
+
+    def column(self, datastream: str, steps: int) -> Column:
+        """The column of so many base steps; made once, shared by all that ask.
+
+        Raises:
+            KeyError: no source gives the datastream.
+        """
+        source, i = self._place[datastream]
+        columns = self._streams[source][i].columns
+        for column in columns:
+            if column.steps == steps:
+                return column
+        column = Column(steps, self.capacity, mean=columns[0].mean)
+        columns.append(column)
+        last = self._cleared[source]
+        if last > NOTHING:
+            column.gap = last - self.capacity
+            for number in range(last - self.capacity + steps, last + 1):
+                self._sum(columns[0], column, number)
+        return column
+
+    def put(self, source: int, number: int, usable: Sequence[float | None]) -> None:
+        """The step ``number`` of ``source``: one value a datastream, None where there is none to be believed."""
+        cleared = self._cleared[source]
+        if number <= cleared - self.capacity:
+            return
+        if number > cleared:
+            if cleared == NOTHING or number > cleared + 1:
+                self._clear(source, number - 1)
+            self._cleared[source] = number
+        self.newest[source] = max(self.newest[source], number)
+        at = number % self.capacity
+        behind = number < cleared
+        for stream, value in zip(self._streams[source], usable, strict=True):
+            columns = stream.columns
+            column = columns[0]
+            if value is None:
+                value = np.nan  # noqa: PLW2901
+                column.gap = max(number, column.gap)
+            column.values[at] = column.values[at + self.capacity] = value
+            if len(columns) > 1:
+                for wide in columns[1:]:
+                    for each in range(number, min(number + wide.steps, cleared + 1) if behind else number + 1):
+                        self._sum(column, wide, each)
+
+    def reached(self, sources: Sequence[int]) -> int:
+        """The number up to which all of ``sources`` have come."""
+        newest = self.newest
+        if len(sources) == 1:
+            return newest[sources[0]]
+        return min(newest[s] for s in sources)
+
+    def holds(self, sources: Sequence[int], first: int) -> bool:
+        """Whether the step ``first`` is still kept, of each of ``sources``."""
+        kept = first + self.capacity
+        return all(self._cleared[s] < kept for s in sources)
+
+    def go_on(self, sources: Sequence[int], number: int) -> None:
+        """Whoever of ``sources`` has not come to ``number`` is missing there."""
+        for source in sources:
+            if self._cleared[source] < number:
+                self._clear(source, number)
+
+    def rows(self, number: int, window: int, steps: int) -> slice:
+        """Where the ``window`` rows that end with ``number``, ``steps`` apart, stand in a column's values."""
+        end = number % self.capacity + self.capacity + 1
+        return slice(end - (window - 1) * steps - 1, end, steps)
+
+    def grow(self, capacity: int) -> None:
+        """Keep at least so many base steps, for a model with a longer window."""
+        if capacity <= self.capacity:
+            return
+        for source, streams in enumerate(self._streams):
+            last = self._cleared[source]
+            kept = np.arange(last - self.capacity + 1, last + 1)
+            for stream in streams:
+                for column in stream.columns:
+                    old = column.values
+                    column.values = np.full(2 * capacity, np.nan)
+                    if last > NOTHING:
+                        column.values[kept % capacity] = old[kept % self.capacity]
+                        column.values[kept % capacity + capacity] = old[kept % self.capacity]
+                        column.gap = max(column.gap, last - self.capacity)
+        self.capacity = capacity
+
+    def _clear(self, source: int, last: int) -> None:
+        """Nothing is known from the step after the last up to ``last``."""
+        cleared = self._cleared[source]
+        first = max(cleared + 1, last - self.capacity + 1) if cleared > NOTHING else last
+        at = np.arange(first, last + 1) % self.capacity
+        for stream in self._streams[source]:
+            for column in stream.columns:
+                column.values[at] = column.values[at + self.capacity] = np.nan
+                column.gap = last
+        self._cleared[source] = last
+
+    def _sum(self, single: Column, wide: Column, number: int) -> None:
+        end = number % self.capacity + self.capacity + 1
+        parts = single.values[end - wide.steps : end]
+        value = float(np.add.reduce(parts))
+        if wide.mean:
+            value /= wide.steps
+        at = number % self.capacity
+        wide.values[at] = wide.values[at + self.capacity] = value
+        if value != value and number > wide.gap:  # noqa: PLR0124 -- NaN
+            wide.gap = number
+
+
+class CalendarColumn:
+    """What the calendar says at each number, computed when it is asked for."""
+
+    def __init__(self, calendar: Calendar, what: Any, capacity: int) -> None:
+        self._calendar, self._what = calendar, what
+        self.capacity = capacity
+        self.values: Float64 = np.full(2 * capacity, np.nan)
+        self._first, self._last, self._base = 1, 0, 0  # numbers that are filled in, and under which base
+
+    def fill(self, first: int, last: int) -> None:
+        """See to it that the numbers from ``first`` to ``last`` are there."""
+        base = self._calendar.grid.base
+        if base != self._base or first < self._first or first > self._last + 1 or self._last < self._first:
+            self._first, self._last, self._base = first, first - 1, base
+        for number in range(self._last + 1, last + 1):
+            at = number % self.capacity
+            self.values[at] = self.values[at + self.capacity] = self._what(number)
+        self._last = max(self._last, last)
+        self._first = max(self._first, self._last - self.capacity + 1)
+
+    def rows(self, number: int, window: int, steps: int) -> slice:
+        end = number % self.capacity + self.capacity + 1
+        return slice(end - (window - 1) * steps - 1, end, steps)
+
+
+class Calendar:
+    """Hour, weekday, yearday and tables of dates, by the number of a step: of its *nominal* end, as in training."""
+
+    def __init__(self, grid: Grid, local: LocalCalendar, tables: Mapping[str, Sequence[str]]) -> None:
+        self.grid = grid
+        self._of = lru_cache(maxsize=256)(local.of)
+        self.tables = {name: frozenset(date.fromisoformat(d) for d in days) for name, days in tables.items()}
+
+    @property
+    def known(self) -> bool:
+        return self.grid.known
+
+    def at(self, number: int) -> LocalTime:
+        return self._of(self.grid.end_s(number))
+
+    def column(self, name: str, capacity: int) -> CalendarColumn:
+        """``hour``, ``weekday`` or ``yearday``."""
+        which = LocalTime._fields.index(name)
+        return CalendarColumn(self, lambda number: self.at(number)[which], capacity)
+
+    def table(self, name: str, capacity: int, *, steps: int, ahead: int) -> CalendarColumn:
+        """1 on the days of table ``name``, 0 on others.
+
+        A day is that of the interval of ``steps`` base steps which ends ``ahead`` base steps later: an interval that
+        ends at midnight belongs to the day that ends.
+        """
+        days = self.tables[name]
+        interval = timedelta(milliseconds=steps * self.grid.step_ms)
+        return CalendarColumn(
+            self, lambda number: float((self.at(number + ahead).naive - interval).date() in days), capacity
+        )

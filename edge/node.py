@@ -1,0 +1,405 @@
+"""The node, sans-I/O: what is heard goes in, rows and actions come out.
+
+sources → history → tasks → deciders → rows. Whoever owns the node moves bytes: it commits the rows of
+:attr:`Node.ledger` with :meth:`Node.state` and :attr:`Node.steps`, and gives :attr:`Node.plan` to the board. An event
+counts as received only when a commit contains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.passport import Passport
+from wayside.contracts.reading import Quality, Reading
+from wayside.contracts.sensor_config import ContactConfig
+from wayside.contracts.summary import Kind, Summary
+from wayside.contracts.sync import TaskState
+from wayside.contracts.task_config import SumConfig
+from wayside.contracts.version import VERSION
+from wayside.edge.clock import Clock, LocalCalendar, stamp
+from wayside.edge.history import MIN_CAPACITY, NOTHING, Calendar, History
+from wayside.edge.journal import Journal, KeptStep, key, read
+from wayside.edge.ledger import Ledger
+from wayside.edge.outputs import Outputs
+from wayside.edge.recovery import of_older, put_back
+from wayside.edge.rows import PlainRows
+from wayside.edge.sources.board import BoardSource
+from wayside.edge.sources.contacts import ContactSource
+from wayside.edge.sources.quality import USABLE
+from wayside.edge.sources.recent import Recent
+from wayside.edge.sources.registers import RegisterSource
+from wayside.edge.sources.step import Grid, Loss, Source, Step
+from wayside.edge.tasks.forecast import ForecastTask
+from wayside.edge.tasks.picture import Picture
+from wayside.edge.tasks.runner import InlineRunner, Job, Runner
+from wayside.edge.tasks.score import ScoreTask
+from wayside.edge.tasks.task import Model, Parts
+from wayside.firmware_bridge.line.board import Heard
+from wayside.firmware_bridge.line.messages import Identity, Status
+
+KEPT_STEPS = 64  # of each source, beyond what the tasks ask for: a sum waits for its slowest source
+log = structlog.get_logger(__name__)
+
+
+class Node:
+    """One node's readings, from its sensors to its rows."""
+
+    PIECES = ("node", "ledger", "counters", "pipeline", "registers")
+    """Keys of the stored state; the last two are of agents before there were several tasks."""
+
+    def __init__(self, config: NodeConfig, clock: Clock, boot: str, runner: Runner | None = None) -> None:
+        """
+        Args:
+            runner: where models run; None: at once, in the caller's thread.
+
+        Raises:
+            ClockError: there is no such time zone here.
+            PolicyError: a task, its policy and its actuator do not fit together.
+        """
+        self._config, self._clock, self._boot = config, clock, boot
+        self.ledger = Ledger(config.node, boot, clock)
+        self._grid = Grid(clock, config.step_s)
+        self._journal = Journal(self._grid.step_ms)
+        self._timed = clock.wall(clock.mono_ns()).ms is not None
+        self._older = False  # the state was an older agent's: its keys are cleared with the next commit
+        ground = (clock, self._grid, self.ledger)
+        signal = config.signal
+        self._board = BoardSource(config.detectors, *ground, drives_signal=signal is not None)
+        self._contacts = ContactSource(config.gpio.contacts, *ground)
+        self._registers = RegisterSource(config.modbus.registers if config.modbus else (), *ground)
+        self._sources: tuple[Source, ...] = (self._board, self._contacts, self._registers)
+        streams = [s.datastreams for s in self._sources]
+        self._history = History(streams)
+        self._recents = [Recent() for _ in self._sources]
+        self._keys = [key(s.name, [d.name for d in s.datastreams]) for s in self._sources]
+        self._board_key = self._keys[0]
+        self._calendar = Calendar(self._grid, LocalCalendar(config.clock.timezone), config.calendar)
+        self._runner = runner or InlineRunner()
+        self.outputs = Outputs(config.actuators, self.ledger)
+        self._board.reverted = self.outputs.board_reverted
+        offer = config.offer(VERSION)
+        self._parts = Parts(
+            clock,
+            self._grid,
+            self._history,
+            self._calendar,
+            self._recents,
+            {d.name: d for each in streams for d in each},
+            self.ledger,
+            self._runner,
+            offer,
+            self._journal,
+        )
+        self._tasks: list[ForecastTask | ScoreTask] = []
+        self._pictures: list[Picture] = []
+        taken, sums = self._make_tasks()
+        steps = round((config.rows_s or config.step_s) / config.step_s)
+        self._rows = PlainRows(
+            streams,
+            taken,
+            sums,
+            steps,
+            grid=self._grid,
+            history=self._history,
+            recents=self._recents,
+            ledger=self.ledger,
+        )
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    def _make_tasks(self) -> tuple[set[str], list[SumConfig]]:
+        """Returns the datastreams whose rows tasks write, and the sums whose rows nobody writes yet."""
+        taken: set[str] = set()
+        sums = list(self._config.sums)
+        for config in self._config.tasks:
+            decider = self.outputs.decider(config)
+            if config.kind in ("classify", "count"):
+                self._pictures.append(Picture(config, self._parts.offer, self.ledger))
+            elif config.kind == "score":
+                self._tasks.append(ScoreTask(config, self._parts, decider))
+            else:
+                own = {s.output for s in config.sites} - taken
+                mine = [s for s in sums if own.issuperset(s.of)]
+                self._tasks.append(ForecastTask(config, self._parts, decider, taken, mine))
+                sums = [s for s in sums if s not in mine]
+                taken |= own
+        return taken, sums
+
+    # --- what is heard --------------------------------------------------------------------------
+
+    def receive(self, heard: Iterable[Heard]) -> None:
+        """Take what the board's line heard, in order."""
+        self._board.receive(heard)
+        self._drain(0)
+
+    def contact(self, contact: ContactConfig, closed: bool) -> None:
+        """A button was pressed or a door moved."""
+        self._contacts.change(contact, closed)
+        self._drain(1)
+
+    def register_read(self, index: int, raw: float) -> None:
+        """Register ``index`` of the configuration answered."""
+        self._registers.read(index, raw)
+        self._drain(2)
+
+    def register_failed(self, index: int, why: str) -> None:
+        self._registers.fail(index, why)
+
+    def pass_time(self) -> None:
+        """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""
+        now_ns = self._clock.mono_ns()
+        if self._grid.look(now_ns):
+            self.ledger.end("clock_unknown", "clock")
+        self._contacts.pass_time()
+        self._drain(1)
+        if self._registers.each:
+            self._registers.pass_time()
+            self._drain(2)
+        for task in self._tasks:
+            task.pass_time(now_ns)
+        self.ledger.pass_time()
+
+    def answered(self, job: Job) -> None:
+        """A job that ran elsewhere is done."""
+        now_ns = self._clock.mono_ns()
+        for task in self._tasks:
+            if task.name == job.task:
+                task.answered(job, now_ns)
+
+    def _drain(self, source: int) -> None:
+        for item in self._sources[source].closed():
+            if type(item) is Step:
+                self._step(source, item)
+            elif type(item) is Loss:
+                self.ledger.row(
+                    Kind.GAP,
+                    item.datastream,
+                    stamp(self._clock, self._boot, item.end_ns, item.error_ms),
+                    duration_s=(item.end_ns - item.start_ns) / 1e9,
+                    value=item.value,
+                    unit=item.unit,
+                    quality=Quality.GAP,
+                    detail=dict(item.detail),
+                )
+
+    def _step(self, source: int, step: Step) -> None:
+        number = step.grid
+        at = stamp(self._clock, self._boot, step.end_ns, step.error_ms)
+        self._put(source, step)
+        self._rows.step(source, step, at)
+        now_ns = self._clock.mono_ns()
+        self._journal.step(self._keys[source], step, at.wall_ms)
+        oldest = number
+        for task in self._tasks:
+            task.offer(source, number, at, now_ns)
+            task.advance(now_ns)
+            oldest = min(oldest, task.oldest())
+        self._recents[source].forget(min(oldest, number - self._rows.steps) - KEPT_STEPS)
+
+    def _put(self, source: int, step: Step) -> None:
+        usable = [
+            value if quality is Quality.GOOD or quality in USABLE else None
+            for value, quality in zip(step.values, step.qualities, strict=True)
+        ]
+        self._history.put(source, step.grid, usable)
+        self._recents[source].put(step)
+
+    # --- models ---------------------------------------------------------------------------------
+
+    def set_model(self, bundle: str, model: Model | None, why: str | None = None) -> None:
+        """The tasks of ``bundle`` use ``model`` from their next step on; None: they run none, and say ``why``."""
+        for task in (*self._tasks, *self._pictures):
+            if task.bundle == bundle:
+                task.set_model(model, why)
+
+    def fits(self, passport: Passport, task: str) -> None:
+        """Raises: TaskMismatch: the model cannot run in that task; the message says all that keeps it."""
+        for each in (*self._tasks, *self._pictures):
+            if each.name == task:
+                each.fits(passport)
+
+    def task_states(self) -> tuple[TaskState, ...]:
+        """Of each task: the model that runs, or why none does."""
+        states = {t.name: t.state_of_model() for t in (*self._tasks, *self._pictures)}
+        return tuple(states[t.name] for t in self._config.tasks)
+
+    # --- for whoever owns the node --------------------------------------------------------------
+
+    @property
+    def board(self) -> Identity | None:
+        return self._board.identity
+
+    @property
+    def status(self) -> Status | None:
+        """The board's last."""
+        return self._board.status
+
+    @property
+    def signal_mode(self) -> str | None:
+        """Of the board's signal, in small letters; None: not known."""
+        return self._board.mode
+
+    @property
+    def signal_fault(self) -> bool:
+        return self.ledger.holds("signal_fault", "board")
+
+    @property
+    def durable(self) -> tuple[int, int]:
+        """(board boot, seq): what the board may forget."""
+        return self._board.durable
+
+    @property
+    def cycle_s(self) -> float | None:
+        signal = self.outputs.signal
+        return None if signal is None else signal.cycle_s
+
+    @property
+    def plan(self) -> dict[int, float] | None:
+        """Green seconds by phase that the board is to be given, once."""
+        signal = self.outputs.signal
+        return None if signal is None else signal.plan
+
+    @plan.setter
+    def plan(self, plan: dict[int, float] | None) -> None:
+        if self.outputs.signal is not None:
+            self.outputs.signal.plan = plan
+
+    @property
+    def closures(self) -> dict[str, int]:
+        """Of each contact since the start: for people at the cabinet."""
+        return self._contacts.closures
+
+    @property
+    def steps(self) -> list[tuple[int, Any]]:
+        """Entries of the history since the last commit, the committer's to take and to clear."""
+        return self._journal.entries
+
+    @property
+    def kept(self) -> int:
+        """How many entries of the history a restart, or a model to come, may need."""
+        return self._history.capacity * (sum(bool(s.datastreams) for s in self._sources) + len(self._tasks))
+
+    def restamp(self, row: Summary) -> Summary:
+        return self.ledger.restamp(row)
+
+    def clock_arrived(self) -> bool:
+        """True once: a trusted time came after a start without one. The rows that wait here have it now."""
+        now_ns = self._clock.mono_ns()
+        if self._timed or self._clock.wall(now_ns).ms is None:
+            return False
+        self._timed = True
+        self._grid.look(now_ns)
+        self.ledger.restamp_rows()
+        self.ledger.end("clock_unknown", "clock")
+        return True
+
+    def readings(self) -> list[Reading]:
+        """For people at the cabinet, not for the hub: each detector's count in the step that ended last, each
+        register's last value."""
+        readings: list[Reading] = []
+        board, steps = self._board, self._recents[0].steps
+        if steps:
+            step = steps[next(reversed(steps))]
+            at = stamp(self._clock, self._boot, step.end_ns, step.error_ms)
+            for stream, value, quality in zip(board.datastreams, step.values, step.qualities, strict=True):
+                readings.append(Reading(datastream=stream.name, value=value, unit=stream.unit, quality=quality, at=at))
+        for register in self._registers.each:
+            value, quality = register.live
+            name, unit = register.config.datastream, register.config.unit
+            readings.append(Reading(datastream=name, value=value, unit=unit, quality=quality, at=self.ledger.now()))
+        return readings
+
+    def count(self) -> dict[str, int]:
+        """Totals for :class:`wayside.contracts.sync.Counters`."""
+        board = self._board
+        return {
+            **self.ledger.counters,
+            "readings_received": board.received,
+            "readings_lost": board.lost,
+            "readings_sent": board.sent(),
+        }
+
+    # --- durable state --------------------------------------------------------------------------
+
+    def ahead(self) -> bool:
+        """The board told events that are not durable."""
+        return self._board.ahead()
+
+    def committed(self) -> None:
+        """What :meth:`state` said is on disk."""
+        self._board.committed()
+        self._older = False
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a restart needs, as plain JSON values, by key."""
+        node = {
+            "grid": self._grid.state(),
+            "entries": self._journal.last,
+            "sources": {s.name: s.state() for s in self._sources if s.datastreams or s is self._board},
+            "tasks": {t.name: t.state() for t in self._tasks},
+        }
+        older = {"pipeline": None, "registers": None} if self._older else {}
+        return {"node": node, "ledger": self.ledger.state(), "counters": self.count(), **older}
+
+    def restore(self, pieces: Mapping[str, Any], history: Sequence[Any]) -> None:
+        """Continue after a restart.
+
+        Args:
+            pieces: what :meth:`state` gave, by :attr:`PIECES`; an older agent's are taken over.
+            history: bodies of :attr:`steps`, oldest first.
+        """
+        self._restore_counters(pieces.get("counters") or {})
+        self.ledger.restore(pieces.get("ledger"))
+        node, older = pieces.get("node"), pieces.get("pipeline")
+        if not node:
+            if not older:
+                return
+            self._older = True
+            node = of_older(older, pieces.get("registers"), self._tasks)
+        try:
+            grid = node["grid"]
+            same = grid["step_ms"] == self._grid.step_ms
+            board = node["sources"].get("board") or {}
+            older_key = (
+                self._board_key if list(board.get("names", ())) == [d.name for d in self._board.datastreams] else ""
+            )
+            kept = read(history, self._grid.step_ms, grid["base"], older_key) if same else []
+            newest = max((k.step.grid for k in kept if isinstance(k, KeptStep)), default=NOTHING)
+            self._grid.restore(grid if same else None, newest + MIN_CAPACITY + 1 if kept else 0)
+            self._journal.last = node["entries"]
+        except (KeyError, TypeError, ValueError) as exc:
+            self._lost("the numbers of its steps", exc)
+            return
+        for each in self._sources:
+            self._restore(f"its open step ({each.name})", each.restore, node["sources"].get(each.name))
+        for task in self._tasks:
+            state = node["tasks"].get(task.name) if same else None
+            task.begin_after(newest)
+            self._restore(f"its task {task.name}", task.restore, state)
+        put_back(kept, self._keys, self._put, self._sources, self._tasks, self._parts)
+        for source, recent in enumerate(self._recents):
+            newest = self._history.newest[source]
+            recent.forget(newest - KEPT_STEPS - max([self._rows.steps, *(t.reach for t in self._tasks)]))
+
+    def _restore_counters(self, counters: Mapping[str, int]) -> None:
+        own = dict(counters)
+        self._board.received = own.pop("readings_received", 0)
+        self._board.lost = own.pop("readings_lost", 0)
+        self._board.restore_sent(own.pop("readings_sent", 0))
+        self.ledger.counters.update(own)
+
+    def _restore(self, what: str, restore: Any, state: Any) -> None:
+        if state is None:
+            return
+        try:
+            restore(state)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as exc:
+            self._lost(what, exc)
+
+    def _lost(self, what: str, exc: Exception) -> None:
+        log.error("state unreadable", what=what, error=repr(exc))
+        self.ledger.alert("storage", f"after the restart {what} could not be read and begins anew: {exc!r}"[:256])

@@ -1,0 +1,182 @@
+"""Columns of the history → what the model sees, (1, T, F) for each site. No allocation on the way.
+
+A row covers ``interval_s``; rows are an interval apart and the newest ends with the step that has just closed, so that
+consecutive windows overlap where a step is shorter than an interval. ``tests/conformance/test_windows.py`` holds that
+training makes the same windows of the same values, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from wayside.contracts.task import TaskSpec
+from wayside.contracts.task_config import CALENDAR, SITE, SiteConfig, TaskConfig
+from wayside.contracts.windows import MAX_MISSING, Float32, fill_last
+from wayside.edge.errors import EdgeError
+from wayside.edge.history import Calendar, CalendarColumn, Column, History
+
+TIMELESS = "no forecast: the time is not known"
+SLACK = 64  # base steps that a ring keeps beyond the longest window, for steps that a task has not come to yet
+
+
+class TaskMismatch(EdgeError):  # noqa: N818
+    """The model asks for what this node does not have."""
+
+
+class _Fed(NamedTuple):
+    """A column of the window that comes from the history."""
+
+    column: Column
+    into: Float32  # (S, T) of the window where all sites share it, else (T,) of one site
+    site: int | None  # None: all
+
+
+class Window:
+    """The windows of one task's sites."""
+
+    def __init__(self, spec: TaskSpec, task: TaskConfig, base_s: int, history: History, calendar: Calendar) -> None:
+        """
+        Args:
+            base_s: the node's base step.
+
+        Raises:
+            TaskMismatch: the node has no such input.
+        """
+        self.spec = spec
+        self.steps = round(task.interval_s / base_s)  # base steps of a row
+        self.span = (spec.window - 1) * self.steps + 1  # from the oldest row's end to the newest's
+        sites = task.sites
+        self.x: Float32 = np.zeros((len(sites), spec.window, len(spec.inputs)), np.float32)
+        self.views = [self.x[i : i + 1] for i in range(len(sites))]
+        self.filled = 0
+        """Values that stood in for missing ones in the last windows, of all sites."""
+        self._history, self._calendar = history, calendar
+        history.grow(self.span + SLACK)
+        reach = max((0 if spec.kind == "score" else spec.lead) + spec.horizon - 1, 0)
+        self._fed: list[_Fed] = []
+        self._dated: list[tuple[CalendarColumn, Float32]] = []
+        self._outputs: list[tuple[Column, Float32]] = []  # of each site, where the output is an input
+        names = [i.name for i in spec.inputs]
+        for at, column in enumerate(spec.inputs):
+            into = self.x[:, :, at]
+            if column.name == spec.output:
+                for i, site in enumerate(sites):
+                    self._outputs.append((self._column(site.output), self.x[i, :, at]))
+            elif column.name in CALENDAR:
+                self._dated.append((calendar.column(column.name, self.span + SLACK), into))
+            elif column.name == SITE:
+                into[...] = np.array([site_index(spec, s) for s in sites], np.float32)[:, None]
+            else:
+                ahead = self.steps * reach if column.ahead else 0
+                self._feed(column.name, into, task, ahead=ahead, must_be_dated=column.ahead)
+        streams = {s.output for s in sites} | self._streams(names, task)
+        self.sources = tuple(sorted({self._source(name) for name in streams}))
+        self.known_ahead = not self._fed and not self._outputs
+        """Every input is known beforehand: the window may end with the interval that begins now."""
+        self.shift = self.steps * spec.lead
+        """Base steps from the step that has just closed to the first target."""
+        self._newest = 0  # of the window's last row, from the step that has just closed
+        if spec.kind == "forecast" and spec.lead == 0 and self.known_ahead:
+            self.shift = self._newest = self.steps
+
+    def _source(self, datastream: str) -> int:
+        try:
+            return self._history.source(datastream)
+        except KeyError:
+            raise TaskMismatch(f"the model wants the datastream {datastream}, which this node does not have") from None
+
+    def _streams(self, names: Sequence[str], task: TaskConfig) -> set[str]:
+        streams: set[str] = set()
+        for name in names:
+            if name == self.spec.output or name in CALENDAR or name == SITE or name in self._calendar.tables:
+                continue
+            streams |= {_stream(name, task, s) for s in task.sites if name not in s.constants}
+        return streams
+
+    def _column(self, datastream: str) -> Column:
+        self._source(datastream)
+        return self._history.column(datastream, self.steps)
+
+    def _feed(self, name: str, into: Float32, task: TaskConfig, *, ahead: int, must_be_dated: bool) -> None:
+        if all(name in s.constants for s in task.sites):
+            into[...] = np.array([s.constants[name] for s in task.sites], np.float32)[:, None]
+            return
+        table = None
+        if name in self._calendar.tables:
+            table = self._calendar.table(name, self.span + SLACK, steps=self.steps, ahead=ahead)
+        elif must_be_dated:
+            raise TaskMismatch(f"the model wants {name!r} of the days ahead, which nobody tells this node")
+        streams = [None if name in s.constants else _stream(name, task, s) for s in task.sites]
+        if len(set(streams)) == 1 or (table is not None and None not in streams):  # the same for all sites
+            self._fill(table, streams[0] or "", into, None)
+            return
+        for i, stream in enumerate(streams):
+            if stream is None:
+                into[i] = task.sites[i].constants[name]
+            else:
+                self._fill(table, stream, into[i], i)
+
+    def _fill(self, table: CalendarColumn | None, datastream: str, into: Float32, site: int | None) -> None:
+        """From the step's number, or from the history."""
+        if table is not None:
+            self._dated.append((table, into))
+        else:
+            self._fed.append(_Fed(self._column(datastream), into, site))
+
+    def fill(self, number: int) -> str | None:
+        """Fill the windows of all sites for the step ``number``.
+
+        Returns:
+            Why none of them may be used; None: :meth:`usable` says which.
+        """
+        history, last = self._history, number + self._newest
+        if not history.holds(self.sources, number - self.span + 1):
+            return "the step is too long ago"
+        if self._dated:
+            if not self._calendar.known:
+                return TIMELESS
+            first = last - self.span + 1
+            for dates, into in self._dated:
+                dates.fill(first, last)
+                into[...] = dates.values[dates.rows(last, self.spec.window, self.steps)]
+        rows = history.rows(number, self.spec.window, self.steps)
+        for column, into, _ in self._fed:
+            into[...] = column.values[rows]
+        for column, into in self._outputs:
+            into[...] = column.values[rows]
+        self.filled = 0
+        return None
+
+    def usable(self, site: int, number: int) -> bool:
+        """Whether the window of ``site`` may go to the model; fills its gaps where the passport says so."""
+        oldest = number - self.span
+        whole = True
+        if self._outputs:
+            column, into = self._outputs[site]
+            if column.gap > oldest:
+                absent = np.isnan(into)
+                missing = int(np.count_nonzero(absent))
+                if missing > MAX_MISSING * len(into):
+                    return False
+                if missing and self.spec.kind == "score" and absent[-1]:
+                    return False  # it is the newest interval that is scored
+                whole = not missing
+        for column, _, of in self._fed:
+            whole = whole and (column.gap <= oldest or (of is not None and of != site))
+        if whole or self.spec.missing == "graph":
+            return True
+        x = self.x[site]
+        self.filled += fill_last(x)
+        return not np.isnan(x).any()
+
+
+def _stream(name: str, task: TaskConfig, site: SiteConfig) -> str:
+    return site.inputs.get(name) or task.inputs.get(name) or name
+
+
+def site_index(spec: TaskSpec, site: SiteConfig) -> int:
+    """The model's index of a site; one that it does not know takes the row after the last: what holds for any."""
+    return spec.sites.index(site.site) if site.site in spec.sites else len(spec.sites)
