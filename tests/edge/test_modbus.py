@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,14 +16,17 @@ from hypothesis import strategies as st
 
 from tests.simulators.agent import AgentProcess
 from tests.simulators.modbus import Cable, Meters
-from wayside.contracts.node_config import NodeConfig, load_node_config
+from wayside.contracts.node_config import ClockConfig, NodeConfig, load_node_config
 from wayside.contracts.reading import Quality
 from wayside.contracts.sensor_config import ModbusConfig, RegisterConfig
 from wayside.contracts.summary import Kind, Summary
 from wayside.contracts.wire import ContractError
+from wayside.edge.clock import ScaledClock
 from wayside.edge.doctor.examine import examine
 from wayside.edge.doctor.finding import Finding
-from wayside.edge.registers import Closed, Late, Registers
+from wayside.edge.ledger import Ledger
+from wayside.edge.sources.registers import RegisterSource
+from wayside.edge.sources.step import Closed, Grid, Loss, Step
 from wayside.edge.sensors import modbus
 from wayside.edge.sensors.modbus import ModbusError, ModbusLine, open_port
 
@@ -255,20 +259,39 @@ async def test_a_pattern_must_name_one_port(tmp_path: Path) -> None:
 STEP_MS = 60_000
 
 
+class Hand(ScaledClock):
+    """A clock that a test moves; it begins in 1970."""
+
+    now_ns = 0
+
+    def mono_ns(self) -> int:
+        return self.now_ns
+
+
 class Told:
     """Registers with steps of a minute, and what they said."""
 
-    def __init__(self, *configs: RegisterConfig) -> None:
-        self.registers = Registers(configs, STEP_MS / 1000, lambda end_ms: end_ms % STEP_MS)
-        self.out: list[Closed | Late] = []
-        self.registers.pass_time(0, self.out)
+    def __init__(self, *configs: RegisterConfig, state: dict[str, Any] | None = None, now_ms: int = 0) -> None:
+        self.clock = Hand(ClockConfig(kind="scaled"))
+        self.clock.now_ns = now_ms * 1_000_000
+        grid = Grid(self.clock, STEP_MS // 1000)
+        self.ledger = Ledger("node", "0" * 32, self.clock)
+        self.registers = RegisterSource(configs, self.clock, grid, self.ledger)
+        if state is not None:
+            self.registers.restore(state)
+        else:
+            self.registers.pass_time()
+        self.out: Closed = []
 
     def read(self, ms: int, raw: float) -> None:
-        self.registers.read(0, ms, raw, self.out)
+        self.clock.now_ns = ms * 1_000_000
+        self.registers.read(0, raw)
 
     def until(self, ms: int) -> list[tuple[float | None, Quality]]:
-        self.registers.pass_time(ms, self.out)
-        return [(c.value, c.quality) for c in self.out if isinstance(c, Closed)]
+        self.clock.now_ns = ms * 1_000_000
+        self.registers.pass_time()
+        self.out += self.registers.closed()
+        return [(c.values[0], c.qualities[0]) for c in self.out if isinstance(c, Step)]
 
 
 def gauge(**more: object) -> RegisterConfig:
@@ -284,7 +307,8 @@ def test_a_gauge_is_averaged_over_the_step_in_its_unit() -> None:
     for i, raw in enumerate((600, 610, 620)):
         told.read(i * 5000, raw)
     assert told.until(STEP_MS) == [(pytest.approx(21.0), Quality.GOOD)]
-    assert told.out[0].n == 3  # type: ignore[union-attr]
+    assert isinstance(told.out[0], Step)
+    assert told.out[0].n == [3]
 
 
 def test_nothing_read_is_missing_then_stale_and_never_zero() -> None:
@@ -349,7 +373,8 @@ def test_what_was_counted_while_the_line_was_down_is_told_apart() -> None:
     told = counted((0, 100), (58_000, 110), (5 * STEP_MS + 1000, 400), until=6 * STEP_MS)
     steps = told.until(6 * STEP_MS)
     assert [value for value, _ in steps[1:5]] == [None] * 4
-    assert [late for late in told.out if isinstance(late, Late)] == [Late(0, 58_000, 301_000, 290.0)]
+    (late,) = (one for one in told.out if isinstance(one, Loss))
+    assert (late.start_ns, late.end_ns, late.value) == (58_000_000_000, 301_000_000_000, 290.0)
     assert steps[5] == (None, Quality.MISSING)  # what it counted before the line came back belongs to nobody's step
 
 
@@ -376,14 +401,12 @@ def test_nothing_that_a_meter_counted_is_lost_or_told_twice(polls: list[tuple[in
             told.read(ms, (begin + total) % 65536)
             read = total
     told.until(ms + 2 * STEP_MS)
-    assert sum(c.value or 0 for c in told.out) == read
+    assert sum((c.value if isinstance(c, Loss) else c.values[0]) or 0 for c in told.out) == read
 
 
 def test_a_restart_of_the_agent_goes_on_where_it_was() -> None:
     first = counted((0, 100), (58_000, 110), (70_000, 120), until=70_000)
-    again = Told(counter())
-    again.registers = Registers((counter(),), STEP_MS / 1000, lambda end_ms: end_ms % STEP_MS)
-    again.registers.restore(first.registers.state(), 75_000)
+    again = Told(counter(), state=first.registers.state(), now_ms=75_000)
     again.read(75_000, 125)
     again.read(118_000, 130)
     assert again.until(2 * STEP_MS) == [(20.0, Quality.GOOD)]
@@ -392,9 +415,8 @@ def test_a_restart_of_the_agent_goes_on_where_it_was() -> None:
 def test_after_a_restart_of_the_machine_the_counter_begins_anew() -> None:
     first = counted((0, 100), (58_000, 110), (70_000, 120), until=70_000)
     state = first.registers.state() | {"machine": "another"}
-    again = Told(counter())
-    again.registers = Registers((counter(),), STEP_MS / 1000, lambda end_ms: end_ms % STEP_MS)
-    again.registers.restore(state, 10**9)
+    again = Told(counter(), state=state)
+    again.registers.pass_time()
     again.read(10_000, 5000)
     again.read(15_000, 5003)
     assert again.until(STEP_MS) == [(3.0, Quality.GAP)]

@@ -30,7 +30,7 @@ async def test_a_wanted_model_is_installed_and_used_and_a_bad_one_refused_with_a
     assert agent._installing is not None
     await agent._installing
     assert agent._reported().version == "1.0.0"
-    assert agent._pipeline._windows is not None
+    assert [(t.model, t.why) for t in agent._node.task_states()] == [("1.0.0", None)]
     agent._want(good)  # it runs already: nothing to do
     assert agent._installing.done()
     bad = hub.publish(bundle("1.0.1", golden_shift=50.0), "1.0.1")
