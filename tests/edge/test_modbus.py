@@ -25,10 +25,10 @@ from wayside.edge.clock import ScaledClock
 from wayside.edge.doctor.examine import examine
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.ledger import Ledger
-from wayside.edge.sources.registers import RegisterSource
-from wayside.edge.sources.step import Closed, Grid, Loss, Step
 from wayside.edge.sensors import modbus
 from wayside.edge.sensors.modbus import ModbusError, ModbusLine, open_port
+from wayside.edge.sources.registers import RegisterSource
+from wayside.edge.sources.step import Closed, Grid, Loss, Step
 
 PATIENCE_S = 60.0
 

@@ -69,7 +69,9 @@ def comparable(row: Summary) -> dict[str, Any]:
     for left_out in ("seq", "detail", "derived", "node"):
         said.pop(left_out, None)
     said["at"].pop("error_ms", None)
-    said["decision"] = {k: v for k, v in row.detail.items() if k in ("verdict", "greens", "attempt", "flows_veh_h_lane")}
+    said["decision"] = {
+        k: v for k, v in row.detail.items() if k in ("verdict", "greens", "attempt", "flows_veh_h_lane")
+    }
     return said
 
 
