@@ -107,16 +107,22 @@ class Ledger:
     def begin(
         self, code: str, subject: str, message: str, *, at: Stamp | None = None, severe: bool = True, **detail: Any
     ) -> bool:
-        """The condition ``code`` of ``subject`` holds; nothing happens while it already does.
+        """The condition ``code`` of ``subject`` holds. While it already does no row is written, but for one that has
+        become severe; its message is the last.
 
         Returns:
             Whether it began now.
         """
         state = self._states.get((code, subject))
+        message = message[:256]
         if state is not None and state.ended_ns is None:
+            before = state.condition
+            if message != before.message or severe != before.severe:
+                state.condition = msgspec.structs.replace(before, message=message, severe=severe)
+                if severe and not before.severe:
+                    self.alert(subject, message, at=at, condition=code, **detail)
             return False
         at = at or self.now()
-        message = message[:256]
         if state is None:
             self._states[code, subject] = _State(
                 Condition(code=code, subject=subject, message=message, since=at, severe=severe)

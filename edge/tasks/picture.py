@@ -14,7 +14,7 @@ from wayside.contracts.sync import TaskState
 from wayside.contracts.task_config import Offer, TaskConfig
 from wayside.edge.ledger import Ledger
 from wayside.edge.runtimes.runtime import RuntimeRunError
-from wayside.edge.tasks.task import NO_MODEL, Model
+from wayside.edge.tasks.task import NO_MODEL, Model, say_no_model
 from wayside.edge.tasks.window import TaskMismatch
 
 
@@ -39,9 +39,10 @@ class Picture:
                 self.fits(model.passport)
             except TaskMismatch as exc:
                 model, why = None, str(exc)
-        self._model, self.why = model, None if model is not None else why or NO_MODEL
+        self._model, self.why = model, None
         if model is None:
-            self._ledger.begin("no_model", self.name, f"the task {self.name} runs no model: {self.why}"[:256])
+            self.why = why or NO_MODEL
+            say_no_model(self._ledger, self.name, self.why)
         else:
             self._ledger.end("no_model", self.name)
 

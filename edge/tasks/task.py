@@ -44,6 +44,12 @@ class Model(Protocol):
     def runtime(self) -> Runtime: ...
 
 
+def say_no_model(ledger: Ledger, task: str, why: str) -> None:
+    """A task that is still to get its first model does not make the node unhealthy: else the rollout that brings
+    another task's would be held up by it."""
+    ledger.begin("no_model", task, f"the task {task} runs no model, because {why}"[:256], severe=why != NO_MODEL)
+
+
 class Parts(NamedTuple):
     """What a task stands on: the node's own, shared by all tasks."""
 
@@ -142,7 +148,7 @@ class Task:
             self.why = why or NO_MODEL
             for code in MODEL_CONDITIONS:
                 self._ledger.end(code, self.name)
-            self._ledger.begin("no_model", self.name, f"the task {self.name} runs no model: {self.why}"[:256])
+            say_no_model(self._ledger, self.name, self.why)
         else:
             self.why = None
             self._ledger.end("no_model", self.name)

@@ -134,10 +134,7 @@ class Node:
         """After each interval: its index, and the window of each site that may go to the model."""
         self._began = rows[0].at.timestamp()
         for index in range(len(rows) // len(SITES)):
-            number = None
-            for number in self.feed(rows[index * len(SITES) : (index + 1) * len(SITES)]):
-                pass
-            assert number is not None
+            *_, number = self.feed(rows[index * len(SITES) : (index + 1) * len(SITES)])
             assert self.window.fill(number) is None
             yield index, {s: self.window.x[s].copy() for s in range(len(SITES)) if self.window.usable(s, number)}
 

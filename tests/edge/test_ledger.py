@@ -71,6 +71,15 @@ def test_a_flapping_condition_is_summed_up_and_not_repeated(ledger: Ledger, cloc
     assert ledger.conditions() == ()
 
 
+def test_a_condition_that_becomes_severe_is_told_again_and_has_its_last_message(ledger: Ledger) -> None:
+    ledger.begin("no_model", "flow", "none has been installed", severe=False)
+    ledger.begin("no_model", "flow", "the slot is damaged")
+    ledger.begin("no_model", "flow", "both slots are damaged")
+    assert [d["what"] for d in details(ledger)] == ["none has been installed", "the slot is damaged"]
+    (condition,) = ledger.conditions()
+    assert (condition.message, condition.severe, condition.times) == ("both slots are damaged", True, 1)
+
+
 def test_a_condition_that_comes_back_after_long_is_a_new_one(ledger: Ledger, clock: Hand) -> None:
     for _ in range(2):
         ledger.begin("line_lost", "board", "cut")
