@@ -1,7 +1,7 @@
 """The node's one history: columns of values on the grid of steps, shared by all tasks that ask for them.
 
 A column is (datastream, base steps): the sum, or the mean, of so many steps that end with the number it stands at.
-Every value is written twice, ``capacity`` apart, so that any window is one slice without wrap-around. NaN is "not
+The columns of one source lie beside each other, so that a task copies those of all its sites at once. Every value is written twice, ``capacity`` apart, so that any window is one slice without wrap-around. NaN is "not
 known", never 0; a number that is left out is NaN, one that comes twice is overwritten.
 
 Values are kept in float64 and become float32 in the window, as in training: a sum of steps is exact.
@@ -27,22 +27,17 @@ MIN_CAPACITY = 4096  # base steps: six weeks of quarters of an hour
 NOTHING = -(2**62)  # before every number
 
 
-class Column:
-    """Values of one datastream over ``steps`` base steps each."""
+class Columns:
+    """Values of all datastreams of one source over ``steps`` base steps each: (D, 2 x capacity)."""
 
-    __slots__ = ("gap", "mean", "steps", "values")
+    __slots__ = ("gap", "gaps", "means", "steps", "values")
 
-    def __init__(self, steps: int, capacity: int, *, mean: bool) -> None:
-        self.steps, self.mean = steps, mean
-        self.values: Float64 = np.full(2 * capacity, np.nan)
-        self.gap = NOTHING  # the newest number at which it is missing
-
-
-class _Stream:
-    """The columns of one datastream; the first is of single steps, the others are made from it."""
-
-    def __init__(self, capacity: int, *, mean: bool) -> None:
-        self.columns = [Column(1, capacity, mean=mean)]
+    def __init__(self, steps: int, capacity: int, means: Sequence[bool]) -> None:
+        self.steps = steps
+        self.means = np.array(means, bool)
+        self.values: Float64 = np.full((len(means), 2 * capacity), np.nan)
+        self.gaps = [NOTHING] * len(means)  # of each, the newest number at which it is missing
+        self.gap = NOTHING  # the newest of them
 
 
 class History:
@@ -51,7 +46,7 @@ class History:
     def __init__(self, datastreams: Sequence[Sequence[Datastream]], capacity: int = MIN_CAPACITY) -> None:
         """``datastreams``: of each source, in its own order."""
         self.capacity = capacity
-        self._streams = [[_Stream(capacity, mean=d.aggregate == "mean") for d in each] for each in datastreams]
+        self._columns = [[Columns(1, capacity, [d.aggregate == "mean" for d in each])] for each in datastreams]
         self._place = {d.name: (s, i) for s, each in enumerate(datastreams) for i, d in enumerate(each)}
         self.newest = [NOTHING] * len(datastreams)
         """How far each source has come: the number of its last step."""
@@ -65,25 +60,21 @@ class History:
         """Index of ``datastream`` in its source."""
         return self._place[datastream][1]
 
-    def column(self, datastream: str, steps: int) -> Column:
-        """The column of so many base steps; made once, shared by all that ask.
-
-        Raises:
-            KeyError: no source gives the datastream.
-        """
-        source, i = self._place[datastream]
-        columns = self._streams[source][i].columns
-        for column in columns:
-            if column.steps == steps:
-                return column
-        column = Column(steps, self.capacity, mean=columns[0].mean)
-        columns.append(column)
+    def columns(self, source: int, steps: int) -> Columns:
+        """Of so many base steps; made once, shared by all that ask."""
+        for columns in self._columns[source]:
+            if columns.steps == steps:
+                return columns
+        single = self._columns[source][0]
+        columns = Columns(steps, self.capacity, single.means.tolist())
+        self._columns[source].append(columns)
         last = self._cleared[source]
         if last > NOTHING:
-            column.gap = last - self.capacity
+            columns.gap = last - self.capacity
+            columns.gaps = [columns.gap] * len(columns.gaps)
             for number in range(last - self.capacity + steps, last + 1):
-                self._sum(columns[0], column, number)
-        return column
+                self._sum(single, columns, number)
+        return columns
 
     def put(self, source: int, number: int, usable: Sequence[float | None]) -> None:
         """The step ``number`` of ``source``: one value a datastream, None where there is none to be believed."""
@@ -94,20 +85,22 @@ class History:
             if cleared == NOTHING or number > cleared + 1:
                 self._clear(source, number - 1)
             self._cleared[source] = number
-        self.newest[source] = max(self.newest[source], number)
+        if number > self.newest[source]:
+            self.newest[source] = number
         at = number % self.capacity
-        behind = number < cleared
-        for stream, value in zip(self._streams[source], usable, strict=True):
-            columns = stream.columns
-            column = columns[0]
+        columns = self._columns[source]
+        single = columns[0]
+        values, again = single.values, at + self.capacity
+        for i, value in enumerate(usable):
             if value is None:
+                if number > single.gaps[i]:
+                    single.gaps[i] = number
+                    single.gap = max(single.gap, number)
                 value = np.nan  # noqa: PLW2901
-                column.gap = max(number, column.gap)
-            column.values[at] = column.values[at + self.capacity] = value
-            if len(columns) > 1:
-                for wide in columns[1:]:
-                    for each in range(number, min(number + wide.steps, cleared + 1) if behind else number + 1):
-                        self._sum(column, wide, each)
+            values[i, at] = values[i, again] = value
+        for wide in columns[1:]:
+            for each in range(number, min(number + wide.steps, cleared + 1) if number < cleared else number + 1):
+                self._sum(single, wide, each)
 
     def reached(self, sources: Sequence[int]) -> int:
         """The number up to which all of ``sources`` have come."""
@@ -136,17 +129,17 @@ class History:
         """Keep at least so many base steps, for a model with a longer window."""
         if capacity <= self.capacity:
             return
-        for source, streams in enumerate(self._streams):
+        for source, each in enumerate(self._columns):
             last = self._cleared[source]
             kept = np.arange(last - self.capacity + 1, last + 1)
-            for stream in streams:
-                for column in stream.columns:
-                    old = column.values
-                    column.values = np.full(2 * capacity, np.nan)
-                    if last > NOTHING:
-                        column.values[kept % capacity] = old[kept % self.capacity]
-                        column.values[kept % capacity + capacity] = old[kept % self.capacity]
-                        column.gap = max(column.gap, last - self.capacity)
+            for columns in each:
+                old = columns.values
+                columns.values = np.full((len(old), 2 * capacity), np.nan)
+                if last > NOTHING:
+                    of_old = old[:, kept % self.capacity]
+                    columns.values[:, kept % capacity] = columns.values[:, kept % capacity + capacity] = of_old
+                    columns.gaps = [max(gap, last - self.capacity) for gap in columns.gaps]
+                    columns.gap = max(columns.gap, last - self.capacity)
         self.capacity = capacity
 
     def _clear(self, source: int, last: int) -> None:
@@ -154,22 +147,22 @@ class History:
         cleared = self._cleared[source]
         first = max(cleared + 1, last - self.capacity + 1) if cleared > NOTHING else last
         at = np.arange(first, last + 1) % self.capacity
-        for stream in self._streams[source]:
-            for column in stream.columns:
-                column.values[at] = column.values[at + self.capacity] = np.nan
-                column.gap = last
+        for columns in self._columns[source]:
+            columns.values[:, at] = columns.values[:, at + self.capacity] = np.nan
+            columns.gaps = [last] * len(columns.gaps)
+            columns.gap = last
         self._cleared[source] = last
 
-    def _sum(self, single: Column, wide: Column, number: int) -> None:
+    def _sum(self, single: Columns, wide: Columns, number: int) -> None:
         end = number % self.capacity + self.capacity + 1
-        parts = single.values[end - wide.steps : end]
-        value = float(np.add.reduce(parts))
-        if wide.mean:
-            value /= wide.steps
+        totals = np.add.reduce(single.values[:, end - wide.steps : end], axis=1)
+        totals[wide.means] /= wide.steps
         at = number % self.capacity
-        wide.values[at] = wide.values[at + self.capacity] = value
-        if value != value and number > wide.gap:  # noqa: PLR0124 -- NaN
-            wide.gap = number
+        wide.values[:, at] = wide.values[:, at + self.capacity] = totals
+        for i, total in enumerate(totals.tolist()):
+            if total != total and number > wide.gaps[i]:  # noqa: PLR0124 -- NaN
+                wide.gaps[i] = number
+                wide.gap = max(wide.gap, number)
 
 
 class CalendarColumn:

@@ -22,6 +22,25 @@ class _Sum(NamedTuple):
     sources: tuple[int, ...]
 
 
+class _Plain(NamedTuple):
+    """Of one source."""
+
+    which: tuple[int, ...]
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    means: tuple[bool, ...]
+
+
+def _plain(streams: Sequence[Datastream], taken: Collection[str]) -> _Plain:
+    left = [(i, d) for i, d in enumerate(streams) if d.name not in taken]
+    return _Plain(
+        tuple(i for i, _ in left),
+        tuple(d.name for _, d in left),
+        tuple(d.unit for _, d in left),
+        tuple(d.aggregate == "mean" for _, d in left),
+    )
+
+
 class PlainRows:
     """One row for each ``steps`` base steps of a datastream."""
 
@@ -45,7 +64,7 @@ class PlainRows:
         """
         self.steps = steps
         self._grid, self._history, self._recents, self._ledger = grid, history, recents, ledger
-        self._streams = [[(i, d) for i, d in enumerate(each) if d.name not in taken] for each in streams]
+        self._streams = [_plain(each, taken) for each in streams]
         self._extras: list[dict[str, list[Extra]]] = [{} for _ in streams]
         named = {d.name: d for each in streams for d in each}
         self._sums = []
@@ -71,11 +90,20 @@ class PlainRows:
             return
         recent, ledger = self._recents[source], self._ledger
         seconds = step.seconds if steps == 1 else recent.seconds(number, steps, self._grid.step_ms / 1000)
-        for i, stream in self._streams[source]:
-            value, quality, n = recent.interval(i, number, steps, mean=stream.aggregate == "mean")
-            ledger.row(
-                Kind.INTERVAL, stream.name, at, duration_s=seconds, value=value, unit=stream.unit, quality=quality, n=n
-            )
+        plain = self._streams[source]
+        if plain.names:
+            seen = recent.intervals(plain.which, number, steps, plain.means)
+            for i, name in enumerate(plain.names):
+                ledger.row(
+                    Kind.INTERVAL,
+                    name,
+                    at,
+                    duration_s=seconds,
+                    value=seen.values[i],
+                    unit=plain.units[i],
+                    quality=seen.qualities[i],
+                    n=seen.n[i],
+                )
         if self._extras[source]:
             for each in self._extras[source].values():
                 self._extra_row(_together(each), seconds, at)
@@ -102,10 +130,10 @@ class PlainRows:
         total: float | None = 0.0
         quality, n = Quality.GOOD, 0
         for source, i, mean in one.members:
-            seen = self._recents[source].interval(i, number, self.steps, mean=mean)
-            total = None if total is None or seen.value is None else total + seen.value
-            quality = worst(quality, seen.quality)
-            n += seen.n
+            values, qualities, readings = self._recents[source].intervals((i,), number, self.steps, (mean,))
+            total = None if total is None or values[0] is None else total + values[0]
+            quality = worst(quality, qualities[0])
+            n += readings[0]
         self._ledger.row(
             Kind.INTERVAL,
             one.name,

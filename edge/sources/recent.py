@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from wayside.contracts.reading import Quality
@@ -9,12 +10,15 @@ from wayside.edge.sources.quality import worst
 from wayside.edge.sources.step import Step
 
 
-class Value(NamedTuple):
-    """Of one datastream over an interval."""
+class Values(NamedTuple):
+    """Of some datastreams over one interval."""
 
-    value: float | None
-    quality: Quality
-    n: int
+    values: Sequence[float | None]
+    qualities: Sequence[Quality]
+    n: Sequence[int]
+
+
+ALL = tuple(range(1024))
 
 
 class Recent:
@@ -41,6 +45,8 @@ class Recent:
 
     def seconds(self, number: int, steps: int, step_s: float) -> float:
         """Length of the interval of ``steps`` steps that ends with ``number``; nominal where one is missing."""
+        if steps == 1 and (only := self.steps.get(number)) is not None:
+            return only.seconds
         if not self.whole(number, steps):
             return steps * step_s
         ns = 0
@@ -49,17 +55,22 @@ class Recent:
             ns += step.end_ns - step.start_ns
         return ns / 1e9
 
-    def interval(self, which: int, number: int, steps: int, *, mean: bool) -> Value:
-        """Datastream ``which`` over the ``steps`` steps that end with ``number``.
+    def intervals(self, which: Sequence[int], number: int, steps: int, means: Sequence[bool]) -> Values:
+        """The datastreams ``which`` over the ``steps`` steps that end with ``number``.
 
         A sum is known only if each of its steps is; a mean is that of the steps that are known, and a gap if not all
         of them are.
         """
-        if steps == 1:
-            step = self.steps.get(number)
-            if step is None:
-                return Value(None, Quality.MISSING, 0)
-            return Value(step.values[which], step.qualities[which], step.n[which])
+        if steps == 1 and (step := self.steps.get(number)) is not None:
+            if len(which) == len(step.values) and which == ALL[: len(which)]:
+                return Values(step.values, step.qualities, step.n)
+            return Values(
+                [step.values[i] for i in which], [step.qualities[i] for i in which], [step.n[i] for i in which]
+            )
+        each = [self._interval(i, number, steps, mean) for i, mean in zip(which, means, strict=True)]
+        return Values([v for v, _, _ in each], [q for _, q, _ in each], [n for _, _, n in each])
+
+    def _interval(self, which: int, number: int, steps: int, mean: bool) -> tuple[float | None, Quality, int]:
         total, known, n, quality = 0.0, 0, 0, Quality.GOOD
         bad = Quality.MISSING
         for each in range(number - steps + 1, number + 1):
@@ -75,7 +86,7 @@ class Recent:
                 known += 1
                 quality = worst(quality, seen)
         if known == steps:
-            return Value(total / steps if mean else total, quality, n)
+            return (total / steps if mean else total), quality, n
         if mean and known:
-            return Value(total / known, worst(quality, Quality.GAP), n)
-        return Value(None, bad, n)
+            return total / known, worst(quality, Quality.GAP), n
+        return None, bad, n

@@ -10,14 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wayside.contracts.action import Answer
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import Quality, Stamp
 from wayside.contracts.summary import Kind
 from wayside.contracts.task_config import SumConfig, TaskConfig
 from wayside.contracts.windows import Float32
 from wayside.edge.decisions import Decider
 from wayside.edge.journal import KeptAnswers
 from wayside.edge.sources.quality import USABLE, worst
-from wayside.edge.sources.recent import Value
 from wayside.edge.tasks.task import Due, Parts, Task
 
 OVER = 0.75  # of the alarm's limit: below that a strange datastream is itself again
@@ -54,6 +53,7 @@ class ForecastTask(Task):
         at = {s.output: i for i, s in enumerate(self.sites)}
         self._sums = [(one.name, [at[name] for name in one.of]) for one in sums]
         self._made: dict[int, Past] = {}  # by the number of the first target
+        self._none: Sequence[float | None] = (None,) * len(self.sites)
         self._residuals: list[float | None] = [None] * len(self.sites)
         self._strange = [False] * len(self.sites)
 
@@ -69,10 +69,10 @@ class ForecastTask(Task):
         while made and (oldest := next(iter(made))) <= number:  # of a hole
             del made[oldest]
         seconds = self._seconds(number, 0)
-        for i, (value, name) in enumerate(zip(self._values, self._names, strict=True)):
-            if self._one_source is None:
+        for i in range(len(self._names)):
+            if i and self._one_source is None:
                 seconds = self._seconds(number, i)
-            self._row(i, name, value, seconds, at, past)
+            self._row(i, seconds, at, past)
         for name, members in self._sums:
             self._sum_row(name, members, seconds, at, past)
 
@@ -80,8 +80,9 @@ class ForecastTask(Task):
         recent = self._one_source or self._parts.recents[self.sites[site].source]
         return recent.seconds(number, self._steps, self._base_s)
 
-    def _row(self, i: int, name: str, seen: Value, seconds: float, at: Any, past: Past | None) -> None:  # noqa: PLR0917
-        value, quality, n = seen
+    def _row(self, i: int, seconds: float, at: Stamp, past: Past | None) -> None:
+        seen = self._seen
+        value, quality = seen.values[i], seen.qualities[i]
         forecast = naive = anomaly = band = None
         model = self._model
         if past is not None:
@@ -96,13 +97,13 @@ class ForecastTask(Task):
         self._residuals[i] = anomaly
         self._ledger.row(
             Kind.INTERVAL,
-            name,
+            self._names[i],
             at,
             duration_s=seconds,
             value=value,
             unit=self.sites[i].unit,
             quality=quality,
-            n=n,
+            n=seen.n[i],
             forecast=forecast,
             naive=naive,
             anomaly=anomaly,
@@ -110,7 +111,7 @@ class ForecastTask(Task):
             detail={"low": band[0], "high": band[1]} if band else None,
         )
 
-    def _judge(self, i: int, value: float, forecast: float, anomaly: float, at: Any) -> None:
+    def _judge(self, i: int, value: float, forecast: float, anomaly: float, at: Stamp) -> None:
         limit = self.config.alert_sigma
         if anomaly > limit:
             if not self._strange[i]:
@@ -130,12 +131,12 @@ class ForecastTask(Task):
             self._strange[i] = False
             self._ledger.end("forecast_strange", self._names[i], at=at, value=value, anomaly=anomaly)
 
-    def _sum_row(self, name: str, members: Sequence[int], seconds: float, at: Any, past: Past | None) -> None:
-        quality, n = Quality.GOOD, 0
+    def _sum_row(self, name: str, members: Sequence[int], seconds: float, at: Stamp, past: Past | None) -> None:
+        seen, quality, n = self._seen, Quality.GOOD, 0
         for i in members:
-            quality = worst(quality, self._values[i].quality)
-            n += self._values[i].n
-        value = _sum([self._values[i].value for i in members])
+            quality = worst(quality, seen.qualities[i])
+            n += seen.n[i]
+        value = _sum([seen.values[i] for i in members])
         forecast = _sum([past.forecasts[i] for i in members]) if past else None
         self._ledger.row(
             Kind.INTERVAL,
@@ -156,67 +157,73 @@ class ForecastTask(Task):
 
     def _conclude(self, due: Due, answers: Sequence[Float32 | None] | None, why: str | None) -> None:
         window, model = self._window, self._model
-        firsts: list[float | None] = [None] * len(self.sites)
-        bands: list[list[float] | None] | None = None
-        values = [v.value for v in self._values]
+        firsts: Sequence[float | None] = self._none
+        bands: Sequence[Sequence[float] | None] | None = None
         if answers is not None and model is not None:
             spec = model.passport.task
-            median = spec.median if spec.quantiles else None
-            bands = None if median is None else [None] * len(self.sites)
-            raw: list[float | None] = list(firsts)
+            if spec.quantiles:
+                raw, bands = self._quantiles(answers, spec.median)
+            else:
+                raw = [None if answer is None else answer.item(0) for answer in answers]
             bad = False
-            for i, answer in enumerate(answers):
-                if answer is None:
-                    continue
-                first = answer[0, 0]  # a number, or its quantiles
-                y = float(first if median is None else first[median])
-                if not math.isfinite(y):
+            for y in raw:
+                if y is not None and not math.isfinite(y):
                     bad = True
-                    continue
-                raw[i] = y
-                counts = not self.sites[i].mean  # never less than none
-                firsts[i] = max(0.0, y) if counts else y
-                if bands is not None:
-                    low, high = float(first[0]), float(first[-1])
-                    if math.isfinite(low + high):
-                        bands[i] = [max(0.0, low), max(0.0, high)] if counts else [low, high]
+                    raw = [None if y is None or not math.isfinite(y) else y for y in raw]
+                    break
             self._watch(bad, raw, due.at)
-            if bad and all(f is None for f in firsts):
+            if bad and all(y is None for y in raw):
                 why = "the model's forecast is not a number"
-        past = Past(values, firsts, self.label, bands)
+            firsts = [y if y is None or y >= 0.0 or mean else 0.0 for y, mean in zip(raw, self._means, strict=True)]
+        past = Past(self._seen.values, firsts, self.label, bands)
         shift = window.shift if window is not None else self._steps
-        if shift == 0:
-            earlier = self._parts.recents
-            naive = [
-                earlier[s.source].interval(s.which, due.number - self._steps, self._steps, mean=s.mean).value
-                for s in self.sites
-            ]
-            self._rows(due, past._replace(values=naive))
-        else:
+        if shift:
             self._made[due.number + shift] = past
+        else:  # the interval of the answer has come already
+            self._rows(due, past._replace(values=self._look(due.number - self._steps).values))
         self.done = due.number
         self._parts.journal.answers(self.key, due.number, shift, past)
         if self.decider is not None:
             self._decide(due, self._answers(answers, firsts), why, model.passport.task.quantiles if model else ())
 
+    def _quantiles(
+        self, answers: Sequence[Float32 | None], median: int
+    ) -> tuple[list[float | None], list[list[float] | None]]:
+        """The median of each site's first answer, and its outer quantiles."""
+        raw: list[float | None] = []
+        bands: list[list[float] | None] = []
+        for answer, mean in zip(answers, self._means, strict=True):
+            if answer is None:
+                raw.append(None)
+                bands.append(None)
+                continue
+            first = answer[0, 0].tolist()
+            low, high = first[0], first[-1]
+            raw.append(first[median])
+            if not math.isfinite(low + high):
+                bands.append(None)
+            else:
+                bands.append([low, high] if mean else [max(0.0, low), max(0.0, high)])
+        return raw, bands
+
     def _answers(self, answers: Sequence[Float32 | None] | None, firsts: Sequence[float | None]) -> dict[str, Answer]:
         spec = self._model.passport.task if self._model is not None else None
+        seen, residuals = self._seen, self._residuals
         sites: dict[str, Answer] = {}
-        for i, (site, seen) in enumerate(zip(self.sites, self._values, strict=True)):
-            answer = None if answers is None or firsts[i] is None else answers[i]
-            if answer is None or spec is None:
-                sites[site.output] = Answer(seen.value, seen.quality, residual=self._residuals[i])
-                continue
-            over = answer[0]
-            if not site.mean:
-                over = over.clip(0.0)
-            sites[site.output] = Answer(
-                seen.value,
-                seen.quality,
-                forecast=(over[:, spec.median] if spec.quantiles else over).tolist(),
-                bands=over.tolist() if spec.quantiles else (),
-                residual=self._residuals[i],
-            )
+        for i, site in enumerate(self.sites):
+            value, quality, first = seen.values[i], seen.qualities[i], firsts[i]
+            answer = None if answers is None else answers[i]
+            if first is None or answer is None or spec is None:
+                sites[site.output] = Answer(value, quality, residual=residuals[i])
+            elif spec.quantiles:
+                over = answer[0] if site.mean else answer[0].clip(0.0)
+                forecast = over[:, spec.median].tolist()
+                sites[site.output] = Answer(value, quality, forecast, over.tolist(), residual=residuals[i])
+            else:
+                ahead = [first] if spec.horizon == 1 else answer[0].tolist()
+                if spec.horizon > 1 and not site.mean:
+                    ahead = [max(0.0, y) for y in ahead]
+                sites[site.output] = Answer(value, quality, ahead, residual=residuals[i])
         return sites
 
     # --- durable state ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ Sums, not lists: a restart takes them along in a few numbers. The intervals are 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,12 +26,11 @@ MOVED = 2.0  # residual standard deviations between the lowest and the highest v
 
 
 class _Site:
-    __slots__ = ("answer", "high", "low", "same")
+    __slots__ = ("high", "low", "same")
 
     def __init__(self) -> None:
-        self.answer = math.nan
-        self.same = 0  # answers in a row
-        self.low, self.high = math.inf, -math.inf  # of the values meanwhile
+        self.same = 1  # answers in a row
+        self.low = self.high = math.nan  # of the values meanwhile; NaN: none yet
 
 
 class Health:
@@ -38,31 +38,48 @@ class Health:
 
     def __init__(self, sites: int, residual_std: float) -> None:
         self._sites = [_Site() for _ in range(sites)]
+        self._last: Sequence[float | None] = [None] * sites
         self._std = residual_std
         self._blocks: list[list[float]] = [[0.0, 0.0, 0.0]]  # intervals, model's and persistence's absolute errors
         self._block = max(1, COMPARED * sites // BLOCKS)
         self.worse: str | None = None
         self.constant: str | None = None
 
-    def answered(self, site: int, answer: float, value: float | None) -> None:
-        """The model's first answer for ``site``, a number, when the last known value was ``value``."""
-        seen = self._sites[site]
-        if answer == seen.answer:
-            seen.same += 1
+    @property
+    def ill(self) -> bool:
+        return self.worse is not None or self.constant is not None
+
+    def answered(self, answers: Sequence[float | None], values: Sequence[float | None]) -> bool:
+        """The model's first answer for each site, while the newest values were these. Returns :attr:`ill`."""
+        if answers != self._last or self.constant is not None:
+            last, self._last = self._last, answers
+            if not any(map(operator.eq, answers, last)) and self.constant is None:
+                for site in self._sites:
+                    site.same = 1
+                return self.ill
+            self._compare(last, answers, values)
+        else:
+            self._compare(answers, answers, values)
+        return self.ill
+
+    def _compare(
+        self, last: Sequence[float | None], answers: Sequence[float | None], values: Sequence[float | None]
+    ) -> None:
+        self.constant = None
+        for site, before, answer, value in zip(self._sites, last, answers, values, strict=True):
+            if answer is None or before is None or answer != before:
+                site.same = 1
+                continue
+            if site.same == 1:
+                site.low = site.high = math.nan
+            site.same += 1
             if value is not None:
-                seen.low, seen.high = min(seen.low, value), max(seen.high, value)
-            if seen.same >= CONSTANT and seen.high - seen.low > MOVED * self._std:
+                site.low, site.high = min(value, site.low), max(value, site.high)  # of NaN the first argument stays
+            if site.same >= CONSTANT and site.high - site.low > MOVED * self._std:
                 self.constant = (
-                    f"the last {seen.same} answers were all {answer:g}, while the values went from {seen.low:g} to "
-                    f"{seen.high:g}"
+                    f"its last {site.same} answers were all {answer:g}, while the values went from {site.low:g} to "
+                    f"{site.high:g}"
                 )
-            return
-        if self.constant is not None and seen.same >= CONSTANT:
-            self.constant = None
-        seen.answer, seen.same = answer, 1
-        seen.low = seen.high = math.nan if value is None else value
-        if value is None:
-            seen.low, seen.high = math.inf, -math.inf
 
     def compared(self, value: float, forecast: float, naive: float) -> None:
         """An interval has come: what it was, what was forecast, and what persistence would have said."""
@@ -88,13 +105,13 @@ class Health:
 
     def state(self) -> dict[str, Any]:
         """What a restart needs, as plain JSON values."""
+        sites = [[s.same, _finite(s.low), _finite(s.high)] for s in self._sites]
         return {
             "blocks": self._blocks,
             "worse": self.worse,
             "constant": self.constant,
-            "sites": [
-                [_finite(s.answer), s.same, _finite(s.low), _finite(s.high)] if s.same else [] for s in self._sites
-            ],
+            "last": self._last,
+            "sites": sites,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -102,13 +119,11 @@ class Health:
         blocks: Sequence[Sequence[float]] = state["blocks"]
         self._blocks = [[float(n), float(m), float(p)] for n, m, p in blocks][-BLOCKS:] or [[0.0, 0.0, 0.0]]
         self.worse, self.constant = state["worse"], state["constant"]
-        for site, kept in zip(self._sites, state["sites"], strict=False):
-            if kept:
-                answer, same, low, high = kept
-                site.answer = math.nan if answer is None else float(answer)
+        if len(state["last"]) == len(state["sites"]) == len(self._sites):
+            self._last = [None if y is None else float(y) for y in state["last"]]
+            for site, (same, low, high) in zip(self._sites, state["sites"], strict=True):
                 site.same = int(same)
-                site.low = math.inf if low is None else float(low)
-                site.high = -math.inf if high is None else float(high)
+                site.low, site.high = (math.nan if v is None else float(v) for v in (low, high))
 
 
 def _finite(number: float) -> float | None:

@@ -45,8 +45,8 @@ class ScoreTask(Task):
         self.done = due.number
         if self.decider is not None:
             sites = {
-                s.output: Answer(seen.value, seen.quality, score=score)
-                for s, seen, score in zip(self.sites, self._values, scores, strict=True)
+                s.output: Answer(self._seen.values[i], self._seen.qualities[i], score=scores[i])
+                for i, s in enumerate(self.sites)
             }
             self._decide(due, sites, why)
 
@@ -62,7 +62,6 @@ class ScoreTask(Task):
             elif self._high[i] and score <= OVER * limit:
                 self._high[i] = False
                 self._ledger.end("score_high", self._names[i], at=due.at, value=score)
-        seen = self._values[i]
         self._ledger.row(
             Kind.INTERVAL,
             self._names[i],
@@ -71,7 +70,7 @@ class ScoreTask(Task):
             value=score,
             unit="1",
             quality=Quality.GOOD if score is not None else Quality.MISSING,
-            n=seen.n,
+            n=self._seen.n[i],
             model=self.label,
         )
 

@@ -24,7 +24,7 @@ from wayside.edge.history import NOTHING, Calendar, History
 from wayside.edge.journal import Journal, KeptAnswers, key
 from wayside.edge.ledger import Ledger
 from wayside.edge.runtimes.runtime import Runtime
-from wayside.edge.sources.recent import Recent, Value
+from wayside.edge.sources.recent import Recent, Values
 from wayside.edge.sources.step import Grid
 from wayside.edge.tasks.health import Health
 from wayside.edge.tasks.runner import Job, Runner
@@ -114,9 +114,12 @@ class Task:
         self.offered = self._told = NOTHING
         self.done = NOTHING
         """The last step that was dealt with."""
+        self._was_bad = self._was_ill = True  # a condition of before the restart may be open
         self._job: Job | None = None
         self._asked: Due | None = None  # what the job is about
-        self._values: list[Value] = []  # of each site, in the step that is dealt with
+        self._which = tuple(s.which for s in self.sites)
+        self._means = tuple(s.mean for s in self.sites)
+        self._seen = Values((), (), ())  # of the sites, in the step that is dealt with
 
     def _site(self, output: str) -> Site:
         stream = self._parts.streams[output]
@@ -214,8 +217,8 @@ class Task:
     def _step(self, due: Due) -> None:
         if due.at.wall_ms is None:
             due = due._replace(at=self._ledger.timed(due.at))
-        number, steps, recents = due.number, self._steps, self._parts.recents
-        self._values = [recents[s.source].interval(s.which, number, steps, mean=s.mean) for s in self.sites]
+        number = due.number
+        self._seen = self._look(number)
         self._closed(due)
         window, model = self._window, self._model
         if window is None or model is None:
@@ -227,8 +230,7 @@ class Task:
                 "clock_unknown", "clock", "nobody has said the time yet: models that need it do not run", severe=False
             )
         if why is None:
-            usable = window.usable
-            sites = [i for i in range(len(self.sites)) if usable(i, number)]
+            sites = window.usable(number)
             if not sites:
                 why = "no forecast: too few believable readings"
         if why is not None:
@@ -243,6 +245,14 @@ class Task:
         runner.submit(job)
         if job.done:
             self._finish(job)
+
+    def _look(self, number: int) -> Values:
+        """The sites' intervals that end with step ``number``."""
+        if self._one_source is not None:
+            return self._one_source.intervals(self._which, number, self._steps, self._means)
+        recents = self._parts.recents
+        each = [recents[s.source].intervals((s.which,), number, self._steps, (s.mean,)) for s in self.sites]
+        return Values([v.values[0] for v in each], [v.qualities[0] for v in each], [v.n[0] for v in each])
 
     def answered(self, job: Job, now_ns: int) -> None:
         """``job`` is done. One that was given up is not listened to any more."""
@@ -280,19 +290,17 @@ class Task:
         ledger, health, name = self._ledger, self._health, self.name
         if bad:
             ledger.begin("model_nan", name, f"the model of {name} answers what is not a number", at=at)
-        elif any(a is not None for a in answers):
+        elif self._was_bad:
             ledger.end("model_nan", name)
-        if health is None:
+        self._was_bad = bad
+        if health is None or not (health.answered(answers, self._seen.values) or self._was_ill):
             return
-        values = self._values
-        for site, answer in enumerate(answers):
-            if answer is not None:
-                health.answered(site, answer, values[site].value)
         for code, what in (("model_constant", health.constant), ("model_worse", health.worse)):
             if what is not None:
                 ledger.begin(code, name, f"the model of {name}: {what}"[:256], at=at, severe=False)
             else:
                 ledger.end(code, name)
+        self._was_ill = health.ill
 
     def _decide(self, due: Due, sites: dict[str, Answer], why: str | None, quantiles: Sequence[float] = ()) -> None:
         decider, calendar = self.decider, self._parts.calendar
@@ -314,7 +322,7 @@ class Task:
     # --- of the kind ----------------------------------------------------------------------------
 
     def _closed(self, due: Due) -> None:
-        """The step has closed; ``self._values`` are its intervals. The model has not been asked yet."""
+        """The step has closed; ``self._seen`` are its intervals. The model has not been asked yet."""
 
     def _conclude(self, due: Due, answers: Sequence[Float32 | None] | None, why: str | None) -> None:
         """The model has answered, or not: then ``answers`` is None and ``why`` says why not."""

@@ -16,7 +16,7 @@ from wayside.contracts.task import TaskSpec
 from wayside.contracts.task_config import CALENDAR, SITE, SiteConfig, TaskConfig
 from wayside.contracts.windows import MAX_MISSING, Float32, fill_last
 from wayside.edge.errors import EdgeError
-from wayside.edge.history import Calendar, CalendarColumn, Column, History
+from wayside.edge.history import Calendar, CalendarColumn, Columns, History
 
 TIMELESS = "no forecast: the time is not known"
 SLACK = 64  # base steps that a ring keeps beyond the longest window, for steps that a task has not come to yet
@@ -29,8 +29,9 @@ class TaskMismatch(EdgeError):  # noqa: N818
 class _Fed(NamedTuple):
     """A column of the window that comes from the history."""
 
-    column: Column
-    into: Float32  # (S, T) of the window where all sites share it, else (T,) of one site
+    columns: Columns
+    which: slice | int  # datastreams of the source; a slice where each site has its own
+    into: Float32  # (S, T) of all sites, or (T,) of one
     site: int | None  # None: all
 
 
@@ -51,6 +52,7 @@ class Window:
         sites = task.sites
         self.x: Float32 = np.zeros((len(sites), spec.window, len(spec.inputs)), np.float32)
         self.views = [self.x[i : i + 1] for i in range(len(sites))]
+        self._output = next((at for at, i in enumerate(spec.inputs) if i.name == spec.output), None)
         self.filled = 0
         """Values that stood in for missing ones in the last windows, of all sites."""
         self._history, self._calendar = history, calendar
@@ -58,13 +60,13 @@ class Window:
         reach = max((0 if spec.kind == "score" else spec.lead) + spec.horizon - 1, 0)
         self._fed: list[_Fed] = []
         self._dated: list[tuple[CalendarColumn, Float32]] = []
-        self._outputs: list[tuple[Column, Float32]] = []  # of each site, where the output is an input
+        self._outputs: list[_Fed] = []  # where the output is an input: one for all sites, or one each
+        self._everywhere = range(len(sites))
         names = [i.name for i in spec.inputs]
         for at, column in enumerate(spec.inputs):
             into = self.x[:, :, at]
             if column.name == spec.output:
-                for i, site in enumerate(sites):
-                    self._outputs.append((self._column(site.output), self.x[i, :, at]))
+                self._outputs = self._of_sites([s.output for s in sites], into)
             elif column.name in CALENDAR:
                 self._dated.append((calendar.column(column.name, self.span + SLACK), into))
             elif column.name == SITE:
@@ -96,9 +98,19 @@ class Window:
             streams |= {_stream(name, task, s) for s in task.sites if name not in s.constants}
         return streams
 
-    def _column(self, datastream: str) -> Column:
-        self._source(datastream)
-        return self._history.column(datastream, self.steps)
+    def _of_sites(self, streams: Sequence[str], into: Float32) -> list[_Fed]:
+        """``streams``: each site's own."""
+        history = self._history
+        sources = {self._source(name) for name in streams}
+        which = [history.index(name) for name in streams]
+        if len(sources) == 1 and which == list(range(which[0], which[0] + len(which))):
+            columns = history.columns(sources.pop(), self.steps)
+            return [_Fed(columns, slice(which[0], which[-1] + 1), into, None)]
+        return [self._of_site(name, into[i], i) for i, name in enumerate(streams)]
+
+    def _of_site(self, stream: str, into: Float32, site: int | None) -> _Fed:
+        columns = self._history.columns(self._source(stream), self.steps)
+        return _Fed(columns, self._history.index(stream), into, site)
 
     def _feed(self, name: str, into: Float32, task: TaskConfig, *, ahead: int, must_be_dated: bool) -> None:
         if all(name in s.constants for s in task.sites):
@@ -124,13 +136,13 @@ class Window:
         if table is not None:
             self._dated.append((table, into))
         else:
-            self._fed.append(_Fed(self._column(datastream), into, site))
+            self._fed.append(self._of_site(datastream, into, site))
 
     def fill(self, number: int) -> str | None:
         """Fill the windows of all sites for the step ``number``.
 
         Returns:
-            Why none of them may be used; None: :meth:`usable` says which.
+            Why none of them may be used; None: :meth:`usable` says which may.
         """
         history, last = self._history, number + self._newest
         if not history.holds(self.sources, number - self.span + 1):
@@ -143,32 +155,37 @@ class Window:
                 dates.fill(first, last)
                 into[...] = dates.values[dates.rows(last, self.spec.window, self.steps)]
         rows = history.rows(number, self.spec.window, self.steps)
-        for column, into, _ in self._fed:
-            into[...] = column.values[rows]
-        for column, into in self._outputs:
-            into[...] = column.values[rows]
+        for columns, which, into, _ in self._fed:
+            into[...] = columns.values[which, rows]
+        for columns, which, into, _ in self._outputs:
+            into[...] = columns.values[which, rows]
         self.filled = 0
         return None
 
-    def usable(self, site: int, number: int) -> bool:
-        """Whether the window of ``site`` may go to the model; fills its gaps where the passport says so."""
+    def usable(self, number: int) -> Sequence[int]:
+        """The sites whose windows may go to the model; fills their gaps where the passport says so."""
         oldest = number - self.span
-        whole = True
-        if self._outputs:
-            column, into = self._outputs[site]
-            if column.gap > oldest:
-                absent = np.isnan(into)
-                missing = int(np.count_nonzero(absent))
-                if missing > MAX_MISSING * len(into):
-                    return False
-                if missing and self.spec.kind == "score" and absent[-1]:
-                    return False  # it is the newest interval that is scored
-                whole = not missing
-        for column, _, of in self._fed:
-            whole = whole and (column.gap <= oldest or (of is not None and of != site))
-        if whole or self.spec.missing == "graph":
-            return True
+        for fed in self._outputs:
+            if fed.columns.gap > oldest:
+                break
+        else:
+            for fed in self._fed:
+                if fed.columns.gap > oldest:
+                    break
+            else:
+                return self._everywhere
+        return [site for site in self._everywhere if self._usable(site)]
+
+    def _usable(self, site: int) -> bool:
         x = self.x[site]
+        if self._output is not None:
+            absent = np.isnan(x[:, self._output])
+            if np.count_nonzero(absent) > MAX_MISSING * len(x):
+                return False
+            if self.spec.kind == "score" and absent[-1]:
+                return False  # it is the newest interval that is scored
+        if self.spec.missing == "graph":
+            return True
         self.filled += fill_last(x)
         return not np.isnan(x).any()
 

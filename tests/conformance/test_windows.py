@@ -136,7 +136,8 @@ class Node:
         for index in range(len(rows) // len(SITES)):
             *_, number = self.feed(rows[index * len(SITES) : (index + 1) * len(SITES)])
             assert self.window.fill(number) is None
-            yield index, {s: self.window.x[s].copy() for s in range(len(SITES)) if self.window.usable(s, number)}
+            usable = self.window.usable(number)
+            yield index, {s: self.window.x[s].copy() for s in range(len(SITES)) if s in usable}
 
     def _split(self, total: float | None) -> list[float | None]:
         """Whole counts that sum to ``total``; where it is missing one part is."""
