@@ -220,7 +220,6 @@ class Decider:
         try:
             action = function(*arguments)
         except Exception as exc:  # a policy is the one part that others write: none of its mistakes stops the node
-            log.error("policy failed", policy=self._task.policy, task=self._task.name, exc_info=True)
             raise PolicyError(f"the policy {self._task.policy} failed: {exc!r}"[:200]) from exc
         if action is not None and not _is_action(action):
             raise PolicyError(f"the policy {self._task.policy} answered with no action: {action!r}"[:200])
@@ -232,7 +231,6 @@ class Decider:
             explained = self._policy.explain(answers, self._settings)
             return {name: v[:256] if isinstance(v, str) else _number(v) for name, v in list(explained.items())[:16]}
         except Exception as exc:
-            log.error("policy failed", policy=self._task.policy, task=self._task.name, exc_info=True)
             raise PolicyError(f"the policy {self._task.policy} failed: {exc!r}"[:200]) from exc
 
     # --- rows and state ---------------------------------------------------------------------------
