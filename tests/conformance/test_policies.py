@@ -270,3 +270,12 @@ def test_all_mistakes_are_named_by_their_field(config: TaskConfig, actuator: Act
 def test_lanes_come_from_the_constants_of_the_sites() -> None:
     chosen = policies.settings_of(FLOW, SIGNAL)
     assert chosen.lanes == {s.output: 2.0 for s in SITES}  # type: ignore[attr-defined]
+
+
+@each_policy
+def test_every_setting_is_documented(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/policies.md").read_text()
+    (section,) = [s for s in page.split("\n### ") if s.startswith(f"`{name}`")]
+    kind = policies.settings_type(policies.find(name))  # type: ignore[arg-type]
+    fields = {f.name for f in msgspec.structs.fields(kind)} - {"extra"}
+    assert [f for f in fields if f"`{f}`" not in section and f not in kind.from_constants] == []

@@ -472,9 +472,16 @@ class SetpointNeverLeavesItsLimits(RuleBasedStateMachine):
         self.policy.proposal = proposal
         self.scene.forecast(1.0, 1.0)
 
-    @rule(seconds=st.sampled_from([1, 50, 99, 100, 101, 3600, 30_000, 86_400]))
+    @rule(seconds=st.sampled_from([1, 99, 100, 100, 100, 101, 3600, 86_399, 86_400]))
     def wait(self, seconds: int) -> None:
         self.scene.wait(seconds)
+
+    @rule()
+    def revert(self) -> None:
+        """What is driven restarted, and is at its safe value by itself."""
+        self.scene.decider.board_reverted()
+        if self.value != 2.0:
+            self.carry(None)
 
     @rule()
     def restart(self) -> None:
