@@ -271,6 +271,26 @@ def test_a_set_point_begins_safe_after_a_restart_and_its_changes_still_count(hea
     assert again.decider.in_force == Setpoint(1.0)
 
 
+def test_the_fall_to_the_safe_value_at_a_restart_is_a_change_too(heater: Scene) -> None:
+    heater.forecast(12.0, 0.0)
+    again = Scene(HEAT, HEATER)
+    again.clock.now_ns = 3600 * 10**9
+    again.decider.restore(json.loads(json.dumps(heater.decider.state())))
+    again.forecast(12.0, 0.0)
+    assert again.decider.in_force is None
+    again.wait(600)
+    again.forecast(12.0, 0.0)
+    assert again.decider.in_force == Setpoint(1.0)
+
+
+def test_a_register_that_lost_its_value_waits_for_its_hold_again(heater: Scene) -> None:
+    heater.forecast(12.0, 0.0)
+    heater.wait(3600)
+    heater.decider.board_reverted()
+    heater.forecast(12.0, 0.0)
+    assert heater.verdicts == ["allowed", "refused", "held"]
+
+
 def test_changes_of_another_boot_without_a_clock_are_as_if_they_were_now() -> None:
     clock = Hand()
     clock.now_ns = 5 * 10**9
