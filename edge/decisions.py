@@ -42,7 +42,7 @@ class Changes:
 
     def __init__(self, actuator: ActuatorConfig, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._window_s, limit = DAY_S, 0
+        self._window_s, limit = DAY_S, -1  # a signal's limits ask for none
         match actuator:
             case SetpointConfig():
                 limit = actuator.max_changes_per_day or 0
@@ -51,7 +51,8 @@ class Changes:
         self._at: deque[int] = deque(maxlen=limit + 1)  # monotonic ns of this boot; < 0: before it
 
     def add(self) -> None:
-        self._at.append(self._ledger.now().mono_ns)
+        if self._at.maxlen:
+            self._at.append(self._ledger.now().mono_ns)
 
     def held_s(self) -> float | None:
         """Seconds since the last one."""
@@ -59,6 +60,8 @@ class Changes:
 
     def count(self) -> int:
         """How many there were within the last day, or hour for notices."""
+        if not self._at:
+            return 0
         first = self._ledger.now().mono_ns - self._window_s * 1e9
         return sum(at > first for at in self._at)
 
@@ -131,7 +134,9 @@ class Decider:
             why_none: why no site has an answer, where none has.
         """
         sites = answers.sites.keys() if self._sites is None else self._sites
-        answered = sum(answers.answered_at(site) for site in sites)
+        answered = 0
+        for site in sites:
+            answered += answers.answered_at(site)
         if not answered:
             self._hold(at, f"{why_none or 'no site that the policy reads has an answer'}: {self._holds}")
             return
@@ -282,7 +287,7 @@ def _is_action(action: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)  # a bool is none
 
 
 def _number(value: float) -> float | str:

@@ -16,7 +16,7 @@ from tests.edge.test_guard import FIXED, SIGNAL
 from tests.edge.test_ledger import Hand
 from wayside.contracts.action import Action, Answer, Answers, Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, RegisterTarget, SetpointConfig
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import Quality, Stamp
 from wayside.contracts.summary import Kind
 from wayside.contracts.task_config import SiteConfig, TaskConfig
 from wayside.edge.actuators import NoticeBoard
@@ -165,6 +165,12 @@ def test_in_doubt_the_safe_action_holds_with_the_reason(
         assert scene.carried[-1] is None
         assert why in str(scene.decisions[-2]["why"])
         assert scene.verdicts[-1] == "held"
+
+
+def test_a_step_without_a_wall_time_is_not_acted_on(signal: Scene) -> None:
+    answers = Answers(interval_s=900, sites={d: Answer(1.0, Quality.GOOD, (9.0,)) for d in ("d/1", "d/2")})
+    signal.decider.decide(answers, Stamp(boot=BOOT, mono_ns=1), model=None, why_none=None)
+    assert signal.verdicts == ["refused"] * 3 + ["held"]
 
 
 def test_half_of_the_sites_are_too_few(signal: Scene) -> None:

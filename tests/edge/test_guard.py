@@ -99,6 +99,11 @@ def test_doubtful_readings_and_an_unknown_clock_hold_the_fixed_plan() -> None:
     assert not check(FIXED, SIGNAL, last=None, quality_ok=True, clock_known=False).allowed
 
 
+def test_the_first_plan_is_judged_against_the_fixed_one_that_the_board_follows() -> None:
+    (reason, _) = judge(Greens(FIXED | {2: 60.0, 4: 19.0}), SIGNAL, Situation(None)).reasons
+    assert reason == "phase 2: green changes by 12.0 s, over 10.0 s at once"
+
+
 flows = st.dictionaries(st.sampled_from([2, 4, 6, 8]), st.floats(0, 2500))
 
 
