@@ -329,6 +329,16 @@ def test_a_notice_ends_by_name_where_nothing_is_known_any_more(people: Scene) ->
     assert people.decider.in_force is None
 
 
+def test_steps_that_come_late_begin_no_notice_and_end_one_only_where_they_say_so(people: Scene) -> None:
+    people.score(5.0, 0.5, fresh=False)
+    assert people.verdicts == ["refused", "held"]
+    people.score(5.0, 0.5)
+    people.score(5.0, 0.5, fresh=False)
+    assert people.decider.in_force is not None
+    people.score(1.0, 0.5, fresh=False)
+    assert people.decider.in_force is None
+
+
 def test_a_notice_that_comes_too_often_waits_and_the_one_in_force_stays(people: Scene) -> None:
     people.score(5.0, 0.5)
     people.score(9.0, 0.5)
