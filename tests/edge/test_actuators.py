@@ -63,6 +63,9 @@ def test_a_register_begins_with_the_safe_value_and_is_written_until_it_is_read_b
 
 def test_what_somebody_else_wrote_is_written_over(lamp: RegisterSetpoint, ledger: Ledger) -> None:
     lamp.confirmed(20)
+    lamp.confirmed(20.5)  # the next that the register can hold
+    assert lamp.pending() == 20
+    lamp.confirmed(20)
     for _ in range(3):
         lamp.confirmed(80)
         assert lamp.pending() == 20
