@@ -313,8 +313,10 @@ def test_changes_of_another_boot_without_a_clock_are_as_if_they_were_now() -> No
 
 
 def test_a_notice_begins_rises_falls_late_and_ends(people: Scene) -> None:
-    for score in (1.0, 5.0, 9.0, 6.0, 3.0, 2.5, 1.0, 1.0):
+    for score, level in ((1.0, 0), (5.0, 2), (9.0, 3), (6.0, 3), (3.0, 2), (2.5, 2), (1.0, 0), (3.0, 0)):
         people.score(score, 0.5)
+        notice = people.decider.in_force
+        assert (notice.level if isinstance(notice, Notice) else 0) == level
         people.wait(3600)
     levels = [(a.level, a.topic) for a in people.carried if isinstance(a, Notice)]
     assert levels == [(2, "incident"), (3, "incident"), (2, "incident"), (0, "incident")]
