@@ -254,6 +254,13 @@ def test_a_set_point_waits_for_its_hold_and_keeps_what_is_in_force_meanwhile(hea
     assert heater.carried == [Setpoint(1.0), None]
 
 
+def test_a_set_point_goes_off_later_than_it_went_on(heater: Scene) -> None:
+    for watched, on in ((7.0, False), (10.0, True), (7.0, True), (4.9, False), (7.0, False)):
+        heater.forecast(watched, 0.0)
+        assert (heater.decider.in_force == Setpoint(1.0)) is on
+        heater.wait(3600)
+
+
 def test_a_set_point_in_doubt_goes_to_its_safe_value_though_its_hold_is_not_over(heater: Scene) -> None:
     heater.forecast(12.0, 0.0)
     heater.forecast(12.0, 0.0, fresh=False)
