@@ -171,17 +171,17 @@ def test_a_minimal_configuration_takes_its_defaults_from_the_contract() -> None:
     ("text", "field", "rule"),
     [
         ("node = 1\n", "$.node", "str"),
-        (MINIMAL + "nonsense = 1\n", "$", "nonsense"),
+        (MINIMAL + "nonsense = 1\n", "$.nonsense", "unknown"),
         (MINIMAL + "[clock]\nspeed = 0\n", "$.clock.speed", "> 0"),
         (MINIMAL + "[model]\nruntime = 'magic'\n", "$.model.runtime", "magic"),
-        (MINIMAL + "[[detectors]]\nchannel = 1\ndatastream = 'a'\n", "$", "[board]"),
-        (MINIMAL + "[hub]\nurl = 'ftp://x'\n", "$.hub.url", "regex"),
+        (MINIMAL + "[[detectors]]\nchannel = 1\ndatastream = 'a'\n", "$.detectors", "[board]"),
+        (MINIMAL + "[hub]\nurl = 'ftp://x'\n", "$.hub.url", "https://"),
         ("node = \n", "$", "TOML"),
         (
             MINIMAL
             + "[signal]\ncycle_s=90\n[[signal.phases]]\nphase=2\ngreen_s=50\nmin_green_s=10\nmax_green_s=60\n"
             + "yellow_s=4\nred_clearance_s=2\n",
-            "$.actuators",
+            "$.signal.cycle_s",
             "sums to cycle_s",
         ),
     ],
