@@ -9,6 +9,7 @@ import datetime
 import functools
 import math
 import tomllib
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -26,6 +27,7 @@ from wayside.contracts.wire import ContractError, Document, wire_field
 VEHICLES, PRESSES = "{veh}", "{press}"  # UCUM annotations
 DEFAULT_STEP_S = 900.0  # of a node that has no tasks
 Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra={"rule": "is a date, such as 2027-01-01"})]
+Runtime = Literal["onnxruntime", "tflite-runtime", "ai-edge-litert"]
 
 
 class ClockConfig(Document, frozen=True, kw_only=True):
@@ -60,7 +62,7 @@ class HubConfig(Document, frozen=True, kw_only=True):
 class ModelConfig(Document, frozen=True, kw_only=True):
     """``runtime`` runs ``precision``; ``providers`` are onnxruntime's, best first; ``cpu`` is always the fallback."""
 
-    runtime: Literal["onnxruntime", "tflite-runtime", "ai-edge-litert"] = "onnxruntime"
+    runtime: Runtime = "onnxruntime"
     precision: Literal["int8", "fp32"] = "int8"
     providers: Annotated[tuple[Literal["tensorrt", "cuda", "cpu"], ...], msgspec.Meta(min_length=1)] = ("cpu",)
     threads: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
@@ -134,6 +136,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
 class Loaded(NamedTuple):
     config: NodeConfig
     hints: tuple[str, ...]  # what still works and should be written otherwise
+    as_written: Callable[[Place], Place]  # where a value of ``config`` stands in the file
 
 
 def load_node_config(file: str | bytes) -> NodeConfig:
@@ -170,9 +173,10 @@ def _read(given: dict[str, Any]) -> Loaded:
     mistakes += [m for m in mistakes_of(raw, NodeConfig, ()) if m.place not in moved]
     broken = {_TODAY.get(str(m.place[0]), str(m.place[0])) for m in mistakes if m.place}
     mistakes += between_sections(raw, NodeConfig, broken, {"node": "unnamed", "state_dir": "."})
+    as_written = functools.partial(_as_written, written=written, given=given)
     if mistakes:
-        raise refusal([m._replace(place=_as_written(m.place, written, given)) for m in mistakes])
-    return Loaded(msgspec.convert(raw, NodeConfig), hints)
+        raise refusal([m._replace(place=as_written(m.place)) for m in mistakes])
+    return Loaded(msgspec.convert(raw, NodeConfig), hints, as_written)
 
 
 def parsed_toml(file: str | bytes) -> dict[str, Any]:
@@ -181,18 +185,23 @@ def parsed_toml(file: str | bytes) -> dict[str, Any]:
     Raises:
         ContractError: it is no UTF-8 text, or no TOML.
     """
-    text = _decoded(file) if isinstance(file, bytes) else file
+    text = toml_text(file) if isinstance(file, bytes) else file.removeprefix("\ufeff")
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as exc:  # ValueError: an integer of thousands of digits, too
         raise ContractError("$", f"is not TOML: {str(exc)[:200]}") from exc
 
 
-def _decoded(file: bytes) -> str:
+def toml_text(file: bytes) -> str:
+    """The text of a TOML file, without the byte order mark that some editors write.
+
+    Raises:
+        ContractError: it is no UTF-8 text.
+    """
     if file.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in file[:64]:
         raise ContractError("$", "is not UTF-8 text but, it seems, UTF-16: save it as UTF-8")
     try:
-        return file.decode()
+        return file.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = file.count(b"\n", 0, exc.start) + 1
         raise ContractError("$", f"is not UTF-8 text (line {line}, byte 0x{file[exc.start]:02x}): save it so") from exc

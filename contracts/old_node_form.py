@@ -87,7 +87,10 @@ def modernized(raw: dict[str, Any]) -> Modern:
         written["actuators", 0] = ("signal",)
     elif signal is not None:
         mistakes.append(Mistake(("signal",), "is a table"))
-    names = {i: d["datastream"] for i, d in _detectors(raw) if isinstance(d.get("datastream"), str)}
+    names: dict[int, str] = {}  # a name that is given twice is a mistake that the contracts find
+    for i, d in _detectors(raw):
+        if isinstance(d.get("datastream"), str) and d["datastream"] not in names.values():
+            names[i] = d["datastream"]
     if timing and names:
         raw["tasks"] = [_task(timing, signal, settings, names=names, parts=parts, written=written)]
     elif timing:
