@@ -9,13 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from wayside.contracts.mistakes import spelled
+from wayside.contracts.node_check import obstacles
 from wayside.contracts.node_config import NodeConfig
+from wayside.edge.doctor.conditions import check_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
 from wayside.edge.doctor.machine import Machine, check_disk, check_power, check_temperature, check_time
-from wayside.edge.doctor.model import check_model
+from wayside.edge.doctor.model import check_models
 from wayside.edge.doctor.running import check_agent, running_agent
 from wayside.edge.doctor.sensors import check_board, check_modbus, check_sensors
+
+
+def check_configuration(config: NodeConfig) -> Iterator[Finding]:
+    """What the file asks for and no node can do; it is valid, or nothing would be examined."""
+    for obstacle in obstacles(config):
+        yield Finding("configuration", "fail", f"{spelled(obstacle.place)}: {obstacle.rule}", "correct the node's file")
 
 
 def examine(
@@ -29,11 +38,13 @@ def examine(
     machine = machine or Machine()
     state_dir = (folder / config.state_dir).resolve()
     agent = running_agent(state_dir)
+    yield from check_configuration(config)
     yield check_time(config, agent)
     yield looked_at("disk", lambda: check_disk(config, state_dir))
     yield check_power(machine)
     yield check_temperature(machine)
     yield check_agent(agent, state_dir)
+    yield from check_conditions(agent)
     if config.board is not None:
         yield from check_board(config.board, agent, listen_s)
     if config.modbus is not None:
@@ -45,4 +56,4 @@ def examine(
         yield looked_at("enrolment", lambda: check_enrolment(config, state_dir, agent))
         yield check_notices(agent)
         yield check_root(folder / config.model.tuf_root)
-    yield looked_at("model", lambda: check_model(config, state_dir))
+    yield from check_models(config, state_dir, agent)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from wayside.edge.doctor.conditions import open_conditions
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.status import STATUS_FILE
 
@@ -64,6 +65,8 @@ def check_agent(agent: dict[str, Any] | None, state_dir: Path) -> Finding:
             pass
         return Finding("agent", "warn", "is not running", "start it: `systemctl start wayside-agent`")
     trouble = "; ".join(str(v) for v in agent.get("trouble", {}).values() if v)
-    if not agent.get("healthy"):
-        return Finding("agent", "fail", f"runs and is not healthy: {trouble or 'no readings'}", "mend what fails below")
+    severe = [c.code for c in open_conditions(agent) if c.severe]
+    if not agent.get("healthy") or severe:
+        why = trouble or ", ".join(severe) or "no readings"
+        return Finding("agent", "fail", f"runs and is not healthy: {why}", "mend what fails below")
     return Finding("agent", "ok", f"runs since {agent.get('uptime_s', 0):.0f} s, {agent.get('backlog', 0)} rows wait")
