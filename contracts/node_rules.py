@@ -8,21 +8,41 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from wayside.contracts.actuator_config import NoticeConfig, SignalConfig
+from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
 from wayside.contracts.mistakes import Mistake, Place
-from wayside.contracts.task_config import CALENDAR, SITE, TaskConfig
-
-if TYPE_CHECKING:
-    from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
 
 MAX_ROW_NAME = 64
 """Characters of a row's datastream: contracts.reading.Name."""
 _SOURCES = frozenset({"detectors", "gpio", "modbus"})
 
 
-def disagreements(config: NodeConfig) -> Iterator[Mistake]:
+class Sections(Protocol):
+    """What is compared: those of :class:`contracts.node_config.NodeConfig`, which calls this."""
+
+    @property
+    def board(self) -> BoardConfig | None: ...
+    @property
+    def gpio(self) -> GpioConfig: ...
+    @property
+    def modbus(self) -> ModbusConfig | None: ...
+    @property
+    def detectors(self) -> tuple[DetectorConfig, ...]: ...
+    @property
+    def tasks(self) -> tuple[TaskConfig, ...]: ...
+    @property
+    def actuators(self) -> tuple[ActuatorConfig, ...]: ...
+    @property
+    def sums(self) -> tuple[SumConfig, ...]: ...
+    @property
+    def calendar(self) -> dict[str, tuple[str, ...]]: ...
+    def datastreams(self) -> tuple[Datastream, ...]: ...
+
+
+def disagreements(config: Sections) -> Iterator[Mistake]:
     """Every one, in the order of the sections."""
     yield from _given_twice(config)
     yield from _lines(config)
@@ -32,7 +52,7 @@ def disagreements(config: NodeConfig) -> Iterator[Mistake]:
     yield from _calendar(config)
 
 
-def named_datastreams(config: NodeConfig) -> list[tuple[Place, str]]:
+def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
     """Each datastream that a file names, with the place where it does: detectors, contacts, registers."""
     named: list[tuple[Place, str]] = []
     named += [(("detectors", i, "datastream"), d.datastream) for i, d in enumerate(config.detectors)]
@@ -42,7 +62,7 @@ def named_datastreams(config: NodeConfig) -> list[tuple[Place, str]]:
     return named
 
 
-def _given_twice(config: NodeConfig) -> Iterator[Mistake]:
+def _given_twice(config: Sections) -> Iterator[Mistake]:
     sums = [(("sums", i, "name"), s.name) for i, s in enumerate(config.sums)]
     groups: tuple[tuple[str, list[tuple[Place, object]]], ...] = (
         ("channel", [(("detectors", i, "channel"), d.channel) for i, d in enumerate(config.detectors)]),
@@ -61,14 +81,14 @@ def _given_twice(config: NodeConfig) -> Iterator[Mistake]:
             first.setdefault(value, place)
 
 
-def _lines(config: NodeConfig) -> Iterator[Mistake]:
+def _lines(config: Sections) -> Iterator[Mistake]:
     if config.detectors and config.board is None:
         yield Mistake(("detectors",), "need a [board] that counts for them", frozenset({"detectors", "board"}))
     if config.modbus is not None and config.board is not None and config.modbus.port == config.board.port:
         yield Mistake(("modbus", "port"), "is the board's; each needs its own", frozenset({"board", "modbus"}))
 
 
-def _actuators(config: NodeConfig) -> Iterator[Mistake]:
+def _actuators(config: Sections) -> Iterator[Mistake]:
     signals = [i for i, a in enumerate(config.actuators) if isinstance(a, SignalConfig)]
     for i in signals[1:]:
         yield Mistake(("actuators", i), "is a second signal; a board drives one", frozenset({"actuators"}))
@@ -85,7 +105,7 @@ def _actuators(config: NodeConfig) -> Iterator[Mistake]:
             yield Mistake(("tasks", i, "actuator"), rule, both)
 
 
-def _tasks(config: NodeConfig) -> Iterator[Mistake]:
+def _tasks(config: Sections) -> Iterator[Mistake]:
     streams = {d.name for d in config.datastreams()}
     compares = _SOURCES | {"tasks"}
     written: set[str] = set()  # datastreams whose interval rows an earlier task writes
@@ -121,7 +141,7 @@ def _taken(task: TaskConfig, i: int) -> Iterator[tuple[Place, str]]:
             yield ("tasks", i, "sites", j, "inputs", column), name
 
 
-def _sums(config: NodeConfig) -> Iterator[Mistake]:
+def _sums(config: Sections) -> Iterator[Mistake]:
     streams = {d.name: d for d in config.datastreams()}
     compares = _SOURCES | {"sums"}
     for i, one in enumerate(config.sums):
@@ -134,7 +154,7 @@ def _sums(config: NodeConfig) -> Iterator[Mistake]:
             yield Mistake(("sums", i, "of"), f"adds {' to '.join(units)}; a sum is of one unit", compares)
 
 
-def _calendar(config: NodeConfig) -> Iterator[Mistake]:
+def _calendar(config: Sections) -> Iterator[Mistake]:
     streams = {name for _, name in named_datastreams(config)}
     for name, dates in config.calendar.items():
         if name in (*CALENDAR, SITE):

@@ -141,11 +141,11 @@ def _on_this_machine(config: NodeConfig, folder: Path) -> Iterator[Mistake]:
             yield Mistake(("hub", "url"), f"is no URL that can be used: {exc}")
         root = check_root(folder / config.model.tuf_root)
         if root.state == "fail":
-            yield Mistake(("model", "tuf_root"), f"{root.said}: {root.fix}")
+            yield Mistake(("model", "tuf_root"), f"there is no trust root: {root.said}; {root.fix}")
         try:
             HubTls(config.hub, folder).context()
         except TlsError as exc:
-            yield Mistake(("hub", "ca"), str(exc))
+            yield Mistake(("hub", "ca"), str(exc).removeprefix("hub.ca: "))
     state_dir = folder / config.state_dir
     try:
         there = next(p for p in (state_dir, *state_dir.parents) if p.exists())

@@ -43,7 +43,7 @@ def migrated(text: str) -> str:
         same = False
     if not same:
         raise MigrationError(
-            "write [task], [signal], [[signal.phases]] and [[detectors]] as tables with one key a line, and run this again"
+            "first write [task], [signal], [[signal.phases]] and [[detectors]] as tables with one key a line"
         )
     return made
 
