@@ -6,6 +6,7 @@ Each rule names the sections that it compares (:class:`~wayside.contracts.mistak
 from __future__ import annotations
 
 import datetime
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -101,7 +102,7 @@ def _actuators(config: Sections) -> Iterator[Mistake]:
     names = {a.name for a in config.actuators}
     for i, task in enumerate(config.tasks):
         if task.actuator is not None and task.actuator not in names:
-            rule = f"{task.actuator} is no actuator of this file; it has {_listed(names)}"
+            rule = f"{task.actuator} is no actuator of this file; it has {', '.join(sorted(names)) or 'none'}"
             yield Mistake(("tasks", i, "actuator"), rule, both)
 
 
@@ -112,7 +113,7 @@ def _tasks(config: Sections) -> Iterator[Mistake]:
     for i, task in enumerate(config.tasks):
         for place, name in _taken(task, i):
             if name not in streams:
-                yield Mistake(place, f"no source of this file gives {name}; they give {_listed(streams)}", compares)
+                yield Mistake(place, _unknown(name, streams), compares)
         for j, site in enumerate(task.sites):
             row = f"{task.name}/{site.output}"
             if site.output in written and len(row) > MAX_ROW_NAME:
@@ -147,7 +148,7 @@ def _sums(config: Sections) -> Iterator[Mistake]:
     for i, one in enumerate(config.sums):
         for j, name in enumerate(one.of):
             if name not in streams:
-                rule = f"no source of this file gives {name}; they give {_listed(streams)}"
+                rule = _unknown(name, streams)
                 yield Mistake(("sums", i, "of", j), rule, compares)
         units = sorted({streams[n].unit for n in one.of if n in streams})
         if len(units) > 1:
@@ -169,6 +170,12 @@ def _calendar(config: Sections) -> Iterator[Mistake]:
                 yield Mistake(("calendar", name, i), rule, frozenset({"calendar"}))
 
 
-def _listed(names: Iterable[str]) -> str:
-    known = sorted(names)
-    return ", ".join(known[:6]) + (f" and {len(known) - 6} more" if len(known) > 6 else "") if known else "none"
+def _unknown(name: str, streams: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(streams), n=2)
+    return f"no source of this file gives {name}; " + (f"is {' or '.join(near)} meant?" if near else _given(streams))
+
+
+def _given(streams: Iterable[str]) -> str:
+    known = sorted(streams)
+    more = f" and {len(known) - 6} more" if len(known) > 6 else ""
+    return f"they give {', '.join(known[:6])}{more}" if known else "it has none"
