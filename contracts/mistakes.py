@@ -125,18 +125,27 @@ def mistakes_of_value(value: Any, hint: Any, place: Place) -> list[Mistake]:
     except msgspec.ValidationError as exc:
         if isinstance(exc.__cause__, BrokenRulesError):
             return [m._replace(place=(*place, *m.place)) for m in exc.__cause__.mistakes]
-        rule = str(exc).partition(" - at `")[0]
-        return [Mistake(place, (_in_words(hint) if "regex" in rule else None) or rule)]
+        return [Mistake(place, _in_words(hint, str(exc).partition(" - at `")[0]))]
     except RecursionError:
         return [Mistake(place, "is nested too deeply")]
     return []
 
 
-def _in_words(hint: Any) -> str | None:
-    """The rule as its type says it: ``Meta(extra={"rule": …})`` of a pattern that nobody can read."""
+_WORDS = {
+    "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "a list",
+    "object": "a table", "null": "nothing",
+}  # fmt: skip
+
+
+def _in_words(hint: Any, rule: str) -> str:
+    """A rule of msgspec's as a person reads it."""
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     for member in members:
         for meta in getattr(member, "__metadata__", ()):
-            if meta.extra and "rule" in meta.extra:
-                return str(meta.extra["rule"])
-    return None
+            if "regex" in rule and meta.extra and "rule" in meta.extra:
+                return str(meta.extra["rule"])  # of a pattern that nobody can read
+        if rule.startswith("Invalid enum value") and typing.get_origin(member) is typing.Literal:
+            allowed = ", ".join(map(str, typing.get_args(member)))
+            return f"is one of {allowed}, not {rule.removeprefix('Invalid enum value ')}"
+    rule = re.sub(r"^Expected `(\w+)[^`]*`", lambda m: f"is {_WORDS.get(m[1], m[1])}", rule)
+    return re.sub(r", got `(\w+)`$", lambda m: f", not {_WORDS.get(m[1], m[1])}", rule)

@@ -70,7 +70,7 @@ def _hub(config: NodeConfig) -> Iterator[Mistake]:
     place = ("hub", "url")
     try:
         parts = urlsplit(config.hub.url)
-        host = parts.netloc.rpartition("@")[2]
+        host = re.sub(r":\d*$", "", parts.netloc.rpartition("@")[2])
         if parts.port == 0:
             yield Mistake(place, "port 0 is no port that one can reach")
     except ValueError as exc:
@@ -82,8 +82,19 @@ def _hub(config: NodeConfig) -> Iterator[Mistake]:
         yield Mistake(place, "ends with the path: a hub's URL has no ? and no #")
     if not config.hub.url.isascii() or not config.hub.url.isprintable():
         yield Mistake(place, "has characters other than printable ASCII: write the name as DNS has it (xn--…)")
-    elif not _HOST.fullmatch(re.sub(r":\d*$", "", host)):
+    elif not _HOST.fullmatch(host) or not all(map(_spells, host.split("."))):
         yield Mistake(place, f"{host or 'nothing'} is no name or address of a computer")
+
+
+def _spells(label: str) -> bool:
+    """Whether a label of a host's name that stands for other letters (RFC 5891) does so."""
+    if not label.lower().startswith("xn--"):
+        return True
+    try:
+        letters = label[4:].encode().decode("punycode")
+    except UnicodeError:
+        return False
+    return not letters.isascii() and all(c.isalnum() or c == "-" for c in letters)
 
 
 def _time_zone(name: str) -> Iterator[Mistake]:

@@ -136,8 +136,8 @@ def _on_this_machine(config: NodeConfig, folder: Path) -> Iterator[Mistake]:
     """What the file names and this computer has not, or has twice."""
     if config.hub is not None:
         try:
-            httpx.URL(config.hub.url)
-        except httpx.InvalidURL as exc:
+            _ = httpx.URL(config.hub.url).host
+        except (httpx.InvalidURL, UnicodeError) as exc:  # UnicodeError: a name that stands for no letters
             yield Mistake(("hub", "url"), f"is no URL that can be used: {exc}")
         root = check_root(folder / config.model.tuf_root)
         if root.state == "fail":

@@ -5,6 +5,7 @@ Works on lines, so that what a person wrote stays as it was; the result is belie
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -52,13 +53,14 @@ def _rewritten(lines: list[str], given: dict[str, Any], new: dict[str, Any]) -> 
     """Section by section: a header and the lines up to the next one."""
     made: list[str] = []
     detector = -1
-    starts = [i for i, line in enumerate(lines) if _HEADER.match(line)]
-    made += lines[: starts[0] if starts else len(lines)]
+    starts = [i for i, line in enumerate(lines) if _HEADER.match(line)] or [len(lines)]
+    made += lines[: starts[0]]
     if "rows_s" in new and "rows_s" not in given:
         made.append(f"rows_s = {new['rows_s']}")
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        header = _HEADER.match(lines[start])
-        assert header is not None  # noqa: S101  (that is how it was chosen)
+    for start, end in itertools.pairwise([*starts, len(lines)]):
+        header = _HEADER.match(lines[start]) if start < end else None
+        if header is None:
+            continue
         name, comment, body = header[2], f"  {header[3]}" if header[3] else "", lines[start + 1 : end]
         detector += name == "detectors"
         if name == "task":
