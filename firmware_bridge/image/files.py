@@ -58,7 +58,7 @@ def personality(
     Raises:
         ImageError: naming what is wrong and where to mend it.
     """
-    text = config_text
+    text = config_text.removeprefix("\ufeff")
     if token is not None:
         text = with_hub_key(text, "token", token.strip())
     if hub_ca is not None:
