@@ -177,7 +177,7 @@ def migrate(config: Config) -> None:
 
 @node.command()
 def status(config: Config, as_json: AsJson = False) -> None:
-    """What the agent last said about itself."""
+    """The agent's last status: its tasks and their models, open conditions, counters, readings."""
     from wayside.edge.status import STATUS_FILE
 
     loaded = load(config)
@@ -222,8 +222,8 @@ def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.
     typer.echo(f"{waiting} rows wait")
     for row in rows:
         value = row.get("value")
-        said = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", row.get("detail", ""))
-        typer.echo(f"  {row['seq']:>6}  {row['kind']:<9} {row['datastream']:<28} {said}")
+        shown = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", row.get("detail", ""))
+        typer.echo(f"  {row['seq']:>6}  {row['kind']:<9} {row['datastream']:<28} {shown}")
 
 
 @doctor.command()
@@ -232,7 +232,7 @@ def examine(
     as_json: AsJson = False,
     listen: Annotated[float, typer.Option(min=0.1, help="seconds to wait for the board")] = 3.0,
 ) -> None:
-    """Check a node at the cabinet: time, disk, power, board, sensors, hub, model; what fails comes with its fix.
+    """Check a node at the cabinet: time, disk, power, board, sensors, hub, models; each failure comes with what to do.
 
     Changes nothing. The exit status is 1 if something fails; a warning does not count.
     """
@@ -243,17 +243,17 @@ def examine(
 
     colours = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
     screen = Console(highlight=False)
-    found = []
+    findings = []
     for finding in checks(loaded, config.resolve().parent, listen_s=listen):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             screen.print(f"[{colours[finding.state]}]{finding.state:<4}[/] {finding.check:<13} ", end="")
             screen.print(finding.said, markup=False, soft_wrap=True)
             if finding.fix:
                 screen.print(f"{'':<19}→ {finding.fix}", markup=False, soft_wrap=True)
-    failed = [finding.check for finding in found if finding.state == "fail"]
+    failed = [finding.check for finding in findings if finding.state == "fail"]
     if as_json:
-        typer.echo(json.dumps({"ok": not failed, "findings": [f._asdict() for f in found]}, indent=1))
+        typer.echo(json.dumps({"ok": not failed, "findings": [f._asdict() for f in findings]}, indent=1))
     elif not failed:
         screen.print("nothing fails", style="green")
     if failed:

@@ -98,10 +98,10 @@ def show(
 
     state_dir = (config.resolve().parent / loaded.state_dir).resolve()
     try:
-        found = list(records(state_dir))
-        if not found:
+        stored = list(records(state_dir))
+        if not stored:
             raise failed(f"no record in {state_dir}: `wayside commission {config}` makes one")
-        newest = found[-1]
+        newest = stored[-1]
         if newest.record is None:
             raise failed(f"{newest.path}: {newest.trouble}")
         if html is not None:
@@ -109,8 +109,8 @@ def show(
     except (EdgeError, OSError) as exc:
         raise failed(str(exc)) from exc
     if as_json:
-        said = {"record": to_builtins(newest.record), "file": str(newest.path), "trouble": newest.trouble}
-        typer.echo(json.dumps(said, indent=1))
+        document = {"record": to_builtins(newest.record), "file": str(newest.path), "trouble": newest.trouble}
+        typer.echo(json.dumps(document, indent=1))
     else:
         for line in (*lines(newest.record), summary(newest.record), newest.state):
             typer.echo(line)

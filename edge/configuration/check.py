@@ -107,9 +107,9 @@ def _fit(config: NodeConfig, passports: Sequence[Passport]) -> tuple[tuple[TaskM
             bundles = ", ".join(sorted({task.bundle for task in offer.tasks})) or "none"
             wrong.append(TaskMisfit("", model, "bundle", f"no task takes {passport.bundle}; the tasks take {bundles}"))
         for task in tasks:
-            found = misfits(passport, task, offer)
-            wrong += [TaskMisfit(task.name, model, m.misses, m.message) for m in found]
-            if not found:
+            reasons = misfits(passport, task, offer)
+            wrong += [TaskMisfit(task.name, model, m.misses, m.message) for m in reasons]
+            if not reasons:
                 fitting.append(f"{model} fits the task {task.name}")
     return tuple(wrong), tuple(fitting)
 
@@ -124,10 +124,12 @@ def _policies(config: NodeConfig) -> Iterator[Mistake]:
         if task.policy is None or task.actuator is None:
             continue
         for sentence in policy_mistakes(task, actuators[task.actuator]):
-            rule = sentence.removeprefix(f"task {task.name}, policy {task.policy}: ")
+            rule = sentence.removeprefix(f"task {task.name}, policy {task.policy}: ").removeprefix(
+                f"task {task.name}: "
+            )
             setting = rule.removeprefix("settings.").split(":")[0].split(".")[0].split("[")[0]
             if rule.startswith("settings.") and setting in task.settings:
-                yield Mistake(("tasks", i, "settings", setting), rule.removeprefix(f"settings.{setting}: "))
+                yield Mistake(("tasks", i, "settings", setting), rule.removeprefix(f"settings.{setting}").lstrip(": "))
             else:
                 yield Mistake(("tasks", i, "policy"), f"{task.policy}: {rule}")
 

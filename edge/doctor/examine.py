@@ -1,7 +1,7 @@
-"""What a technician wants to know at the cabinet: each check, what it found, and what to do about it.
+"""`wayside doctor`: every check of a node at its cabinet, in order, each with what to do about a failure.
 
-Changes nothing and needs no network, except to ask the hub. Beside a running agent it asks the agent's status file for
-what only one program can have at a time, the board's port above all.
+Changes nothing and needs no network, except to ask the hub. Beside a running agent the status file of the agent stands
+for what only one program can have at a time, the board's port above all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def examine(
     """Every check of a node whose configuration lies in ``folder``, as it is made.
 
     Args:
-        listen_s: how long to wait for the board's word.
+        listen_s: how long to wait for the board.
     """
     machine = machine or Machine()
     state_dir = (folder / config.state_dir).resolve()

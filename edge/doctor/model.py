@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from wayside.contracts.fit import misfits
 from wayside.contracts.node_config import NodeConfig
@@ -76,7 +77,7 @@ def check_installed(config: NodeConfig, task: TaskConfig, state_dir: Path) -> Fi
 
 def model_folder(state_dir: Path, bundle: str) -> Path | None:
     """Where the slots of ``bundle`` are; None: there are none yet. Before tasks, one pair lay in ``model`` itself."""
-    for folder in (state_dir / "model" / bundle, state_dir / "model"):
+    for folder in (state_dir / "model" / quote(bundle, safe=""), state_dir / "model"):
         if any((folder / f"{slot}.json").exists() for slot in ("a", "b")):
             return folder
     return None
