@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from wayside.contracts.node_config import toml_text
+from wayside.contracts.wire import ContractError
 from wayside.firmware_bridge.errors import BridgeError
 from wayside.firmware_bridge.image import build as images
 from wayside.firmware_bridge.image import card
@@ -98,6 +100,13 @@ def wheels(
             typer.echo(json.dumps(found))
 
 
+def _configuration(path: Path) -> str:
+    try:
+        return toml_text(read_text_file(path, "--config"))
+    except ContractError as exc:
+        raise BridgeError(f"--config: {path}: {exc}") from exc
+
+
 @image.command()
 def build(
     base: Annotated[Path, typer.Argument(help="Stock image of Raspberry Pi OS or Debian, 64-bit, .img or .img.xz.")],
@@ -121,7 +130,7 @@ def build(
     with said_plainly("image build"), shown_progress() as shown:
         try:
             who = personality(
-                read_text_file(config, "--config").decode(),
+                _configuration(config),
                 read_text_file(root, "--root"),
                 token=read_text_file(token_file, "--token-file").decode() if token_file else None,
                 hub_ca=read_text_file(hub_ca, "--hub-ca") if hub_ca else None,

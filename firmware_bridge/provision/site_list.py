@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from wayside.contracts.node_config import toml_text
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import ContractError, Document, from_builtins
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
@@ -121,9 +122,9 @@ def _filled(path: Path, row: SiteRow, template: Path | None, templates: dict[Pat
         raise ProvisionError("there is no configuration: give --template, or a column 'config'")
     if source not in templates:
         try:
-            templates[source] = string.Template(read_text_file(source, "the template").decode())
-        except UnicodeDecodeError as exc:
-            raise ProvisionError(f"the template {source} is not UTF-8 text") from exc
+            templates[source] = string.Template(toml_text(read_text_file(source, "the template")))
+        except ContractError as exc:
+            raise ProvisionError(f"the template {source}: {exc.rule}") from exc
     values = {"node": row.node, "site": row.site or "", **row.fields}
     try:
         return templates[source].substitute({k: json.dumps(v, ensure_ascii=False)[1:-1] for k, v in values.items()})
