@@ -40,6 +40,10 @@ class LineLost(LineError, ConnectionError):  # noqa: N818
     pass
 
 
+class BoardSilent(LineError):  # noqa: N818
+    """The line is open, and no board is heard on it."""
+
+
 class ProtocolError(BridgeError, ValueError):
     """Bytes arrived, but not from the board that was asked for."""
 

@@ -22,16 +22,15 @@ from wayside.edge.commission.record import CommissionError
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE
-from wayside.firmware_bridge.errors import BridgeError, LineError, LineUnavailable
+from wayside.firmware_bridge.errors import BridgeError, LineUnavailable
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.borrow import borrowed
+from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
 from wayside.firmware_bridge.line.messages import DetectorFault, Event, EventKind, Identity, Status
-from wayside.firmware_bridge.line.transport import open_transport
 
-HEARTBEAT_S = 0.2
 FIRST_WORD_S = 8.0  # for the board's name and status
-SILENT_S = 5.0
+RETRY_S = 0.2  # before a lost line is opened again
 LOOK_S = 0.5  # at the agent's status file
 STALE_S = 15.0  # without a new one
 
@@ -138,47 +137,28 @@ class Live:
                     return
                 for name in self._by_channel.values():
                     self.states[name].trouble = why
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(RETRY_S)
 
     async def _converse(self, config: BoardConfig, first: asyncio.Future[None]) -> None:
         port = self._borrowed[0]
         if is_pattern(config.port) and config.identity is not None:
             port = await find_board(config.port, config.baud, config.identity)
-        line = open_transport(port, config.baud)
-        link = BoardLink(config.identity)
-        loop = asyncio.get_running_loop()
         live_from: int | None = None  # seq: what came before happened before
-        heard_s, beat_s = loop.time(), 0.0
-        try:
-            line.write(link.hello())
+        with open_conversation(port, config.baud, BoardLink(config.identity)) as conversation:
             while True:
-                if loop.time() >= beat_s:
-                    line.write(link.heartbeat(0))
-                    beat_s = loop.time() + HEARTBEAT_S
-                data = b""
-                with contextlib.suppress(TimeoutError):
-                    # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with data.
-                    async with asyncio.timeout(HEARTBEAT_S):
-                        data = await line.read()
-                for heard in link.receive(data):
-                    heard_s = loop.time()
-                    if type(heard) is Event and heard.kind == EventKind.DETECTOR:
-                        self._detector(
-                            heard.channel, bool(heard.value), live_from is not None and heard.seq >= live_from
-                        )
-                    elif type(heard) is Event and heard.kind == EventKind.DETECTOR_FAULT:
-                        self._fault(heard.channel, heard.value)
-                    elif type(heard) is Identity and heard.rebooted:
+                for message in await conversation.turn():
+                    if type(message) is Event and message.kind == EventKind.DETECTOR:
+                        is_live = live_from is not None and message.seq >= live_from
+                        self._detector(message.channel, bool(message.value), is_live)
+                    elif type(message) is Event and message.kind == EventKind.DETECTOR_FAULT:
+                        self._fault(message.channel, message.value)
+                    elif type(message) is Identity and message.rebooted:
                         live_from = None  # its numbers begin anew
-                    elif type(heard) is Status and live_from is None and link.identity is not None:
-                        live_from = heard.next_seq
-                        self._answers(link.identity, heard)
+                    elif type(message) is Status and live_from is None and conversation.link.identity is not None:
+                        live_from = message.next_seq
+                        self._answers(conversation.link.identity, message)
                         if not first.done():
                             first.set_result(None)
-                if loop.time() - heard_s > SILENT_S:
-                    raise LineError(f"the board says nothing on {port} any more")
-        finally:
-            line.close()
 
     def _answers(self, identity: Identity, status: Status) -> None:
         self.board = Board(
