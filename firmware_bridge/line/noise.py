@@ -13,7 +13,7 @@ MAX_SHARE = 0.01  # of all frames in a window
 
 
 class ErrorBudget:
-    """Judges counters that only grow. Sans-I/O: the caller brings the time."""
+    """Judges counters that begin at 0 and only grow. Sans-I/O: the caller brings the time."""
 
     def __init__(self) -> None:
         self.noisy = False
@@ -29,8 +29,10 @@ class ErrorBudget:
             errors: frames so far that could not be read or understood.
             frames: all frames so far.
         """
-        if self._ends_s is None or now_s >= self._ends_s:
-            if self._ends_s is not None and not self._exceeded(errors, frames):
+        if self._ends_s is None:
+            self._ends_s = now_s + WINDOW_S
+        elif now_s >= self._ends_s:
+            if not self._exceeded(errors, frames):
                 self.noisy = False
             self._ends_s = now_s + WINDOW_S
             self._errors_at_start, self._frames_at_start = errors, frames

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,10 +35,12 @@ def test_many_errors_among_very_many_frames_are_within_the_budget() -> None:
 @given(st.lists(st.tuples(st.floats(0, 50), st.integers(0, 30), st.integers(0, 3000)), max_size=50))
 def test_it_begins_only_with_more_errors_than_both_limits_allow(steps: list[tuple[float, int, int]]) -> None:
     budget, now_s, errors, frames = ErrorBudget(), 0.0, 0, 0
-    ends_s, errors_before, frames_before = -1.0, 0, 0
+    ends_s, errors_before, frames_before = math.inf, 0, 0
     for step_s, bad, good in steps:
         now_s, errors, frames = now_s + step_s, errors + bad, frames + bad + good
-        if now_s >= ends_s:
+        if ends_s == math.inf:
+            ends_s = now_s + WINDOW_S
+        elif now_s >= ends_s:
             ends_s, errors_before, frames_before = now_s + WINDOW_S, errors, frames
         was_noisy = budget.noisy
         is_noisy = budget.observe(now_s, errors, frames)
