@@ -9,8 +9,6 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from wayside.firmware_bridge import native, signal_plan
-from wayside.firmware_bridge.errors import BoardSilent, BridgeError, LineLost, PlanError
+from wayside.firmware_bridge.errors import BoardSilent, LineLost, PlanError
+from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.line import header as c_header
 from wayside.firmware_bridge.line.board import BoardLink, Gap, Heard
 from wayside.firmware_bridge.line.borrow import borrowed
@@ -35,22 +34,13 @@ ASK_AGAIN = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)  # not the las
 Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
 
 
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (BridgeError, OSError) as exc:
-        print(f"wayside board: {exc}", file=sys.stderr)
-        raise typer.Exit(1) from exc
-
-
 @board.command()
 def build(
     out: Out = native.BUILD,
     mcu: Annotated[str | None, typer.Option(help="Build for this chip instead: atmega328p, atmega2560.")] = None,
 ) -> None:
     """Build the firmware, as a native process or for a real board."""
-    with _said_plainly():
+    with sentences("board"):
         if mcu is None:
             print(native.build(out))
         else:
@@ -77,7 +67,7 @@ def run(
     out: Out = native.BUILD,
 ) -> None:
     """Run a board as a process on a pty; Ctrl-C ends it. Its first line names the pty."""
-    with _said_plainly():
+    with sentences("board"):
         program = str(native.build(out))
         options = {"pty-link": pty_link, "feed": feed, "speed": speed, "anchor": anchor, "id": board_id}
         options |= {"ring": ring, "stats": stats, "plan": plan, "end": end, "store": store, "reset": reset}
@@ -100,11 +90,8 @@ def watch(
     record: Annotated[Path | None, typer.Option(help="Keep the session in this file; replay://FILE plays it.")] = None,
 ) -> None:
     """Show a board's readings live. Nothing is acknowledged: the agent still gets every event."""
-    with _said_plainly():
-        try:
-            asyncio.run(_watch(port, baud, board_id, as_json, seconds, record))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+    with sentences("board"):
+        asyncio.run(_watch(port, baud, board_id, as_json, seconds, record))
 
 
 async def _watch(
@@ -155,13 +142,10 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The board's answer as JSON.")] = False,
 ) -> None:
     """Have a board check a plan table and, with --store, keep and run it. A running agent lends its port."""
-    with _said_plainly():
+    with sentences("board"):
         table = signal_plan.load(file).encode()
-        try:
-            with borrowed(port):
-                result = asyncio.run(_plan(port, baud, board_id, table, store))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+        with borrowed(port):
+            result = asyncio.run(_plan(port, baud, board_id, table, store))
         good = result.code == PlanCode.OK
         code = PlanCode(result.code).name.lower() if result.code in list(PlanCode) else f"code {result.code}"
         if as_json:
@@ -205,6 +189,6 @@ def header(
         print(f"wayside board: {c_header.HEADER.name} is not current; run `wayside board header`", file=sys.stderr)
         raise typer.Exit(1)
     if not check:
-        with _said_plainly():
+        with sentences("board"):
             c_header.HEADER.write_text(c_header.header())
     print(f"{c_header.HEADER.name}: schema {SCHEMA:08x}, {'current' if current else 'written'}")

@@ -124,9 +124,11 @@ def load(path: Path) -> SignalPlan:
     """Read a plan from TOML.
 
     Raises:
-        PlanError: the file is not TOML, or a field is missing, unknown or out of range; the message names it.
+        PlanError: no such file, it is not TOML, or a field is missing, unknown or out of range; the message names it.
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=SignalPlan)
+    except OSError as exc:
+        raise PlanError(f"cannot read the plan {path}: {exc.strerror}; docs/board.md shows one") from exc
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise PlanError(f"{path}: {exc}") from exc
+        raise PlanError(f"{path} is no plan: {exc}; docs/board.md shows one") from exc

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from wayside.firmware_bridge.errors import BridgeError
+from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.image import build as images
 from wayside.firmware_bridge.image import card
 from wayside.firmware_bridge.image.files import personality, read_text_file
@@ -28,19 +29,6 @@ image = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Wheels = Annotated[Path, typer.Option(help="Folder that `wayside image wheels` filled.")]
 Manifest = Annotated[Path | None, typer.Option(help="The image's .json; its .bmap stands beside it.")]
-
-
-@contextmanager
-def said_plainly(verb: str) -> Iterator[None]:
-    """One message per error, on the error stream; Ctrl-C is 130."""
-    try:
-        yield
-    except BridgeError as exc:
-        typer.echo(f"wayside {verb}: {exc}", err=True)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt:
-        typer.echo(f"wayside {verb}: interrupted; the same command begins again", err=True)
-        raise typer.Exit(130) from None
 
 
 class Shown(NamedTuple):
@@ -80,7 +68,7 @@ def wheels(
 
     Debian 12 has Python 3.11, Debian 13 has 3.13; both by default. Where packages come from is pip's configuration.
     """
-    with said_plainly("image wheels"):
+    with sentences("image wheels"):
         found = []
         for version in python or ["3.11", "3.13"]:
             made = fetch_wheels(folder, version, wayside=wayside, say=lambda said: typer.echo(said, err=True))
@@ -118,7 +106,7 @@ def build(
 
     Writes OUT.img, its block map OUT.img.bmap and its manifest OUT.json. Nothing is mounted; no root is needed.
     """
-    with said_plainly("image build"), shown_progress() as shown:
+    with sentences("image build"), shown_progress() as shown:
         try:
             who = personality(
                 read_text_file(config, "--config").decode(),
@@ -155,7 +143,7 @@ def write(
     Refuses the running system's disk and whatever is mounted. The first block is written last: an interrupted card
     does not boot, and the same command begins again.
     """
-    with said_plainly("image write"):
+    with sentences("image write"):
         facts, bmap = images.load_built(image_file, manifest)
         target = card.look_at(device)
         typer.echo(f"{image_file}: node {facts.node}, {bmap.mapped_bytes / 1e6:,.0f} MB to write", err=True)
@@ -180,7 +168,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read an image or a card back: every block that counts, and that it is this node's."""
-    with said_plainly("image verify"), shown_progress() as shown:
+    with sentences("image verify"), shown_progress() as shown:
         if manifest is None and target.is_block_device():
             raise BridgeError(f"{target} is a device: say which image with --manifest OUT.json")
         facts, bmap = images.load_built(target, manifest)

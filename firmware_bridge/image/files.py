@@ -77,7 +77,7 @@ def personality(
         raise ImageError('model.tuf_root is a plain file name beside node.toml, such as "root.json"')
     try:
         signed = json.loads(root)["signed"]["_type"]
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ImageError("the trust root is no TUF root.json; `wayside release init` makes one") from exc
     if signed != "root":
         raise ImageError(f"the trust root is TUF {signed!r} metadata, not root")

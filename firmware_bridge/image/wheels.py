@@ -166,8 +166,11 @@ def make_manifest(folder: Path, python: str) -> WheelManifest:
         raise ImageError(f"{folder} lacks the wheel of wayside or of pip")
     unpacked = 0
     for path in wheels:
-        with zipfile.ZipFile(path) as archive:
-            unpacked += sum(entry.file_size for entry in archive.infolist())
+        try:
+            with zipfile.ZipFile(path) as archive:
+                unpacked += sum(entry.file_size for entry in archive.infolist())
+        except zipfile.BadZipFile as exc:
+            raise ImageError(f"{path.name} came damaged from the package index: run the same command again") from exc
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels}
     # A third more for compiled Python and for blocks that are not full.
     return WheelManifest(python=python, wayside=version, files=digests, installed_kilobytes=unpacked * 4 // 3 // 1024)
@@ -190,6 +193,7 @@ def _tag(python: str) -> str:
 
 def _own_wheel(given: Path | None, out: Path) -> Path:
     if given is not None and given.suffix == ".whl":
+        _check_wheel(given)
         return Path(shutil.copy(given, out))
     source = given or (_SOURCE if (_SOURCE / "pyproject.toml").exists() else None)
     with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
@@ -208,6 +212,17 @@ def _own_wheel(given: Path | None, out: Path) -> Path:
                 SOURCE_DATE_EPOCH="1600000000",
             )
     return next(out.glob("wayside-*.whl"))
+
+
+def _check_wheel(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.getinfo("wayside/edge/wayside-agent.service")
+    except (OSError, zipfile.BadZipFile, KeyError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it holds no agent"
+        raise ImageError(
+            f"{path} is no wheel of wayside: {reason}; `pip wheel --no-deps wayside` makes one, or leave --wayside out"
+        ) from exc
 
 
 def _chosen(own: Path, python: str) -> bytes:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from wayside.firmware_bridge.errors import ProvisionError
-from wayside.firmware_bridge.image.cli import AsJson, Wheels, said_plainly, shown_progress
+from wayside.firmware_bridge.exits import sentences
+from wayside.firmware_bridge.image.cli import AsJson, Wheels, shown_progress
 from wayside.firmware_bridge.image.files import read_text_file
 from wayside.firmware_bridge.provision import sites as work
 
@@ -38,7 +39,7 @@ def make(
     token. The operator's token is taken from WAYSIDE_OPERATOR_TOKEN. OUT/journal holds the sites' tokens: keep it to
     yourself.
     """
-    with said_plainly("provision"), shown_progress() as shown:
+    with sentences("provision"), shown_progress() as shown:
         try:
             common = work.Common(
                 root=read_text_file(root, "--root"),

@@ -101,7 +101,8 @@ def read_sites(path: Path, template: Path | None, check: Callable[[SiteRow, str]
 
 def _check_columns(path: Path, columns: list[str]) -> None:
     if "node" not in columns:
-        raise ProvisionError(f"{path}, line 1: there is no column 'node'; the columns are: {', '.join(columns)}")
+        listed = ", ".join(columns)[:200]
+        raise ProvisionError(f"{path}, line 1: there is no column 'node'; the columns are: {listed!r}")
     if twice := next((name for name in columns if columns.count(name) > 1), None):
         raise ProvisionError(f"{path}, line 1: column {twice!r} stands there twice")
 
