@@ -103,7 +103,7 @@ class SerialBoard:
             talked = self._link.received.statuses > statuses
             attempt = 0 if talked else attempt + 1
             if talked or reason != logged:
-                log.warning("board line down", reason=reason)
+                log.warning("board line down", trouble=reason)
             logged = reason
             await asyncio.sleep(max(0.05, full_jitter(attempt, RETRY_BASE_S, RETRY_CAP_S, random.Random())))  # noqa: S311
 

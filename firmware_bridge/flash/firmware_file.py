@@ -83,7 +83,7 @@ def load_image(path: Path) -> Image:
             raise FlashError(f"{path} is larger than any board's flash: is it the right file?")
         raw = path.read_bytes()
     except OSError as exc:
-        raise FlashError(f"cannot read {path}: {exc.strerror}") from exc
+        raise FlashError(f"cannot read {path}: {exc.strerror}; name the firmware with --hex, or leave it out") from exc
     digest = hashlib.sha256(raw).hexdigest()
     if raw[:1] == b":":
         base, data = _intel_hex(path, raw)

@@ -17,7 +17,7 @@ from wayside.firmware_bridge.errors import BridgeError
 from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.image import build as images
 from wayside.firmware_bridge.image import card
-from wayside.firmware_bridge.image.files import personality, read_text_file
+from wayside.firmware_bridge.image.files import personality, read_named, read_named_text
 from wayside.firmware_bridge.image.wheels import fetch_wheels
 
 image = typer.Typer(
@@ -107,18 +107,15 @@ def build(
     Writes OUT.img, its block map OUT.img.bmap and its manifest OUT.json. Nothing is mounted; no root is needed.
     """
     with sentences("image build"), shown_progress() as shown:
-        try:
-            who = personality(
-                read_text_file(config, "--config").decode(),
-                read_text_file(root, "--root"),
-                token=read_text_file(token_file, "--token-file").decode() if token_file else None,
-                hub_ca=read_text_file(hub_ca, "--hub-ca") if hub_ca else None,
-                site=site,
-                ssh_key=read_text_file(ssh_key, "--ssh-key").decode() if ssh_key else None,
-                network=read_text_file(network_config, "--network-config").decode() if network_config else None,
-            )
-        except UnicodeDecodeError as exc:
-            raise BridgeError(f"one of the files given is not text: {exc}") from exc
+        who = personality(
+            read_named_text(config, "--config"),
+            read_named(root, "--root"),
+            token=read_named_text(token_file, "--token-file") if token_file else None,
+            hub_ca=read_named(hub_ca, "--hub-ca") if hub_ca else None,
+            site=site,
+            ssh_key=read_named_text(ssh_key, "--ssh-key") if ssh_key else None,
+            network=read_named_text(network_config, "--network-config") if network_config else None,
+        )
         made = images.build(base, out, who, wheels, shown.step)
     if as_json:
         typer.echo(made.manifest_path.read_text())

@@ -236,8 +236,8 @@ def _text(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
 
 
-def read_text_file(path: Path, what: str, limit: int = 1 << 20) -> bytes:
-    """A small file that a person named.
+def read_named(path: Path, what: str, limit: int = 1 << 20) -> bytes:
+    """A small file that a person named; ``what`` is the option, or what the file is.
 
     Raises:
         ImageError: unreadable, or far too large to be it.
@@ -246,7 +246,19 @@ def read_text_file(path: Path, what: str, limit: int = 1 << 20) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as exc:
-        raise ImageError(f"{what}: {path}: {exc.strerror}") from exc
+        raise ImageError(f"{what}: cannot read {path}: {exc.strerror}; name the right file") from exc
     if len(data) > limit:
         raise ImageError(f"{what}: {path} is larger than {limit} bytes; is it the right file?")
     return data
+
+
+def read_named_text(path: Path, what: str, limit: int = 1 << 20) -> str:
+    """The same, of text; a byte order mark is left out.
+
+    Raises:
+        ImageError: as :func:`read_named`, or it is not UTF-8.
+    """
+    try:
+        return read_named(path, what, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ImageError(f"{what}: {path} is not UTF-8 text: save it as UTF-8, or name the right file") from exc

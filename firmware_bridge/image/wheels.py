@@ -136,11 +136,10 @@ def fetch_wheels(
     place = folder / _tag(python)
     if (place / MANIFEST).exists():
         return load_wheels(folder, python)
-    folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{place.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         say(f"Python {python}: wayside's own wheel")
         own = _own_wheel(wayside, part)
         say(f"Python {python}: choosing versions for aarch64")
@@ -152,7 +151,7 @@ def fetch_wheels(
         manifest = make_manifest(part, python)
         _finish(part, place, manifest)
     except OSError as exc:
-        raise ImageError(f"{exc.filename or folder}: {exc.strerror}") from exc
+        raise ImageError(f"{exc.filename or folder}: {exc.strerror}; name another folder for the wheels") from exc
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return WheelSet(place, manifest)

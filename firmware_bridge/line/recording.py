@@ -69,7 +69,9 @@ def load(path: Path) -> list[Spoken]:
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError as exc:
-        raise LineUnavailable(f"cannot replay {path}: {exc.strerror}") from exc
+        raise LineUnavailable(
+            f"cannot replay {path}: {exc.strerror}; `wayside board watch PORT --record FILE` makes a recording"
+        ) from exc
     rows: list[Spoken] = []
     for number, line in enumerate(lines, 1):
         try:

@@ -54,18 +54,31 @@ def _open_port(url: str, baud: int) -> SerialLine:
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0, **exclusive)
     except (OSError, ValueError, LookupError) as exc:
-        # pyserial wraps the system's words in its own, twice; the number behind them says it once.
-        why = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
-        denied = isinstance(exc, OSError) and exc.errno == errno.EACCES
-        fix = (
-            "`sudo usermod -aG dialout $USER`, then log in again"
-            if denied
-            else "is the board plugged in, and is it free?"
-        )
-        raise LineUnavailable(f"cannot open {url}: {why}; {fix}") from exc
+        number = _error_number(exc)
+        reason = os.strerror(number) if number else str(exc)
+        remedy = _REMEDIES.get(number, "is the board plugged in, and is it free?")
+        raise LineUnavailable(f"cannot open {url}: {reason}; {remedy}") from exc
     if exclusive:
         _leave_dtr_up(port.fileno())
     return SerialLine(port, url)
+
+
+_REMEDIES = {
+    errno.EACCES: "`sudo usermod -aG dialout $USER`, then log in again",
+    errno.ENOTTY: "it is no serial port: `ls /dev/serial/by-id` shows those that are plugged in",
+    errno.EISDIR: "it is a folder: name the port in it, or a pattern with board.identity",
+    errno.ECONNREFUSED: "nothing listens there: start what serves the line, or correct the address",
+}
+
+
+def _error_number(exc: BaseException | None) -> int:
+    """The system's error number, 0 if there is none. pyserial puts its own words around it, and often drops it."""
+    while exc is not None:
+        number = exc.errno if isinstance(exc, OSError) else exc.args[0] if isinstance(exc, termios.error) else None
+        if isinstance(number, int) and number:
+            return number
+        exc = exc.__context__
+    return 0
 
 
 def _leave_dtr_up(fd: int) -> None:
