@@ -58,7 +58,7 @@ static const struct __attribute__((packed)) {
     uint8_t protocol;
     uint32_t schema;
     uint8_t major, minor, patch;
-    char chip[12], board[8];
+    char chip[12], board[BOARD_NAME_BYTES];
 } label PROGMEM = {{0x89, 'W', 'A', 'Y', 'S', 'I', 'D', 'E'}, PROTOCOL, SCHEMA, FIRMWARE_MAJOR, FIRMWARE_MINOR,
     FIRMWARE_PATCH, TEXT(__AVR_DEVICE_NAME__), BOARD_NAME};
 

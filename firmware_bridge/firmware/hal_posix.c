@@ -312,7 +312,7 @@ static void parse(int argc, char **argv) {
         case 'e': options.end_ms = number("end", optarg, 0, 1e15); break;
         case 'r': me->ring = (uint16_t)number("ring", optarg, 1, RING_MAX); break;
         case 'i':
-            if (length < 1 || length > 8) die("--id has 1 to 8 characters");
+            if (length < 1 || length > BOARD_NAME_BYTES) die("--id has 1 to %u characters", BOARD_NAME_BYTES);
             for (size_t i = 0; i < length; i++)
                 if (optarg[i] <= ' ' || optarg[i] > '~') die("--id is printable ASCII without spaces");
             memset(me->board, 0, sizeof me->board);

@@ -10,6 +10,7 @@
 #define MAX_PAYLOAD 64u
 #define CRC_BYTES 4u
 #define MAX_FRAME 69u /* without the delimiter */
+#define BOARD_NAME_BYTES 8u
 #define MAX_PHASES 16u
 #define SIGNAL_PHASES 8u
 #define PART_BYTES 32u

@@ -13,6 +13,7 @@ import typing
 import zlib
 from typing import Annotated, NamedTuple
 
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES
 from wayside.firmware_bridge.errors import MessageError
 
 PROTOCOL = 2
@@ -23,7 +24,7 @@ PART_BYTES = 32
 U8 = Annotated[int, "uint8_t", "B"]
 U16 = Annotated[int, "uint16_t", "H"]
 U32 = Annotated[int, "uint32_t", "I"]
-Char8 = Annotated[str, "char", "8s"]
+Char8 = Annotated[str, "char", f"{BOARD_NAME_BYTES}s"]
 Bytes32 = Annotated[bytes, "uint8_t", "32s"]
 
 TIMINGS_MS = {"STATUS_EVERY": 100, "IDENTITY_EVERY": 1000, "HOST_SILENT": 2000}  # real time, not board time
