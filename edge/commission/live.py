@@ -17,8 +17,8 @@ from typing import Any
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
 from wayside.contracts.sync import Board
-from wayside.edge.commission.asked import State, targets
 from wayside.edge.commission.record import CommissionError
+from wayside.edge.commission.sensor_walk import State, targets
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE
@@ -179,8 +179,8 @@ class Live:
     def _fault(self, channel: int, bits: int) -> None:
         name = self._by_channel.get(channel)
         if name is not None:
-            said = ", ".join(str(fault.name).lower().replace("_", " ") for fault in DetectorFault if fault & bits)
-            self.states[name].trouble = f"the board reports: {said}" if said else None
+            faults = ", ".join(str(fault.name).lower().replace("_", " ") for fault in DetectorFault if fault & bits)
+            self.states[name].trouble = f"the board reports: {faults}" if faults else None
 
     # --- the Modbus line -------------------------------------------------------------------------------------------
 
@@ -215,15 +215,15 @@ class Live:
             fresh_s = loop.time()
             for name in theirs:
                 self.states[name].trouble = None
-            said = await asyncio.to_thread(_status, path)
-            watched = {c.get("datastream") for c in said.get("contacts", [])}
+            status = await asyncio.to_thread(_status, path)
+            watched = {c.get("datastream") for c in status.get("contacts", [])}
             for name in theirs - registers - watched:
                 self.states[name].trouble = "the agent does not watch it; its log says why"
-            for contact in said.get("contacts", []):
+            for contact in status.get("contacts", []):
                 name = contact.get("datastream")
                 if name in self.states:
                     self._contact(name, bool(contact.get("closed")), int(contact.get("closures", 0)), closures)
-            for reading in said.get("readings", []):
+            for reading in status.get("readings", []):
                 state = self.states.get(reading.get("datastream"))
                 if state is None or reading["datastream"] not in registers:
                     continue
@@ -249,15 +249,15 @@ class Live:
 def _written(path: Path) -> tuple[int, int]:
     """Differs after each time that the agent has written ``path``, whatever the clock says."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return (0, 0)
-    return (found.st_ino, found.st_mtime_ns)
+    return (stat.st_ino, stat.st_mtime_ns)
 
 
 def _status(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_bytes())
+        status = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return status if isinstance(status, dict) else {}

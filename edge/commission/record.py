@@ -56,7 +56,7 @@ class Progress(Document, frozen=True, kw_only=True):
     sensors: tuple[SensorCheck, ...] = ()
 
 
-class Found(NamedTuple):
+class LoadedRecord(NamedTuple):
     """A record as it lies on the node; ``trouble`` says why it must not be believed."""
 
     path: Path
@@ -182,7 +182,7 @@ def verified(signed: SignedCommissioning) -> CommissioningRecord:
         raise CommissionError(f"this is no record: {exc}") from exc
 
 
-def records(state_dir: Path) -> Iterator[Found]:
+def records(state_dir: Path) -> Iterator[LoadedRecord]:
     """Every record that is kept here, the newest file last."""
     files = _files(state_dir / FOLDER)
     public = key_of(state_dir).public_hex if files else ""
@@ -192,10 +192,10 @@ def records(state_dir: Path) -> Iterator[Found]:
             signed = decode(path.read_bytes(), SignedCommissioning)
             record = verified(signed)
         except (OSError, ContractError, CommissionError) as exc:
-            yield Found(path, signed, None, str(exc))
+            yield LoadedRecord(path, signed, None, str(exc))
         else:
             other = None if signed.public_key == public else "signed by a key that this node does not have (any more)"
-            yield Found(path, signed, record, other)
+            yield LoadedRecord(path, signed, record, other)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -26,17 +26,19 @@ LENT = Finding("board", "warn", "is lent to another command of a technician", "l
 
 
 def check_board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -> Iterator[Finding]:
-    said = (agent or {}).get("board")
-    if said is not None:
-        if said.get("lent"):
+    board = (agent or {}).get("board")
+    if board is not None:
+        if board.get("lent"):
             yield LENT
             return
-        if not said.get("connected"):
+        if not board.get("connected"):
             yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
             return
-        safe = ", in fail-safe" if said.get("fail_safe") else ""
+        safe = ", in fail-safe" if board.get("fail_safe") else ""
         state: Literal["warn", "ok"] = "warn" if safe else "ok"
-        yield Finding("board", state, f"{said.get('identity')} firmware {said.get('firmware')} at {config.port}{safe}")
+        yield Finding(
+            "board", state, f"{board.get('identity')} firmware {board.get('firmware')} at {config.port}{safe}"
+        )
         return
     yield _pattern(config.port) if is_pattern(config.port) else _port(config.port)
     try:
@@ -55,10 +57,10 @@ def check_board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: flo
 
 
 def _pattern(pattern: str) -> Finding:
-    found = matching(pattern)
-    if not found:
+    ports = matching(pattern)
+    if not ports:
         return Finding("port", "fail", f"nothing matches {pattern}", "plug the board in, or correct board.port")
-    return Finding("port", "ok", f"{pattern} names {', '.join(found)}")
+    return Finding("port", "ok", f"{pattern} names {', '.join(ports)}")
 
 
 def _port(port: str) -> Finding:
@@ -102,8 +104,8 @@ def check_modbus(config: ModbusConfig, agent: dict[str, Any] | None) -> Finding:
         readings = {r["datastream"]: r for r in agent.get("readings", [])}
         silent = [r.datastream for r in config.registers if readings.get(r.datastream, {}).get("value") is None]
         if silent:
-            said = f"the agent reads nothing from {', '.join(silent)}"
-            return Finding("modbus", "fail", said, "its log and alerts say why; stop it and look again")
+            message = f"the agent reads nothing from {', '.join(silent)}"
+            return Finding("modbus", "fail", message, "its log and alerts say why; stop it and look again")
         return Finding("modbus", "ok", f"the agent reads all {len(config.registers)} registers")
     try:
         values, failed = asyncio.run(_read_registers(config))

@@ -55,19 +55,19 @@ class Refused(ModbusError):  # noqa: N818
     """The device answered that it will not."""
 
 
-class _Ear:
-    """Listens whether the line says back what was asked: read registers 0x0300 to 0x03ff, and the request is by its
-    length and checksum an answer that the library believes.
+class _EchoDetector:
+    """Notices that the line returns what was sent. A request for registers 0x0300 to 0x03ff has by its length and
+    checksum the form of an answer, which the library then takes for one.
     """
 
     def __init__(self) -> None:
-        self._asked = b""
+        self._request = b""
         self.echo = False
 
     def __call__(self, sending: bool, data: bytes) -> bytes:
         if sending:
-            self._asked, self.echo = data, False
-        elif self._asked in data:
+            self._request, self.echo = data, False
+        elif self._request in data:
             self.echo = True
         return data
 
@@ -75,9 +75,9 @@ class _Ear:
 class Port:
     """An open line. One request at a time."""
 
-    def __init__(self, config: ModbusConfig, client: AsyncModbusSerialClient, name: str, ear: _Ear) -> None:
+    def __init__(self, config: ModbusConfig, client: AsyncModbusSerialClient, name: str, echo: _EchoDetector) -> None:
         self.name = name
-        self._config, self._client, self._ear = config, client, ear
+        self._config, self._client, self._echo_detector = config, client, echo
 
     @property
     def lost(self) -> bool:
@@ -95,7 +95,7 @@ class Port:
             async with asyncio.timeout(2 * timeout_s + 1):
                 answer = await self._ask(register)
         except (ModbusException, TimeoutError, OSError) as exc:
-            if self._ear.echo:
+            if self._echo_detector.echo:
                 raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true") from exc
             raise LineSilent(
                 f"{where} does not answer: check address, baud rate, parity and the two wires (A and B may be swapped)"
@@ -106,7 +106,7 @@ class Port:
         if task is not None and task.cancelling():
             # The library waits with wait_for, which up to Python 3.11 loses a cancellation that comes with the answer.
             raise asyncio.CancelledError
-        if self._ear.echo:
+        if self._echo_detector.echo:
             raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true")
         if answer.isError():
             code = answer.exception_code
@@ -168,10 +168,10 @@ async def open_port(config: ModbusConfig) -> Port:
             said = f"{', '.join(found)} all match" if found else "nothing matches"
             raise ModbusError(f"{said} modbus.port {name}: plug the adapter in, or name it by /dev/serial/by-id/…")
         name = found[0]
-    ear = _Ear()
+    echo_detector = _EchoDetector()
     client = AsyncModbusSerialClient(
         name,
-        trace_packet=ear,
+        trace_packet=echo_detector,
         framer=FramerType.RTU,
         baudrate=config.baud,
         parity=config.parity[0].upper(),
@@ -190,7 +190,7 @@ async def open_port(config: ModbusConfig) -> Port:
     if not opened:
         client.close()
         raise ModbusError(f"cannot open modbus.port {name}: is the adapter plugged in, and is the port free?")
-    return Port(config, client, name, ear)
+    return Port(config, client, name, echo_detector)
 
 
 class ModbusLine:

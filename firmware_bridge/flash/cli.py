@@ -78,8 +78,8 @@ def run(
             return typer.confirm("Flash it?", default=True, err=True)
 
         with _shown_progress() as (step, pause):
-            asked = agree if yes else lambda plan: pause(lambda: agree(plan))
-            done = flashing.flash(order, asked, step, dry_run=dry_run)
+            confirm = agree if yes else lambda plan: pause(lambda: agree(plan))
+            done = flashing.flash(order, confirm, step, dry_run=dry_run)
         if as_json:
             typer.echo(json.dumps(msgspec.to_builtins(done.record), indent=2))
         else:

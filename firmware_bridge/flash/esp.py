@@ -134,7 +134,7 @@ def _quiet(progress: Progress) -> None:
 def _logger() -> Any:
     from esptool.logger import TemplateLogger, log
 
-    class Told(TemplateLogger):  # type: ignore[misc]
+    class ProgressLogger(TemplateLogger):  # type: ignore[misc]
         progress: Progress
 
         def print(self, *args: Any, **kwargs: Any) -> None: ...
@@ -149,9 +149,9 @@ def _logger() -> Any:
         ) -> None:
             self.progress("write", cur_iter / max(1, total_iters))
 
-    told = Told()
-    log.set_logger(told)
-    return told
+    logger = ProgressLogger()
+    log.set_logger(logger)
+    return logger
 
 
 def _word(name: str) -> str:

@@ -255,12 +255,12 @@ async def _identity(port: str, baud: int, patience_s: float) -> Identity | None:
     line = open_transport(port, baud)
     decoder = frames.Decoder()
     began = time.monotonic()
-    next_ask, asked = began + ASK_EVERY_S, False  # bytes sent earlier would fall to the bootloader
+    next_ask, has_asked = began + ASK_EVERY_S, False  # bytes sent earlier would fall to the bootloader
     try:
         while (now := time.monotonic()) < began + patience_s:
             if now >= next_ask:
                 line.write(b"\0" + frames.encode(messages.encode(Hello(0, 0))))  # acknowledges nothing
-                next_ask, asked = now + ASK_EVERY_S, True
+                next_ask, has_asked = now + ASK_EVERY_S, True
             try:
                 async with asyncio.timeout(min(next_ask, began + patience_s) - now):
                     payloads = decoder.feed(await line.read())
@@ -271,7 +271,7 @@ async def _identity(port: str, baud: int, patience_s: float) -> Identity | None:
                     message = messages.decode(payload)
                     if isinstance(message, Identity):
                         return message
-            if payloads and not asked:
+            if payloads and not has_asked:
                 next_ask = now  # it talks, and thinks that its host is still there: then it says its name when asked
         return None
     except LineError as exc:

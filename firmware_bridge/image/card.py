@@ -42,7 +42,7 @@ class Target(NamedTuple):
     path: Path
     size: int
     device: bool  # else a plain file, which stands for a card
-    told: str  # what will be erased, for a person
+    description: str  # what will be erased, for a person
 
 
 def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -- immutable
@@ -96,18 +96,18 @@ def refuse_if_used(path: Path, number: int, machine: Machine) -> None:
 
 def _used(machine: Machine) -> list[tuple[str, str]]:
     """Every block device in use, as major:minor, with what it is used for."""
-    found = []
+    uses = []
     for line in machine.lines("proc/self/mountinfo"):
         left, _, right = line.partition(" - ")
         fields, source = left.split(), right.split()
         if len(fields) > 4:
             where = fields[4].replace("\\040", " ")
-            found.append((fields[2], where))
+            uses.append((fields[2], where))
             if len(source) > 1 and source[1].startswith("/dev/"):  # btrfs and others show a number of their own
-                found.append((_number(machine, source[1]), where))
+                uses.append((_number(machine, source[1]), where))
     swaps = [line.split()[0] for line in machine.lines("proc/swaps") if line.startswith("/dev/")]
-    found += [(_number(machine, device), "swap") for device in swaps]
-    return [(number, where) for number, where in found if number]
+    uses += [(_number(machine, device), "swap") for device in swaps]
+    return [(number, where) for number, where in uses if number]
 
 
 def _number(machine: Machine, device: str) -> str:
@@ -235,12 +235,12 @@ def _copy(image: Path, target: Target, bmap: Bmap, progress: Progress) -> None:
         path = Path(folder) / "rest.bmap"
         path.write_text(bmap.text())
         log = Path(folder) / "log"
-        with log.open("wb") as said:
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 ["bmaptool", "copy", "--bmap", str(path), str(image.resolve()), str(target.path)],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 env=environment,
             )
             try:

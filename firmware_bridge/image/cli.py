@@ -54,7 +54,7 @@ def shown_progress() -> Iterator[Shown]:
                 size = f"{done / 1e6:,.0f} / {total / 1e6:,.0f} MB"
                 bars.update(task, completed=done, total=total, size=size)
 
-        yield Shown(step, lambda said: console.print(said, markup=False, soft_wrap=True))
+        yield Shown(step, lambda text: console.print(text, markup=False, soft_wrap=True))
 
 
 @image.command()
@@ -69,11 +69,11 @@ def wheels(
     Debian 12 has Python 3.11, Debian 13 has 3.13; both by default. Where packages come from is pip's configuration.
     """
     with sentences("image wheels"):
-        found = []
+        fetched = []
         for version in python or ["3.11", "3.13"]:
-            made = fetch_wheels(folder, version, wayside=wayside, say=lambda said: typer.echo(said, err=True))
+            made = fetch_wheels(folder, version, wayside=wayside, say=lambda text: typer.echo(text, err=True))
             size = sum(path.stat().st_size for path in made.files)
-            found.append({"python": version, "folder": str(made.folder), "wheels": len(made.files), "bytes": size})
+            fetched.append({"python": version, "folder": str(made.folder), "wheels": len(made.files), "bytes": size})
             if not as_json:
                 typer.echo(
                     f"{made.folder}: {len(made.files)} wheels, {size / 1e6:.0f} MB, wayside {made.manifest.wayside}"
@@ -83,7 +83,7 @@ def wheels(
                         "  no wheel of lgpio exists for 3.13: GPIO contacts need Debian's python3-lgpio in the base"
                     )
         if as_json:
-            typer.echo(json.dumps(found))
+            typer.echo(json.dumps(fetched))
 
 
 @image.command()
@@ -144,7 +144,7 @@ def write(
         facts, bmap = images.load_built(image_file, manifest)
         target = card.look_at(device)
         typer.echo(f"{image_file}: node {facts.node}, {bmap.mapped_bytes / 1e6:,.0f} MB to write", err=True)
-        typer.echo(f"this will be ERASED:\n{target.told}", err=True)
+        typer.echo(f"this will be ERASED:\n{target.description}", err=True)
         if not yes:
             if not sys.stdin.isatty():
                 raise BridgeError("there is nobody to ask: --yes writes without asking; nothing was written")

@@ -59,7 +59,7 @@ def pointed_to_seed(cmdline: bytes, instance: str) -> bytes:
 
 def cloud_config(label: str | None) -> bytes:
     """Where another base than Raspberry Pi OS finds the seed: on the FAT of this label, else in its own seed folder."""
-    found = f"datasource:\n  NoCloud:\n    fs_label: {json.dumps(label)}\n" if label else ""
-    return (
-        f"# The seed is on this card: no network is asked for one.\ndatasource_list: [NoCloud, None]\n{found}".encode()
-    )
+    text = "# The seed is on this card: no network is asked for one.\ndatasource_list: [NoCloud, None]\n"
+    if label:
+        text += f"datasource:\n  NoCloud:\n    fs_label: {json.dumps(label)}\n"
+    return text.encode()

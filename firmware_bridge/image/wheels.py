@@ -106,10 +106,10 @@ def load_wheels(folder: Path, python: str) -> WheelSet:
     for name, sha256 in manifest.files.items():
         try:
             with (place / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as exc:
             raise ImageError(f"{place / name}: {exc.strerror}; remove {place} and {again}") from exc
-        if found != sha256:
+        if digest != sha256:
             raise ImageError(f"{place / name} is damaged; remove {place} and {again}")
     if manifest.python != python:
         raise ImageError(f"{place} holds wheels for Python {manifest.python}, not {python}; remove it and {again}")
@@ -255,16 +255,16 @@ def _download(requirements: Path, out: Path, python: str) -> None:
 def pip_config() -> dict[str, str]:
     """pip's settings that say where packages come from; the environment's win, as for pip."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for line in sorted(
         done.stdout.splitlines(), key=lambda line: (line.startswith(":env:"), line.startswith("install."))
     ):
         name, _, value = line.partition("=")
         try:
-            found[name.rpartition(".")[2]] = str(ast.literal_eval(value))
+            settings[name.rpartition(".")[2]] = str(ast.literal_eval(value))
         except (ValueError, SyntaxError):
             continue
-    return found
+    return settings
 
 
 def uv_index(pip: dict[str, str]) -> list[str]:
@@ -286,9 +286,9 @@ def _run(command: Sequence[str], what: str, **environment: str) -> None:
     if "cert" in (pip := pip_config() if command[0] == "uv" else {}):
         variables.setdefault("SSL_CERT_FILE", pip["cert"])
     try:
-        done = subprocess.run(list(command), capture_output=True, text=True, env=variables, check=False)
+        finished = subprocess.run(list(command), capture_output=True, text=True, env=variables, check=False)
     except FileNotFoundError as exc:
         raise ImageError(f'{command[0]} is not installed here: pip install "wayside[bridge]"') from exc
-    if done.returncode != 0:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
-        raise ImageError(f"{what} could not be had: {said}")
+    if finished.returncode != 0:
+        output = "\n".join((finished.stderr or finished.stdout).strip().splitlines()[-8:])
+        raise ImageError(f"{what} could not be had: {output}")

@@ -185,9 +185,9 @@ class BoardLink:
         payloads = self._decoder.feed(data)
         if self.identity is None:
             self._suspect(data)
-        heard: list[Heard] = []
+        received: list[Heard] = []
         events = duplicates = 0
-        unpack, make, keep = _EVENT.unpack, Event._make, heard.append  # the hot loop: no attribute look-ups
+        unpack, make, keep = _EVENT.unpack, Event._make, received.append  # the hot loop: no attribute look-ups
         expected, last_ms = self._expected(), self._ms or 0
         for payload in payloads:
             if payload[0] == _EVENT_ID and len(payload) == _EVENT_BYTES:
@@ -212,36 +212,36 @@ class BoardLink:
             if expected >= 0:
                 self._next = expected
             self._ms = last_ms if events else self._ms
-            self._other(payload, heard)
+            self._other(payload, received)
             expected, last_ms = self._expected(), self._ms or 0
         if expected >= 0:
             self._next = expected
         self._ms = last_ms if events else self._ms
         self.received.events += events
         self.received.duplicates += duplicates
-        return heard
+        return received
 
     def _expected(self) -> int:
         # Before IDENTITY and STATUS no event is believed: -1 is no seq.
         return -1 if self._asked or self._next is None or self._ms is None else self._next
 
-    def _other(self, payload: bytes, heard: list[Heard]) -> None:
+    def _other(self, payload: bytes, received: list[Heard]) -> None:
         try:
             message = messages.decode(payload)
         except MessageError:
             self.received.refused += 1
             return
         if isinstance(message, Identity):
-            self._on_identity(message, heard)
+            self._on_identity(message, received)
         elif isinstance(message, Status):
-            self._on_status(message, heard)
+            self._on_status(message, received)
         elif isinstance(message, PlanResult):
             self.received.plan_results += 1
-            heard.append(message)
+            received.append(message)
         else:
             self.received.refused += 1
 
-    def _on_identity(self, identity: Identity, heard: list[Heard]) -> None:
+    def _on_identity(self, identity: Identity, received: list[Heard]) -> None:
         if (identity.protocol, identity.schema) != (PROTOCOL, SCHEMA):
             raise WrongBoard(
                 f"board {identity.board!r} speaks protocol {identity.protocol}, schema {identity.schema:08x}; this "
@@ -252,15 +252,15 @@ class BoardLink:
         self.received.identities += 1
         rebooted = self._boot not in (0, identity.boot)
         if rebooted and self._next is not None and self._next < self._board_next:
-            self._gap(self._next, self._board_next - 1, heard)
+            self._gap(self._next, self._board_next - 1, received)
         if self._boot != identity.boot:
             self._boot, self._next, self._board_next, self._ms = identity.boot, None, 0, None
             self._ask_again = not self._asked  # nobody asked: the board restarted, and knows no HELLO of ours
         self._asked = False
         self.identity = identity._replace(rebooted=rebooted)
-        heard.append(self.identity)
+        received.append(self.identity)
 
-    def _on_status(self, status: Status, heard: list[Heard]) -> None:
+    def _on_status(self, status: Status, received: list[Heard]) -> None:
         if self._asked or self.identity is None:
             self.received.unasked += 1
             return
@@ -271,20 +271,20 @@ class BoardLink:
         if self._next is None:
             self._next = status.acked_seq + 1
         if status.oldest_seq > self._next:
-            self._gap(self._next, status.oldest_seq - 1, heard)
+            self._gap(self._next, status.oldest_seq - 1, received)
             self._next = status.oldest_seq
         if status.sent_seq >= self._next or not status.flags & Flag.LINKED:
             self._ask_again = True  # it was sent and did not arrive; or the board knows no HELLO of ours
         ms = status.ms if self._ms is None else _unwrap(status.ms, self._ms)
         self._ms = ms if self._ms is None else max(ms, self._ms)
         self.received.statuses += 1
-        heard.append(status._replace(ms=ms))
+        received.append(status._replace(ms=ms))
 
-    def _gap(self, first: int, last: int, heard: list[Heard]) -> None:
+    def _gap(self, first: int, last: int, received: list[Heard]) -> None:
         gap = Gap(first, last)
         self.received.gaps += 1
         self.received.lost += gap.events
-        heard.append(gap)
+        received.append(gap)
 
     def _suspect(self, data: bytes) -> None:
         self._sample = (self._sample + data)[:32]

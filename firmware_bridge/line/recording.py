@@ -25,7 +25,7 @@ class Head(msgspec.Struct):
     baud: int
 
 
-class Spoken(msgspec.Struct, rename={"speaker": "from"}):
+class Transmission(msgspec.Struct, rename={"speaker": "from"}):
     s: float
     speaker: str
     hex: str
@@ -47,20 +47,20 @@ class Recorder:
         self._begun = time.monotonic()
         self._put(Head(FORMAT, port, baud))
 
-    def heard(self, data: bytes) -> None:
-        self._put(Spoken(round(time.monotonic() - self._begun, 6), "board", data.hex()))
+    def keep_received(self, data: bytes) -> None:
+        self._put(Transmission(round(time.monotonic() - self._begun, 6), "board", data.hex()))
 
-    def said(self, data: bytes) -> None:
-        self._put(Spoken(round(time.monotonic() - self._begun, 6), "host", data.hex()))
+    def keep_sent(self, data: bytes) -> None:
+        self._put(Transmission(round(time.monotonic() - self._begun, 6), "host", data.hex()))
 
     def close(self) -> None:
         self._file.close()
 
-    def _put(self, row: Head | Spoken) -> None:
+    def _put(self, row: Head | Transmission) -> None:
         self._file.write(msgspec.json.encode(row) + b"\n")
 
 
-def load(path: Path) -> list[Spoken]:
+def load(path: Path) -> list[Transmission]:
     """What was said, in order; a last line that was cut off does not count.
 
     Raises:
@@ -72,14 +72,14 @@ def load(path: Path) -> list[Spoken]:
         raise LineUnavailable(
             f"cannot replay {path}: {exc.strerror}; `wayside board watch PORT --record FILE` makes a recording"
         ) from exc
-    rows: list[Spoken] = []
+    rows: list[Transmission] = []
     for number, line in enumerate(lines, 1):
         try:
             if number == 1:
                 if msgspec.json.decode(line, type=Head).format != FORMAT:
                     raise ValueError("another format")  # noqa: TRY301
             else:
-                rows.append(msgspec.json.decode(line, type=Spoken))
+                rows.append(msgspec.json.decode(line, type=Transmission))
                 bytes.fromhex(rows[-1].hex)
         except (msgspec.MsgspecError, ValueError) as exc:
             raise LineUnavailable(f"{path}, line {number}, is no recording: {exc}") from exc

@@ -96,12 +96,12 @@ class _RecordedLine:
 
     async def read(self) -> bytes:
         data = await self._line.read()
-        self._recorder.heard(data)
+        self._recorder.keep_received(data)
         return data
 
     def write(self, data: bytes) -> None:
         self._line.write(data)
-        self._recorder.said(data)
+        self._recorder.keep_sent(data)
 
     def close(self) -> None:
         self._line.close()

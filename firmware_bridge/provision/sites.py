@@ -238,8 +238,8 @@ def _token(site: Site, hub: Hub, common: Common) -> SiteJournal:
             headers = {"Authorization": f"Bearer {hub.operator_token}"}
             answer = client.post(f"{url.rstrip('/')}/api/v1/tokens", json=request, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as exc:
-        said = f"the hub at {url} does not answer: {exc or type(exc).__name__}"
-        raise ProvisionError(f"{said}; --hub names another. The same command goes on from here") from exc
+        reason = f"the hub at {url} does not answer: {exc or type(exc).__name__}"
+        raise ProvisionError(f"{reason}; --hub names another. The same command goes on from here") from exc
     try:
         if answer.status_code == httpx.codes.CREATED:
             reply = decode(answer.content[:65_536], TokenReply)

@@ -41,16 +41,16 @@ class Target(NamedTuple):
 def targets(config: NodeConfig) -> tuple[Target, ...]:
     """Every sensor of a node, in the order of its configuration."""
     phases = {name: phase for t in config.tasks for name, phase in t.settings.get("phases", {}).items()}
-    found = [
+    every = [
         Target(d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream)))
         for d in config.detectors
     ]
-    found += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
+    every += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
     for r in config.modbus.registers if config.modbus else ():
-        found.append(
+        every.append(
             Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
         )
-    return tuple(found)
+    return tuple(every)
 
 
 def _channel(channel: int, phase: int | None) -> str:
@@ -77,7 +77,7 @@ class Question(enum.Enum):
     FAULT = enum.auto()  # something is wrong: again, or note it
 
 
-class Asked:
+class SensorWalk:
     """One sensor while it is asked for. ``check`` is its outcome, None until there is one."""
 
     def __init__(self, target: Target, states: Mapping[str, State], others: Mapping[str, Target], at_s: float) -> None:
@@ -233,8 +233,8 @@ class Asked:
         said = f"shows {state.value}" if state.value is not None else state.trouble or ""
         self._settle("passed", said, polarity)
 
-    def _fail(self, said: str) -> None:
-        self._settle("failed", said, "inverted" if self._inverted else "unknown")
+    def _fail(self, remark: str) -> None:
+        self._settle("failed", remark, "inverted" if self._inverted else "unknown")
 
     def _settle(
         self,
