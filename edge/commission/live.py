@@ -1,8 +1,8 @@
-"""What every sensor of a node shows now, while a technician walks them.
+"""The present readings of a node's sensors, while a technician walks them.
 
 The board is borrowed from a running agent and nothing is acknowledged to it: the agent gets every event afterwards, as
-far as the board can hold them. Pins and the Modbus line cannot be had twice, so beside a running agent they are asked
-of its status file, which is a few seconds old.
+far as the board can hold them. Pins and the Modbus line cannot be opened twice, so beside a running agent
+their readings come from its status file, which is a few seconds old.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
 from wayside.firmware_bridge.line.messages import DetectorFault, Event, EventKind, Identity, Status
 
-FIRST_WORD_S = 8.0  # for the board's name and status
+FIRST_STATUS_S = 8.0  # for the board to identify itself
 RETRY_S = 0.2  # before a lost line is opened again
 LOOK_S = 0.5  # at the agent's status file
 STALE_S = 15.0  # without a new one
@@ -79,7 +79,7 @@ class Live:
             if self._with_board and self._config.board is not None:
                 first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._tasks.append(asyncio.create_task(self._watch_board(self._config.board, first)))
-                async with asyncio.timeout(FIRST_WORD_S):
+                async with asyncio.timeout(FIRST_STATUS_S):
                     await first
         except TimeoutError as exc:
             port = self._config.board.port if self._config.board else ""
@@ -143,7 +143,7 @@ class Live:
         port = self._borrowed[0]
         if is_pattern(config.port) and config.identity is not None:
             port = await find_board(config.port, config.baud, config.identity)
-        live_from: int | None = None  # seq: what came before happened before
+        live_from: int | None = None  # first seq of events that happen now
         with open_conversation(port, config.baud, BoardLink(config.identity)) as conversation:
             while True:
                 for message in await conversation.turn():
@@ -195,10 +195,10 @@ class Live:
 
         await ModbusLine(config, read, failed).run()
 
-    # --- a running agent's word ------------------------------------------------------------------------------------
+    # --- a running agent's status ----------------------------------------------------------------------------------
 
     async def _watch_agent(self) -> None:
-        """What was there before the first look is of an agent that may be dead; nothing of it is believed."""
+        """A file that was there before the first look may be of an agent that has died: only a later one counts."""
         registers = {r.datastream for r in (self._config.modbus.registers if self._config.modbus else ())}
         theirs = registers | {c.datastream for c in self._config.gpio.contacts}
         closures: dict[str, int] = {}
@@ -232,7 +232,7 @@ class Live:
                 state.trouble = "the agent cannot read it; its alerts say why" if value is None else None
 
     def _contact(self, name: str, closed: bool, total: int, seen: dict[str, int]) -> None:
-        """Between two looks at the file a button may have gone down and up again."""
+        """Replay the closures since the last look: a button may have been pressed and released in between."""
         state = self.states[name]
         if name not in seen:
             seen[name], state.level = total, closed

@@ -44,7 +44,7 @@ class CommissionError(EdgeError):
 
 
 class Progress(Document, frozen=True, kw_only=True):
-    """A walk as far as it is; ``sensors`` are those that have their outcome."""
+    """An unfinished walk; ``sensors`` are those that have an outcome."""
 
     wire: int = wire_field()
     id: str  # of the record that it becomes
@@ -57,7 +57,7 @@ class Progress(Document, frozen=True, kw_only=True):
 
 
 class LoadedRecord(NamedTuple):
-    """A record as it lies on the node; ``trouble`` says why it must not be believed."""
+    """A record read from the node; ``trouble`` says why it must not be trusted."""
 
     path: Path
     signed: SignedCommissioning | None
@@ -66,7 +66,7 @@ class LoadedRecord(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Where it is on its way, as a sentence."""
+        """How far it is on its way to the hub, as a sentence."""
         if self.trouble is not None:
             return f"DO NOT BELIEVE IT: {self.trouble}"
         there = {".json": "waits for the hub", ".sent": "is at the hub", ".refused": "was refused by the hub"}
@@ -113,7 +113,7 @@ class WalkFile:
 
 
 def may_write(state_dir: Path) -> None:
-    """Raises: CommissionError: before somebody walks for an hour and it cannot be kept."""
+    """Raises: CommissionError: records cannot be written here; better now than after an hour of walking."""
     probe = state_dir / FOLDER / "probe"
     _write(probe, b"")
     probe.unlink(missing_ok=True)

@@ -69,7 +69,7 @@ class Walk:
     ) -> None:
         self.progress = progress
         self._node = config.node
-        self._all = targets(config)  # also when one alone is walked, another may answer in its place
+        self._all = targets(config)  # also where one alone is walked: another may react in its place
         self._wanted, self._file, self._hint_s = wanted, file, hint_s
         self._sensor_walk: SensorWalk | None = None
         self._typed: str | None = None  # the reason for skipping, while it is typed
@@ -158,7 +158,7 @@ class Walk:
         screen.show(f"Commissioning {self._node}, by {self.progress.by}{board}", body, keys, rows, at)
 
 
-# --- the whole of it --------------------------------------------------------------------------------------------------
+# --- the whole procedure ----------------------------------------------------------------------------------------------
 
 
 def commission(
@@ -204,7 +204,7 @@ def commission(
 
 
 def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
-    """No agent will do it now; where the hub does not answer the record waits for the next agent."""
+    """Hand the record in, as no agent runs; if the hub does not answer, the next agent will."""
 
     async def send() -> None:
         try:
@@ -234,7 +234,7 @@ def _wanted(config: NodeConfig, only: tuple[str, ...]) -> tuple[Target, ...]:
 
 @contextlib.contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
-    """Two walks of one node would each keep half."""
+    """Hold the node's lock: two walks at once would each keep half of the outcomes."""
     folder = os.open(state_dir / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -154,7 +154,7 @@ static void open_feed(void) {
     if (!options.feed) return;
     feed = fopen(options.feed, "re");
     if (!feed) die("cannot read the feed %s: %s", options.feed, strerror(errno));
-    while (read_edge()) continue; /* the whole file is good, or nothing starts */
+    while (read_edge()) continue; /* check the whole file before the start */
     if (ferror(feed)) die("cannot read the feed %s: %s", options.feed, strerror(errno));
     rewind(feed);
     feed_line = 0;

@@ -30,7 +30,7 @@ typedef struct {
     signal_table signals;
 } settings;
 
-/* Reads and checks n bytes. Sets the phase that the code is about, or 0. */
+/* Reads and checks n bytes. Sets the phase to which the code refers, or 0. */
 enum plan_code settings_decode(settings *s, const uint8_t *bytes, size_t n, uint8_t *phase);
 
 enum store_state { STORE_IDLE, STORE_WRITING, STORE_DONE, STORE_BROKEN };

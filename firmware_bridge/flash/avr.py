@@ -56,7 +56,7 @@ def tool() -> str:
 
 
 def detect(port: str, baud: int, chip: str | None = None, fds: tuple[int, ...] = ()) -> str:
-    """The chip at ``port``, told by the bootloader's signature; ``chip`` is what to ask for first. Writes nothing.
+    """Read the signature that the bootloader at ``port`` reports; ``chip`` is tried first. Writes nothing.
 
     Raises:
         FlashError: no bootloader answers, or the port cannot be used.
@@ -95,14 +95,16 @@ def write(  # noqa: PLR0917
 
 
 def _name_another(port: str, chip: str, baud: int, fds: tuple[int, ...]) -> None:
-    """Boards of different chips have different bootloaders: perhaps another answers."""
+    """Raise WrongPart if the bootloader of another chip answers: each kind of board has its own."""
     for other in PARTS:
         if other != chip and (signature := _signature(_run(other, port, baud, ["-n"], fds).text)):
             raise _wrong_part(chip_of(signature), chip, port)
 
 
 class _Output(NamedTuple):
-    status: int | None  # None: ended by us
+    """Result of one run of avrdude."""
+
+    status: int | None  # None: it made no progress and was killed
     text: str
     ready: bool  # the bootloader answered
     writing: bool
@@ -121,7 +123,7 @@ def _steady(  # noqa: PLR0917
     fds: tuple[int, ...],
     progress: Progress = lambda stage, part: None,
 ) -> _Output:
-    """Bytes lost or stale while the bootloader starts garble the first answers: then from the start again."""
+    """Run avrdude, again from the start where bytes lost while the bootloader started garbled its first answers."""
     for attempt in range(1, ATTEMPTS + 1):
         output = _run(chip, port, baud, what, fds, progress)
         known = _signature(output.text) in {part.signature for part in PARTS.values()}
@@ -143,7 +145,7 @@ def _run(  # noqa: PLR0917
     part = PARTS[chip]
     command = ["avrdude", "-p", part.name, "-c", part.programmer, "-P", port, "-b", str(baud), *what]
     environment = {**os.environ, "LC_ALL": "C"}
-    # It inherits the loan: should this process be killed, the agent stays away until avrdude has ended, too.
+    # avrdude inherits the lock: if this process is killed, the agent stays off the port until avrdude has ended.
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -172,7 +174,7 @@ def _run(  # noqa: PLR0917
         except subprocess.TimeoutExpired:
             pass
         finally:
-            process.kill()  # out of patience, or interrupted; else it has ended already
+            process.kill()  # no progress, or interrupted; otherwise it has ended already
     text = output.decode(errors="replace")
     return _Output(status, text, _READY in output, "Writing |" in text, "bytes of flash verified" in text)
 

@@ -126,11 +126,11 @@ def _connected(port: str, image: Image, progress: Progress) -> Iterator[ESPLoade
 
 
 def _quiet(progress: Progress) -> None:
-    """esptool prints; from here on it tells ``progress`` instead. Its errors are exceptions anyway."""
+    """Send esptool's progress to ``progress`` instead of printing it; its errors are exceptions."""
     _logger().progress = progress
 
 
-@cache  # esptool takes another logger once
+@cache  # esptool accepts a logger only once
 def _logger() -> Any:
     from esptool.logger import TemplateLogger, log
 

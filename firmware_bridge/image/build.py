@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, bytes done, by
 
 
 class ImageFile(Document, frozen=True, kw_only=True):
-    """One file of the personalization, as it must read back."""
+    """One file of the personalization, with what must be read back from the card."""
 
     where: Literal["boot", "root"]
     path: str
@@ -44,7 +44,7 @@ class ImageFile(Document, frozen=True, kw_only=True):
 
 
 class ImageManifest(Document, frozen=True, kw_only=True):
-    """Beside an image: what it is and whose. It holds no secret."""
+    """The manifest beside an image: what it is and which node's. It holds no secret."""
 
     wire: int = wire_field()
     image: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00]+\.img\Z")]
@@ -87,7 +87,7 @@ class PlainBase(NamedTuple):
 
 
 def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, progress: Progress = _quiet) -> Built:
-    """Make ``out`` from ``base``; what had these names before stands until the new one is whole.
+    """Make ``out`` from ``base``; earlier files of these names stay until the new ones are complete.
 
     Raises:
         ImageError: naming what is wrong with base, room, wheels or disk.
@@ -214,7 +214,7 @@ def _knows_its_seed(root: Ext4) -> bool:
 
 
 def _instance(who: Personality, wheels: WheelSet) -> str:
-    """Another configuration is another instance, so that cloud-init acts on it."""
+    """An id that changes with the configuration, so that cloud-init runs again."""
     parts = (who.config_text.encode(), who.root, who.hub_ca or b"", (who.network or "").encode(), wheels.id.encode())
     return f"wayside-{hashlib.sha256(b''.join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]}"
 
@@ -380,7 +380,7 @@ def clone(source: Path, out: Path, progress: Progress) -> None:
 
 
 class _Unpacked:
-    """The plain bytes of an xz stream, whole or not at all."""
+    """The unpacked bytes of an xz stream; a truncated one raises EOFError."""
 
     def __init__(self, source: Any) -> None:
         self._file = lzma.LZMAFile(source)  # noqa: SIM115 -- closed with its source

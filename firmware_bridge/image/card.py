@@ -27,7 +27,7 @@ _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261  # linux/fs.h
 
 
 class Machine(NamedTuple):
-    """Where the kernel tells what is in use; tests give another root."""
+    """The kernel's files that say what is in use; tests give another root."""
 
     root: Path = Path("/")
 
@@ -46,7 +46,7 @@ class Target(NamedTuple):
 
 
 def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -- immutable
-    """What ``path`` is, if it may be written.
+    """Identify ``path``, if it may be written.
 
     Raises:
         CardError: it is no whole disk, is in use, holds the running system, or is write-protected.
@@ -73,7 +73,7 @@ def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -
     if tree["ro"]:
         raise CardError(f"{path} is write-protected: look at the slider on the card")
     try:
-        # The kernel's own word: refused while anything mounts or maps it.
+        # O_EXCL: the kernel refuses while anything mounts or maps it.
         os.close(os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC))
     except PermissionError as exc:
         raise CardError(f"{path} may be written by root alone: run this command with sudo") from exc

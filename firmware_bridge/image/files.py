@@ -141,7 +141,7 @@ def base_python(root: Ext4) -> str:
 
 
 def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) -> list[Entry]:
-    """Everything for the root file system, with what the base has taken into account."""
+    """Everything for the root file system, given what the base already has."""
     return [
         *_config(who, instance),
         *_agent(wheels),
@@ -155,7 +155,7 @@ def _part(name: str) -> bytes:
 
 
 def _config(who: Personality, instance: str) -> Iterator[Entry]:
-    # Root's alone until the first boot has made the agent's user and given it to that: it holds the token.
+    # Readable by root alone: it holds the token. The first boot creates the agent's user and hands the file over.
     yield Entry(CONFIG, who.config_text.encode(), mode=0o600)
     yield Entry(f"/etc/wayside/{who.config.model.tuf_root}", who.root)
     if who.hub_ca is not None:
@@ -199,7 +199,7 @@ def _system(who: Personality, root: Ext4) -> Iterator[Entry]:
     yield Entry("/etc/sysusers.d/wayside.conf", users)
     yield Entry("/etc/udev/rules.d/60-wayside.rules", _part("udev.rules"))
     if root.inode("/usr/lib/systemd/system/userconfig.service"):
-        # Raspberry Pi OS would ask whoever holds a keyboard for a user of his own.
+        # Raspberry Pi OS would ask on the console for a user to create.
         yield Entry(f"{_UNITS}/userconfig.service", link="/dev/null")
 
 

@@ -45,7 +45,7 @@ class WheelManifest(Document, frozen=True, kw_only=True):
 
 
 class WheelSet(NamedTuple):
-    """The wheels of one Python, whole and as they were downloaded."""
+    """The wheels of one Python, complete and unchanged since the download."""
 
     folder: Path
     manifest: WheelManifest
@@ -66,7 +66,7 @@ class WheelSet(NamedTuple):
 
     @property
     def pip_checksum(self) -> bytes:
-        """For ``sha256sum -c``: pip checks the others, and is run before it could check itself."""
+        """For ``sha256sum -c``: pip checks every other wheel, but runs from its own."""
         return b"".join(f"{d}  {n}\n".encode() for n, d in self.manifest.files.items() if n.startswith("pip-"))
 
     @property

@@ -70,8 +70,8 @@ class ResetCause(enum.IntEnum):
 
 
 class Flag(enum.IntFlag):
-    HOST_ALIVE = 1  # a heartbeat came within HOST_SILENT
-    FAIL_SAFE = 2  # nobody is there: the fixed-time plan holds
+    HOST_ALIVE = 1  # a good request came within HOST_SILENT
+    FAIL_SAFE = 2  # no host: the fixed-time plan is in force
     HOST_PLAN = 4  # an accepted request's plan is in force
     LINKED = 8  # a HELLO came since the start, or since the line last hung up
     SIGNALS = 16  # this board drives signals, and they run
@@ -86,12 +86,12 @@ class PlanCode(enum.IntEnum):
     BELOW_MIN_GREEN = 4
     ABOVE_MAX_GREEN = 5
     CYCLE_SUM = 6
-    NO_HOST = 7  # no HELLO yet: the board takes no plan from a stranger
+    NO_HOST = 7  # no HELLO yet: requests are refused
     NOT_RUNNING = 8  # start-up, a change of table, or a fault: nothing can be requested now
     NOT_GREEN = 9
     PEDESTRIAN = 10  # somebody crosses
     NO_WALK = 11  # this phase has no crossing
-    CONFLICT = 12  # with what the other ring was called to
+    CONFLICT = 12  # with the phase that the other ring was called to
     STARVES = 13  # a phase between would be passed over twice in a row
     UNKNOWN_ACTION = 14
     TABLE_CRC = 15  # parts are missing or damaged: send all of them again
@@ -109,7 +109,7 @@ class SignalMode(enum.IntEnum):
     ALL_RED = 1
     RUN = 2
     CLOSING = 3  # every green ends in order; then the new table
-    FAULT = 4  # the conflict monitor saw what must not be: flash until a person resets the board
+    FAULT = 4  # the conflict monitor tripped: flash until a person resets the board
 
 
 class Action(enum.IntEnum):  # NTCIP 1202's words
@@ -153,7 +153,7 @@ class Status(NamedTuple):
     oldest_seq: U32  # still held; next_seq when none is
     sent_seq: U32  # put on the line before this message
     acked_seq: U32
-    lost: U32  # events that the board had to skip for its hosts in this boot
+    lost: U32  # events of this boot that the ring dropped before a host took them
     rx_errors: U32
     flags: U8
 
@@ -169,7 +169,7 @@ class Status(NamedTuple):
 class PlanResult(NamedTuple):
     request: U16
     code: U8
-    phase: U8  # that the code is about, 0 when about none
+    phase: U8  # to which the code refers, 0: to none
 
 
 class Hello(NamedTuple):

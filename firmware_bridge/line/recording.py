@@ -1,8 +1,8 @@
-"""Sessions on the line, to be looked at and played again: one JSON object a line.
+"""Recordings of what crossed the serial line, to inspect and to replay: one JSON object a line.
 
 First ``{"format": 1, "port": …, "baud": …}``, then ``{"s": seconds, "from": "board" | "host", "hex": bytes}``. A
-recording that was cut off anywhere can be played up to there. ``replay://FILE`` is a port for every host: it hears what
-the board said, at the pace at which it was said, or ``?speed=`` times faster; what the host says now is not compared.
+recording that was cut off can be replayed up to there. ``replay://FILE`` is a port like any other: it delivers what the
+board sent, at the recorded pace or ``?speed=`` times faster. What the host sends meanwhile is ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Transmission(msgspec.Struct, rename={"speaker": "from"}):
 
 
 class Recorder:
-    """Writes a session as it happens."""
+    """Writes a recording."""
 
     def __init__(self, path: Path, port: str, baud: int) -> None:
         """Raises:
@@ -61,7 +61,7 @@ class Recorder:
 
 
 def load(path: Path) -> list[Transmission]:
-    """What was said, in order; a last line that was cut off does not count.
+    """The transmissions in order; a last line that was cut off is ignored.
 
     Raises:
         LineUnavailable: no such file, or it is no recording; the message names the line.
@@ -89,7 +89,7 @@ def load(path: Path) -> list[Transmission]:
 
 
 class ReplayLine:
-    """A recording as a line: reads come at the recorded times, writes go nowhere, the end is a line that hung up."""
+    """A recording as a line: reads return at the recorded times, writes are dropped, at the end the line is lost."""
 
     def __init__(self, url: str) -> None:
         """Raises:
@@ -123,7 +123,7 @@ class ReplayLine:
         raise LineLost(f"{self.url}: {'closed' if self._closed.is_set() else 'the recording ends'}")
 
     def write(self, data: bytes) -> None:
-        """Nobody listens."""
+        """Dropped. Raises: LineLost: after :meth:`close`."""
         if self._closed.is_set():
             raise LineLost(f"{self.url}: closed")
 

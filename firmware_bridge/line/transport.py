@@ -25,7 +25,7 @@ PAUSE_BYTES = 1 << 20  # unread bytes at which the line waits for its reader; th
 
 
 class Line(Protocol):
-    """What a host needs of a line, whatever it is made of."""
+    """A serial line: a device, an address or a recording."""
 
     url: str
 
@@ -37,7 +37,7 @@ class Line(Protocol):
 
 
 def open_transport(url: str, baud: int, record: Path | None = None) -> Line:
-    """Open ``url``, and write all that is heard and said to ``record``. Call it where an event loop runs.
+    """Open ``url``; with ``record``, write all that is received and sent there. Call it where an event loop runs.
 
     Raises:
         LineUnavailable: no such port, it is taken, or the address is not one that pyserial knows.
@@ -49,7 +49,7 @@ def open_transport(url: str, baud: int, record: Path | None = None) -> Line:
 
 
 def _open_port(url: str, baud: int) -> SerialLine:
-    # Two agents on one line would each get half of the bytes; only real ports can be taken, not addresses.
+    # Two agents on one line would each get half of the bytes. Only real ports can be locked, addresses cannot.
     exclusive = {} if "://" in url else {"exclusive": True}
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0, **exclusive)
@@ -82,7 +82,7 @@ def _error_number(exc: BaseException | None) -> int:
 
 
 def _leave_dtr_up(fd: int) -> None:
-    """An Arduino is reset when DTR rises, and its signals with it: an agent that stops and starts again shall not."""
+    """Keep DTR high after closing: its rise resets an Arduino and its signals, also when an agent merely restarts."""
     with contextlib.suppress(termios.error):
         attributes = termios.tcgetattr(fd)
         attributes[2] &= ~termios.HUPCL
