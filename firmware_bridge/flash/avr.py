@@ -64,7 +64,7 @@ def detect(port: str, baud: int, chip: str | None = None, fds: tuple[int, ...] =
     first = chip or next(iter(PARTS))
     silent: FlashError | None = None
     for candidate in (first, *(other for other in PARTS if other != first)):
-        output = _steady(candidate, port, baud, ["-n"], fds)
+        output = _Avrdude(candidate, port, baud, fds).run_steadily(["-n"])
         if signature := _signature(output.text):
             return chip_of(signature)
         silent = _translated(output, candidate, port)
@@ -86,7 +86,7 @@ def write(  # noqa: PLR0917
         file = Path(scratch) / "firmware.hex"
         file.write_bytes(program)
         # -D: no erasure of the whole chip; the bootloader erases page by page.
-        output = _steady(chip, port, baud, ["-D", "-U", f"flash:w:{file}:i"], fds, progress)
+        output = _Avrdude(chip, port, baud, fds).run_steadily(["-D", "-U", f"flash:w:{file}:i"], progress)
     if output.status == 0 and output.verified:
         return
     if output.silent:
@@ -97,7 +97,7 @@ def write(  # noqa: PLR0917
 def _name_another(port: str, chip: str, baud: int, fds: tuple[int, ...]) -> None:
     """Raise WrongPart if the bootloader of another chip answers: each kind of board has its own."""
     for other in PARTS:
-        if other != chip and (signature := _signature(_run(other, port, baud, ["-n"], fds).text)):
+        if other != chip and (signature := _signature(_Avrdude(other, port, baud, fds).run(["-n"]).text)):
             raise _wrong_part(chip_of(signature), chip, port)
 
 
@@ -115,68 +115,63 @@ class _Output(NamedTuple):
         return not self.ready and (self.status is None or "not in sync" in self.text or "timeout" in self.text)
 
 
-def _steady(  # noqa: PLR0917
-    chip: str,
-    port: str,
-    baud: int,
-    what: list[str],
-    fds: tuple[int, ...],
-    progress: Progress = lambda stage, part: None,
-) -> _Output:
-    """Run avrdude, again from the start where bytes lost while the bootloader started garbled its first answers."""
-    for attempt in range(1, ATTEMPTS + 1):
-        output = _run(chip, port, baud, what, fds, progress)
-        known = _signature(output.text) in {part.signature for part in PARTS.values()}
-        garbled = output.ready and not known
-        if output.status == 0 or output.writing or attempt == ATTEMPTS or not (garbled or "sync byte" in output.text):
-            break
-    return output
+class _Avrdude(NamedTuple):
+    """avrdude for one chip at one port."""
 
+    chip: str
+    port: str
+    baud: int
+    fds: tuple[int, ...]  # of the loan
 
-def _run(  # noqa: PLR0917
-    chip: str,
-    port: str,
-    baud: int,
-    what: list[str],
-    fds: tuple[int, ...],
-    progress: Progress = lambda stage, part: None,
-) -> _Output:
-    tool()
-    part = PARTS[chip]
-    command = ["avrdude", "-p", part.name, "-c", part.programmer, "-P", port, "-b", str(baud), *what]
-    environment = {**os.environ, "LC_ALL": "C"}
-    # avrdude inherits the lock: if this process is killed, the agent stays off the port until avrdude has ended.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        pass_fds=fds,
-    ) as process:
-        assert process.stderr is not None  # noqa: S101
-        output = bytearray()
-        status: int | None = None
-        moved = time.monotonic()
-        try:
-            while (left := moved + (IDLE_S if _READY in output else SYNC_S) - time.monotonic()) > 0:
-                if not select.select([process.stderr], [], [], left)[0]:
-                    continue
-                data = os.read(process.stderr.fileno(), 4096)
-                if not data:
-                    status = process.wait(IDLE_S)
-                    break
-                before = _marks(output)
-                output += data
-                if _marks(output) != before:
-                    moved = time.monotonic()
-                    _tell(output, progress)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()  # no progress, or interrupted; otherwise it has ended already
-    text = output.decode(errors="replace")
-    return _Output(status, text, _READY in output, "Writing |" in text, "bytes of flash verified" in text)
+    def run_steadily(self, what: list[str], progress: Progress = lambda stage, part: None) -> _Output:
+        """Run avrdude, again from the start where bytes lost while the bootloader started garbled its first answers."""
+        for attempt in range(1, ATTEMPTS + 1):
+            output = self.run(what, progress)
+            known = _signature(output.text) in {part.signature for part in PARTS.values()}
+            garbled = output.ready and not known
+            if output.status == 0 or output.writing or attempt == ATTEMPTS:
+                break
+            if not (garbled or "sync byte" in output.text):
+                break
+        return output
+
+    def run(self, what: list[str], progress: Progress = lambda stage, part: None) -> _Output:
+        tool()
+        part = PARTS[self.chip]
+        command = ["avrdude", "-p", part.name, "-c", part.programmer, "-P", self.port, "-b", str(self.baud), *what]
+        environment = {**os.environ, "LC_ALL": "C"}
+        # avrdude inherits the lock: if this process is killed, the agent stays off the port until avrdude has ended.
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            pass_fds=self.fds,
+        ) as process:
+            assert process.stderr is not None  # noqa: S101
+            output = bytearray()
+            status: int | None = None
+            moved = time.monotonic()
+            try:
+                while (left := moved + (IDLE_S if _READY in output else SYNC_S) - time.monotonic()) > 0:
+                    if not select.select([process.stderr], [], [], left)[0]:
+                        continue
+                    data = os.read(process.stderr.fileno(), 4096)
+                    if not data:
+                        status = process.wait(IDLE_S)
+                        break
+                    before = _marks(output)
+                    output += data
+                    if _marks(output) != before:
+                        moved = time.monotonic()
+                        _tell(output, progress)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                process.kill()  # no progress, or interrupted; otherwise it has ended already
+        text = output.decode(errors="replace")
+        return _Output(status, text, _READY in output, "Writing |" in text, "bytes of flash verified" in text)
 
 
 def _marks(output: bytes | bytearray) -> int:

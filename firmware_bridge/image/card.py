@@ -81,7 +81,7 @@ def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -
         raise CardError(
             f"{path}: {exc.strerror}: something uses it; unmount it and take care that it is the card"
         ) from exc
-    return Target(path, int(tree["size"]), True, _told(tree))
+    return Target(path, int(tree["size"]), True, _describe(tree))
 
 
 def refuse_if_used(path: Path, number: int, machine: Machine) -> None:
@@ -133,7 +133,7 @@ def _under(number: str, machine: Machine, depth: int = 0) -> set[str]:
     return below
 
 
-def _told(tree: dict[str, Any]) -> str:
+def _describe(tree: dict[str, Any]) -> str:
     model = " ".join(str(tree.get("model") or "unnamed").split())
     bus = f", {tree['tran']}" if tree.get("tran") else ""
     removable = "removable" if tree.get("rm") else "NOT removable"
