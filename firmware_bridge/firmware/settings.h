@@ -11,9 +11,6 @@
 
 #include "signals.h"
 
-#define SETTINGS_FORMAT 1u
-#define SETTINGS_HEAD 14u
-#define SETTINGS_ROW 16u
 #define SETTINGS_MAX (SETTINGS_HEAD + SETTINGS_ROW * SIGNAL_PHASES)
 #define SLOT_HEAD 6u /* generation, size */
 #define SLOT_BYTES (SLOT_HEAD + SETTINGS_MAX + CRC_BYTES)

@@ -15,7 +15,6 @@
 
 #include "messages.h"
 
-#define SIGNAL_RINGS 2u
 
 typedef struct { /* times in 0.1 s */
     uint8_t phase;     /* its number */

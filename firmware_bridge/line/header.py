@@ -43,7 +43,11 @@ def header() -> str:
         f"#define BOARD_NAME_BYTES {BOARD_NAME_BYTES}u",
         f"#define MAX_PHASES {messages.MAX_PHASES}u",
         f"#define SIGNAL_PHASES {messages.SIGNAL_PHASES}u",
+        f"#define SIGNAL_RINGS {messages.SIGNAL_RINGS}u",
         f"#define PART_BYTES {messages.PART_BYTES}u",
+        f"#define SETTINGS_FORMAT {messages.TABLE_FORMAT}u",
+        f"#define SETTINGS_HEAD {messages.TABLE_HEAD.size}u",
+        f"#define SETTINGS_ROW {messages.TABLE_ROW.size}u",
         *(f"#define {name}_MS {ms}u" for name, ms in messages.TIMINGS_MS.items()),
         *(f"#define {name} {tenths}u" for name, tenths in messages.SIGNAL_LIMITS.items()),
     ]

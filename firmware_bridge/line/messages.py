@@ -19,6 +19,7 @@ from wayside.firmware_bridge.errors import MessageError
 PROTOCOL = 2
 MAX_PHASES = 16  # of a request for green times
 SIGNAL_PHASES = 8  # that a board can drive
+SIGNAL_RINGS = 2
 PART_BYTES = 32
 
 U8 = Annotated[int, "uint8_t", "B"]
@@ -29,6 +30,9 @@ Bytes32 = Annotated[bytes, "uint8_t", "32s"]
 
 TIMINGS_MS = {"STATUS_EVERY": 100, "IDENTITY_EVERY": 1000, "HOST_SILENT": 2000}  # real time, not board time
 
+TABLE_FORMAT = 1  # of a plan table; its layout is docs/wire.md 1.8
+TABLE_HEAD = struct.Struct("<BBHHBBBBHH")
+TABLE_ROW = struct.Struct("<BBBBHHHHHBB")  # of a phase
 # What a plan table may hold, 0.1 s. Yellow and red clearance: MUTCD 4F.17; walk: 4I.06; start: NEMA TS 2 (6 s all red).
 SIGNAL_LIMITS = {
     "START_FLASH_MIN": 20,
