@@ -26,14 +26,14 @@ from wayside.firmware_bridge.line.finder import find_board, is_pattern
 from wayside.firmware_bridge.line.noise import WINDOW_S, ErrorBudget
 
 __all__ = ["SILENT_S", "SerialBoard"]
-NEVER_S = 30.0  # a board that was never reached since the start is lost after so long: it may start after the node
+ABSENT_S = 30.0  # for a board to be reached after the start or a loan: it may have to start first
 RETRY_BASE_S, RETRY_CAP_S = 0.2, 10.0
 SUBJECT = "board"
 log = structlog.get_logger(__name__)
 
 
 class Conditions(Protocol):
-    """Who keeps what is wrong from when to when: :class:`wayside.edge.ledger.Ledger`."""
+    """Records what is wrong from when to when: :class:`wayside.edge.ledger.Ledger`."""
 
     def begin(self, code: str, subject: str, message: str, *, severe: bool = True) -> object: ...
 
@@ -41,11 +41,17 @@ class Conditions(Protocol):
 
 
 class Node(Protocol):
-    """Whom the board is for."""
+    """The node that the board belongs to."""
 
-    durable: tuple[int, int]  # (boot of the board, seq): what it may forget
-    plan: dict[int, float] | None  # green times, s, by phase; to be sent, and taken by whoever sends it
-    cycle_s: float | None
+    plan: dict[int, float] | None  # green times, s, by phase, to be sent; taken away when they are
+
+    @property
+    def cycle_s(self) -> float | None: ...
+
+    @property
+    def durable(self) -> tuple[int, int]:
+        """(boot of the board, seq) that the board may forget."""
+        ...
 
     def receive(self, messages: Iterable[Heard], /) -> None: ...
 
@@ -62,7 +68,7 @@ class SerialBoard:
         self._link = BoardLink(config.identity)
         self._noise = ErrorBudget()
         self._request = 0
-        self._began_s = time.monotonic()
+        self._absent_since_s = time.monotonic()
         self._raw_before = self._errors_before = self._frames_before = 0  # of the links before this one
         self.connected = False
         self.lent = False  # to a technician's command
@@ -87,6 +93,7 @@ class SerialBoard:
             except PortLent as exc:
                 self.connected = False
                 await self._wait_for_return(exc.port)
+                self._absent_since_s = time.monotonic()  # the command may have reset the board
                 attempt, logged = 0, None
                 continue
             except WrongBoard as exc:
@@ -96,7 +103,7 @@ class SerialBoard:
                 statuses = 0
             except LineError as exc:
                 reason = str(exc)
-                if self.connected or time.monotonic() - self._began_s > NEVER_S:
+                if self.connected or time.monotonic() - self._absent_since_s > ABSENT_S:
                     self._conditions.begin("line_lost", SUBJECT, f"line lost: {reason}"[:256])
             finally:
                 self.connected = False

@@ -107,7 +107,7 @@ async def test_noise_beyond_the_budget_is_told_once_and_its_end_too(
 async def test_a_board_that_is_never_reached_is_lost_too_and_found_when_it_talks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serial_board, "NEVER_S", 0.2)
+    monkeypatch.setattr(serial_board, "ABSENT_S", 0.2)
     owner, port = Owner(), tmp_path / "later"
     async with running(str(port), owner):
         await until(lambda: owner.conditions == [("line_lost", "began")])
