@@ -41,16 +41,16 @@ class Target(NamedTuple):
 def targets(config: NodeConfig) -> tuple[Target, ...]:
     """Every sensor of a node, in the order of its configuration."""
     phases = {name: phase for t in config.tasks for name, phase in t.settings.get("phases", {}).items()}
-    every = [
+    found = [
         Target(d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream)))
         for d in config.detectors
     ]
-    every += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
+    found += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
     for r in config.modbus.registers if config.modbus else ():
-        every.append(
+        found.append(
             Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
         )
-    return tuple(every)
+    return tuple(found)
 
 
 def _channel(channel: int, phase: int | None) -> str:
