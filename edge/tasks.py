@@ -67,7 +67,7 @@ class _Past(NamedTuple):
 class Pipeline:
     """One node's readings, from its board to its summaries."""
 
-    def __init__(self, config: NodeConfig, clock: Clock, boot: str) -> None:
+    def __init__(self, config: NodeConfig, clock: Clock, boot: str) -> None:  # noqa: PLR0915
         """Raises: ClockError."""
         self._config, self._clock, self._boot = config, clock, boot
         task = config.tasks[0] if config.tasks else None
@@ -119,6 +119,7 @@ class Pipeline:
         self.rows: list[Summary] = []
         self.steps: list[tuple[int, Any]] = []
         self.plan: dict[int, float] | None = None
+        self._open: dict[tuple[str, str], str] = {}  # conditions that hold
         self.urgent = False
 
     # --- from the board -----------------------------------------------------------------------------------------
@@ -575,6 +576,21 @@ class Pipeline:
             detail={"what": what[:256], **detail},
         )
         self.urgent = True
+
+    def begin(self, code: str, subject: str, message: str, *, severe: bool = True) -> bool:
+        """The condition holds, as :meth:`wayside.edge.ledger.Ledger.begin` says it; forgotten by a restart."""
+        if (code, subject) in self._open:
+            return False
+        self._open[code, subject] = message
+        self.alert(subject, message, condition=code)
+        return True
+
+    def end(self, code: str, subject: str) -> bool:
+        """The condition is over."""
+        message = self._open.pop((code, subject), None)
+        if message is not None:
+            self.alert(subject, f"over: {message}"[:256], condition=code, ended=True)
+        return message is not None
 
     def dropped(self, kind: Kind, rows: int) -> Summary:
         """The ledger's row for summaries that were sacrificed to the disk's limit."""
