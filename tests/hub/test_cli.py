@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.bundles import bundle_of
 from tests.hub.conftest import OPERATOR, ROOT, HubProcess
 from tests.hub.offline_keys import OfflineKeys
 
@@ -74,7 +75,9 @@ def test_a_rollout_from_the_command_line(hub_process: Callable[[], HubProcess]) 
     node = hub.node("node-1")
     keys = OfflineKeys(hub.client)
     keys.initialise()
-    keys.publish("1.0.0", b"x")
+    for version in ("1.0.0", "1.0.1"):
+        keys.publish(version, bundle_of(version))
+    node.sync()
     start = ("rollout", "start", "traffic-flow", "1.0.0", "--hub", hub.url, "--phases", "100", "--json")
     assert "operator" in complaint(wayside(*start))
     made = wayside(*start, WAYSIDE_OPERATOR_TOKEN=OPERATOR)
