@@ -292,9 +292,10 @@
     return `${n.node} ${n.state}${differs ? `, runs ${n.runs ?? "none"} now` : ""}`;
   };
   const stateTag = (r) => tag(r.state === "completed_with_exceptions" ? "completed, not by all" : r.state, r.state);
-  function wayBack(r) {
-    if (r.withdrawn !== null) return `wayside rollout withdraw ${r.bundle} ${r.version} --undo`;
-    return r.state === "paused" ? `wayside rollout resume ${r.id}` : `wayside rollout back ${r.id}`;
+  function commands(r) { // the page has no operator's token: it says what to type
+    if (r.withdrawn !== null) return [`wayside rollout withdraw ${r.bundle} ${r.version} --undo`];
+    const onward = r.state === "paused" ? [`wayside rollout resume ${r.id}`] : [];
+    return [...onward, `wayside rollout back ${r.id}`, `wayside rollout withdraw ${r.bundle} ${r.version} --reason …`];
   }
   function rolloutCard(r) {
     const reasons = r.phases.flatMap((p) => p.nodes).filter((n) => n.reason && n.state !== "active");
@@ -314,7 +315,7 @@
         element("summary", {}, `${count(r.cannot.reduce((sum, g) => sum + g.nodes.length, 0) + r.unknown.length)} of ${count(r.fleet)} nodes are not part of it`),
         element("ul", {}, ...r.cannot.map((g) => element("li", {}, `${g.nodes.length}: ${g.why} `, element("small", {}, g.nodes.slice(0, 8).join(", ")))),
           r.unknown.length ? element("li", {}, `${r.unknown.length}: have not said what they offer `, element("small", {}, r.unknown.slice(0, 8).join(", "))) : null)) : null,
-      r.state !== "running" ? element("p", { class: "note" }, element("code", {}, wayBack(r))) : null);
+      r.state !== "running" ? element("p", { class: "commands" }, ...commands(r).map((c) => element("code", {}, c))) : null);
   }
   function showRollouts(rollouts, withdrawals) {
     // The newest of each bundle, and whatever is under way.
