@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from wayside.contracts.passport import Passport
 from wayside.contracts.quantities import aggregate, quantity
-from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.task import Input
 from wayside.contracts.task_config import CALENDAR, SITE, Datastream, Offer, SiteConfig, TaskOffer
 
 MAX_STEPS = 65_536
@@ -89,9 +89,8 @@ def _misfits(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misf
     if span > MAX_STEPS:
         yield Misfit("window", f"the model's window spans {span} steps; a node keeps {MAX_STEPS}")
     streams = {d.name: d for d in offer.datastreams}
-    known, days = frozenset(spec.sites), frozenset(offer.days)
     for site in task.sites:
-        yield from _at(passport, task, site, offer, streams, known, days)
+        yield from _at(passport, task, site, offer, streams)
 
 
 def _does(kind: str, what: str) -> str:
@@ -112,13 +111,7 @@ def _runs(passport: Passport, offer: Offer) -> Iterator[Misfit]:
 
 
 def _at(
-    passport: Passport,
-    task: TaskOffer,
-    site: SiteConfig,
-    offer: Offer,
-    streams: Mapping[str, Datastream],
-    known: frozenset[str],
-    days: frozenset[str],
+    passport: Passport, task: TaskOffer, site: SiteConfig, offer: Offer, streams: Mapping[str, Datastream]
 ) -> Iterator[Misfit]:
     spec = passport.task
     stream = streams.get(site.output)
@@ -131,9 +124,9 @@ def _at(
             if stream is not None:
                 yield from _measures(column.name, column.unit, stream)
         elif column.name == SITE:
-            yield from _known(passport, site, offer, known)
+            yield from _known(passport, site, offer)
         elif column.name not in CALENDAR:
-            yield from _fed(column, feed(column, task, site, days), site, streams)
+            yield from _fed(column, feed(column, task, site, offer.days), site, streams)
 
 
 def _fed(column: Input, by: Feed, site: SiteConfig, streams: Mapping[str, Datastream]) -> Iterator[Misfit]:
@@ -189,12 +182,12 @@ def _measures(name: str, unit: str, stream: Datastream) -> Iterator[Misfit]:
         )
 
 
-def _known(passport: Passport, site: SiteConfig, offer: Offer, known: frozenset[str]) -> Iterator[Misfit]:
+def _known(passport: Passport, site: SiteConfig, offer: Offer) -> Iterator[Misfit]:
     """A site that the model knows by name, or any other if its passport shows it to be better there than nothing."""
     sites = passport.task.sites
     some = f"it knows {_some(sites)}" if sites else "it knows none by name"
     if site.site is not None:
-        if site.site not in known:
+        if site.site not in sites:
             yield Misfit("site", f"the model does not know the site {site.site!r} of {site.output}; {some}")
         return
     measured = next((a for a in passport.accuracy if a.slice == UNKNOWN_SITE), None)

@@ -1,4 +1,4 @@
-"""Every shipped task against every kind of node: accepted exactly where it can be fed, refused with both sides named."""
+"""Every shipped task against every kind of node: accepted where it can be fed, refused with both sides named."""
 
 from __future__ import annotations
 

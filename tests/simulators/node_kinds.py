@@ -203,27 +203,7 @@ def best(task: str, kind: str) -> list[Misfit]:
 def markdown() -> str:
     """docs/fit.md."""
     lines = [
-        "# Which node runs which model",
-        "",
-        "`contracts/fit.py` answers it: for `wayside node check`, when a bundle is published, when a rollout begins, and on",
-        "the node before it switches. A model is refused with sentences that name both sides; the old one keeps running.",
-        "",
-        "This page is made by `python -m tests.simulators.node_kinds > docs/fit.md`: every task file that comes with",
-        "wayside against kinds of node, each in the table that a technician would write for that model. **yes**: it runs;",
-        "otherwise what is in the way:",
-        "",
-        "| word | the node |",
-        "|---|---|",
-        "| quantity | has no datastream that measures what the model wants |",
-        "| unit | measures it in another unit |",
-        "| input | does not have one of the further inputs |",
-        "| calendar | has no table of dates for what the model wants to know ahead |",
-        "| pictures | has no source of pictures; none is read yet |",
-        "",
-        "## Kinds of node",
-        "",
-        "| node | has |",
-        "|---|---|",
+        *HEAD,
         *(f"| {kind} | {what} |" for kind, (what, _) in KINDS.items()),
         "",
         "## Models",
@@ -241,6 +221,28 @@ def _word(task: str, misfit: Misfit) -> str:
     return "pictures" if passport(task).task.image is not None else misfit.misses
 
 
+HEAD = """# Which node runs which model
+
+`contracts/fit.py` answers it: for `wayside node check`, when a bundle is published, when a rollout begins, and on the
+node before it switches. A model is refused with sentences that name both sides; the old one keeps running.
+
+This page is made by `python -m tests.simulators.node_kinds > docs/fit.md`: every task file that comes with wayside
+against kinds of node, each in the table that a technician would write for that model. **yes**: it runs; otherwise what
+is in the way:
+
+| word | the node |
+|---|---|
+| quantity | has no datastream that measures what the model wants |
+| unit | measures it in another unit |
+| input | does not have one of the further inputs |
+| calendar | has no table of dates for what the model wants to know ahead |
+| pictures | has no source of pictures; none is read yet |
+
+## Kinds of node
+
+| node | has |
+|---|---|
+""".splitlines()
 NOTES = """## What is compared
 
 | | the model's passport | the node |
@@ -256,10 +258,10 @@ NOTES = """## What is compared
 | agent | the oldest that reads it | its version |
 
 Units are not converted: a model of `kW` is refused where the register says `MW`; set the register's `scale`. What is
-counted (vehicles, pedestrians, patients, energy) has to come from a counter, whose steps add up; speeds, temperatures and
-concentrations from a gauge, whose steps are averaged. `observes` on a register says what it measures where the unit does
-not: with `observes = "pm10"` a model of PM2.5 is refused. A table of dates gives 0 or 1, so it feeds only an input with
-unit `1` and bounds 0 and 1; `i94` numbers its holidays from 1 to 11.
+counted (vehicles, pedestrians, patients, energy) has to come from a counter, whose steps add up; speeds, temperatures
+and concentrations from a gauge, whose steps are averaged. `observes` on a register says what it measures where the
+unit does not: with `observes = "pm10"` a model of PM2.5 is refused. A table of dates gives 0 or 1, so it feeds only an
+input with unit `1` and bounds 0 and 1; `i94` numbers its holidays from 1 to 11.
 
 A model with sites is used at a site of another name only if it was trained for it (`site_dropout`,
 [training.md](training.md)), its passport says how good it is at an unknown site, and that is better than naive there.
