@@ -22,11 +22,12 @@ independent), tracks or single pictures for images. It is seeded: the same examp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from wayside.contracts.fit import UNKNOWN_SITE
 from wayside.contracts.task import TaskSpec
 from wayside.export.checkpoint import Float32, Heldout
 
@@ -36,6 +37,7 @@ RESAMPLES = 400
 INTERVAL = (2.5, 97.5)  # per cent
 TRACKS = 20  # fewer say nothing of how tracks differ
 HUNDREDFOLD = 100.0  # one error where torch makes none is no number that JSON knows
+UNKNOWN_MOST = 4_000  # held-out examples that are also asked about as of an unknown site
 MAX_CATEGORIES = 12  # an input with more distinct values is cut into thirds
 CALENDAR = ("hour", "weekday", "yearday", "site")
 
@@ -114,6 +116,22 @@ def slices(task: TaskSpec, held: Heldout) -> list[Slice]:
             if each.name not in (*CALENDAR, task.output):
                 found += _by_input(each.name, held.x[:, -1, column])
     return [s for s in found if s.pick.any()]
+
+
+def at_unknown_site(task: TaskSpec, held: Heldout) -> Heldout:
+    """The held-out examples, of more than ``UNKNOWN_MOST`` so many, evenly drawn, as if their site were never seen."""
+    n = len(held.x)
+    some = np.arange(n) if n <= UNKNOWN_MOST else np.linspace(0, n - 1, UNKNOWN_MOST).astype(np.int64)
+    arrays = {f.name: getattr(held, f.name) for f in fields(held)}
+    picked = Heldout(**{name: None if array is None else array[some] for name, array in arrays.items()})
+    x = picked.x.copy()
+    x[:, :, [i.name for i in task.inputs].index("site")] = len(task.sites)
+    return replace(picked, x=x)
+
+
+def unknown_slice(held: Heldout) -> Slice:
+    """All that :func:`at_unknown_site` gives."""
+    return Slice("site", UNKNOWN_SITE, np.ones(len(held.x), bool))
 
 
 def _by_input(name: str, newest: Float32) -> Iterator[Slice]:

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from wayside.cloud.train import incidents
+from wayside.cloud.train import incidents, sites
 from wayside.cloud.train.anomaly import find_incidents
 from wayside.cloud.train.datasets import Examples, Split, load, split
 from wayside.cloud.train.errors import TaskError
@@ -84,6 +84,7 @@ def play(
     """Train ``module`` in place; without ``generated`` windows it has only the known ones to learn from."""
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
+    hiding = torch.Generator().manual_seed(seed)
     some = torch.from_numpy(train.take(np.sort(draw.permutation(len(train))[:PREPARED]))[0])
     module.prepare(some, some[:, -1:, module.usual.output])
     generator = Generator(module.usual, task.window, module.noise) if generated else None
@@ -101,8 +102,11 @@ def play(
         total = 0.0
         module.train()
         for indices in itertools.islice(_shuffled(len(train), recipe.batch, draw), batches):
-            typical = torch.from_numpy(train.take(indices)[0])
-            bad = [] if rare is None else [rare[torch.randint(len(rare), (part,))]]
+            typical = sites.hide(torch.from_numpy(train.take(indices)[0]), task, recipe.site_dropout, hiding)
+            bad = []
+            if rare is not None:
+                drawn = rare[torch.randint(len(rare), (part,))]
+                bad.append(sites.hide(drawn, task, recipe.site_dropout, hiding))
             if generator is not None and of_g is not None:
                 base = typical[:part]
                 made, change = generator(base, torch.randn(len(base), module.noise))

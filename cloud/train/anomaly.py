@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wayside.cloud.train import incidents
+from wayside.cloud.train.cases import INCIDENTS_SEED
 from wayside.cloud.train.datasets import every, load, split, test_windows
 from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.nab import evaluate_nab
@@ -26,7 +27,7 @@ ScoreFn = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
 """Windows (n, T, F), NaN where missing → scores (n,) or (n, 1), ≥ 0."""
 Floats = npt.NDArray[np.float64]
 
-SEED = 1  # of the incidents that detectors are judged by
+SEED = INCIDENTS_SEED  # of the incidents that detectors are judged by
 FALSE_ALARMS = 0.01  # of the windows without incident: the rate at which recall and precision are stated
 BUFFER = 8  # intervals, of VUS-PR
 BATCH = 8192
@@ -59,7 +60,7 @@ def evaluate(
     if taskfile.data.layout == "nab":
         series, labels = _labelled(taskfile, data, test)
         return evaluate_nab(score_fn, series, labels, window=taskfile.task.window, held_out=taskfile.data.holdout_sites)
-    if taskfile.data.unusual_days:
+    if not taskfile.incidents:
         # All of it, training days too: nobody told the model which days were unusual.
         return rank_days(_windows(taskfile, data, test, statistics, whole=True), taskfile.data.unusual_days, score_fn)
     return find_incidents(_windows(taskfile, data, test, statistics, whole=False), score_fn)

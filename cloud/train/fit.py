@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from wayside.cloud.train import ranks
+from wayside.cloud.train import ranks, sites
 from wayside.cloud.train.augment import augment
 from wayside.cloud.train.datasets import Examples, Split
 from wayside.cloud.train.errors import DivergedError, TaskError
@@ -112,6 +112,8 @@ OWN_WAYS: dict[str, OwnWay] = {"linear": _linear, "gan": _adversarial}
 
 
 def _build(recipe: Fit, task: TaskSpec) -> tuple[dict[str, Any], nn.Module]:
+    if moved := registry.MOVED & recipe.sizes.keys():
+        raise TaskError(f"{task.name}: [fit.sizes] {min(moved)} stands in [fit] now")
     config: dict[str, Any] = {"family": recipe.family, "sizes": dict(recipe.sizes), "task": to_builtins(task)}
     return config, registry.build(config)
 
@@ -149,7 +151,7 @@ def _descend(
         for xb, yb, sb, rows in batches(train, order, recipe.batch):
             optimizer.zero_grad()
             if len(xb):
-                xa, ya = augment(recipe.augment, xb, yb, noise)
+                xa, ya = augment(recipe.augment, sites.hide(xb, task, recipe.site_dropout, noise), yb, noise)
                 # Of a whole batch the mean; of a share of it, the share's part of that mean.
                 of = loss(module, xa, ya, sb) * (len(xb) / rows)
                 of.backward()

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from wayside.cloud.train import datasets, files
+from wayside.cloud.train import datasets, files, sites
 from wayside.cloud.train.datasets import Source, Split
 from wayside.cloud.train.errors import DataError, OutputError, TaskError
 from wayside.cloud.train.evaluate import FLOORS, answers, point, score
@@ -187,11 +187,11 @@ def _of(windows: Windows, sites: list[int], inside: bool = True) -> Windows:
 
 def strange(task: TaskSpec, windows: Windows) -> Windows:
     """The same windows, of a site that nobody knows."""
-    names = [i.name for i in task.inputs]
-    if "site" not in names:
+    at = sites.column(task)
+    if at is None:
         return windows
     rows = windows.rows.copy()  # (D, M, F)
-    rows[:, :, names.index("site")] = len(task.sites)
+    rows[:, :, at] = len(task.sites)
     return replace(windows, rows=rows)
 
 

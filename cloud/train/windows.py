@@ -17,6 +17,7 @@ from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.files import CALENDAR
 from wayside.cloud.train.grid import Grid, Times
 from wayside.cloud.train.taskfile import TaskFile
+from wayside.contracts.windows import fill_last
 
 Array = npt.NDArray[np.float32]
 Index = npt.NDArray[np.integer[Any]]
@@ -45,15 +46,18 @@ class Windows:
     column: int | None  # of the output among the inputs
     mean: Array  # (D,) training mean: the naive floor of a task without lags
     deviation: Array  # (D,) in which errors are counted; 1 unless the task standardizes
+    fill: bool  # gaps of a window take the last value before them (TaskSpec.missing = "last")
 
     def __len__(self) -> int:
         return len(self.site)
 
     def take(self, indices: Index | slice) -> tuple[Array, Array]:
-        """Windows (n, T, F), NaN where an input is missing, and their targets (n, H), never NaN."""
+        """Windows (n, T, F), NaN where an input is missing and not filled, and their targets (n, H), never NaN."""
         site, newest = self.site[indices], self.newest[indices]
         base = site.astype(np.int64) * self.output.shape[1] + newest  # of the flat grid
         x = self.rows.reshape(-1, self.rows.shape[2]).take(base[:, None] + np.arange(1 - self.window, 1), axis=0)
+        if self.fill:
+            fill_last(x)
         return x, self._targets(base, 0)
 
     @property
@@ -191,6 +195,7 @@ def windows(grid: Grid, taskfile: TaskFile, statistics: dict[str, Any] | None = 
         column=column,
         mean=np.array(mean, np.float32),
         deviation=np.array(deviation, np.float32),
+        fill=task.missing == "last",
     )
 
 

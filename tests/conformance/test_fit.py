@@ -43,6 +43,7 @@ RUNS: dict[str, set[str]] = {
     "scats_60": VEHICLES,
     "scats_incidents": VEHICLES,
     "traffic_flow": VEHICLES,
+    "traffic_score": VEHICLES,
     "vehicle_count": set(),
     "vehicles": set(),
     "victoria": {"kiosk, MW"},
