@@ -115,7 +115,7 @@ class TaskFile(Document, frozen=True, kw_only=True):
 
     @property
     def incidents(self) -> bool:
-        """Whether scores are judged by incidents that are put into the data: nothing else is known of what is unusual."""
+        """Whether scores are judged by incidents put into the data: nothing else is known of what is unusual."""
         return self.task.kind == "score" and self.data.layout != "nab" and not self.data.unusual_days
 
     def __post_init__(self) -> None:

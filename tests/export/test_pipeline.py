@@ -208,7 +208,9 @@ class TestGate:
         assert [m.graph.name for m in result.measured] == ["onnx-fp32", "tflite-fp32"]
         assert set(result.refused) == {"onnx-int8", "tflite-int8"}
         for why in result.refused.values():
-            assert re.search(r"-int8 on .*: held-out mae, all: .* \{veh\} is .*% worse than torch's .*; the limit is", why)
+            assert re.search(
+                r"-int8 on .*: held-out mae, all: .* \{veh\} is .*% worse than torch's .*; the limit is", why
+            )
         assert "onnx-int8" not in result.accuracy[0].mae
 
     def test_int8_that_costs_accuracy_in_one_hour_is_left_out_with_the_number(self):
