@@ -90,7 +90,10 @@ class RolloutStore:
     def tick(self, connection: sa.Connection, now_ms: int) -> None:
         for rollout in self._all(connection):
             if rollout.is_due(now_ms):
-                seen = {row.name: row.last_seen_ms for row in connection.execute(sa.select(nodes.c.name, nodes.c.last_seen_ms))}
+                seen = {
+                    row.name: row.last_seen_ms
+                    for row in connection.execute(sa.select(nodes.c.name, nodes.c.last_seen_ms))
+                }
                 if rollout.tick(now_ms, seen):
                     _save(connection, rollout, list(rollout.members.values()))
 

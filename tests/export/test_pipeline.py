@@ -265,6 +265,23 @@ class TestGate:
         with pytest.raises(GateRefused, match="one number"):
             run(folder, Options(formats=("onnx",)), until="parity", build=build)
 
+    @pytest.mark.parametrize(
+        ("broken", "says"),
+        [
+            (lambda w: w.fill_(torch.nan), r"256 of 256 numbers of its weight net.2.weight are not finite"),
+            (lambda w: w.fill_(3e38), r"it gives no finite number for \d+ of \d+ (golden|held-out) windows"),
+        ],
+    )
+    def test_a_model_that_is_not_finite_is_refused_in_a_sentence_before_anything_is_made(self, tmp_path, broken, says):
+        folder = write_run(tmp_path, steps=1)
+        held = torch.load(folder / "checkpoint.pt", weights_only=True)
+        with torch.no_grad():
+            broken(held["state_dict"]["net.2.weight"][:4])
+        torch.save(held, folder / "checkpoint.pt")
+        with pytest.raises(GateRefused, match=says.replace("256 of 256", r"256 of \d+")) as refusal:
+            run(folder, Options(formats=("onnx",)), until="graph", build=build)
+        assert "train again" in str(refusal.value)
+
     def test_the_tolerance_lets_the_measured_pass_and_a_wrong_vector_not(self):
         spread = float(np.ptp(exported().parity.golden_outputs))
         for v in exported().passport.variants:
