@@ -183,9 +183,9 @@ def _accuracy(p: Passport) -> Iterator[Block]:
 
 
 def _worst(accuracy: Sequence[Accuracy], least: int, count: int = 5) -> list[tuple[str, ...]]:
-    found = [(a, name, loss) for a in accuracy if a.n >= least for name, loss in a.losses.items()]
-    found.sort(key=lambda f: -f[2].loss)
-    return [(a.slice, str(a.n), name, _loss(loss)) for a, name, loss in found[:count]]
+    losses = [(a, name, loss) for a in accuracy if a.n >= least for name, loss in a.losses.items()]
+    losses.sort(key=lambda f: -f[2].loss)
+    return [(a.slice, str(a.n), name, _loss(loss)) for a, name, loss in losses[:count]]
 
 
 def _example(p: Passport, inputs: Float32, outputs: Float32) -> str:

@@ -344,8 +344,8 @@ class Light(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Both profiles (B, P) at ``self.times``."""
         day, time = self._calendar(x)
-        found = [p(p.cell(site.unsqueeze(1), day, time), seen) for p in self._profiles()]
-        return found[0], found[1] if len(found) > 1 else None
+        profiles = [p(p.cell(site.unsqueeze(1), day, time), seen) for p in self._profiles()]
+        return profiles[0], profiles[1] if len(profiles) > 1 else None
 
     def _profiles(self) -> list[Profile]:
         return [self.usual] if self.finer is None else [self.usual, self.finer]

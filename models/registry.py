@@ -46,8 +46,8 @@ def family(name: str) -> type[nn.Module]:
     if name not in FAMILIES:
         raise ModelConfigError(f"there is no model family {name!r}; known: {', '.join(FAMILIES)}")
     module, _, of = FAMILIES[name].partition(":")
-    found: type[nn.Module] = getattr(importlib.import_module(module), of)
-    return found
+    built: type[nn.Module] = getattr(importlib.import_module(module), of)
+    return built
 
 
 def build(config: dict[str, Any]) -> nn.Module:

@@ -115,13 +115,13 @@ def _show(console: Console, line: Line, processes: Processes) -> dict[str, Any]:
         stage = bars.add_task("starting", total=None)
         clock = bars.add_task(f"live on {line.hub}", total=1.0, visible=False, start=False)
         last = began
-        said = ""
+        current = ""
 
         def say(text: str) -> None:
-            nonlocal last, said
-            if said:
-                bars.console.print(f"  {said:<60} {time.monotonic() - last:6.1f} s")
-            last, said = time.monotonic(), text
+            nonlocal last, current
+            if current:
+                bars.console.print(f"  {current:<60} {time.monotonic() - last:6.1f} s")
+            last, current = time.monotonic(), text
             bars.update(stage, description=text)
 
         def live(done: float, nodes: list[dict[str, Any]]) -> None:

@@ -77,10 +77,10 @@ def score(windows: Windows, score_fn: ScoreFn) -> Floats:
     parts = [
         np.asarray(score_fn(windows.take(slice(a, a + BATCH))[0]), float).ravel() for a in range(0, len(windows), BATCH)
     ]
-    found = np.concatenate(parts)
-    if found.shape != (len(windows),) or not (found >= 0).all():
-        raise DataError(f"the model gave {found.shape} scores for {len(windows)} windows, or scores below 0")
-    return found
+    scores = np.concatenate(parts)
+    if scores.shape != (len(windows),) or not (scores >= 0).all():
+        raise DataError(f"the model gave {scores.shape} scores for {len(windows)} windows, or scores below 0")
+    return scores
 
 
 def find_incidents(
@@ -108,7 +108,7 @@ def find_incidents(
     piece = np.searchsorted(breaks, np.arange(len(labels)), side="right")
     begins = labels & ~(np.append(False, labels[:-1]) & (np.diff(piece, prepend=-1) == 0))
     incident = np.cumsum(begins)[labels]  # number of the incident of each labelled window
-    found = np.bincount(incident, weights=alarms[labels])[1:] > 0
+    detected = np.bincount(incident, weights=alarms[labels])[1:] > 0
     return {
         "auc": _auc(labels, scores),
         "vus_pr": vus_pr(labels, scores, buffer=BUFFER, breaks=breaks),
@@ -116,7 +116,7 @@ def find_incidents(
         "threshold": threshold,
         "precision": float(labels[alarms].mean()) if alarms.any() else 0.0,
         "recall": float(alarms[labels].mean()),
-        "found": float(found.mean()),
+        "found": float(detected.mean()),
         "incidents": int(begins.sum()),
         "n": len(labels),
     }
@@ -169,13 +169,13 @@ def _windows(
     taskfile: TaskFile, data: Path, test: Path | None, statistics: dict[str, Any] | None, *, whole: bool
 ) -> Windows:
     if test is not None:
-        found = test_windows(taskfile, taskfile.task, [test], statistics)
+        windows = test_windows(taskfile, taskfile.task, [test], statistics)
     else:
         grid, taskfile = load(taskfile, data)
-        found = every(grid, taskfile) if whole else split(grid, taskfile).holdout
-    if not isinstance(found, Windows):
+        windows = every(grid, taskfile) if whole else split(grid, taskfile).holdout
+    if not isinstance(windows, Windows):
         raise DataError(f"{taskfile.task.name} is a task of pictures; only windows of series are scored")
-    return found
+    return windows
 
 
 def _labelled(taskfile: TaskFile, data: Path, test: Path | None) -> tuple[Path, Path]:
@@ -184,9 +184,9 @@ def _labelled(taskfile: TaskFile, data: Path, test: Path | None) -> tuple[Path, 
         return _home(taskfile, data), test
     home = _home(taskfile, data if test is None else test)
     for at in (home, home.parent):
-        found = sorted(at.glob("*windows*.json")) or sorted(at.glob("labels/*windows*.json"))
-        if found:
-            return home, found[0]
+        labels = sorted(at.glob("*windows*.json")) or sorted(at.glob("labels/*windows*.json"))
+        if labels:
+            return home, labels[0]
     raise DataError(f"{home}: has no JSON of labelled windows (combined_windows.json); put it there")
 
 
