@@ -1,12 +1,13 @@
 """May this node run this model? One pure function, asked at every desk: when a configuration is checked, a release
 published, a rollout begun, and on the node before the slot is switched.
 
-A misfit names both sides, so that whoever reads it knows which one to change. :func:`needs` says the same of a model
-alone, before there is a node to compare it with.
+A misfit names both sides, so that whoever reads it knows which one to change.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
@@ -18,6 +19,8 @@ from wayside.contracts.task_config import CALENDAR, SITE, Datastream, Offer, Sit
 
 MAX_STEPS = 65_536
 """Steps of history that a window may reach back over: 512 kB a column."""
+CHANCE = 0.5
+"""Area under the ROC curve of scores that know nothing."""
 UNKNOWN_SITE = "unknown site"
 """The passport's slice that says how good a model is at a site it has not seen."""
 
@@ -30,13 +33,6 @@ Misses = Literal[
 class Misfit(NamedTuple):
     misses: Misses
     message: str
-
-
-class Need(NamedTuple):
-    """One thing that a node must offer: ``("runtime", "int8 on onnxruntime")``."""
-
-    what: str
-    needed: str
 
 
 class Feed(NamedTuple):
@@ -85,9 +81,10 @@ def _misfits(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misf
         yield Misfit("lead", f"the model forecasts {spec.lead} intervals ahead, the task wants {task.lead}")
     if spec.kind == "forecast" and spec.horizon < task.horizon:
         yield Misfit("horizon", f"the model answers for {spec.horizon} intervals, the task needs {task.horizon}")
-    span = (spec.window - 1) * task.steps + 1
+    base_s = functools.reduce(math.gcd, (round(t.every_s) for t in (task, *offer.tasks)))  # all tasks share one history
+    span = (spec.window - 1) * round(task.interval_s / base_s) + 1
     if span > MAX_STEPS:
-        yield Misfit("window", f"the model's window spans {span} steps; a node keeps {MAX_STEPS}")
+        yield Misfit("window", f"the model's window spans {span} steps of {base_s} s; a node keeps {MAX_STEPS}")
     streams = {d.name: d for d in offer.datastreams}
     for site in task.sites:
         yield from _at(passport, task, site, offer, streams)
@@ -138,7 +135,7 @@ def _fed(column: Input, by: Feed, site: SiteConfig, streams: Mapping[str, Datast
                 f"{column.name} = {value:g} at {site.output}; the model knows {column.low:g} to {column.high:g}",
             )
     elif by.kind == "calendar":
-        if not _yes_or_no(column):
+        if not yes_or_no(column):
             yield Misfit(
                 "calendar",
                 f"the model's {column.name} is a number from {column.low:g} to {column.high:g} in {column.unit}; "
@@ -158,7 +155,8 @@ def _fed(column: Input, by: Feed, site: SiteConfig, streams: Mapping[str, Datast
         yield from _measures(column.name, column.unit, stream)
 
 
-def _yes_or_no(column: Input) -> bool:
+def yes_or_no(column: Input) -> bool:
+    """Whether a table of dates can feed ``column``: it gives 1 on its days, 0 on all others."""
     return column.unit == "1" and (column.low, column.high) == (0, 1)
 
 
@@ -185,7 +183,7 @@ def _measures(name: str, unit: str, stream: Datastream) -> Iterator[Misfit]:
 def _known(passport: Passport, site: SiteConfig, offer: Offer) -> Iterator[Misfit]:
     """A site that the model knows by name, or any other if its passport shows it to be better there than nothing."""
     sites = passport.task.sites
-    some = f"it knows {_some(sites)}" if sites else "it knows none by name"
+    some = f"it knows {named(sites)}" if sites else "it knows none by name"
     if site.site is not None:
         if site.site not in sites:
             yield Misfit("site", f"the model does not know the site {site.site!r} of {site.output}; {some}")
@@ -198,8 +196,8 @@ def _known(passport: Passport, site: SiteConfig, offer: Offer) -> Iterator[Misfi
             f"{some}",
         )
         return
-    naive = measured.mae.get("naive")
     ran = [v.name for v in passport.variants if v.precision == offer.precision and offer.runtime in v.runtimes]
+    naive = measured.mae.get("naive")
     errors = [measured.mae[name] for name in ran if name in measured.mae]
     if naive is not None and errors and not max(errors) < naive:
         yield Misfit(
@@ -207,63 +205,17 @@ def _known(passport: Passport, site: SiteConfig, offer: Offer) -> Iterator[Misfi
             f"{site.output} names no site, and at an unknown one the model's mean absolute error is {max(errors):.4g} "
             f"{passport.task.output_unit}, no better than {naive:.4g} of a naive forecast; {some}",
         )
-
-
-def needs(passport: Passport) -> list[Need]:
-    """What a node must offer to run this model, in the words of its configuration."""
-    return list(_needs(passport))
-
-
-def _needs(passport: Passport) -> Iterator[Need]:
-    spec = passport.task
-    if spec.image is not None:
-        height, width, channels = spec.image
-        yield Need("task", f'kind = "{spec.kind}", bundle = "{passport.bundle}"')
-        yield Need("source", f"pictures of {height} × {width} × {channels}")
-    else:
-        ahead = f", lead = {spec.lead}, horizon up to {spec.horizon}" if spec.kind == "forecast" else ""
-        yield Need(
-            "task", f'kind = "{spec.kind}", bundle = "{passport.bundle}", interval_s = {spec.interval_s:g}{ahead}'
+    areas = [a for name, a in measured.scores.get("auc", {}).items() if name in ran]
+    if areas and not min(areas) > CHANCE:
+        yield Misfit(
+            "site",
+            f"{site.output} names no site, and at an unknown one the model's scores rank no better than chance "
+            f"(area under the curve {min(areas):.4g}); {some}",
         )
-        yield Need("output", f"a datastream of {spec.output}, {_unit(spec.output_unit)}")
-        for column in spec.inputs:
-            if column.name not in (*CALENDAR, SITE, spec.output):
-                yield Need(f"input {column.name}", _sources(column))
-        clock = [c.name for c in spec.inputs if c.name in CALENDAR]
-        if clock:
-            yield Need("clock", f"{', '.join(clock)} in the local time of [clock] timezone")
-        if SITE in (c.name for c in spec.inputs):
-            yield Need("site", _sites(passport))
-        by = {"graph": "the model, which is given them as missing", "last": "the node, with the last value before"}
-        yield Need("gaps", f"filled by {by[spec.missing]}")
-    for variant in passport.variants:
-        yield Need(f"runtime, {variant.precision}", " or ".join(variant.runtimes))
-    yield Need("agent", f"{passport.min_agent} or newer")
 
 
-def _unit(unit: str) -> str:
-    of = quantity(unit)
-    named = unit if of in (unit, "a plain number") else f"{unit} ({of})"
-    how = {"sum": ", added up over each interval", "mean": ", averaged over each interval", None: ""}
-    return f"in {named}{how[aggregate(unit)]}"
-
-
-def _sources(column: Input) -> str:
-    table = ["a [calendar] table of dates"] if _yes_or_no(column) else []
-    stream = [] if column.ahead else [f"a datastream {_unit(column.unit)}"]
-    return " or ".join([*stream, *table, f"a constant from {column.low:g} to {column.high:g}"])
-
-
-def _sites(passport: Passport) -> str:
-    measured = next((a for a in passport.accuracy if a.slice == UNKNOWN_SITE), None)
-    by_name = f"one of {_some(passport.task.sites)}"
-    if measured is None:
-        return f"{by_name}; no other: how good it is there was not measured"
-    mae = ", ".join(f"{name} {value:.4g}" for name, value in measured.mae.items())
-    return f"{by_name}; or any other" + (f", where the mean absolute errors are {mae}" if mae else "")
-
-
-def _some(sites: tuple[str, ...]) -> str:
+def named(sites: tuple[str, ...]) -> str:
+    """The first of many names, for a sentence."""
     names = ", ".join(_short(s, 32) for s in sites[:5])
     return names + (f" and {len(sites) - 5} more" if len(sites) > 5 else "")
 

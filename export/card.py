@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wayside.contracts.fit import UNKNOWN_SITE, needs
+from wayside.contracts.fit import UNKNOWN_SITE
 from wayside.contracts.passport import Accuracy, Loss, Passport
 from wayside.export import plots
 from wayside.export.checkpoint import Float32
+from wayside.export.needs import needs
 
 MARKDOWN, HTML = "card.md", "card.html"
 ACCURACY_SVG, EXAMPLE_SVG = "card-accuracy.svg", "card-example.svg"

@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from wayside.contracts.fit import needs
 from wayside.contracts.passport import Passport
 from wayside.contracts.wire import to_builtins
 from wayside.edge.errors import EdgeError
 from wayside.export.errors import ExportError
+from wayside.export.needs import needs
 
 export = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 release = typer.Typer(

@@ -144,12 +144,12 @@ def _scored(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> Row:
     trained = checkpoint.load(folder)
     task, statistics = _known(folder)
     taskfile = msgspec.structs.replace(taskfile, task=task)
-    if job.data is None:
+    if job.data is None and taskfile.data.files:
         raise NothingToJudge(f"the task {task.name} is judged with its data at hand; name their folder as --data")
     metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
 
     def judged(score: anomaly.ScoreFn) -> dict[str, Any]:
-        return anomaly.evaluate(taskfile, job.data or Path(), score, job.unseen, statistics=statistics)
+        return anomaly.evaluate(taskfile, job.data, score, job.unseen, statistics=statistics)
 
     tell("torch", 0)
     judgements = {"fp32": judged(lambda x: trained.answers(np.asarray(x, np.float32), batch=1024))}

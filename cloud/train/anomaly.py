@@ -35,7 +35,7 @@ BATCH = 8192
 
 def evaluate(
     taskfile: TaskFile,
-    data: Path,
+    data: Path | None,
     score_fn: ScoreFn,
     test: Path | None = None,
     *,
@@ -45,7 +45,7 @@ def evaluate(
 
     Args:
         taskfile: with the task as the model knows it, sites included.
-        data: the data directory.
+        data: the data directory; None: of a task with a packaged sample.
         test: a file or folder. Layout ``nab``: a folder of series, with the JSON of their windows in it or above it, or
             a JSON alone, whose series lie in ``data``.
         statistics: of the checkpoint, for files that carry no times.
@@ -58,7 +58,7 @@ def evaluate(
         DataError: the data or the labels are missing or broken.
     """
     if taskfile.data.layout == "nab":
-        series, labels = _labelled(taskfile, data, test)
+        series, labels = _labelled(taskfile, data or Path(), test)
         return evaluate_nab(score_fn, series, labels, window=taskfile.task.window, held_out=taskfile.data.holdout_sites)
     if not taskfile.incidents:
         # All of it, training days too: nobody told the model which days were unusual.
@@ -166,7 +166,7 @@ def _auc(labels: npt.NDArray[np.bool_], scores: Floats) -> float:
 
 
 def _windows(
-    taskfile: TaskFile, data: Path, test: Path | None, statistics: dict[str, Any] | None, *, whole: bool
+    taskfile: TaskFile, data: Path | None, test: Path | None, statistics: dict[str, Any] | None, *, whole: bool
 ) -> Windows:
     if test is not None:
         windows = test_windows(taskfile, taskfile.task, [test], statistics)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from tests.simulators import node_kinds
 from tests.simulators.node_kinds import KINDS, best, offer, passport, passport_of, tables
 from wayside.cloud.train.taskfile import task_names
-from wayside.contracts.fit import MAX_STEPS, UNKNOWN_SITE, feed, misfits, needs, numbers
+from wayside.contracts.fit import MAX_STEPS, UNKNOWN_SITE, feed, misfits, numbers
 from wayside.contracts.passport import Accuracy, Passport
 from wayside.contracts.task import Input, TaskSpec
 from wayside.contracts.task_config import Datastream, Offer, SiteConfig, TaskOffer
+from wayside.export.needs import needs
 
 VEHICLES = {"intersection", "road station"}
 RUNS: dict[str, set[str]] = {
@@ -194,6 +195,13 @@ class TestMisfits:
         assert misses == "window"
         assert str(MAX_STEPS) in said
 
+    def test_the_finest_step_of_all_tasks_says_how_many_steps_a_window_has(self):
+        weekly = model(interval_s=86400.0)
+        day = changed(TASK, interval_s=86400.0, step_s=None)
+        assert misfits(weekly, day, changed(NODE, tasks=(day,))) == []
+        beside = changed(TASK, name="fast", interval_s=60.0, step_s=1.0)
+        assert sole(weekly, day, changed(NODE, tasks=(day, beside)))[0] == "window"
+
     def test_an_output_that_no_source_gives(self):
         misses, said = sole(task=at(output="detector/9/volume"))
         assert misses == "output"
@@ -269,6 +277,12 @@ class TestMisfits:
         assert (found == []) == fits
         if not fits:
             assert f"{error:.4g} {{veh}}, no better than 10.7" in found[0].message
+
+    @pytest.mark.parametrize(("area", "fits"), [(0.9, True), (0.5, False)])
+    def test_a_score_that_ranks_at_random_at_unknown_sites_needs_a_name(self, area, fits):
+        measured = Accuracy(slice=UNKNOWN_SITE, n=100, mae={}, scores={"auc": {"torch": 0.9, "onnx-int8": area}})
+        passport = changed(model(kind="score"), accuracy=(measured,))
+        assert (misfits(passport, changed(at(site=None), kind="score"), NODE) == []) == fits
 
     def test_a_runtime_that_the_bundle_was_not_tried_on(self):
         misses, said = sole(node=changed(NODE, runtime="abacus"))

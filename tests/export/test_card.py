@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.simulators.exported_bundle import exported
-from wayside.contracts.fit import UNKNOWN_SITE, needs
+from wayside.contracts.fit import UNKNOWN_SITE
 from wayside.contracts.passport import Accuracy
 from wayside.contracts.task import TaskSpec
 from wayside.export import card, cli, pipeline
 from wayside.export.card import render
+from wayside.export.needs import needs
 
 
 def made(**changes) -> dict[str, str]:
