@@ -98,8 +98,8 @@ def golden(taskfile: TaskFile, seen: Examples, seed: int, worst: Indices | None 
     """``GOLDEN`` examples that the node itself is tested with.
 
     Windows: busiest, quietest, quantiles of the level in between, steepest rise and fall, both sides of midnight, every
-    weekday, then a random draw; the ``worst``; and, where the task allows gaps, one without any observation and one
-    without even a calendar. Pictures: of every class, the darkest and the brightest, the worst, and a black and a white
+    weekday, then a random draw; the ``worst``; and, where the model is given gaps, one without any observation and
+    one without even a calendar. Pictures: of every class, the darkest and the brightest, the worst, and a black and a white
     one.
     """
     rng = np.random.default_rng(seed + 1)
@@ -113,7 +113,8 @@ def golden(taskfile: TaskFile, seen: Examples, seed: int, worst: Indices | None 
         light = x.mean(axis=(1, 2, 3))
         chosen = [*np.argsort(light, kind="stable")[[0, -1]], *_by_class(y, room - 2, rng)]
         return np.concatenate([x[chosen], erring, made])
-    made = _without(x, taskfile.task) if taskfile.data.missing else x[:0]
+    gaps = taskfile.data.missing and taskfile.task.missing == "graph"
+    made = _without(x, taskfile.task) if gaps else x[:0]
     room = GOLDEN - len(made) - len(worst)
     return np.concatenate([x[_telling(x, taskfile.task, rng, room)], erring, made])
 
