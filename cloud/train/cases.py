@@ -99,8 +99,8 @@ def golden(taskfile: TaskFile, seen: Examples, seed: int, worst: Indices | None 
 
     Windows: busiest, quietest, quantiles of the level in between, steepest rise and fall, both sides of midnight, every
     weekday, then a random draw; the ``worst``; and, where the model is given gaps, one without any observation and
-    one without even a calendar. Pictures: of every class, the darkest and the brightest, the worst, and a black and a white
-    one.
+    one without even a calendar. Pictures: of every class, the darkest and the brightest, the worst, and a black and a
+    white one.
     """
     rng = np.random.default_rng(seed + 1)
     worst = np.zeros(0, np.int64) if worst is None else worst[:WORST]
