@@ -16,7 +16,7 @@ from wayside.contracts.node_config import toml_text
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import ContractError, Document, from_builtins
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
-from wayside.firmware_bridge.image.files import Personality, read_named
+from wayside.firmware_bridge.image.files import Personality, read_named, read_named_text
 from wayside.firmware_bridge.image.seed import hostname
 
 MAX_BYTES, MAX_ROWS, MAX_SAID = 8 << 20, 10_000, 20
