@@ -92,7 +92,8 @@ class Agent:
         self._node.restore({key: self._outbox.load(key) for key in Node.PIECES}, self._outbox.history())
         if self._outbox.recovered:
             self._node.ledger.alert("storage", self._outbox.recovered[:256])
-        self._board = SerialBoard(config.board, self._node, self._congested) if config.board else None
+        ledger = self._node.ledger
+        self._board = SerialBoard(config.board, self._node, ledger, self._congested) if config.board else None
         self._modbus: ModbusLine | None = None
         if config.modbus is not None:
             self._modbus = ModbusLine(config.modbus, self._node.register_read, self._node.register_failed)

@@ -42,7 +42,7 @@ class Changes:
 
     def __init__(self, actuator: ActuatorConfig, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._window_s, limit = DAY_S, 0
+        self._window_s, limit = DAY_S, -1  # a signal's limits ask for none
         match actuator:
             case SetpointConfig():
                 limit = actuator.max_changes_per_day or 0
@@ -51,7 +51,8 @@ class Changes:
         self._at: deque[int] = deque(maxlen=limit + 1)  # monotonic ns of this boot; < 0: before it
 
     def add(self) -> None:
-        self._at.append(self._ledger.now().mono_ns)
+        if self._at.maxlen:
+            self._at.append(self._ledger.now().mono_ns)
 
     def held_s(self) -> float | None:
         """Seconds since the last one."""
@@ -59,6 +60,8 @@ class Changes:
 
     def count(self) -> int:
         """How many there were within the last day, or hour for notices."""
+        if not self._at:
+            return 0
         first = self._ledger.now().mono_ns - self._window_s * 1e9
         return sum(at > first for at in self._at)
 
@@ -131,7 +134,9 @@ class Decider:
             why_none: why no site has an answer, where none has.
         """
         sites = answers.sites.keys() if self._sites is None else self._sites
-        answered = sum(answers.answered_at(site) for site in sites)
+        answered = 0
+        for site in sites:
+            answered += answers.answered_at(site)
         if not answered:
             self._hold(at, f"{why_none or 'no site that the policy reads has an answer'}: {self._holds}")
             return
@@ -220,7 +225,6 @@ class Decider:
         try:
             action = function(*arguments)
         except Exception as exc:  # a policy is the one part that others write: none of its mistakes stops the node
-            log.error("policy failed", policy=self._task.policy, task=self._task.name, exc_info=True)
             raise PolicyError(f"the policy {self._task.policy} failed: {exc!r}"[:200]) from exc
         if action is not None and not _is_action(action):
             raise PolicyError(f"the policy {self._task.policy} answered with no action: {action!r}"[:200])
@@ -232,7 +236,6 @@ class Decider:
             explained = self._policy.explain(answers, self._settings)
             return {name: v[:256] if isinstance(v, str) else _number(v) for name, v in list(explained.items())[:16]}
         except Exception as exc:
-            log.error("policy failed", policy=self._task.policy, task=self._task.name, exc_info=True)
             raise PolicyError(f"the policy {self._task.policy} failed: {exc!r}"[:200]) from exc
 
     # --- rows and state ---------------------------------------------------------------------------
@@ -284,7 +287,7 @@ def _is_action(action: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)  # a bool is none
 
 
 def _number(value: float) -> float | str:

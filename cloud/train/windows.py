@@ -132,8 +132,8 @@ class Windows:
     def _earlier(self, intervals: int) -> Array:
         """(N, H) the output so many intervals before each target, NaN before the grid begins."""
         ahead = self.newest[:, None] + self.lead + np.arange(self.horizon) - intervals
-        found = self.output[self.site[:, None], np.maximum(ahead, 0)]
-        return np.where(ahead < 0, np.float32(np.nan), found)
+        values = self.output[self.site[:, None], np.maximum(ahead, 0)]
+        return np.where(ahead < 0, np.float32(np.nan), values)
 
     @staticmethod
     def _or(first: Array, second: Array) -> Array:

@@ -21,7 +21,8 @@ from wayside.edge.policies.settings import PolicySettings
 
 ACTION = Notice
 WARNING, ALARM = 2, 3
-NAMED = 3  # sites that the text names
+NAMED = 2  # sites that the text names: with 64 characters each it stays under the 200 of a notice
+MOST = 1e12  # an infinite score is a high one
 Score = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 
 
@@ -62,7 +63,7 @@ def propose(answers: Answers, settings: Settings, limits: NoticeConfig, in_force
     if open_ and level == before:
         return open_
     unusual = sorted((s for s in scores if scores[s] >= warn_above), key=lambda site: -scores[site])
-    named = ", ".join(f"{site[:40]} (score {scores[site]:.1f})" for site in unusual[:NAMED])
+    named = ", ".join(f"{site} (score {scores[site]:.1f})" for site in unusual[:NAMED])
     more = f" and {len(unusual) - NAMED} more" if len(unusual) > NAMED else ""
     return Notice(settings.topic, level, f"unusual: {named}{more}", worst)
 
@@ -79,7 +80,11 @@ def explain(answers: Answers, settings: Settings) -> Mapping[str, str | float]:
 
 def _scores(answers: Answers, settings: Settings) -> dict[str, float]:
     scores = {site: _score(a) for site, a in answers.sites.items() if not settings.only or site in settings.only}
-    return {site: min(1e12, score) for site, score in scores.items() if score is not None and not math.isnan(score)}
+    return {
+        site: max(-MOST, min(MOST, score))
+        for site, score in scores.items()
+        if score is not None and not math.isnan(score)
+    }
 
 
 def _score(answer: Answer) -> float | None:

@@ -24,6 +24,8 @@ ACTION = Greens
 MIN_FLOW_RATIO = 0.01  # an empty approach still gets a share; dividing by nothing gives nothing
 MAX_FLOW_RATIO = 100.0  # far beyond any road: more would only lose the other phases in rounding
 
+Lanes = Annotated[float, msgspec.Meta(ge=0.1, le=16)]
+
 
 class Settings(PolicySettings, frozen=True, kw_only=True):
     """Which phase the vehicles of a site wait for. A phase without sites keeps its fixed green."""
@@ -31,7 +33,7 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
     from_constants: ClassVar[tuple[str, ...]] = ("lanes",)
 
     phases: Annotated[dict[Name, Phase], msgspec.Meta(max_length=256)] = {}  # datastream → NEMA phase
-    lanes: dict[Name, Annotated[float, msgspec.Meta(gt=0, le=16)]] = {}  # datastream → lanes; 1 where not given
+    lanes: Annotated[dict[Name, Lanes], msgspec.Meta(max_length=256)] = {}  # datastream → lanes; 1 where not given
     saturation_flow_veh_h: Annotated[float, msgspec.Meta(ge=100, le=4000)] = 1800.0
     """of one lane; HCM default 1900 less 5 %"""
 
