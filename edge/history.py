@@ -1,8 +1,9 @@
 """The node's one history: columns of values on the grid of steps, shared by all tasks that ask for them.
 
 A column is (datastream, base steps): the sum, or the mean, of so many steps that end with the number it stands at.
-The columns of one source lie beside each other, so that a task copies those of all its sites at once. Every value is written twice, ``capacity`` apart, so that any window is one slice without wrap-around. NaN is "not
-known", never 0; a number that is left out is NaN, one that comes twice is overwritten.
+The columns of one source lie beside each other, so that a task copies those of all its sites at once. Every value is
+written twice, ``capacity`` apart, so that any window is one slice without wrap-around. NaN is "not known", never 0; a
+number that is left out is NaN, one that comes twice is overwritten.
 
 Values are kept in float64 and become float32 in the window, as in training: a sum of steps is exact.
 """
@@ -85,8 +86,7 @@ class History:
             if cleared == NOTHING or number > cleared + 1:
                 self._clear(source, number - 1)
             self._cleared[source] = number
-        if number > self.newest[source]:
-            self.newest[source] = number
+        self.newest[source] = max(self.newest[source], number)
         at = number % self.capacity
         columns = self._columns[source]
         single = columns[0]

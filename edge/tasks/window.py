@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wayside.contracts.task import TaskSpec
+from wayside.contracts.fit import feed
+from wayside.contracts.task import Input, TaskSpec
 from wayside.contracts.task_config import CALENDAR, SITE, SiteConfig, TaskConfig
 from wayside.contracts.windows import MAX_MISSING, Float32, fill_last
 from wayside.edge.errors import EdgeError
@@ -62,7 +63,6 @@ class Window:
         self._dated: list[tuple[CalendarColumn, Float32]] = []
         self._outputs: list[_Fed] = []  # where the output is an input: one for all sites, or one each
         self._everywhere = range(len(sites))
-        names = [i.name for i in spec.inputs]
         for at, column in enumerate(spec.inputs):
             into = self.x[:, :, at]
             if column.name == spec.output:
@@ -72,9 +72,8 @@ class Window:
             elif column.name == SITE:
                 into[...] = np.array([site_index(spec, s) for s in sites], np.float32)[:, None]
             else:
-                ahead = self.steps * reach if column.ahead else 0
-                self._feed(column.name, into, task, ahead=ahead, must_be_dated=column.ahead)
-        streams = {s.output for s in sites} | self._streams(names, task)
+                self._feed(column, into, task, self.steps * reach if column.ahead else 0)
+        streams = {s.output for s in sites} | self._streams(task)
         self.sources = tuple(sorted({self._source(name) for name in streams}))
         self.known_ahead = not self._fed and not self._outputs
         """Every input is known beforehand: the window may end with the interval that begins now."""
@@ -90,12 +89,13 @@ class Window:
         except KeyError:
             raise TaskMismatch(f"the model wants the datastream {datastream}, which this node does not have") from None
 
-    def _streams(self, names: Sequence[str], task: TaskConfig) -> set[str]:
-        streams: set[str] = set()
-        for name in names:
-            if name == self.spec.output or name in CALENDAR or name == SITE or name in self._calendar.tables:
-                continue
-            streams |= {_stream(name, task, s) for s in task.sites if name not in s.constants}
+    def _streams(self, task: TaskConfig) -> set[str]:
+        """The datastreams of inputs other than the output."""
+        streams = set()
+        for column in self.spec.inputs:
+            if column.name != self.spec.output and column.name not in CALENDAR and column.name != SITE:
+                feeds = [feed(column, task, site, self._calendar.tables) for site in task.sites]
+                streams |= {f.name for f in feeds if f.kind == "datastream"}
         return streams
 
     def _of_sites(self, streams: Sequence[str], into: Float32) -> list[_Fed]:
@@ -112,31 +112,24 @@ class Window:
         columns = self._history.columns(self._source(stream), self.steps)
         return _Fed(columns, self._history.index(stream), into, site)
 
-    def _feed(self, name: str, into: Float32, task: TaskConfig, *, ahead: int, must_be_dated: bool) -> None:
-        if all(name in s.constants for s in task.sites):
-            into[...] = np.array([s.constants[name] for s in task.sites], np.float32)[:, None]
-            return
+    def _feed(self, column: Input, into: Float32, task: TaskConfig, ahead: int) -> None:
+        """``ahead``: base steps from a row's time to the time that its value is of."""
+        feeds = [feed(column, task, site, self._calendar.tables) for site in task.sites]
         table = None
-        if name in self._calendar.tables:
-            table = self._calendar.table(name, self.span + SLACK, steps=self.steps, ahead=ahead)
-        elif must_be_dated:
-            raise TaskMismatch(f"the model wants {name!r} of the days ahead, which nobody tells this node")
-        streams = [None if name in s.constants else _stream(name, task, s) for s in task.sites]
-        if len(set(streams)) == 1 or (table is not None and None not in streams):  # the same for all sites
-            self._fill(table, streams[0] or "", into, None)
-            return
-        for i, stream in enumerate(streams):
-            if stream is None:
-                into[i] = task.sites[i].constants[name]
+        if any(f.kind == "calendar" for f in feeds):
+            table = self._calendar.table(column.name, self.span + SLACK, steps=self.steps, ahead=ahead)
+        elif column.ahead and any(f.kind == "datastream" for f in feeds):
+            raise TaskMismatch(f"the model wants {column.name!r} of the days ahead, which nobody tells this node")
+        shared = len(set(feeds)) == 1 and feeds[0].kind != "constant"
+        for i, (one, site) in enumerate(zip(feeds, task.sites, strict=True)):
+            if one.kind == "constant":
+                into[i] = site.constants[one.name]
+            elif table is not None:
+                self._dated.append((table, into if shared else into[i]))
             else:
-                self._fill(table, stream, into[i], i)
-
-    def _fill(self, table: CalendarColumn | None, datastream: str, into: Float32, site: int | None) -> None:
-        """From the step's number, or from the history."""
-        if table is not None:
-            self._dated.append((table, into))
-        else:
-            self._fed.append(self._of_site(datastream, into, site))
+                self._fed.append(self._of_site(one.name, into if shared else into[i], None if shared else i))
+            if shared:
+                return
 
     def fill(self, number: int) -> str | None:
         """Fill the windows of all sites for the step ``number``.
@@ -188,10 +181,6 @@ class Window:
             return True
         self.filled += fill_last(x)
         return not np.isnan(x).any()
-
-
-def _stream(name: str, task: TaskConfig, site: SiteConfig) -> str:
-    return site.inputs.get(name) or task.inputs.get(name) or name
 
 
 def site_index(spec: TaskSpec, site: SiteConfig) -> int:

@@ -18,6 +18,7 @@ from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import Float32
 
 INPUTS = ("volume", "hour", "weekday", "lanes")
+UNITS = ("{veh}", "h", "d", "1")
 HIGH = 170.0
 ZERO_SHA = "0" * 64
 
@@ -103,7 +104,7 @@ class TinyModel:
         task = TaskSpec(
             name="flow",
             domain="traffic",
-            inputs=tuple(Input(name=n, unit="1", low=0, high=1000) for n in INPUTS),
+            inputs=tuple(Input(name=n, unit=u, low=0, high=1000) for n, u in zip(INPUTS, UNITS, strict=True)),
             output="volume",
             output_unit="{veh}",
             window=window,
