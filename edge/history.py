@@ -10,10 +10,9 @@ Values are kept in float64 and become float32 in the window, as in training: a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,8 +110,7 @@ class History:
 
     def holds(self, sources: Sequence[int], first: int) -> bool:
         """Whether the step ``first`` is still kept, of each of ``sources``."""
-        kept = first + self.capacity
-        return all(self._cleared[s] < kept for s in sources)
+        return all(self._cleared[s] < first + self.capacity for s in sources)
 
     def go_on(self, sources: Sequence[int], number: int) -> None:
         """Whoever of ``sources`` has not come to ``number`` is missing there."""
@@ -165,28 +163,34 @@ class History:
                 wide.gap = max(wide.gap, number)
 
 
-class CalendarColumn:
-    """What the calendar says at each number, computed when it is asked for."""
+Dated = Callable[[int], float]
+"""A number of the grid → what the calendar says there."""
 
-    def __init__(self, calendar: Calendar, what: Any, capacity: int) -> None:
-        self._calendar, self._what = calendar, what
-        self.capacity = capacity
-        self.values: Float64 = np.full(2 * capacity, np.nan)
-        self._first, self._last, self._base = 1, 0, 0  # numbers that are filled in, and under which base
+
+class Dates:
+    """Columns of one window that the calendar gives: (C, 2 x capacity), computed once for each number."""
+
+    def __init__(self, calendar: Calendar, columns: Sequence[Dated], capacity: int) -> None:
+        self._grid, self._columns, self._capacity = calendar.grid, tuple(columns), capacity
+        self.values: Float64 = np.full((len(self._columns), 2 * capacity), np.nan)
+        self._first, self._last, self._base = 1, 0, 0  # the numbers that are there, and under which base
 
     def fill(self, first: int, last: int) -> None:
         """See to it that the numbers from ``first`` to ``last`` are there."""
-        base = self._calendar.grid.base
-        if base != self._base or first < self._first or first > self._last + 1 or self._last < self._first:
+        base = self._grid.base
+        if base != self._base or first < self._first or first > self._last + 1:
             self._first, self._last, self._base = first, first - 1, base
+        values, capacity = self.values, self._capacity
         for number in range(self._last + 1, last + 1):
-            at = number % self.capacity
-            self.values[at] = self.values[at + self.capacity] = self._what(number)
-        self._last = max(self._last, last)
-        self._first = max(self._first, self._last - self.capacity + 1)
+            at = number % capacity
+            for i, column in enumerate(self._columns):
+                values[i, at] = values[i, at + capacity] = column(number)
+        if last > self._last:
+            self._last = last
+            self._first = max(self._first, last - capacity + 1)
 
     def rows(self, number: int, window: int, steps: int) -> slice:
-        end = number % self.capacity + self.capacity + 1
+        end = number % self._capacity + self._capacity + 1
         return slice(end - (window - 1) * steps - 1, end, steps)
 
 
@@ -203,21 +207,24 @@ class Calendar:
         return self.grid.known
 
     def at(self, number: int) -> LocalTime:
-        return self._of(self.grid.end_s(number))
+        grid = self.grid
+        return self._of((number + grid.base) * grid.step_ms // 1000)
 
-    def column(self, name: str, capacity: int) -> CalendarColumn:
+    def column(self, name: str) -> Dated:
         """``hour``, ``weekday`` or ``yearday``."""
-        which = LocalTime._fields.index(name)
-        return CalendarColumn(self, lambda number: self.at(number)[which], capacity)
+        at = self.at
+        if name == "hour":
+            return lambda number: at(number).hour
+        if name == "weekday":
+            return lambda number: at(number).weekday
+        return lambda number: at(number).yearday
 
-    def table(self, name: str, capacity: int, *, steps: int, ahead: int) -> CalendarColumn:
+    def table(self, name: str, *, steps: int, ahead: int) -> Dated:
         """1 on the days of table ``name``, 0 on others.
 
         A day is that of the interval of ``steps`` base steps which ends ``ahead`` base steps later: an interval that
         ends at midnight belongs to the day that ends.
         """
-        days = self.tables[name]
+        days, at = self.tables[name], self.at
         interval = timedelta(milliseconds=steps * self.grid.step_ms)
-        return CalendarColumn(
-            self, lambda number: float((self.at(number + ahead).naive - interval).date() in days), capacity
-        )
+        return lambda number: float((at(number + ahead).naive - interval).date() in days)

@@ -127,10 +127,6 @@ class Grid:
         self.known = True
         return news
 
-    def end_s(self, number: int) -> int:
-        """Unix time at which a step nominally ends, where :attr:`known`."""
-        return (number + self.base) * self.step_ms // 1000
-
     def _origin(self, now_ns: int) -> float:
         if self._origin_ms is None:
             self._origin_ms = -now_ns / 1e6

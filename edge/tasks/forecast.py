@@ -5,8 +5,8 @@ The first forecast task of a datastream writes that datastream's rows; a further
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 from wayside.contracts.action import Answer
@@ -162,19 +162,20 @@ class ForecastTask(Task):
         if answers is not None and model is not None:
             spec = model.passport.task
             if spec.quantiles:
-                raw, bands = self._quantiles(answers, spec.median)
+                firsts, bands = self._quantiles(answers, spec.median)
             else:
-                raw = [None if answer is None else answer.item(0) for answer in answers]
+                firsts = [None if answer is None else answer.item(0) for answer in answers]
             bad = False
-            for y in raw:
-                if y is not None and not math.isfinite(y):
+            for y in firsts:
+                if y is not None and not isfinite(y):
                     bad = True
-                    raw = [None if y is None or not math.isfinite(y) else y for y in raw]
+                    firsts = [None if y is None or not isfinite(y) else y for y in firsts]
+                    if firsts == list(self._none):
+                        why = "the model's forecast is not a number"
                     break
-            self._watch(bad, raw, due.at)
-            if bad and all(y is None for y in raw):
-                why = "the model's forecast is not a number"
-            firsts = [y if y is None or y >= 0.0 or mean else 0.0 for y, mean in zip(raw, self._means, strict=True)]
+            self._watch(bad, firsts, due.at)
+            if any(y is not None and y < 0.0 for y in firsts):  # of what is counted there is never less than none
+                firsts = [y if y is None or mean else max(0.0, y) for y, mean in zip(firsts, self._means, strict=True)]
         past = Past(self._seen.values, firsts, self.label, bands)
         shift = window.shift if window is not None else self._steps
         if shift:
@@ -200,7 +201,7 @@ class ForecastTask(Task):
             first = answer[0, 0].tolist()
             low, high = first[0], first[-1]
             raw.append(first[median])
-            if not math.isfinite(low + high):
+            if not isfinite(low + high):
                 bands.append(None)
             else:
                 bands.append([low, high] if mean else [max(0.0, low), max(0.0, high)])

@@ -114,7 +114,7 @@ class Task:
         self.offered = self._told = NOTHING
         self.done = NOTHING
         """The last step that was dealt with."""
-        self._was_bad = self._was_ill = True  # a condition of before the restart may be open
+        self._open = set(MODEL_CONDITIONS)  # that may be open: those of before the restart, to begin with
         self._job: Job | None = None
         self._asked: Due | None = None  # what the job is about
         self._which = tuple(s.which for s in self.sites)
@@ -150,7 +150,7 @@ class Task:
         if model is None:
             self.why = why or NO_MODEL
             for code in MODEL_CONDITIONS:
-                self._ledger.end(code, self.name)
+                self._over(code)
             say_no_model(self._ledger, self.name, self.why)
         else:
             self.why = None
@@ -261,46 +261,56 @@ class Task:
             self.advance(now_ns)
 
     def _finish(self, job: Job) -> None:
-        due = self._asked
+        due, model = self._asked, self._model
         assert due is not None  # noqa: S101  (it was submitted with the job)
         self._job = self._asked = None
-        ledger, model = self._ledger, self._model
-        ledger.end("model_late", self.name)
+        self._over("model_late")
         if model is None or job.runtime is not model.runtime:
             self._conclude(due, None, "another model came in")
             return
         if job.failed is not None:
-            ledger.begin("model_fails", self.name, f"the model of {self.name}: {job.failed}"[:256], at=due.at)
+            self._begin("model_fails", job.failed, due.at)
             self._conclude(due, None, job.failed)
             return
-        ledger.end("model_fails", self.name)
+        self._over("model_fails")
         self._conclude(due, job.answers, None)
 
     def _give_up(self) -> None:
         due, job = self._asked, self._job
         assert due is not None and job is not None  # noqa: S101  (the caller looked)
         self._job = self._asked = None
-        self._ledger.begin(
-            "model_late", self.name, f"the model of {self.name} did not answer within {job.deadline_s:g} s", at=due.at
-        )
-        self._conclude(due, None, f"the model did not answer within {job.deadline_s:g} s")
+        why = f"it did not answer within {job.deadline_s:g} s"
+        self._begin("model_late", why, due.at)
+        self._conclude(due, None, f"no answer of the model: {why}")
 
     def _watch(self, bad: bool, answers: Sequence[float | None], at: Stamp) -> None:
         """What health says of the model's first answers; ``bad``: one of them is no number."""
-        ledger, health, name = self._ledger, self._health, self.name
         if bad:
-            ledger.begin("model_nan", name, f"the model of {name} answers what is not a number", at=at)
-        elif self._was_bad:
-            ledger.end("model_nan", name)
-        self._was_bad = bad
-        if health is None or not (health.answered(answers, self._seen.values) or self._was_ill):
+            self._begin("model_nan", "it answers what is not a number", at)
+        else:
+            self._over("model_nan")
+        health = self._health
+        if health is None:
+            return
+        if not health.answered(answers, self._seen.values):
+            if self._open:
+                self._over("model_constant")
+                self._over("model_worse")
             return
         for code, what in (("model_constant", health.constant), ("model_worse", health.worse)):
             if what is not None:
-                ledger.begin(code, name, f"the model of {name}: {what}"[:256], at=at, severe=False)
+                self._begin(code, what, at, severe=False)
             else:
-                ledger.end(code, name)
-        self._was_ill = health.ill
+                self._over(code)
+
+    def _begin(self, code: str, what: str, at: Stamp, *, severe: bool = True) -> None:
+        self._open.add(code)
+        self._ledger.begin(code, self.name, f"the model of {self.name}: {what}"[:256], at=at, severe=severe)
+
+    def _over(self, code: str) -> None:
+        if code in self._open:
+            self._open.discard(code)
+            self._ledger.end(code, self.name)
 
     def _decide(self, due: Due, sites: dict[str, Answer], why: str | None, quantiles: Sequence[float] = ()) -> None:
         decider, calendar = self.decider, self._parts.calendar
@@ -312,7 +322,7 @@ class Task:
             sites,
             quantiles,
             clock_known=due.at.wall_ms is not None,
-            fresh=self._parts.clock.mono_ns() - due.at.mono_ns <= self._fresh_ns,
+            fresh=due.since_ns - due.at.mono_ns <= self._fresh_ns,
             hour=None if local is None else local.hour,
             weekday=None if local is None else local.weekday,
             substituted=0 if self._window is None else self._window.filled,

@@ -17,7 +17,7 @@ from wayside.contracts.task import Input, TaskSpec
 from wayside.contracts.task_config import CALENDAR, SITE, SiteConfig, TaskConfig
 from wayside.contracts.windows import MAX_MISSING, Float32, fill_last
 from wayside.edge.errors import EdgeError
-from wayside.edge.history import Calendar, CalendarColumn, Columns, History
+from wayside.edge.history import Calendar, Columns, Dated, Dates, History
 
 TIMELESS = "no forecast: the time is not known"
 SLACK = 64  # base steps that a ring keeps beyond the longest window, for steps that a task has not come to yet
@@ -60,7 +60,7 @@ class Window:
         history.grow(self.span + SLACK)
         reach = max((0 if spec.kind == "score" else spec.lead) + spec.horizon - 1, 0)
         self._fed: list[_Fed] = []
-        self._dated: list[tuple[CalendarColumn, Float32]] = []
+        self._dated: list[tuple[Dated, Float32]] = []
         self._outputs: list[_Fed] = []  # where the output is an input: one for all sites, or one each
         self._everywhere = range(len(sites))
         for at, column in enumerate(spec.inputs):
@@ -68,13 +68,14 @@ class Window:
             if column.name == spec.output:
                 self._outputs = self._of_sites([s.output for s in sites], into)
             elif column.name in CALENDAR:
-                self._dated.append((calendar.column(column.name, self.span + SLACK), into))
+                self._dated.append((calendar.column(column.name), into))
             elif column.name == SITE:
                 into[...] = np.array([site_index(spec, s) for s in sites], np.float32)[:, None]
             else:
                 self._feed(column, into, task, self.steps * reach if column.ahead else 0)
         streams = {s.output for s in sites} | self._streams(task)
         self.sources = tuple(sorted({self._source(name) for name in streams}))
+        self._dates = Dates(calendar, [column for column, _ in self._dated], self.span + SLACK)
         self.known_ahead = not self._fed and not self._outputs
         """Every input is known beforehand: the window may end with the interval that begins now."""
         self.shift = self.steps * spec.lead
@@ -117,7 +118,7 @@ class Window:
         feeds = [feed(column, task, site, self._calendar.tables) for site in task.sites]
         table = None
         if any(f.kind == "calendar" for f in feeds):
-            table = self._calendar.table(column.name, self.span + SLACK, steps=self.steps, ahead=ahead)
+            table = self._calendar.table(column.name, steps=self.steps, ahead=ahead)
         elif column.ahead and any(f.kind == "datastream" for f in feeds):
             raise TaskMismatch(f"the model wants {column.name!r} of the days ahead, which nobody tells this node")
         shared = len(set(feeds)) == 1 and feeds[0].kind != "constant"
@@ -143,10 +144,11 @@ class Window:
         if self._dated:
             if not self._calendar.known:
                 return TIMELESS
-            first = last - self.span + 1
-            for dates, into in self._dated:
-                dates.fill(first, last)
-                into[...] = dates.values[dates.rows(last, self.spec.window, self.steps)]
+            dates = self._dates
+            dates.fill(last - self.span + 1, last)
+            rows = dates.rows(last, self.spec.window, self.steps)
+            for i, (_, into) in enumerate(self._dated):
+                into[...] = dates.values[i, rows]
         rows = history.rows(number, self.spec.window, self.steps)
         for columns, which, into, _ in self._fed:
             into[...] = columns.values[which, rows]
