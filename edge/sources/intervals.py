@@ -188,23 +188,25 @@ class Intervals:
             closed.append(Lost(self._gap, self._last_ms, self._last_ms))
             self._gap = 0
         self._gap_inside = True
-        self._close(closed)
+        self._close(closed, self._last_ms)  # a detector that was occupied then is not stuck until the end
         self.started = False
 
-    def _close(self, closed: list[Interval | Lost]) -> None:
+    def _close(self, closed: list[Interval | Lost], seen_ms: int | None = None) -> None:
+        """``seen_ms``: what was after it nobody saw."""
         end, gap, partial = self._end_ms, self._gap_inside, self._partial
+        seen = end if seen_ms is None else seen_ms
         counts: list[float | None] = []
         qualities: list[Quality] = []
         readings: list[int] = []
         for health in self._health:
-            hits, quality, n = health.close(end)
+            hits, quality, n = health.close(seen)
             if gap:
                 quality = worst(quality, Quality.GAP)
             blind = partial or (gap and not hits)  # a lower bound of 0 says nothing
             counts.append(None if blind else float(hits))
             qualities.append(Quality.MISSING if blind else quality)
             readings.append(n)
-        extras = self._close_others(end) if self._others else []
+        extras = self._close_others(seen) if self._others else []
         closed.append(Interval(self._start_ms, end, counts, qualities, readings, extras))
         self.closed += 1
         self._partial = self._gap_inside = False
