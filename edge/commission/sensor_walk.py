@@ -40,7 +40,8 @@ class Target(NamedTuple):
 
 def targets(config: NodeConfig) -> tuple[Target, ...]:
     """Every sensor of a node, in the order of its configuration."""
-    phases = {name: phase for t in config.tasks for name, phase in t.settings.get("phases", {}).items()}
+    settings = [t.settings.get("phases") for t in config.tasks]
+    phases = {name: phase for each in settings if isinstance(each, dict) for name, phase in each.items()}
     found = [
         Target(d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream)))
         for d in config.detectors

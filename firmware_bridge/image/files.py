@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import tomllib
 from collections.abc import Iterator
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, get_args
 
-from wayside.contracts.node_config import NodeConfig, load_node_config
+from wayside.contracts.node_check import checked_node_config
+from wayside.contracts.node_config import NodeConfig, Runtime, parsed_toml
 from wayside.contracts.wire import ContractError
 from wayside.firmware_bridge.errors import ImageError
 from wayside.firmware_bridge.image.disk import Entry, Ext4
@@ -21,6 +21,7 @@ from wayside.firmware_bridge.image.wheels import GLIBC, WheelSet
 STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
 CONFIG = "/etc/wayside/node.toml"
 CA_FILE = "hub-ca.pem"
+MAX_MISTAKES = 20  # that are named of one configuration
 _UNITS = "/etc/systemd/system"
 _SSH_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+|sk-\S+@openssh\.com) [A-Za-z0-9+/=]{40,}( [^\n]*)?")
 _AARCH64 = 183  # ELF e_machine
@@ -57,16 +58,17 @@ def personality(
     Raises:
         ImageError: naming what is wrong and where to mend it.
     """
-    text = config_text
+    text = config_text.removeprefix("\ufeff")
     if token is not None:
         text = with_hub_key(text, "token", token.strip())
     if hub_ca is not None:
         _check_authority(hub_ca)
         text = with_hub_key(text, "ca", CA_FILE)
     try:
-        config = load_node_config(text)
+        config = checked_node_config(text).config
     except ContractError as exc:
-        raise ImageError(f"the node's configuration: {exc}") from exc
+        listed = "; ".join(f"{field}: {rule}" for field, rule in exc.mistakes[:MAX_MISTAKES])
+        raise ImageError(f"the node's configuration: {listed}") from exc
     if config.hub is None:
         raise ImageError("the node's configuration has no [hub]: the node would never report; add hub.url")
     if config.hub.token is None:
@@ -109,10 +111,10 @@ def with_hub_key(text: str, key: str, value: str) -> str:
     head = text[: table.end()]
     made = f"{head}{'' if head.endswith(chr(10)) else chr(10)}{line}\n{inside}{text[end:]}"
     try:
-        hub: dict[str, Any] = tomllib.loads(made).get("hub", {})
-    except tomllib.TOMLDecodeError as exc:
-        raise ImageError(f"the node's configuration is not TOML: {exc}") from exc
-    if hub.get(key) != value:
+        hub = parsed_toml(made).get("hub", {})
+    except ContractError as exc:
+        raise ImageError(f"the node's configuration: {exc}") from exc
+    if not isinstance(hub, dict) or hub.get(key) != value:
         raise ImageError(f"hub.{key} could not be put into the node's configuration: write [hub] as a plain table")
     return made
 
@@ -141,13 +143,28 @@ def base_python(root: Ext4) -> str:
 
 
 def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) -> list[Entry]:
-    """Everything for the root file system, given what the base already has."""
+    """Everything for the root file system, given what the base already has.
+
+    Raises:
+        ImageError: what the configuration asks for is not among the wheels or in the base.
+    """
+    runtime = who.config.model.runtime
+    if not any(wheel.startswith(f"{runtime.replace('-', '_')}-") for wheel in wheels.manifest.files):
+        raise ImageError(
+            f"model.runtime is {runtime}, and the wheels for Python {wheels.manifest.python} have none of it: "
+            f"write {' or '.join(_runtimes(wheels)) or 'one that they have'}, or take a base with another Python"
+        )
     return [
         *_config(who, instance),
         *_agent(wheels),
         *_system(who, root),
         *(_technician(who.ssh_key, root) if who.ssh_key else ()),
     ]
+
+
+def _runtimes(wheels: WheelSet) -> list[str]:
+    projects = {wheel.split("-")[0].replace("_", "-") for wheel in wheels.manifest.files}
+    return [runtime for runtime in get_args(Runtime) if runtime in projects]
 
 
 def _part(name: str) -> bytes:
