@@ -34,7 +34,7 @@ class BoardConfig(Document, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.identity is not None and not is_board_name(self.identity):
             raise ValueError(
-                f"identity {self.identity[:64]!r} is no board's: a board's name has 1 to {BOARD_NAME_BYTES} printable "
+                f"board.identity {self.identity[:64]!r} is no board's: a name has 1 to {BOARD_NAME_BYTES} printable "
                 "ASCII characters and no space; write the one that `wayside board watch PORT` shows"
             )
 
