@@ -38,7 +38,7 @@ VERBS: dict[str, Verb] = {
     "replace": Verb(
         "wayside.cloud.hub.replace_cli", "replace", "hub", "let new hardware take over a node's name and history"
     ),
-    "rollout": Verb("wayside.cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),
+    "rollout": Verb("wayside.cloud.hub.rollout_cli", "rollout", "hub", "start, watch, take back and withdraw versions"),
     "demo": Verb("wayside.cloud.demo.cli", "demo", "dev", "run the whole line on this machine"),
 }
 

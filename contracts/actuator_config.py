@@ -66,8 +66,21 @@ class RegisterTarget(Document, frozen=True, kw_only=True):
     device: Annotated[int, msgspec.Meta(ge=1, le=247)]
     address: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     table: Literal["coil", "holding"] = "coil"
-    scale: Annotated[float, msgspec.Meta(gt=0, le=1e9)] = 1.0
+    scale: Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)] = 1.0
     offset: Number = 0.0
+
+    def raw(self, value: float) -> int:
+        """What is written for ``value``: the nearest that there is."""
+        return round((value - self.offset) / self.scale)
+
+    def value(self, raw: int) -> float:
+        return raw * self.scale + self.offset
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` can be written: a coil is one of two values, a holding register has 16 bits."""
+        if self.table == "coil":
+            return any(abs(self.value(raw) - value) <= 1e-6 * self.scale for raw in (0, 1))
+        return 0 <= self.raw(value) <= 0xFFFF
 
 
 class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="setpoint"):
@@ -81,11 +94,15 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
     unit: Unit = "1"
     max_change: Annotated[float, msgspec.Meta(gt=0)] | None = None  # from one decision to the next
     min_hold_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # from one change to the next
-    max_changes_per_day: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_changes_per_day: Annotated[int, msgspec.Meta(ge=1, le=86400)] | None = None
+    needs_clock: bool = True  # nothing but ``safe`` while the time of day is unknown
 
     def __post_init__(self) -> None:
         if not self.low <= self.safe <= self.high:
             refuse([Mistake(("safe",), "low <= safe <= high")])
+        if not self.register.holds(self.safe):
+            why = "safe can be written to the register: a coil is raw 0 or 1, a holding register 0 to 65535"
+            refuse([Mistake(("safe",), why)])
 
 
 class NoticeConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="notice"):

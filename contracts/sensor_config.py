@@ -12,6 +12,13 @@ from wayside.contracts.quantities import Channel, Seconds, Unit
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document
 
+BOARD_NAME_BYTES = 8  # on the serial line and in the firmware's image
+
+
+def is_board_name(text: str) -> bool:
+    """Whether a board can be called that: 1 to 8 printable ASCII characters, none of them a space."""
+    return 1 <= len(text) <= BOARD_NAME_BYTES and text.isascii() and text.isprintable() and " " not in text
+
 
 class BoardConfig(Document, frozen=True, kw_only=True):
     """The serial board, which must say that it is ``identity``.
@@ -21,7 +28,14 @@ class BoardConfig(Document, frozen=True, kw_only=True):
 
     port: str
     baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115_200
-    identity: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    identity: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.identity is not None and not is_board_name(self.identity):
+            raise ValueError(
+                f"no board can be called {self.identity[:64]!r}: a board's name has 1 to {BOARD_NAME_BYTES} printable "
+                "ASCII characters and no space; write the identity that `wayside board watch PORT` shows"
+            )
 
 
 class ContactConfig(Document, frozen=True, kw_only=True):

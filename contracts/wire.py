@@ -9,6 +9,7 @@ Rules (docs/wire.md):
 
 from __future__ import annotations
 
+import functools
 import tomllib
 import types
 import typing
@@ -141,11 +142,17 @@ def _set_aside(raw: Any, kind: Any) -> Any:
         return _set_aside(raw, members[0]) if len(members) == 1 else raw
     if not (isinstance(kind, type) and issubclass(kind, Document) and isinstance(raw, dict)):
         return raw
-    hints = typing.get_type_hints(kind, include_extras=True)
-    known = {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind) if f.name != "extra"}
+    known = _known_fields(kind)
     kept = {k: _set_aside(v, known[k]) for k, v in raw.items() if k in known}
     extra = {k: v for k, v in raw.items() if k not in known}
     return {**kept, "extra": extra} if extra else kept
+
+
+@functools.cache
+def _known_fields(kind: type[Document]) -> dict[str, Any]:
+    # Remembered: a thousand rows with a field of a newer writer are a thousand times the same question.
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind) if f.name != "extra"}
 
 
 def _has_extra(value: Any) -> bool:

@@ -20,6 +20,7 @@ from tuf.api import exceptions as tuf
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
 
+from wayside.contracts.hub_api import OnlineKey
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError, decode
@@ -231,12 +232,12 @@ def _first_metadata(keys: Path, online: SSlibKey) -> dict[str, Metadata[Targets]
 def _online_key(hub: Hub) -> SSlibKey:
     reply = hub.call("GET", "/api/v1/tuf/online-key")
     try:
-        fields = reply.json()
-        key = SSlibKey(fields["keyid"], fields["keytype"], fields["scheme"], {"public": fields["public"]})
-        if (key.keytype, key.scheme) != ("ed25519", "ed25519") or len(bytes.fromhex(fields["public"])) != 32:
+        online = decode(reply.content, OnlineKey)
+        key = SSlibKey(online.keyid, online.keytype, online.scheme, {"public": online.public})
+        if (key.keytype, key.scheme) != ("ed25519", "ed25519") or len(bytes.fromhex(online.public)) != 32:
             raise ReleaseError(f"the hub's online key is {key.keytype}, not ed25519")
-    except (ValueError, KeyError, TypeError) as exc:
-        raise ReleaseError(f"the hub's answer is not an online key: {exc!r}") from exc
+    except (ContractError, ValueError) as exc:
+        raise ReleaseError(f"the hub's answer is not an online key: {exc}") from exc
     return key
 
 

@@ -53,8 +53,8 @@ def _status_of(url: str, timeout_s: float, verify: ssl.SSLContext | bool) -> int
 
 
 def _in_time(ask: Callable[[], int], seconds: float) -> int:
-    """The answer of ``ask``, whose thread is abandoned when it is late: looking up a name has no deadline,
-    and a server that sends one byte at a time keeps within every time-out of a single read.
+    """The answer of ``ask``, which runs in a thread that is abandoned when it is late: looking up a name has no
+    deadline, and a server that sends one byte at a time keeps within every time-out of a single read.
 
     Raises:
         TimeoutError: and whatever ``ask`` raises.

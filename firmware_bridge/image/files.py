@@ -79,7 +79,7 @@ def personality(
         raise ImageError('model.tuf_root is a plain file name beside node.toml, such as "root.json"')
     try:
         signed = json.loads(root)["signed"]["_type"]
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ImageError("the trust root is no TUF root.json; `wayside release init` makes one") from exc
     if signed != "root":
         raise ImageError(f"the trust root is TUF {signed!r} metadata, not root")
@@ -143,7 +143,7 @@ def base_python(root: Ext4) -> str:
 
 
 def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) -> list[Entry]:
-    """Everything for the root file system, with what the base has taken into account.
+    """Everything for the root file system, given what the base already has.
 
     Raises:
         ImageError: what the configuration asks for is not among the wheels or in the base.
@@ -172,7 +172,7 @@ def _part(name: str) -> bytes:
 
 
 def _config(who: Personality, instance: str) -> Iterator[Entry]:
-    # Root's alone until the first boot has made the agent's user and given it to that: it holds the token.
+    # Readable by root alone: it holds the token. The first boot creates the agent's user and hands the file over.
     yield Entry(CONFIG, who.config_text.encode(), mode=0o600)
     yield Entry(f"/etc/wayside/{who.config.model.tuf_root}", who.root)
     if who.hub_ca is not None:
@@ -216,7 +216,7 @@ def _system(who: Personality, root: Ext4) -> Iterator[Entry]:
     yield Entry("/etc/sysusers.d/wayside.conf", users)
     yield Entry("/etc/udev/rules.d/60-wayside.rules", _part("udev.rules"))
     if root.inode("/usr/lib/systemd/system/userconfig.service"):
-        # Raspberry Pi OS would ask whoever holds a keyboard for a user of his own.
+        # Raspberry Pi OS would ask on the console for a user to create.
         yield Entry(f"{_UNITS}/userconfig.service", link="/dev/null")
 
 
@@ -253,8 +253,8 @@ def _text(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
 
 
-def read_text_file(path: Path, what: str, limit: int = 1 << 20) -> bytes:
-    """A small file that a person named.
+def read_named(path: Path, what: str, limit: int = 1 << 20) -> bytes:
+    """A small file that a person named; ``what`` is the option, or what the file is.
 
     Raises:
         ImageError: unreadable, or far too large to be it.
@@ -263,7 +263,19 @@ def read_text_file(path: Path, what: str, limit: int = 1 << 20) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as exc:
-        raise ImageError(f"{what}: {path}: {exc.strerror}") from exc
+        raise ImageError(f"{what}: cannot read {path}: {exc.strerror}; name the right file") from exc
     if len(data) > limit:
         raise ImageError(f"{what}: {path} is larger than {limit} bytes; is it the right file?")
     return data
+
+
+def read_named_text(path: Path, what: str, limit: int = 1 << 20) -> str:
+    """The same, of text; a byte order mark is left out.
+
+    Raises:
+        ImageError: as :func:`read_named`, or it is not UTF-8.
+    """
+    try:
+        return read_named(path, what, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ImageError(f"{what}: {path} is not UTF-8 text: save it as UTF-8, or name the right file") from exc

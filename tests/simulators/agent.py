@@ -67,6 +67,8 @@ class AgentProcess:
             return []
         db = sqlite3.connect(path)
         try:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone():
+                return []  # the agent is still making it
             found = db.execute("SELECT body FROM outbox ORDER BY id").fetchall()
         finally:
             db.close()
