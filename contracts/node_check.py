@@ -14,8 +14,6 @@ from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
 from wayside.contracts.mistakes import Mistake, refusal
 from wayside.contracts.node_config import Loaded, NodeConfig, read_node_config
 
-BOARD_IDENTITY_CHARACTERS = 8
-"""Printable ASCII, in the board's IDENTITY message."""
 BOARD_PHASES = 8
 """That a board can drive."""
 Python = tuple[int, int]
@@ -44,8 +42,6 @@ def obstacles(config: NodeConfig, python: Python | None = None) -> Iterator[Mist
     yield from _paths(config)
     yield from _hub(config)
     yield from _time_zone(config.clock.timezone)
-    if config.board is not None and config.board.identity is not None:
-        yield from _identity(config.board.identity)
     last = _LAST_PYTHON.get(config.model.runtime)
     if python is not None and last is not None and python > last:
         rule = f"{config.model.runtime} has no wheel for Python {_version(python)}, {_version(last)} is the last: "
@@ -108,15 +104,6 @@ def _time_zone(name: str) -> Iterator[Mistake]:
         yield Mistake(
             ("clock", "timezone"), f"{name!r} is no time zone: write an IANA name, such as America/Los_Angeles"
         )
-
-
-def _identity(identity: str) -> Iterator[Mistake]:
-    place = ("board", "identity")
-    if len(identity) > BOARD_IDENTITY_CHARACTERS:
-        rule = f"{identity} has {len(identity)} characters; a board's has at most {BOARD_IDENTITY_CHARACTERS}"
-        yield Mistake(place, rule)
-    if not identity or not identity.isascii() or not identity.isprintable():
-        yield Mistake(place, "is printable ASCII, as boards have it; leave it out to take any board")
 
 
 def _actuators(config: NodeConfig) -> Iterator[Mistake]:

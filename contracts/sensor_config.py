@@ -32,10 +32,11 @@ class BoardConfig(Document, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.identity is not None and not is_board_name(self.identity):
-            raise ValueError(
+            rule = (
                 f"no board can be called {self.identity[:64]!r}: a board's name has 1 to {BOARD_NAME_BYTES} printable "
                 "ASCII characters and no space; write the identity that `wayside board watch PORT` shows"
             )
+            refuse([Mistake(("identity",), rule)])
 
 
 class ContactConfig(Document, frozen=True, kw_only=True):
