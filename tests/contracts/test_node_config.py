@@ -181,7 +181,7 @@ def test_a_runtime_is_judged_by_the_nodes_python() -> None:
     assert checked_node_config(text, (3, 11)).config == checked_node_config(text).config
 
 
-def test_what_a_board_can_hold_is_what_its_messages_hold() -> None:
+def test_a_board_drives_as_many_phases_as_its_messages_have() -> None:
     assert BOARD_PHASES == SIGNAL_PHASES
 
 
