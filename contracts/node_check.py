@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
 from wayside.contracts.mistakes import Mistake, refusal
 from wayside.contracts.node_config import Loaded, NodeConfig, read_node_config
-from wayside.contracts.sensor_config import BOARD_PHASES
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES, BOARD_PHASES, is_board_name
 
 Python = tuple[int, int]
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
@@ -41,6 +41,8 @@ def obstacles(config: NodeConfig, python: Python | None = None) -> Iterator[Mist
     yield from _paths(config)
     yield from _hub(config)
     yield from _time_zone(config.clock.timezone)
+    if config.board is not None and config.board.identity is not None:
+        yield from _identity(config.board.identity)
     last = _LAST_PYTHON.get(config.model.runtime)
     if python is not None and last is not None and python > last:
         rule = f"{config.model.runtime} has no wheel for Python {_version(python)}, {_version(last)} is the last: "
@@ -103,6 +105,15 @@ def _time_zone(name: str) -> Iterator[Mistake]:
         yield Mistake(
             ("clock", "timezone"), f"{name!r} is no time zone: write an IANA name, such as America/Los_Angeles"
         )
+
+
+def _identity(identity: str) -> Iterator[Mistake]:
+    if not is_board_name(identity):
+        rule = (
+            f"no board can be called {identity[:64]!r}: a board's name has 1 to {BOARD_NAME_BYTES} printable ASCII "
+            "characters and no space; write the identity that `wayside board watch PORT` shows"
+        )
+        yield Mistake(("board", "identity"), rule)
 
 
 def _actuators(config: NodeConfig) -> Iterator[Mistake]:

@@ -135,6 +135,8 @@ def test_the_documented_example_can_work() -> None:
 @pytest.mark.parametrize(
     ("text", "field", "rule"),
     [
+        (BOARD + "identity = 'WS-000001'\n", "$.board.identity", "1 to 8 printable ASCII characters"),
+        (BOARD + "identity = 'WS-é'\n", "$.board.identity", "printable ASCII"),
         ("[clock]\ntimezone = 'Mars/Olympus'\n", "$.clock.timezone", "no time zone"),
         ("[clock]\ntimezone = '../etc'\n", "$.clock.timezone", "no time zone"),
         ("[clock]\ntimezone = ''\n", "$.clock.timezone", "no time zone"),
@@ -176,14 +178,6 @@ def test_a_hubs_name_may_have_other_letters_as_dns_spells_them() -> None:
 def test_a_runtime_is_judged_by_the_nodes_python() -> None:
     text = MINIMAL + "[model]\nruntime = 'tflite-runtime'\n"
     assert checked_node_config(text, (3, 11)).config == checked_node_config(text).config
-
-
-@pytest.mark.parametrize("identity", ["WS-000001", "WS-é", ""])
-def test_an_identity_that_no_board_can_have_is_refused_when_the_file_is_read(identity: str) -> None:
-    assert (
-        "1 to 8 printable ASCII"
-        in mistakes(MINIMAL + BOARD + f'identity = "{identity}"\n', load_node_config)["$.board"]
-    )
 
 
 @given(st.one_of(st.from_regex(r"https?://[a-z0-9.:@\[\]/%?#_~-]{1,20}", fullmatch=True), st.text(max_size=20)))
