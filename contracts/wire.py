@@ -13,6 +13,7 @@ import functools
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,12 +27,15 @@ class ContractError(ValueError):
     Attributes:
         field: path of the offending field, ``$`` for the whole document.
         rule: the rule that it breaks, as a sentence.
+        mistakes: all of them as (field, rule); more than one only of a file that a person wrote.
     """
 
-    def __init__(self, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
+    def __init__(self, field: str, rule: str, others: Sequence[tuple[str, str]] = ()) -> None:
+        more = f" (and {len(others)} more)" if others else ""
+        super().__init__(f"{field}: {rule}{more}")
         self.field = field
         self.rule = rule
+        self.mistakes = ((field, rule), *others)
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -82,15 +86,6 @@ def decode_toml(text: str, kind: type[D]) -> D:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ContractError("$", f"is not TOML: {exc}") from exc
-    return convert_toml(raw, kind)
-
-
-def convert_toml(raw: Any, kind: type[D]) -> D:
-    """Like :func:`decode_toml`, for a text that is already parsed.
-
-    Raises:
-        ContractError: naming the field and the rule that it breaks.
-    """
     return _convert(raw, kind)
 
 

@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from securesystemslib.signer import SSlibKey
@@ -20,7 +21,7 @@ from tuf.api import exceptions as tuf
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
 
-from wayside.contracts.hub_api import OnlineKey
+from wayside.contracts.hub_api import OnlineKey, RolloutPreview
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError, decode
@@ -150,6 +151,23 @@ def publish(bundle: Path, keys: Path, hub: Hub) -> Release:
     hub.call("PUT", f"/api/v1/tuf/files/{target}", content)
     hub.call("PUT", f"/api/v1/tuf/metadata/{ROLE}", models.to_bytes())
     return _release(entry)
+
+
+def preview(target: str, hub: Hub) -> RolloutPreview | None:
+    """Which nodes could take the published ``target``; None: the hub is older than the question.
+
+    Raises:
+        ReleaseError: the hub is not there, or refused.
+    """
+    try:
+        reply = hub.call("GET", f"/api/v1/rollouts/preview?target={quote(target)}")
+        return decode(reply.content, RolloutPreview)
+    except HubRefused as exc:
+        if exc.status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.UNPROCESSABLE_ENTITY):
+            return None
+        raise
+    except ContractError as exc:
+        raise ReleaseError(f"the hub's answer on who could take {target} is none: {exc}") from exc
 
 
 def renew(role: str, keys: Path, hub: Hub) -> tuple[int, datetime.datetime]:
