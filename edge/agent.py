@@ -91,7 +91,9 @@ class Agent:
         self._pipeline.restore_registers(self._outbox.load("registers"))
         if self._outbox.recovered:
             self._pipeline.alert("storage", self._outbox.recovered[:256])
-        self._board = SerialBoard(config.board, self._pipeline, self._congested) if config.board else None
+        self._board = (
+            SerialBoard(config.board, self._pipeline, self._pipeline, self._congested) if config.board else None
+        )
         self._modbus: ModbusLine | None = None
         if config.modbus is not None:
             pipeline = self._pipeline

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from wayside.contracts.action import Greens
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.passport import Passport
 from wayside.contracts.reading import Quality, Reading, Stamp
@@ -26,10 +27,10 @@ from wayside.contracts.sensor_config import ContactConfig
 from wayside.contracts.summary import Kind, Summary
 from wayside.edge.clock import BoardTime, Clock, LocalCalendar, stamp
 from wayside.edge.errors import EdgeError
-from wayside.edge.guard import check
+from wayside.edge.guard.signal import check
 from wayside.edge.intervals import Intervals, Lost, Step
 from wayside.edge.outbox import HISTORY_STEPS
-from wayside.edge.policies.signal_timing import propose, toward_fixed
+from wayside.edge.policies import signal_timing
 from wayside.edge.quality import USABLE, worst
 from wayside.edge.registers import Closed, Late, Registers
 from wayside.edge.runtimes.runtime import Runtime
@@ -66,7 +67,7 @@ class _Past(NamedTuple):
 class Pipeline:
     """One node's readings, from its board to its summaries."""
 
-    def __init__(self, config: NodeConfig, clock: Clock, boot: str) -> None:
+    def __init__(self, config: NodeConfig, clock: Clock, boot: str) -> None:  # noqa: PLR0915
         """Raises: ClockError."""
         self._config, self._clock, self._boot = config, clock, boot
         task = config.tasks[0] if config.tasks else None
@@ -118,6 +119,7 @@ class Pipeline:
         self.rows: list[Summary] = []
         self.steps: list[tuple[int, Any]] = []
         self.plan: dict[int, float] | None = None
+        self._open: dict[tuple[str, str], str] = {}  # conditions that hold
         self.urgent = False
 
     # --- from the board -----------------------------------------------------------------------------------------
@@ -519,7 +521,7 @@ class Pipeline:
         flows = {phase: vehicles * per_hour / lanes for phase, (vehicles, lanes) in demand.items()}
         late_ms = (self._clock.mono_ns() - self.board_time.mono_ns(step.end_ms)) / 1e6
         fresh = late_ms <= max(self._intervals.step_ms, LATE_REAL_S * 1000 * self._clock.speed)
-        proposal = propose(flows, signal, self._saturation)
+        proposal = signal_timing.greens(flows, signal, self._saturation)
         for attempt in range(PROPOSALS):
             verdict = check(
                 proposal,
@@ -535,7 +537,7 @@ class Pipeline:
                 if proposal != self._in_force:
                     self.plan, self._in_force = dict(proposal), proposal
                 return
-            proposal = toward_fixed(proposal, signal)
+            proposal = dict(signal_timing.soften(Greens(proposal), signal).seconds)
         self._hold(at, "every proposal was refused: the fixed plan holds")
 
     def _hold(self, at: Stamp, why: str) -> None:
@@ -574,6 +576,21 @@ class Pipeline:
             detail={"what": what[:256], **detail},
         )
         self.urgent = True
+
+    def begin(self, code: str, subject: str, message: str, *, severe: bool = True) -> bool:
+        """The condition holds, as :meth:`wayside.edge.ledger.Ledger.begin` says it; forgotten by a restart."""
+        if (code, subject) in self._open:
+            return False
+        self._open[code, subject] = message
+        self.alert(subject, message, condition=code)
+        return True
+
+    def end(self, code: str, subject: str) -> bool:
+        """The condition is over."""
+        message = self._open.pop((code, subject), None)
+        if message is not None:
+            self.alert(subject, f"over: {message}"[:256], condition=code, ended=True)
+        return message is not None
 
     def dropped(self, kind: Kind, rows: int) -> Summary:
         """The ledger's row for summaries that were sacrificed to the disk's limit."""

@@ -6,6 +6,7 @@ The hub asks nothing else of a bundle; nodes open all of it and check more (``ed
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -34,6 +35,10 @@ def read_passport(file: Path) -> Passport:
         raise _not_a_bundle(file, f"its passport breaks the contract: {exc}") from exc
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as exc:
         raise _not_a_bundle(file, str(exc)) from exc
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:  # an offset before the beginning; all else is the hub's own disk
+            raise
+        raise _not_a_bundle(file, "it is not a sound zip archive") from exc
 
 
 def _check_directory(file: Path) -> None:

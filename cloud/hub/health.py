@@ -35,8 +35,10 @@ def trouble(heartbeat: dict[str, Any]) -> list[str]:
     A signal that flashes and a task without a model count also where the node itself calls that healthy.
     """
     board = heartbeat.get("board") or {}
-    wrong = ["the signal is in fault: its conflict monitor has tripped"] if board.get("signal_fault") else []
-    wrong += [f"{c['subject']}: {c['message']}" for c in heartbeat.get("conditions", ()) if c.get("severe", True)]
+    conditions = [c for c in heartbeat.get("conditions", ()) if c.get("severe", True)]
+    wrong = [f"{c['subject']}: {c['message']}" for c in conditions]
+    if board.get("signal_fault") and not any(c["code"] == "signal_fault" for c in conditions):
+        wrong.insert(0, "the signal is in fault: its conflict monitor has tripped")
     wrong += [
         f"task {t['name']} runs no model: {t.get('why') or 'no reason given'}"
         for t in heartbeat.get("tasks", ())

@@ -218,7 +218,7 @@ class Rollout:
     def abort(self, reason: str, now_ms: int) -> None:
         """Raises ContractError: it has ended already."""
         self.state = advance(self.state, RolloutState.ABORTED)
-        self.reason = reason
+        self.reason = f"{reason}; before that: {self.reason}" if self.reason else reason
         self.ended_ms = now_ms
 
     def recall(self, reason: str, now_ms: int) -> None:

@@ -143,7 +143,7 @@ def _personality(common: Common, row: SiteRow, text: str, token: str) -> Persona
 
 
 def _one(site: Site, out: Path, base: _Base, work: _Work) -> tuple[ImageManifest, bool]:
-    """Bring one site to its end; whether anything was left to do."""
+    """Finish one site. Returns whether anything had to be done."""
     common, progress = work.common, work.progress
     path = out / "journal" / f"{site.slug}.json"
     image = out / f"{site.slug}.img"
@@ -177,7 +177,7 @@ def _whole(image: Path) -> bool:
 
 
 def _expired(journal: SiteJournal) -> bool:
-    """A token that no card carries yet and that the hub would not take any more."""
+    """Whether the token expired before an image with it was made."""
     return journal.state == "token" and journal.expires_ms is not None and journal.expires_ms < time.time() * 1000
 
 
@@ -224,8 +224,8 @@ def _token(site: Site, hub: Hub, common: Common) -> SiteJournal:
             headers = {"Authorization": f"Bearer {hub.operator_token}"}
             answer = client.post(f"{url.rstrip('/')}/api/v1/tokens", content=request, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as exc:
-        said = f"the hub at {url} does not answer: {exc or type(exc).__name__}"
-        raise ProvisionError(f"{said}; --hub names another. The same command goes on from here") from exc
+        reason = f"the hub at {url} does not answer: {exc or type(exc).__name__}"
+        raise ProvisionError(f"{reason}; --hub names another. The same command goes on from here") from exc
     try:
         if answer.status_code == httpx.codes.CREATED:
             reply = decode(answer.content[:65_536], TokenReply)

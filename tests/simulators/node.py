@@ -49,6 +49,7 @@ class SimulatedNode:
         self.models: dict[str, Reported] = {}  # by bundle; the first is that of the first task
         self.offer: Offer | None = OFFER
         self.offer_due = True
+        self.beat: dict[str, Any] = {}  # of the heartbeat, beside what is said otherwise
         self.old = False  # an agent that knows only one model, and nothing of offers
         self.wall_ms = 1_715_300_000_000 - 1_715_300_000_000 % 900_000  # a day in May 2024: a simulated clock
 
@@ -114,7 +115,7 @@ class SimulatedNode:
             "counters": Counters(summaries_produced=self.seq),
             "rss_bytes": 90_000_000,
         }
-        return Heartbeat(**{**defaults, **other})
+        return Heartbeat(**{**defaults, **self.beat, **other})
 
     def request(self, summaries: list[Summary], **heartbeat: Any) -> bytes:
         beat = self.heartbeat(**heartbeat)
