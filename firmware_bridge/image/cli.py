@@ -13,8 +13,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from wayside.contracts.node_config import toml_text
-from wayside.contracts.wire import ContractError
 from wayside.firmware_bridge.errors import BridgeError
 from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.image import build as images
@@ -88,13 +86,6 @@ def wheels(
             typer.echo(json.dumps(fetched))
 
 
-def _configuration(path: Path) -> str:
-    try:
-        return toml_text(read_named(path, "--config"))
-    except ContractError as exc:
-        raise BridgeError(f"--config: {path}: {exc}") from exc
-
-
 @image.command()
 def build(
     base: Annotated[Path, typer.Argument(help="Stock image of Raspberry Pi OS or Debian, 64-bit, .img or .img.xz.")],
@@ -117,7 +108,7 @@ def build(
     """
     with sentences("image build"), shown_progress() as shown:
         who = personality(
-            _configuration(config),
+            read_named_text(config, "--config"),
             read_named(root, "--root"),
             token=read_named_text(token_file, "--token-file") if token_file else None,
             hub_ca=read_named(hub_ca, "--hub-ca") if hub_ca else None,

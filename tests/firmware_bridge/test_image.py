@@ -429,7 +429,7 @@ def test_a_nodes_name_becomes_a_host_name(node: str, host: str) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ('[board]\nport = "p"\nidentity = "WS-000001"\n', r"\$\.board\.identity: WS-000001 has 9 characters"),
+        ('[board]\nport = "p"\nidentity = "WS-000001"\n', r"\$\.board\.identity: no board can be called 'WS-000001'"),
         ('[clock]\ntimezone = "Mars/Olympus"\n[[sums]]\n', r"\$\.sums\[0\]: misses name; \$\.sums\[0\]: misses of"),
         ('[modell]\nruntime = "x"\n', r"\$\.modell: is unknown here; is model meant"),
     ],

@@ -119,7 +119,7 @@ def test_a_model_under_the_right_name_that_does_not_fit_the_task_does_not_begin(
     keys.publish("1.1.0", bundle_of("1.1.0", **PICTURES))
     code, message = refused(hub, "rollouts", ask(version="1.1.0"))
     assert code == "no_fit"
-    assert "this model classifies pictures of scene; the task flow forecasts detector/2/volume" in message
+    assert "this model classifies pictures (scene); the task flow forecasts detector/2/volume" in message
 
 
 def test_a_rollout_goes_to_the_nodes_that_can_take_it_and_names_the_others_with_the_reason(
