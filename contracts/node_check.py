@@ -13,11 +13,8 @@ from urllib.parse import urlsplit
 from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
 from wayside.contracts.mistakes import Mistake, refusal
 from wayside.contracts.node_config import Loaded, NodeConfig, read_node_config
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES, BOARD_PHASES, is_board_name
 
-BOARD_IDENTITY_CHARACTERS = 8
-"""Printable ASCII, in the board's IDENTITY message."""
-BOARD_PHASES = 8
-"""That a board can drive."""
 Python = tuple[int, int]
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 # Last Python that a runtime has wheels for (pyproject.toml); the others have none such.
@@ -111,12 +108,12 @@ def _time_zone(name: str) -> Iterator[Mistake]:
 
 
 def _identity(identity: str) -> Iterator[Mistake]:
-    place = ("board", "identity")
-    if len(identity) > BOARD_IDENTITY_CHARACTERS:
-        rule = f"{identity} has {len(identity)} characters; a board's has at most {BOARD_IDENTITY_CHARACTERS}"
-        yield Mistake(place, rule)
-    if not identity or not identity.isascii() or not identity.isprintable():
-        yield Mistake(place, "is printable ASCII, as boards have it; leave it out to take any board")
+    if not is_board_name(identity):
+        rule = (
+            f"no board can be called {identity[:64]!r}: a board's name has 1 to {BOARD_NAME_BYTES} printable ASCII "
+            "characters and no space; write the identity that `wayside board watch PORT` shows"
+        )
+        yield Mistake(("board", "identity"), rule)
 
 
 def _actuators(config: NodeConfig) -> Iterator[Mistake]:

@@ -13,6 +13,7 @@ from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document
 
 BOARD_NAME_BYTES = 8  # on the serial line and in the firmware's image
+BOARD_PHASES = 8  # that one board can drive
 
 
 def is_board_name(text: str) -> bool:
@@ -28,14 +29,7 @@ class BoardConfig(Document, frozen=True, kw_only=True):
 
     port: str
     baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115_200
-    identity: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.identity is not None and not is_board_name(self.identity):
-            raise ValueError(
-                f"no board can be called {self.identity[:64]!r}: a board's name has 1 to {BOARD_NAME_BYTES} printable "
-                "ASCII characters and no space; write the identity that `wayside board watch PORT` shows"
-            )
+    identity: str | None = None  # one that no board can have is told by a check (contracts.node_check)
 
 
 class ContactConfig(Document, frozen=True, kw_only=True):

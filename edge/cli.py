@@ -196,8 +196,11 @@ def status(config: Config, as_json: AsJson = False) -> None:
         return
     from wayside.edge.doctor.status_lines import lines
 
-    for line in lines(status):
-        typer.echo(line)
+    try:
+        text = "\n".join(lines(status))
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise failed(f"{path} is no status of an agent of this version; is one running?") from exc
+    typer.echo(text)
 
 
 @node.command()

@@ -5,7 +5,6 @@ Changes nothing. What needs no more than the text is judged in :mod:`wayside.con
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from wayside.contracts.wire import ContractError, decode
 from wayside.edge.doctor.hub import check_root
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
+from wayside.edge.policies.policy import check as policy_mistakes
 from wayside.edge.runtimes.load import available
 from wayside.edge.trusted_bundle import open_bundle
 
@@ -115,10 +115,6 @@ def _fit(config: NodeConfig, passports: Sequence[Passport]) -> tuple[tuple[TaskM
 
 
 def _policies(config: NodeConfig) -> Iterator[Mistake]:
-    try:
-        policy_mistakes = importlib.import_module("wayside.edge.policies.policy").check
-    except ModuleNotFoundError:
-        return
     actuators = {a.name: a for a in config.actuators}
     for i, task in enumerate(config.tasks):
         if task.policy is None or task.actuator is None:

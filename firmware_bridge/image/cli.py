@@ -13,8 +13,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from wayside.contracts.node_config import toml_text
-from wayside.contracts.wire import ContractError
 from wayside.firmware_bridge.errors import BridgeError
 from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.image import build as images
@@ -33,13 +31,15 @@ Wheels = Annotated[Path, typer.Option(help="Folder that `wayside image wheels` f
 Manifest = Annotated[Path | None, typer.Option(help="The image's .json; its .bmap stands beside it.")]
 
 
-class Shown(NamedTuple):
+class ProgressDisplay(NamedTuple):
+    """How a verb reports on long work."""
+
     step: images.Progress
     say: Callable[[str], None]  # a line above the bar
 
 
 @contextmanager
-def shown_progress() -> Iterator[Shown]:
+def shown_progress() -> Iterator[ProgressDisplay]:
     """One bar on the error stream, while that is a terminal: what is being done now, and how far it is."""
     console = Console(stderr=True, highlight=False)
     columns = TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.fields[size]}"), TimeElapsedColumn()
@@ -56,7 +56,7 @@ def shown_progress() -> Iterator[Shown]:
                 size = f"{done / 1e6:,.0f} / {total / 1e6:,.0f} MB"
                 bars.update(task, completed=done, total=total, size=size)
 
-        yield Shown(step, lambda text: console.print(text, markup=False, soft_wrap=True))
+        yield ProgressDisplay(step, lambda text: console.print(text, markup=False, soft_wrap=True))
 
 
 @image.command()
@@ -88,13 +88,6 @@ def wheels(
             typer.echo(json.dumps(fetched))
 
 
-def _configuration(path: Path) -> str:
-    try:
-        return toml_text(read_named(path, "--config"))
-    except ContractError as exc:
-        raise BridgeError(f"--config: {path}: {exc}") from exc
-
-
 @image.command()
 def build(
     base: Annotated[Path, typer.Argument(help="Stock image of Raspberry Pi OS or Debian, 64-bit, .img or .img.xz.")],
@@ -117,7 +110,7 @@ def build(
     """
     with sentences("image build"), shown_progress() as shown:
         who = personality(
-            _configuration(config),
+            read_named_text(config, "--config"),
             read_named(root, "--root"),
             token=read_named_text(token_file, "--token-file") if token_file else None,
             hub_ca=read_named(hub_ca, "--hub-ca") if hub_ca else None,

@@ -12,11 +12,10 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from wayside.contracts.node_config import toml_text
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import ContractError, Document, from_builtins
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
-from wayside.firmware_bridge.image.files import Personality, read_named, read_named_text
+from wayside.firmware_bridge.image.files import Personality, read_named_text
 from wayside.firmware_bridge.image.seed import hostname
 
 MAX_BYTES, MAX_ROWS, MAX_SAID = 8 << 20, 10_000, 20
@@ -121,10 +120,7 @@ def _filled(path: Path, row: SiteRow, template: Path | None, templates: dict[Pat
     if source is None:
         raise ProvisionError("there is no configuration: give --template, or a column 'config'")
     if source not in templates:
-        try:
-            templates[source] = string.Template(toml_text(read_named(source, "the template")))
-        except ContractError as exc:
-            raise ProvisionError(f"the template {source}: {exc.rule}") from exc
+        templates[source] = string.Template(read_named_text(source, "the template"))
     values = {"node": row.node, "site": row.site or "", **row.fields}
     try:
         return templates[source].substitute({k: json.dumps(v, ensure_ascii=False)[1:-1] for k, v in values.items()})

@@ -58,7 +58,7 @@ each_case = pytest.mark.parametrize(
 )
 each_policy = pytest.mark.parametrize("name", policies.names())
 
-number = st.floats() | st.floats(0, 3000)
+number = st.sampled_from([math.nan, math.inf, -math.inf, -1e308, 1e308, 0.0]) | st.floats() | st.floats(0, 3000)
 answers_ = st.builds(
     Answers,
     interval_s=st.floats(1, 86_400),

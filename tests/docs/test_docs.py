@@ -25,7 +25,7 @@ def test_every_link_and_every_named_file_exists(page: Path) -> None:
     ):
         path, test = ROOT / named[0], named[1]
         assert path.exists(), named[0]
-        assert not test or f"def {test}(" in path.read_text(), test
+        assert not test or re.search(rf"(?:def|class) {test}\b", path.read_text()), test
 
 
 def test_the_example_configuration_is_valid() -> None:

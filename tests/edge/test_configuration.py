@@ -123,6 +123,40 @@ def test_the_verb_lists_all_mistakes_in_words_and_in_json(tmp_path: Path) -> Non
     assert not (tmp_path / "state").exists()
 
 
+def test_policies_and_their_settings_are_converted(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert mistakes(path) == {}
+    text = path.read_text()
+    path.write_text(
+        text.replace('"det/1" = 2', '"det/1" = 40, "det/9" = 2').replace("settings = {", "settings = { heat = 1,")
+    )
+    told = mistakes(path)
+    assert "<= 16" in told["$.tasks[0].settings.phases"]
+    assert "there is no such setting" in told["$.tasks[0].settings.heat"]
+    path.write_text(text.replace('policy = "signal_timing"', 'policy = "magic"'))
+    assert mistakes(path)["$.tasks[0].policy"].startswith(
+        "magic: there is no policy 'magic'; there are incident_notice"
+    )
+    plan = text[text.index("cycle_s") : text.index("[[detectors]]")]
+    path.write_text(text.replace('kind = "signal"', 'kind = "notice"').replace(plan, ""))
+    assert (
+        "proposes green times, the actuator intersection/signal is of kind 'notice'"
+        in (mistakes(path)["$.tasks[0].policy"])
+    )
+
+
+@pytest.mark.parametrize("path", sorted(OLD.parent.glob("*.toml")), ids=lambda p: p.stem)
+def test_an_old_file_converts_to_settings_that_its_policy_takes(tmp_path: Path, path: Path) -> None:
+    (tmp_path / "node.toml").write_bytes(path.read_bytes())
+    assert [field for field in mistakes(tmp_path / "node.toml") if "tasks" in field or "signal" in field] == []
+
+
+def test_the_documented_example_is_refused_only_for_what_lies_on_a_node(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "node.md").read_text()
+    (tmp_path / "node.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    assert set(mistakes(tmp_path / "node.toml")) == {"$.model.tuf_root", "$.hub.ca"}
+
+
 def test_an_old_file_is_checked_with_a_hint_for_each_key_and_printed_anew(tmp_path: Path) -> None:
     (tmp_path / "root.json").write_bytes(ROOT_JSON)
     path = tmp_path / "node.toml"

@@ -195,6 +195,28 @@ def test_what_the_agent_says_of_its_models_and_conditions_is_passed_on(tmp_path:
     assert (agent.state, "model_worse" in agent.said) == ("fail", True)
 
 
+def test_the_status_shows_every_task_and_every_open_condition(tmp_path: Path) -> None:
+    since = {"boot": "0" * 32, "mono_ns": 5}
+    fault = {"code": "signal_fault", "subject": "signal", "message": "the conflict monitor has tripped", "since": since}
+    tasks = [
+        {"name": "flow", "bundle": "traffic-flow", "model": "1.2.0"},
+        {"name": "air", "bundle": "pm25-24h", "why": "no version of pm25-24h fits"},
+        {"name": "load", "bundle": "load"},
+    ]
+    agent_says(tmp_path, healthy=False, tasks=tasks, conditions=[fault])
+    (tmp_path / "node.toml").write_text(node_toml("/dev/nothing", anchor_s=ANCHOR))
+    shown = wayside("node", "status", str(tmp_path / "node.toml")).stdout
+    rows = {line[:24].strip(): line[25:] for line in shown.splitlines()}
+    assert rows["healthy"] == "no"
+    assert rows["task flow"] == "traffic-flow 1.2.0"
+    assert rows["task air"] == "runs no model, because no version of pm25-24h fits"
+    assert rows["task load"] == "runs no model, because none came yet"
+    assert rows["wrong"].startswith("signal: the conflict monitor has tripped (signal_fault), since before the clock")
+    (tmp_path / "state" / "status.json").write_text('{"readings": 3}')
+    refused = wayside("node", "status", str(tmp_path / "node.toml"))
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+
+
 def test_a_task_without_a_model_fails_with_the_agents_reason(tmp_path: Path) -> None:
     why = "this model classifies pictures; the task flow forecasts det/1"
     agent_says(tmp_path, tasks=[{"name": "flow", "bundle": "traffic-flow", "why": why}])
