@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,11 +18,12 @@ from tests.simulators.exported_bundle import exported
 from tests.simulators.tiny_model import TinyModel, int8_mlp
 from wayside.contracts.node_config import load_node_config
 from wayside.contracts.passport import Passport
+from wayside.contracts.summary import Kind, Summary
 from wayside.edge.clock import open_clock
+from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import Runtime
-from wayside.edge.tasks import Pipeline
 from wayside.firmware_bridge.line import frames, messages
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.messages import PROTOCOL, SCHEMA, Event, Identity, Status
@@ -62,48 +63,66 @@ def exported_mlp() -> Loaded:
     return Loaded(work.passport, load_runtime("onnxruntime", content), content)
 
 
-def made(detectors: int, model: Loaded) -> tuple[Pipeline, BoardLink]:
+def made(detectors: int, model: Loaded, tasks: int = 1) -> tuple[Node, BoardLink]:
+    """A node whose ``tasks`` forecast all ``detectors``; the first one's policy drives the signal."""
     text = node_toml("/dev/null", anchor_s=time.time() + 3600, detectors=tuple(range(1, detectors + 1)))
     config = load_node_config(text)
-    pipeline = Pipeline(config, open_clock(config.clock), "0" * 32)
-    pipeline.set_model(model)
+    flow = config.tasks[0]
+    further = [
+        msgspec.structs.replace(flow, name=f"flow{i}", bundle=f"flow-{i}", policy=None, actuator=None, settings={})
+        for i in range(1, tasks)
+    ]
+    config = msgspec.structs.replace(config, tasks=(flow, *further))
+    node = Node(config, open_clock(config.clock), "0" * 32)
+    for task in config.tasks:
+        passport = msgspec.structs.replace(model.passport, bundle=task.bundle)
+        node.set_model(task.bundle, Loaded(passport, load_runtime("onnxruntime", model.content), model.content))
+    assert [state.why for state in node.task_states()] == [None] * tasks
     link = BoardLink()
     link.hello()
-    pipeline.receive(link.receive(frame(identity()) + frame(Status(0, 1, 1, 0, 0, 0, 0, 1))))
-    return pipeline, link
+    node.receive(link.receive(frame(identity()) + frame(Status(0, 1, 1, 0, 0, 0, 0, 1))))
+    return node, link
 
 
 @pytest.mark.benchmark(group="decoded frame to stored decision, against the bare int8 run")
-@pytest.mark.parametrize("detectors", [1, 2])
+@pytest.mark.parametrize("tasks", [1, 2, 4])
+@pytest.mark.parametrize("detectors", [1, 2, 8, 16])
 @pytest.mark.parametrize("load", [tiny, exported_mlp])
-def test_bench_decision(benchmark: Any, tmp_path: Path, load: Callable[[], Loaded], detectors: int) -> None:
-    """One step: STATUS heard → step closed → windows → int8 run of each detector → policy, guard → rows in SQLite.
+def test_bench_decision(benchmark: Any, tmp_path: Path, load: Callable[[], Loaded], detectors: int, tasks: int) -> None:
+    """One step: STATUS heard → step closed → windows → int8 run of each detector and task → policy, guard → rows.
 
-    The rows of ``BATCH`` steps share a transaction, so the median step is one without a COMMIT. The second ratio
-    is the median over whole batches, encoding, INSERT, COMMIT and fsync included.
+    Every detector is live: it counts vehicles in each step, and each task's model runs for it. The rows of ``BATCH``
+    steps share a transaction, so the median step is one without a COMMIT. The second ratio is the median over whole
+    batches, encoding, INSERT, COMMIT and fsync included.
     """
     model = load()
-    pipeline, _ = made(detectors, model)
+    node, _ = made(detectors, model, tasks)
     outbox = Outbox(tmp_path / "n.sqlite3", 1_000_000_000)
-    seq = itertools.count(1)
-    ms = 0
-    rounds = 0
+    seq, ms, rounds = 1, 0, 0
 
     def one() -> None:
-        nonlocal ms, rounds
-        event = Event(next(seq), ms + 1000, 1, 1, 1)
+        nonlocal seq, ms, rounds
+        heard: list[Any] = []
+        for channel in range(1, detectors + 1):
+            for i in range(1 + (rounds + channel) % 3):
+                heard.append(Event(seq, ms + 1000 * i + channel, 1, channel, 1))
+                seq += 1
         ms += STEP_MS
-        pipeline.receive([event, Status(ms, event.seq + 1, 1, event.seq, 0, 0, 0, 1)])
+        node.receive([*heard, Status(ms, seq, 1, seq - 1, 0, 0, 0, 1)])
         rounds += 1
         if rounds % BATCH == 0:  # the committer's batch
-            outbox.commit(pipeline.rows, pipeline.state(), pipeline.steps)
-            pipeline.rows.clear()
-            pipeline.steps.clear()
+            outbox.commit(node.ledger.rows, node.state(), node.steps, kept=node.kept)
+            node.ledger.rows.clear()
+            node.steps.clear()
 
     for _ in range(2 * BATCH):
         one()
-    assert pipeline.rows == []
-    benchmark.pedantic(one, rounds=30 * BATCH, iterations=1)
+    assert node.ledger.rows == []
+    forecast = [r for r in _rows_of(one, node) if r.kind is Kind.INTERVAL and r.forecast is not None and not r.derived]
+    assert len(forecast) == detectors * tasks, "every model runs for every detector"
+    rounds = 0
+    node.ledger.rows.clear()
+    benchmark.pedantic(one, rounds=10 * BATCH, iterations=1)
     x = np.full(model.runtime.input_shape, 20, np.float32)
     run = bare("onnxruntime", model.content, x)  # onnxruntime's own `run`, nothing of ours around it
     times = []
@@ -119,9 +138,16 @@ def test_bench_decision(benchmark: Any, tmp_path: Path, load: Callable[[], Loade
     benchmark.extra_info["ratio at the median"] = round(step / floor, 1)
     benchmark.extra_info["ratio with its share of the commit"] = round(stored / floor, 1)
     print(
-        f"\n{load.__name__}, {detectors} detector(s): {step * 1e6:.1f} µs a detector, bare run {floor * 1e6:.2f} µs: "
-        f"{stored / floor:.1f} × with its share of the commit, {step / floor:.1f} × at the median of a step without"
+        f"\n{load.__name__}, {detectors} detector(s), {tasks} task(s): {step * 1e6:.1f} µs a detector, bare run "
+        f"{floor * 1e6:.2f} µs: {stored / floor:.1f} × with its share of the commit, {step / floor:.1f} × at the median"
     )
+
+
+def _rows_of(one: Callable[[], None], node: Node) -> list[Summary]:
+    """Of one step."""
+    before = len(node.ledger.rows)
+    one()
+    return node.ledger.rows[before:]
 
 
 @pytest.mark.benchmark(group="events through decoding, quality and window, against the line")
@@ -134,14 +160,13 @@ def test_bench_events(benchmark: Any) -> None:
     model = tiny()
     chunks = [wire[i : i + 4096] for i in range(0, len(wire), 4096)]
 
-    def fresh() -> tuple[tuple[Pipeline, BoardLink], dict[str, Any]]:
-        pipeline, link = made(8, model)
-        return (pipeline, link), {}
+    def fresh() -> tuple[tuple[Node, BoardLink], dict[str, Any]]:
+        return made(8, model), {}
 
-    def through(pipeline: Pipeline, link: BoardLink) -> None:
+    def through(node: Node, link: BoardLink) -> None:
         for chunk in chunks:
-            pipeline.receive(link.receive(chunk))
-        assert pipeline.count()["readings_received"] == count
+            node.receive(link.receive(chunk))
+        assert node.count()["readings_received"] == count
 
     benchmark.pedantic(through, setup=fresh, rounds=10)
     rate = count / benchmark.stats.stats.median
