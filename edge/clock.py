@@ -10,7 +10,7 @@ import ctypes
 import time
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -204,11 +204,14 @@ class LocalCalendar:
             self._zone = ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError) as exc:
             raise ClockError(f"clock.timezone: there is no time zone {timezone!r} here; use an IANA name") from exc
+        self._year = self._new_year = 0
 
     def of(self, unix_s: int) -> LocalTime:
         local = datetime.fromtimestamp(unix_s, self._zone).replace(tzinfo=None)
         seconds = local.hour * 3600 + local.minute * 60 + local.second
-        day = local.timetuple().tm_yday - 1
+        if local.year != self._year:
+            self._year, self._new_year = local.year, date(local.year, 1, 1).toordinal()
+        day = local.toordinal() - self._new_year
         return LocalTime(seconds / 3600, float(local.weekday()), day + seconds / 86400, local)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -199,7 +198,8 @@ class Calendar:
 
     def __init__(self, grid: Grid, local: LocalCalendar, tables: Mapping[str, Sequence[str]]) -> None:
         self.grid = grid
-        self._of = lru_cache(maxsize=256)(local.of)
+        self._of = local.of
+        self._last: tuple[int, int, LocalTime] | None = None  # number and base: asked for several times a step
         self.tables = {name: frozenset(date.fromisoformat(d) for d in days) for name, days in tables.items()}
 
     @property
@@ -207,8 +207,12 @@ class Calendar:
         return self.grid.known
 
     def at(self, number: int) -> LocalTime:
-        grid = self.grid
-        return self._of((number + grid.base) * grid.step_ms // 1000)
+        grid, last = self.grid, self._last
+        if last is not None and last[0] == number and last[1] == grid.base:
+            return last[2]
+        local = self._of((number + grid.base) * grid.step_ms // 1000)
+        self._last = (number, grid.base, local)
+        return local
 
     def column(self, name: str) -> Dated:
         """``hour``, ``weekday`` or ``yearday``."""
