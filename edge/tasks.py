@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 import structlog
 
@@ -28,6 +27,7 @@ from wayside.edge.clock import BoardTime, Clock, LocalCalendar, stamp
 from wayside.edge.errors import EdgeError
 from wayside.edge.guard import check
 from wayside.edge.intervals import Intervals, Lost, Step
+from wayside.edge.ledger import Ledger
 from wayside.edge.outbox import HISTORY_STEPS
 from wayside.edge.policies.signal_timing import propose, toward_fixed
 from wayside.edge.quality import USABLE, worst
@@ -69,6 +69,8 @@ class Pipeline:
     def __init__(self, config: NodeConfig, clock: Clock, boot: str) -> None:
         """Raises: ClockError."""
         self._config, self._clock, self._boot = config, clock, boot
+        self.ledger = Ledger(config.node, boot, clock)
+        self._row = self.ledger.row
         task = config.tasks[0] if config.tasks else None
         step_s = task.every_s if task else config.step_s
         self._interval_s = task.interval_s if task else float(step_s)
@@ -100,7 +102,6 @@ class Pipeline:
         self._fixed = {p.phase: p.green_s for p in config.signal.phases} if config.signal else {}
         self._in_force = dict(self._fixed)
         self.cycle_s = config.signal.cycle_s if config.signal else None
-        self._seq = 0
         self._step_no = 0
         self._last_wall_ms: int | None = None
         self._timed = clock.wall(clock.mono_ns()).ms is not None
@@ -112,13 +113,18 @@ class Pipeline:
         self.board: Identity | None = None
         self.status: Status | None = None
         self.durable: tuple[int, int] = (0, 0)  # (board boot, seq): what the board may forget
-        self.counters: dict[str, int] = {}
         self._base: dict[str, int] = {"readings_received": 0, "readings_lost": 0}
         # to be taken by the owner
-        self.rows: list[Summary] = []
         self.steps: list[tuple[int, Any]] = []
         self.plan: dict[int, float] | None = None
-        self.urgent = False
+
+    @property
+    def rows(self) -> list[Summary]:
+        return self.ledger.rows
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return self.ledger.counters
 
     # --- from the board -----------------------------------------------------------------------------------------
 
@@ -562,73 +568,14 @@ class Pipeline:
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def alert(self, datastream: str, what: str, *, at: Stamp | None = None, **detail: Any) -> None:
-        value = detail.pop("value", None)
-        self._row(
-            Kind.ALERT,
-            datastream,
-            at or self._now(),
-            value=value,
-            forecast=detail.pop("forecast", None),
-            anomaly=detail.pop("anomaly", None),
-            model=self._model_label,
-            detail={"what": what[:256], **detail},
-        )
-        self.urgent = True
-
-    def dropped(self, kind: Kind, rows: int) -> Summary:
-        """The ledger's row for summaries that were sacrificed to the disk's limit."""
-        return self._row(Kind.GAP, "outbox", self._now(), value=float(rows), unit="{row}", detail={"kind": kind.value})
-
-    def _row(
-        self,
-        kind: Kind,
-        datastream: str,
-        at: Stamp,
-        *,
-        duration_s: float = 0.0,
-        value: float | None = None,
-        unit: str = "1",
-        quality: Quality = Quality.GOOD,
-        n: int = 0,
-        forecast: float | None = None,
-        naive: float | None = None,
-        anomaly: float | None = None,
-        model: str | None = None,
-        detail: dict[str, str | float | int | bool | None] | None = None,
-    ) -> Summary:
-        # Spelled out: passing the fields on as ``**fields`` costs twice what making the row does.
-        row = Summary(
-            node=self._config.node,
-            boot=self._boot,
-            seq=self._seq,
-            kind=kind,
-            datastream=datastream,
-            at=at,
-            duration_s=duration_s,
-            value=value,
-            unit=unit,
-            quality=quality,
-            n=n,
-            forecast=forecast,
-            naive=naive,
-            anomaly=anomaly,
-            model=model,
-            detail=detail or {},
-        )
-        self._seq += 1
-        self.rows.append(row)
-        return row
-
-    def restamp(self, row: Summary) -> Summary:
-        """``row`` of this boot with the wall time that its monotonic time has now."""
-        return msgspec.structs.replace(row, at=stamp(self._clock, self._boot, row.at.mono_ns, row.at.error_ms or 0))
+        self.ledger.alert(datastream, what, at=at, model=self._model_label, **detail)
 
     def clock_arrived(self) -> bool:
         """True once: a trusted time came after a start without one. Calendars of this boot are filled in."""
         if self._timed or self._clock.wall(self._clock.mono_ns()).ms is None:
             return False
         self._timed = True
-        self.rows = [self.restamp(row) if row.at.wall_ms is None else row for row in self.rows]
+        self.ledger.restamp_rows()
         end = self._intervals.end_ms
         for back in range(min(self._history.steps, self._history.capacity)):
             end -= self._intervals.step_ms
@@ -682,6 +629,7 @@ class Pipeline:
                 "in_force": list(self._in_force.items()),
             },
             "counters": self.count(),
+            "ledger": self.ledger.state(),
             **({"registers": self._registers.state()} if self._meters else {}),
         }
 

@@ -42,9 +42,7 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
     """Every sensor of a node, in the order of its configuration."""
     phases = {name: phase for t in config.tasks for name, phase in t.settings.get("phases", {}).items()}
     found = [
-        Target(
-            d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream))
-        )
+        Target(d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream)))
         for d in config.detectors
     ]
     found += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]

@@ -26,22 +26,22 @@ async def test_a_wanted_model_is_installed_and_used_and_a_bad_one_refused_with_a
     url = f'[hub]\nurl = "{hub.repository.url}"\n'
     agent = Agent(load_node_config(node_toml("/dev/null", anchor_s=time.time(), hub=url)), tmp_path)
     good = hub.publish(bundle("1.0.0"), "1.0.0")
-    agent._want(good)
-    assert agent._installing is not None
-    await agent._installing
-    assert agent._reported().version == "1.0.0"
-    assert agent._pipeline._windows is not None
-    agent._want(good)  # it runs already: nothing to do
-    assert agent._installing.done()
+    agent.installs.want([good])
+    assert agent.installs.installing is not None
+    await agent.installs.installing
+    assert agent.installs.first_report().version == "1.0.0"
+    assert agent.pipeline._windows is not None
+    agent.installs.want([good])  # it runs already: nothing to do
+    assert agent.installs.installing.done()
     bad = hub.publish(bundle("1.0.1", golden_shift=50.0), "1.0.1")
-    agent._want(bad)
-    await agent._installing
-    reported = agent._reported()
+    agent.installs.want([bad])
+    await agent.installs.installing
+    reported = agent.installs.first_report()
     assert (reported.version, reported.attempted) == ("1.0.0", "1.0.1")
     assert reported.refusal is not None
-    finished = agent._installing
-    agent._want(bad)  # refused once: not tried again until another is wanted
-    assert agent._installing is finished
-    batch = agent._outbox.batch(10, 100_000)
+    finished = agent.installs.installing
+    agent.installs.want([bad])  # refused once: not tried again until another is wanted
+    assert agent.installs.installing is finished
+    batch = agent.outbox.batch(10, 100_000)
     assert any("1.0.1 refused: golden" in str(r.detail.get("what")) for r in batch.rows)
-    agent._lock.close()
+    agent.close()

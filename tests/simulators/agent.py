@@ -68,6 +68,8 @@ class AgentProcess:
         db = sqlite3.connect(path)
         try:
             found = db.execute("SELECT body FROM outbox ORDER BY id").fetchall()
+        except sqlite3.OperationalError:  # the agent is about to make its tables
+            return []
         finally:
             db.close()
         return [msgspec.json.decode(body, type=Summary) for (body,) in found]
