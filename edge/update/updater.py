@@ -33,12 +33,13 @@ from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport, Sha256, Varia
 from wayside.contracts.rollout import Refusal, UpdateState, advance
 from wayside.contracts.sync import Desired, Reported
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.durable import replace_file
 from wayside.edge import golden
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError
 from wayside.edge.trusted_bundle import Bundle, BundleRefused, open_bundle
-from wayside.edge.update.slots import Slots, replace_file
+from wayside.edge.update.slots import Slots
 
 TIMEOUT_S = 20  # without a byte
 MAX_REASON = 512  # contracts.sync.Reported.reason
