@@ -74,6 +74,7 @@ ROUTINES = (
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
     Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
+    Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
 )
 
 
@@ -102,7 +103,9 @@ class Agent:
             self.modbus = ModbusLine(config.modbus, pipeline.register_read, pipeline.register_failed)
         self._contacts = Contacts(config.gpio, state_dir, pipeline.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
-        self.installs = Installs(self._open_updater(state_dir, folder, tls), config.tasks, pipeline, self.committer)
+        self.installs: Installs = Installs(
+            self._open_updater(state_dir, folder, tls), config.tasks, pipeline, self.committer
+        )
         self.sync: Sync | None = None
         if config.hub is not None and tls is not None:
             hub = config.hub
@@ -183,12 +186,12 @@ class Agent:
         self.pipeline.pass_register_time()
 
     def _open_updater(self, state_dir: Path, folder: Path, tls: HubTls | None) -> Updater | None:
-        hub, root = self._config.hub, folder / self._config.model.tuf_root
+        config = self._config
+        url, root = (config.hub.url if config.hub is not None else ""), folder / config.model.tuf_root
         try:
-            trusted = root.read_bytes() if hub is not None else b""
-            return Updater(state_dir, self._config.model, trusted, hub.url if hub else "", VERSION, tls=tls)
+            return Updater(state_dir, config.model, config.offer(VERSION), root, url, tls=tls)
         except OSError as exc:
-            log.error("no models", error=str(exc), root=str(root))
+            log.error("no models", error=str(exc))
             self.pipeline.ledger.alert("model", f"no models: {exc}")
             return None
 

@@ -107,16 +107,18 @@ class Ledger:
     def begin(
         self, code: str, subject: str, message: str, *, at: Stamp | None = None, severe: bool = True, **detail: Any
     ) -> bool:
-        """The condition ``code`` of ``subject`` holds; nothing happens while it already does.
+        """The condition ``code`` of ``subject`` holds; while it already does, at most its message becomes another.
 
         Returns:
             Whether it began now.
         """
         state = self._states.get((code, subject))
+        message = message[:256]
         if state is not None and state.ended_ns is None:
+            if (message, severe) != (state.condition.message, state.condition.severe):
+                state.condition = msgspec.structs.replace(state.condition, message=message, severe=severe)
             return False
         at = at or self.now()
-        message = message[:256]
         if state is None:
             self._states[code, subject] = _State(
                 Condition(code=code, subject=subject, message=message, since=at, severe=severe)

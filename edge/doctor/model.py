@@ -9,15 +9,17 @@ from wayside.contracts.version import VERSION
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.errors import EdgeError
 from wayside.edge.trusted_bundle import open_bundle
+from wayside.edge.update.layout import slots_folder
 from wayside.edge.update.slots import Slots
-from wayside.edge.update.updater import choose, try_out
+from wayside.edge.update.trial import choose, try_out
 
 
 def check_model(config: NodeConfig, state_dir: Path) -> Finding:
     """The golden test, here and now, of what would run after a restart."""
-    if not (state_dir / "model").is_dir():
+    folder = slots_folder(state_dir, config.tasks[0].bundle) if config.tasks else None
+    if folder is None or not folder.is_dir():
         return Finding("model", "skip", "none is installed yet; a rollout brings it")
-    slots = Slots(state_dir / "model")
+    slots = Slots(folder)
     for slot in slots.sound():
         try:
             bundle = open_bundle(slot.content, agent_version=VERSION)

@@ -38,11 +38,9 @@ class Slot(NamedTuple):
 
 
 class Slots:
-    """The pair of slots in ``folder``, which is made if it is absent."""
+    """The pair of slots in ``folder``, which may be absent until the first write."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises: OSError."""
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.damaged: dict[str, str] = {}  # slots that should have been readable and were not → why
 
@@ -70,6 +68,7 @@ class Slots:
         Raises:
             OSError: no room, or the disk failed. ``keep`` is still whole.
         """
+        self._folder.mkdir(parents=True, exist_ok=True)
         name = next(n for n in NAMES if n != keep)
         sequence = max((r.sequence for r in self._records().values()), default=0) + 1
         record = self._folder / f"{name}.json"

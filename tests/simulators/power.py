@@ -35,7 +35,9 @@ def power_cut(cut: int | None = None, *, torn: bool = False) -> Iterator[list[st
         for owner, name in OPERATIONS:
             real = getattr(owner, name)
 
-            def counted(*args: object, _real: Callable[..., object] = real, _name: str = name, **more: object) -> object:
+            def counted(
+                *args: object, _real: Callable[..., object] = real, _name: str = name, **more: object
+            ) -> object:
                 done.append(_name)
                 if cut is not None and len(done) >= cut:
                     if torn and _name == "write" and len(done) == cut:

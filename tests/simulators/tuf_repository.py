@@ -1,21 +1,25 @@
 """A hub's TUF half on a loopback port: the operator's PUTs, the online key, static metadata and targets.
 
-It is honest unless told otherwise: ``tampered`` replaces what a path serves, ``down`` refuses everything.
+It is honest unless told otherwise: ``tampered`` replaces what a path serves, ``down`` refuses everything, ``manners``
+answer in another way (:mod:`tests.simulators.manners`).
 Its snapshot and timestamp are signed as a hub signs them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import http.server
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
+Manner = Callable[[http.server.BaseHTTPRequestHandler, bytes], None]
 ORDER = ("root", "targets", "models")
 
 
@@ -30,6 +34,8 @@ class TufRepository:
         self.served: dict[str, bytes] = {}  # path → content
         self.tampered: dict[str, bytes] = {}
         self.down = False
+        self.manners: dict[str, Manner] = {}  # part of a path → how it is answered instead
+        self.closed = threading.Event()
         self.requests: list[str] = []
         self.snapshot = self.timestamp = 0
         repository = self
@@ -37,6 +43,12 @@ class TufRepository:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 status, body = repository.get(self.path)
+                manner = next((m for part, m in repository.manners.items() if part in self.path), None)
+                if manner is not None:
+                    with contextlib.suppress(OSError):  # the client has had enough
+                        manner(self, body)
+                    self.close_connection = True
+                    return
                 self._reply(status, body)
 
             def do_PUT(self) -> None:
@@ -62,6 +74,7 @@ class TufRepository:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.closed.set()
         self._server.shutdown()
         self._server.server_close()
 
