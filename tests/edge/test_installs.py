@@ -118,7 +118,7 @@ async def test_what_passes_by_itself_ends_in_an_installed_model(tmp_path: Path, 
         assert not any(c.severe for c in agent.pipeline.ledger.conditions()), "the old model works"
         hub.repository.manners.clear()
         await until(agent, runs("1.1.0"))
-        assert not agent.pipeline.ledger.holds("install_fails", "traffic-flow")
+        await until(agent, lambda _: not agent.pipeline.ledger.holds("install_fails", "traffic-flow"))
 
 
 async def test_a_stale_timestamp_is_waited_out(tmp_path: Path, hub: SignedHub) -> None:
@@ -166,9 +166,8 @@ async def test_a_final_refusal_is_told_once_and_its_bytes_are_not_fetched_again(
             report = await until(agent, lambda r: r.refusal is not None and r.state is UpdateState.REFUSED)
             assert (report.version, report.attempted, report.refusal) == ("1.0.0", "1.2.0", Refusal.GOLDEN)
             assert "tried again" not in str(report.reason)
-            looked = len([p for p in hub.repository.requests if TIMESTAMP in p])
-            while len([p for p in hub.repository.requests if TIMESTAMP in p]) < looked + 2:
-                await asyncio.sleep(0.05)
+            looked = hub.repository.requests.count(f"/tuf/metadata/{TIMESTAMP}")
+            await until(agent, lambda _, n=looked: hub.repository.requests.count(f"/tuf/metadata/{TIMESTAMP}") > n + 1)  # type: ignore[misc]
             agent.committer.commit()
             told = [r for r in agent.outbox.batch(100, 1_000_000).rows if "1.2.0 refused" in str(r.detail.get("what"))]
             assert len(told) == 1
@@ -198,6 +197,7 @@ async def test_a_bundle_that_no_task_names_is_refused_and_said(tmp_path: Path, h
         assert (other.state, other.refusal, other.attempted) == (UpdateState.REFUSED, Refusal.UNSUPPORTED, "1.0.0")
         assert other.reason == "no task of this node is for air; its tasks take traffic-flow"
         assert not [p for p in hub.repository.requests[before:] if "air" in p]
+        agent.committer.commit()
         told = [r for r in agent.outbox.batch(100, 1_000_000).rows if "air 1.0.0 refused" in str(r.detail.get("what"))]
         assert len(told) == 1
         agent.installs.want([wanted("1.0.0")])
@@ -213,16 +213,14 @@ async def test_a_task_without_a_model_is_a_condition_with_its_reason(tmp_path: P
             == "this task runs no model, because no traffic-flow has been installed yet; a rollout brings one"
         )
         agent.installs.want([wanted("1.2.0")])
-        await until(agent, lambda r: r.refusal in FINAL)
+        await until(agent, lambda _: any(c.severe for c in agent.pipeline.ledger.conditions()))
         (none,) = agent.pipeline.ledger.conditions()
-        assert none.severe
         assert "traffic-flow 1.2.0 was refused: onnx-int8: onnxruntime: golden window" in none.message
         (state,) = agent.installs.task_states()
         assert state.model is None
-        assert str(state.why) in none.message or none.message.endswith(str(state.why)[:40]) or "1.2.0" in str(state.why)
+        assert f"this task runs no model, because {state.why}"[:256] == none.message
         agent.installs.want([wanted("1.0.0")])
-        await until(agent, runs("1.0.0"))
-        assert agent.pipeline.ledger.conditions() == ()
+        await until(agent, lambda _: agent.pipeline.ledger.conditions() == ())
         (state,) = agent.installs.task_states()
         assert (state.model, state.why) == ("1.0.0", None)
 

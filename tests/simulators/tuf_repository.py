@@ -35,21 +35,26 @@ class TufRepository:
         self.tampered: dict[str, bytes] = {}
         self.down = False
         self.manners: dict[str, Manner] = {}  # part of a path → how it is answered instead
-        self.closed = threading.Event()
         self.requests: list[str] = []
         self.snapshot = self.timestamp = 0
         repository = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                status, body = repository.get(self.path)
+                self._answer(*repository.get(self.path))
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self._answer(*repository.post(self.path, body))
+
+            def _answer(self, status: int, body: bytes) -> None:
                 manner = next((m for part, m in repository.manners.items() if part in self.path), None)
-                if manner is not None:
-                    with contextlib.suppress(OSError):  # the client has had enough
-                        manner(self, body)
-                    self.close_connection = True
-                    return
-                self._reply(status, body)
+                if manner is None:
+                    return self._reply(status, body)
+                with contextlib.suppress(OSError):  # the client has had enough
+                    manner(self, body)
+                self.close_connection = True
+                return None
 
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -74,7 +79,6 @@ class TufRepository:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.closed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -88,6 +92,10 @@ class TufRepository:
             return 200, json.dumps(fields | {"public": key.keyval["public"]}).encode()
         content = self.tampered.get(path, self.served.get(path))
         return (404, error("not_found", "there is no such file")) if content is None else (200, content)
+
+    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        self.requests.append(path)
+        return 404, error("not_found", "this repository has no hub around it")
 
     def put(self, path: str, body: bytes) -> tuple[int, bytes]:
         if path.startswith("/api/v1/tuf/files/"):
