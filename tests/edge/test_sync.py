@@ -162,3 +162,29 @@ def test_sigterm_ends_the_agent_within_ten_seconds_whatever_the_server_does(
         agent.process.terminate()
         assert agent.process.wait(timeout=10) == 0
     assert '"agent stopped"' in (tmp_path / "agent.log").read_text()
+
+
+class StuckInNativeCode(AgentProcess):
+    """Loading a model takes it a minute, in which nothing can interrupt it."""
+
+    def _program(self) -> list[str]:
+        stuck = "import sys, time, wayside.edge.update.trial as t; t.load_runtime = lambda *a, **k: time.sleep(60)"
+        return ["-c", f"{stuck}; import wayside.__main__ as w; sys.exit(w.main(sys.argv[1:]))"]
+
+
+def test_a_model_that_loads_for_a_minute_holds_up_neither_the_sync_nor_the_end_and_is_not_blamed(
+    hub: Hub, tmp_path: Path
+) -> None:
+    syncs = hub.plain.syncs
+    hub.plain.wanted = (hub.flow,)
+    (tmp_path / "root.json").write_bytes(hub.signed.root)
+    mark = tmp_path / "state" / "model" / "traffic-flow" / "trial.json"
+    with StuckInNativeCode(tmp_path, TOML % hub.plain.url) as agent:
+        agent.wait(lambda _: bool(syncs) and syncs[-1].heartbeat.reported.state is UpdateState.TESTING)
+        before = len(syncs)
+        agent.wait(lambda _: len(syncs) > before + 3)
+        assert mark.exists()
+        assert agent.process is not None
+        agent.process.terminate()
+        assert agent.process.wait(timeout=10) == 0
+    assert not mark.exists()
