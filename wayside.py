@@ -19,9 +19,11 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "agent": Verb("wayside.edge.cli", "agent", "edge", "run a node's agent from its configuration"),
-    "node": Verb("wayside.edge.cli", "node", "edge", "look at a node: check its configuration, status, outbox"),
+    "node": Verb("wayside.edge.cli", "node", "edge", "look at a node: check its file, its status, its outbox"),
     "doctor": Verb("wayside.edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
-    "commission": Verb("wayside.edge.cli", "commission", "edge", "walk a node's sensors at the cabinet, sign a record"),
+    "commission": Verb(
+        "wayside.edge.commission.cli", "commission", "edge", "walk a node's sensors at the cabinet, sign a record"
+    ),
     "board": Verb("wayside.firmware_bridge.cli", "board", "bridge", "build, run and watch a board"),
     "flash": Verb("wayside.firmware_bridge.flash.cli", "flash", "bridge", "put firmware on a board, see that it runs"),
     "image": Verb("wayside.firmware_bridge.image.cli", "image", "bridge", "make a card image, write it, read it back"),
@@ -36,7 +38,7 @@ VERBS: dict[str, Verb] = {
     "replace": Verb(
         "wayside.cloud.hub.replace_cli", "replace", "hub", "let new hardware take over a node's name and history"
     ),
-    "rollout": Verb("wayside.cloud.hub.cli", "rollout", "hub", "start, watch, pause and abort rollouts"),
+    "rollout": Verb("wayside.cloud.hub.rollout_cli", "rollout", "hub", "start, watch, take back and withdraw versions"),
     "demo": Verb("wayside.cloud.demo.cli", "demo", "dev", "run the whole line on this machine"),
 }
 

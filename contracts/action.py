@@ -47,6 +47,8 @@ class Answer(NamedTuple):
     bands: Sequence[Sequence[float]] = ()  # (H, Q), rising, beside Answers.quantiles
     score: float | None = None  # of a score task
     counts: Mapping[str, float] | None = None  # by class, of a picture task
+    residual: float | None = None
+    """of a forecast task: |value - what was forecast for it| in the model's residual standard deviations"""
 
 
 class Answers(NamedTuple):
@@ -59,8 +61,14 @@ class Answers(NamedTuple):
     fresh: bool = True  # the step ended just now, not long ago (a line that was cut delivers late)
     hour: float | None = None  # local, of the step's end; None while the clock is unknown
     weekday: float | None = None
+    substituted: int = 0  # rows of all windows that were filled in for missing ones
 
     @property
     def answered(self) -> int:
         """Sites with a forecast, a score or counts."""
-        return sum(bool(a.forecast) or a.score is not None or a.counts is not None for a in self.sites.values())
+        return sum(self.answered_at(site) for site in self.sites)
+
+    def answered_at(self, site: str) -> bool:
+        """Whether the site has a forecast, a score or counts."""
+        a = self.sites.get(site)
+        return a is not None and (bool(a.forecast) or a.score is not None or a.counts is not None)

@@ -5,10 +5,12 @@ What holds in doubt is the actuator's own: a signal's fixed plan, a set-point's 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 
+from wayside.contracts.mistakes import Mistake, refuse
 from wayside.contracts.quantities import Phase, Seconds, Unit
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document
@@ -29,7 +31,7 @@ class PhaseLimits(Document, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.min_green_s <= self.green_s <= self.max_green_s:
-            raise ValueError("min_green_s <= green_s <= max_green_s")
+            refuse([Mistake(("green_s",), "min_green_s <= green_s <= max_green_s")])
 
 
 class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="signal"):
@@ -41,14 +43,20 @@ class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="s
     max_change_s: Seconds = 10.0  # of one green from one decision to the next
 
     def __post_init__(self) -> None:
+        refuse(self._mistakes())
+
+    def _mistakes(self) -> Iterator[Mistake]:
         ids = [p.phase for p in self.phases]
-        if len(set(ids)) != len(ids):
-            raise ValueError("phases are listed once")
-        for ring in {p.ring for p in self.phases}:
+        for i, phase in enumerate(ids):
+            if phase in ids[:i]:
+                yield Mistake(("phases", i, "phase"), f"is {phase} a second time: a phase is listed once")
+        for ring in sorted({p.ring for p in self.phases}):
             total = sum(p.green_s + p.yellow_s + p.red_clearance_s for p in self.phases if p.ring == ring)
             if abs(total - self.cycle_s) > 0.05:
-                raise ValueError(
-                    f"the fixed plan of ring {ring} sums to cycle_s ({total:.1f} is not {self.cycle_s:.1f})"
+                yield Mistake(
+                    ("cycle_s",),
+                    f"the fixed plan of ring {ring} sums to cycle_s: green_s + yellow_s + red_clearance_s per phase "
+                    f"({total:.1f} is not {self.cycle_s:.1f})",
                 )
 
 
@@ -58,8 +66,21 @@ class RegisterTarget(Document, frozen=True, kw_only=True):
     device: Annotated[int, msgspec.Meta(ge=1, le=247)]
     address: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     table: Literal["coil", "holding"] = "coil"
-    scale: Annotated[float, msgspec.Meta(gt=0, le=1e9)] = 1.0
+    scale: Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)] = 1.0
     offset: Number = 0.0
+
+    def raw(self, value: float) -> int:
+        """What is written for ``value``: the nearest that there is."""
+        return round((value - self.offset) / self.scale)
+
+    def value(self, raw: int) -> float:
+        return raw * self.scale + self.offset
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` can be written: a coil is one of two values, a holding register has 16 bits."""
+        if self.table == "coil":
+            return any(abs(self.value(raw) - value) <= 1e-6 * self.scale for raw in (0, 1))
+        return 0 <= self.raw(value) <= 0xFFFF
 
 
 class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="setpoint"):
@@ -73,11 +94,15 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
     unit: Unit = "1"
     max_change: Annotated[float, msgspec.Meta(gt=0)] | None = None  # from one decision to the next
     min_hold_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # from one change to the next
-    max_changes_per_day: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_changes_per_day: Annotated[int, msgspec.Meta(ge=1, le=86400)] | None = None
+    needs_clock: bool = True  # nothing but ``safe`` while the time of day is unknown
 
     def __post_init__(self) -> None:
         if not self.low <= self.safe <= self.high:
-            raise ValueError("low <= safe <= high")
+            refuse([Mistake(("safe",), "low <= safe <= high")])
+        if not self.register.holds(self.safe):
+            why = "safe can be written to the register: a coil is raw 0 or 1, a holding register 0 to 65535"
+            refuse([Mistake(("safe",), why)])
 
 
 class NoticeConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="notice"):

@@ -1,4 +1,4 @@
-"""A state that is wrong, with a beginning and an end: said once when it begins and once when it is over."""
+"""A state that is wrong, with a beginning and an end: reported once when it begins and once when it is over."""
 
 from __future__ import annotations
 

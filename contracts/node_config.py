@@ -5,25 +5,29 @@ Sensors, tasks and actuators have modules of their own; this one holds the rest,
 
 from __future__ import annotations
 
+import datetime
 import functools
 import math
 import tomllib
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from wayside.contracts.actuator_config import ActuatorConfig, SignalConfig
+from wayside.contracts.mistakes import Mistake, Place, between_sections, mistakes_of, refusal, refuse
+from wayside.contracts.node_rules import disagreements
+from wayside.contracts.old_node_form import is_old, left_behind, modernized
 from wayside.contracts.quantities import Seconds, UnixSeconds
 from wayside.contracts.reading import Name
 from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
-from wayside.contracts.task_config import CALENDAR, SITE, Datastream, Offer, SumConfig, TaskConfig
-from wayside.contracts.wire import ContractError, Document, convert_toml, wire_field
+from wayside.contracts.task_config import Datastream, Offer, SumConfig, TaskConfig
+from wayside.contracts.wire import ContractError, Document, wire_field
 
 VEHICLES, PRESSES = "{veh}", "{press}"  # UCUM annotations
 DEFAULT_STEP_S = 900.0  # of a node that has no tasks
-Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra={"rule": "is a date, such as 2027-01-01"})]
+Runtime = Literal["onnxruntime", "tflite-runtime", "ai-edge-litert"]
 
 
 class ClockConfig(Document, frozen=True, kw_only=True):
@@ -39,7 +43,10 @@ class ClockConfig(Document, frozen=True, kw_only=True):
 class HubConfig(Document, frozen=True, kw_only=True):
     """Intervals are real seconds, also under a scaled clock: the network is not scaled."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]+$")]
+    url: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^https?://[^\s]+$", extra={"rule": "begins with https:// or http://, without spaces"}),
+    ]
     token: Annotated[str, msgspec.Meta(min_length=16, max_length=128)] | None = None  # one-time, for enrolment
     ca: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     """PEM file of the one authority that may vouch for the hub, relative to the configuration; None: the public ones"""
@@ -49,13 +56,13 @@ class HubConfig(Document, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.ca is not None and not self.url.startswith("https:"):
-            raise ValueError("ca is for a url that begins with https:")
+            refuse([Mistake(("ca",), "ca is for a url that begins with https:")])
 
 
 class ModelConfig(Document, frozen=True, kw_only=True):
     """``runtime`` runs ``precision``; ``providers`` are onnxruntime's, best first; ``cpu`` is always the fallback."""
 
-    runtime: Literal["onnxruntime", "tflite-runtime", "ai-edge-litert"] = "onnxruntime"
+    runtime: Runtime = "onnxruntime"
     precision: Literal["int8", "fp32"] = "int8"
     providers: Annotated[tuple[Literal["tensorrt", "cuda", "cpu"], ...], msgspec.Meta(min_length=1)] = ("cpu",)
     threads: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
@@ -88,8 +95,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     storage: StorageConfig = StorageConfig()
 
     def __post_init__(self) -> None:
-        for mistake in mistakes(self):
-            raise ValueError(mistake)
+        refuse(disagreements(self))
 
     @property
     def step_s(self) -> int:
@@ -127,143 +133,108 @@ class NodeConfig(Document, frozen=True, kw_only=True):
         )
 
 
-def mistakes(config: NodeConfig) -> Iterator[str]:  # noqa: PLR0912 -- a list of rules
-    """What does not agree between the parts of a configuration whose parts are each right, one sentence each."""
-    streams = {d.name: d for d in config.datastreams()}
-    contacts = [c.datastream for c in config.gpio.contacts]
-    registers = config.modbus.registers if config.modbus else ()
-    named = [d.datastream for d in config.detectors] + contacts + [r.datastream for r in registers]
-    named += [s.name for s in config.sums]
-    for what, values in (
-        ("channel", [d.channel for d in config.detectors]),
-        ("datastream", named),
-        ("pin", [c.pin for c in config.gpio.contacts]),
-        ("task", [t.name for t in config.tasks]),
-        ("bundle of two tasks", [t.bundle for t in config.tasks]),
-        ("actuator", [a.name for a in config.actuators]),
-    ):
-        for value, times in Counter(values).items():
-            if times > 1:
-                yield f"{what} {value} stands {times} times; it has to be distinct"
-    if config.detectors and config.board is None:
-        yield "detectors need a [board]"
-    if config.modbus is not None and config.board is not None and config.modbus.port == config.board.port:
-        yield "the board and Modbus need a port each"
-    if sum(isinstance(a, SignalConfig) for a in config.actuators) > 1:
-        yield "a board drives one signal: only one actuator of kind signal"
-    actuators = {a.name for a in config.actuators}
-    users = Counter(t.actuator for t in config.tasks if t.actuator is not None)
-    for actuator in config.actuators:
-        if not _shared(actuator) and users[actuator.name] > 1:
-            yield f"the actuator {actuator.name} takes proposals of one task, not of {users[actuator.name]}"
-    for task in config.tasks:
-        if task.actuator is not None and task.actuator not in actuators:
-            yield f"the task {task.name} proposes to {task.actuator}, which is no actuator of this file"
-        picture = task.kind in ("classify", "count")
-        for site in task.sites:
-            if site.output not in streams and not picture:
-                yield f"the task {task.name} is about {site.output}, which no source of this file gives"
-            if len(task.name) + 1 + len(site.output) > 64:
-                yield f"{task.name}/{site.output} is the name of its rows; it may have 64 characters"
-            for column, name in (*task.inputs.items(), *site.inputs.items()):
-                if name not in streams:
-                    yield f"the task {task.name} takes {column} from {name}, which no source of this file gives"
-                if column in CALENDAR or column == SITE:
-                    yield f"the task {task.name} gives {column}, which the node makes itself"
-    for one in config.sums:
-        absent = [n for n in one.of if n not in streams]
-        units = sorted({streams[n].unit for n in one.of if n in streams})
-        if absent:
-            yield f"the sum {one.name} is of {', '.join(absent)}, which no source of this file gives"
-        if len(units) > 1:
-            yield f"the sum {one.name} adds {' to '.join(units)}"
-    for name in config.calendar:
-        if name in (*CALENDAR, SITE) or name in streams:
-            yield f"calendar.{name}: that name is taken"
-
-
-def _shared(actuator: ActuatorConfig) -> bool:
-    return type(actuator).__struct_config__.tag == "notice"
-
-
 class Loaded(NamedTuple):
     config: NodeConfig
     hints: tuple[str, ...]  # what still works and should be written otherwise
+    as_written: Callable[[Place], Place]  # where a value of ``config`` stands in the file
 
 
-def load_node_config(text: str) -> NodeConfig:
+def load_node_config(file: str | bytes) -> NodeConfig:
     """Read a node's TOML.
 
     Raises:
-        ContractError: naming the field and the rule that it breaks.
+        ContractError: naming every mistake by its field and the rule that it breaks.
     """
-    return read_node_config(text).config
+    return read_node_config(file).config
 
 
-def read_node_config(text: str) -> Loaded:
+def read_node_config(file: str | bytes) -> Loaded:
     """Read a node's TOML, in this release's form or in the one before it.
 
     Raises:
-        ContractError: naming the field and the rule that it breaks.
+        ContractError: naming every mistake by its field, as the person wrote it, and the rule that it breaks.
     """
+    given = parsed_toml(file)
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise ContractError("$", f"is not TOML: {exc}") from exc
-    hints = _modernize(raw)
-    return Loaded(convert_toml(raw, NodeConfig), tuple(hints))
+        return _read(given)
+    except RecursionError as exc:
+        raise ContractError("$", "is nested too deeply") from exc
 
 
-def _modernize(raw: dict[str, Any]) -> list[str]:  # noqa: PLR0912 -- goes with the old form
-    """Rewrite ``[task]``, ``[signal]`` and what they moved out of ``[[detectors]]``, in place."""
-    detectors = (
-        [d for d in raw.get("detectors", ()) if isinstance(d, dict)] if isinstance(raw.get("detectors"), list) else []
-    )
-    old = "task" in raw or "signal" in raw
-    hints: list[str] = []
-    if not old:
-        for key in ("phase", "lanes", "max_per_interval"):
-            if any(key in d for d in detectors):
-                raise ContractError(f"$.detectors[...].{key}", _MOVED[key])
-        return hints
-    if "tasks" in raw or "actuators" in raw:
-        raise ContractError("$", "has [task] or [signal] beside [[tasks]] or [[actuators]]: write it in one form")
-    task, signal = raw.pop("task", None), raw.pop("signal", None)
-    interval_s = task.get("interval_s", DEFAULT_STEP_S) if isinstance(task, dict) else DEFAULT_STEP_S
-    phases, names, sites = {}, [], []
-    for d in detectors:
-        name, phase, lanes = d.get("datastream"), d.pop("phase", None), d.pop("lanes", 1)
-        limit = d.pop("max_per_interval", None)
-        if isinstance(limit, int | float) and isinstance(interval_s, int | float) and interval_s > 0:
-            d["max_veh_h"] = limit * 3600 / interval_s
-        if isinstance(name, str):
-            names.append(name)
-            sites.append({"output": name, "constants": {"lanes": lanes}})
-            if phase is not None:
-                phases[name] = phase
-    if isinstance(signal, dict):
-        saturation = signal.pop("saturation_flow_veh_h", None)
-        raw["actuators"] = [{"kind": "signal", "name": "intersection/signal", **signal}]
-    elif signal is not None:
-        raise ContractError("$.signal", "is a table")
-    if task is not None and not isinstance(task, dict):
-        raise ContractError("$.task", "is a table")
-    if isinstance(task, dict) and not sites and isinstance(task.get("step_s", 0), int | float):
-        raw["rows_s"] = round(task.get("step_s", DEFAULT_STEP_S))
-    if isinstance(task, dict) and sites:
-        made = {"name": "flow", "step_s": DEFAULT_STEP_S, **task, "sites": sites}
-        if isinstance(signal, dict):
-            settings = {"phases": phases} | ({} if saturation is None else {"saturation_flow_veh_h": saturation})
-            made |= {"policy": "signal_timing", "actuator": "intersection/signal", "settings": settings}
-        raw["tasks"] = [made]
-    if len(names) > 1 and "intersection/volume" not in names:
-        raw.setdefault("sums", []).append({"name": "intersection/volume", "of": names})
-    hints.append("[task] and [signal] are read for this release only: write [[tasks]] and [[actuators]] (docs/node.md)")
-    return hints
+def _read(given: dict[str, Any]) -> Loaded:
+    mistakes: list[Mistake] = []
+    written: dict[Place, Place] = {}
+    hints: tuple[str, ...] = ()
+    if is_old(given):
+        raw, mistakes, written, hints = modernized(given)
+    else:
+        mistakes, raw = left_behind(given), _with_dates_as_text(given)
+    moved = {m.place for m in mistakes}
+    mistakes += [m for m in mistakes_of(raw, NodeConfig, ()) if m.place not in moved]
+    broken = {_TODAY.get(str(m.place[0]), str(m.place[0])) for m in mistakes if m.place}
+    mistakes += between_sections(raw, NodeConfig, broken, {"node": "unnamed", "state_dir": "."})
+    as_written = functools.partial(_as_written, written=written, given=given)
+    if mistakes:
+        raise refusal([m._replace(place=as_written(m.place)) for m in mistakes])
+    return Loaded(msgspec.convert(raw, NodeConfig), hints, as_written)
 
 
-_MOVED = {
-    "phase": 'stands in the settings of the task\'s policy now: settings = { phases = { "detector/2/volume" = 2 } }',
-    "lanes": "stands in the task's sites now: constants = { lanes = 2 }",
-    "max_per_interval": "is max_veh_h now, vehicles per hour",
-}
+def parsed_toml(file: str | bytes) -> dict[str, Any]:
+    """The tables of a TOML file that a person or an editor wrote; a byte order mark is no part of it.
+
+    Raises:
+        ContractError: it is no UTF-8 text, or no TOML.
+    """
+    text = toml_text(file) if isinstance(file, bytes) else file.removeprefix("\ufeff")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:  # ValueError: an integer of thousands of digits, too
+        raise ContractError("$", f"is not TOML: {str(exc)[:200]}") from exc
+
+
+def toml_text(file: bytes) -> str:
+    """The text of a TOML file, without the byte order mark that some editors write.
+
+    Raises:
+        ContractError: it is no UTF-8 text.
+    """
+    if file.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in file[:64]:
+        raise ContractError("$", "is not UTF-8 text but, it seems, UTF-16: save it as UTF-8")
+    try:
+        return file.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = file.count(b"\n", 0, exc.start) + 1
+        raise ContractError("$", f"is not UTF-8 text (line {line}, byte 0x{file[exc.start]:02x}): save it so") from exc
+
+
+_TODAY = {"task": "tasks", "signal": "actuators"}  # sections of the old form
+
+
+def _with_dates_as_text(raw: dict[str, Any]) -> dict[str, Any]:
+    """TOML has dates of its own; in ``[calendar]`` both spellings mean the same."""
+    calendar = raw.get("calendar")
+    if not isinstance(calendar, dict):
+        return raw
+    return raw | {
+        "calendar": {
+            name: [d.isoformat() if type(d) is datetime.date else d for d in dates]
+            if isinstance(dates, list)
+            else dates
+            for name, dates in calendar.items()
+        }
+    }
+
+
+def _as_written(place: Place, written: dict[Place, Place], given: dict[str, Any]) -> Place:
+    """The place that the person wrote; the table around it where the key is not there, but its default."""
+    for length in range(len(place), 0, -1):
+        if place[:length] in written:
+            place = written[place[:length]] + place[length:]
+            break
+    value: Any = given
+    for i, part in enumerate(place):
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return place[:i]
+    return place

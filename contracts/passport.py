@@ -17,6 +17,8 @@ Layer = Annotated[str, msgspec.Meta(max_length=256)]
 
 PASSPORT_FILE = "passport.json"
 MAX_BUNDLE_BYTES = 64_000_000
+MAX_ENTRIES = 64  # of a bundle's archive
+MAX_PASSPORT_BYTES = 1_000_000
 
 
 class Variant(Document, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -34,6 +34,9 @@ _QUANTITIES = {
     "illuminance": ("lx",),
     "sound level": ("dB", "dB[A]"),
 }
+_COUNTED = frozenset({"vehicles", "pedestrians", "patients", "presses", "energy"})
+"""Amounts: the value of an interval is the sum of its parts."""
+_EITHER = frozenset({"length", "time"})  # millimetres of rain add up, a water level does not
 _OF_UNIT = {unit: quantity for quantity, units in _QUANTITIES.items() for unit in units}
 
 
@@ -43,3 +46,11 @@ def quantity(unit: str) -> str:
     Two units of one quantity can be converted, two quantities never: a model of kW must not be fed vehicles.
     """
     return _OF_UNIT.get(unit, "a plain number" if unit == "1" else unit)
+
+
+def aggregate(unit: str) -> Literal["sum", "mean"] | None:
+    """How values in ``unit`` become one of a longer interval: vehicles add up, speeds do not; None: it depends."""
+    of = _OF_UNIT.get(unit)
+    if of is None or of in _EITHER:
+        return None
+    return "sum" if of in _COUNTED else "mean"

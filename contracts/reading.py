@@ -10,7 +10,8 @@ import msgspec
 
 from wayside.contracts.wire import Document
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,63}$")]
+_NAME_RULE = "is 1 to 64 letters, digits, _ . / and -, a letter or digit first"
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,63}$", extra={"rule": _NAME_RULE})]
 """A datastream, node or task name: 1 to 64 of letters, digits and ``_ . / -``."""
 BootId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 """One run of one agent: 128 random bits, hexadecimal."""

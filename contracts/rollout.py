@@ -1,9 +1,9 @@
-"""States of a rollout (at the hub) and of an update (on a node), with their allowed transitions."""
+"""States of a rollout and its members (at the hub) and of an update (on a node), with their allowed transitions."""
 
 from __future__ import annotations
 
 import enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from wayside.contracts.wire import ContractError
 
@@ -11,8 +11,21 @@ from wayside.contracts.wire import ContractError
 class RolloutState(enum.Enum):
     RUNNING = "running"
     PAUSED = "paused"
-    COMPLETED = "completed"
+    COMPLETED = "completed"  # every member runs the version
+    COMPLETED_WITH_EXCEPTIONS = "completed_with_exceptions"  # all phases are over; some members do not run it
     ABORTED = "aborted"
+
+
+class MemberState(enum.Enum):
+    """Of one node in a rollout, by what it reports of the rollout's bundle."""
+
+    WAITING = "waiting"  # its phase has not begun, or nothing has come of it yet
+    TRYING = "trying"  # it is at it, or something that may pass is in the way
+    ACTIVE = "active"  # it reports that it runs the version
+    FAILED = "failed"  # it refused the version for good, or rolled it back
+    LATE = "late"  # heard from, and does not run it at the phase's deadline
+    SILENT = "silent"  # not heard from at the phase's deadline
+    EXCUSED = "excused"  # it failed or was late, and the operator went on without it
 
 
 class UpdateState(enum.Enum):
@@ -26,10 +39,31 @@ class UpdateState(enum.Enum):
 
 
 ROLLOUT_TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
-    RolloutState.RUNNING: frozenset({RolloutState.PAUSED, RolloutState.COMPLETED, RolloutState.ABORTED}),
+    RolloutState.RUNNING: frozenset(
+        {
+            RolloutState.PAUSED,
+            RolloutState.COMPLETED,
+            RolloutState.COMPLETED_WITH_EXCEPTIONS,
+            RolloutState.ABORTED,
+        }
+    ),
     RolloutState.PAUSED: frozenset({RolloutState.RUNNING, RolloutState.ABORTED}),
     RolloutState.COMPLETED: frozenset(),
+    RolloutState.COMPLETED_WITH_EXCEPTIONS: frozenset(),
     RolloutState.ABORTED: frozenset(),
+}
+
+_M = MemberState
+_OUTCOMES = frozenset({_M.ACTIVE, _M.FAILED, _M.LATE, _M.SILENT, _M.EXCUSED})
+MEMBER_TRANSITIONS: dict[MemberState, frozenset[MemberState]] = {
+    _M.WAITING: _OUTCOMES | {_M.TRYING},
+    _M.TRYING: _OUTCOMES | {_M.WAITING},
+    _M.ACTIVE: frozenset({_M.WAITING, _M.TRYING, _M.FAILED}),  # it no longer runs it
+    _M.FAILED: frozenset({_M.ACTIVE, _M.EXCUSED}),
+    # Back to WAITING: a first phase that nobody runs is waited for once more.
+    _M.LATE: frozenset({_M.ACTIVE, _M.FAILED, _M.EXCUSED, _M.WAITING}),
+    _M.SILENT: frozenset({_M.ACTIVE, _M.FAILED, _M.EXCUSED, _M.WAITING}),
+    _M.EXCUSED: frozenset({_M.ACTIVE}),
 }
 
 UPDATE_TRANSITIONS: dict[UpdateState, frozenset[UpdateState]] = {
@@ -43,7 +77,13 @@ UPDATE_TRANSITIONS: dict[UpdateState, frozenset[UpdateState]] = {
     UpdateState.ROLLED_BACK: frozenset({UpdateState.DOWNLOADING}),
 }
 
-S = TypeVar("S", RolloutState, UpdateState)
+S = TypeVar("S", RolloutState, MemberState, UpdateState)
+
+_TABLES: dict[type[enum.Enum], dict[Any, frozenset[Any]]] = {
+    RolloutState: ROLLOUT_TRANSITIONS,
+    MemberState: MEMBER_TRANSITIONS,
+    UpdateState: UPDATE_TRANSITIONS,
+}
 
 
 def advance(now: S, to: S) -> S:
@@ -52,8 +92,7 @@ def advance(now: S, to: S) -> S:
     Raises:
         ContractError: naming both states.
     """
-    table: dict[S, frozenset[S]] = ROLLOUT_TRANSITIONS if isinstance(now, RolloutState) else UPDATE_TRANSITIONS  # type: ignore[assignment]
-    if to not in table[now]:
+    if to not in _TABLES[type(now)][now]:
         raise ContractError("state", f"may not go from {now.value!r} to {to.value!r}")
     return to
 

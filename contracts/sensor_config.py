@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 
+from wayside.contracts.mistakes import Mistake, refuse
 from wayside.contracts.quantities import Channel, Seconds, Unit
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document
+
+BOARD_NAME_BYTES = 8  # on the serial line and in the firmware's image
+
+
+def is_board_name(text: str) -> bool:
+    """Whether a board can be called that: 1 to 8 printable ASCII characters, none of them a space."""
+    return 1 <= len(text) <= BOARD_NAME_BYTES and text.isascii() and text.isprintable() and " " not in text
 
 
 class BoardConfig(Document, frozen=True, kw_only=True):
@@ -19,7 +28,7 @@ class BoardConfig(Document, frozen=True, kw_only=True):
 
     port: str
     baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115_200
-    identity: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    identity: str | None = None  # one that no board can have is told by a check (contracts.node_check)
 
 
 class ContactConfig(Document, frozen=True, kw_only=True):
@@ -62,19 +71,23 @@ class RegisterConfig(Document, frozen=True, kw_only=True):
         return 2 if self.table in ("holding", "input") and self.type in ("uint32", "int32", "float32") else 1
 
     def __post_init__(self) -> None:
+        refuse(self._mistakes())
+
+    def _mistakes(self) -> Iterator[Mistake]:
         if self.kind == "counter":
             if self.table not in ("holding", "input") or self.type not in ("uint16", "uint32"):
-                raise ValueError("a counter is a holding or input register of type uint16 or uint32")
+                yield Mistake(("kind",), "a counter is a holding or input register of type uint16 or uint32")
             if self.max_per_s is None:
-                raise ValueError("a counter needs max_per_s: else a reset looks like traffic")
-            if self.offset or self.low is not None or self.high is not None or self.stuck_s is not None:
-                raise ValueError("offset, low, high and stuck_s are a gauge's")
+                yield Mistake(("kind",), "a counter needs max_per_s: else a reset looks like traffic")
+            given = {"offset": self.offset or None, "low": self.low, "high": self.high, "stuck_s": self.stuck_s}
+            for name in [name for name, value in given.items() if value is not None]:
+                yield Mistake((name,), "is a gauge's; this register is a counter")
         elif self.max_per_s is not None:
-            raise ValueError("max_per_s is a counter's")
+            yield Mistake(("max_per_s",), "is a counter's; this register is a gauge")
         if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError("low < high")
+            yield Mistake(("low",), "low < high")
         if self.address + self.words > 65536:
-            raise ValueError("address and type end at register 65535")
+            yield Mistake(("address",), "address and type end at register 65535")
 
 
 class ModbusConfig(Document, frozen=True, kw_only=True):

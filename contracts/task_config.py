@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from wayside.contracts.mistakes import Mistake, refuse
 from wayside.contracts.quantities import Seconds, Unit
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document
@@ -33,7 +35,13 @@ class TaskOffer(Document, frozen=True, kw_only=True):
     ``interval_s`` is the model's; a new interval ends every ``step_s``, so that windows may overlap.
     """
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+    name: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$",
+            extra={"rule": "is 1 to 32 letters, digits, _ . and -, a letter or digit first"},
+        ),
+    ]
     bundle: Name  # the only one that may run here
     kind: TaskKind = "forecast"
     interval_s: Seconds = 900.0
@@ -54,13 +62,17 @@ class TaskOffer(Document, frozen=True, kw_only=True):
         return round(self.interval_s / self.every_s)
 
     def __post_init__(self) -> None:
+        refuse(self._mistakes())
+
+    def _mistakes(self) -> Iterator[Mistake]:
         if (self.interval_s / self.every_s) % 1:
-            raise ValueError("interval_s is a multiple of step_s")
+            yield Mistake(("interval_s",), "is a multiple of step_s")
         if self.every_s % 1:
-            raise ValueError("step_s is a whole number of seconds")
+            yield Mistake(("step_s",), "is a whole number of seconds")
         outputs = [s.output for s in self.sites]
-        if len(set(outputs)) != len(outputs):
-            raise ValueError("sites have distinct outputs")
+        for i, output in enumerate(outputs):
+            if output in outputs[:i]:
+                yield Mistake(("sites", i, "output"), f"is {output}, as that of another site of this task")
 
 
 class TaskConfig(TaskOffer, frozen=True, kw_only=True):
@@ -73,12 +85,13 @@ class TaskConfig(TaskOffer, frozen=True, kw_only=True):
     actuator: Name | None = None  # that its proposals go to
     settings: dict[str, Any] = {}  # the policy's own; its module knows their types
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.policy is None and (self.actuator is not None or self.settings):
-            raise ValueError("actuator and settings are for a policy: say which one")
+    def _mistakes(self) -> Iterator[Mistake]:
+        yield from super()._mistakes()
+        for name in ("actuator", "settings"):
+            if self.policy is None and getattr(self, name):
+                yield Mistake((name,), 'is for a policy: add policy = "signal_timing" or another')
         if self.policy is not None and self.actuator is None:
-            raise ValueError(f"the policy {self.policy!r} needs an actuator that carries out what it proposes")
+            yield Mistake(("policy",), f"{self.policy} needs an actuator that carries out what it proposes")
 
     def offered(self) -> TaskOffer:
         """The part that decides which models fit."""
@@ -93,7 +106,7 @@ class SumConfig(Document, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if len(set(self.of)) != len(self.of) or self.name in self.of:
-            raise ValueError("a sum names other datastreams, each once")
+            refuse([Mistake(("of",), "names other datastreams, each once")])
 
 
 class Datastream(Document, frozen=True, kw_only=True):

@@ -9,9 +9,11 @@ Rules (docs/wire.md):
 
 from __future__ import annotations
 
+import functools
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,12 +27,15 @@ class ContractError(ValueError):
     Attributes:
         field: path of the offending field, ``$`` for the whole document.
         rule: the rule that it breaks, as a sentence.
+        mistakes: all of them as (field, rule); more than one only of a file that a person wrote.
     """
 
-    def __init__(self, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
+    def __init__(self, field: str, rule: str, others: Sequence[tuple[str, str]] = ()) -> None:
+        more = f" (and {len(others)} more)" if others else ""
+        super().__init__(f"{field}: {rule}{more}")
         self.field = field
         self.rule = rule
+        self.mistakes = ((field, rule), *others)
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -81,15 +86,6 @@ def decode_toml(text: str, kind: type[D]) -> D:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ContractError("$", f"is not TOML: {exc}") from exc
-    return convert_toml(raw, kind)
-
-
-def convert_toml(raw: Any, kind: type[D]) -> D:
-    """Like :func:`decode_toml`, for a text that is already parsed.
-
-    Raises:
-        ContractError: naming the field and the rule that it breaks.
-    """
     return _convert(raw, kind)
 
 
@@ -146,11 +142,17 @@ def _set_aside(raw: Any, kind: Any) -> Any:
         return _set_aside(raw, members[0]) if len(members) == 1 else raw
     if not (isinstance(kind, type) and issubclass(kind, Document) and isinstance(raw, dict)):
         return raw
-    hints = typing.get_type_hints(kind, include_extras=True)
-    known = {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind) if f.name != "extra"}
+    known = _known_fields(kind)
     kept = {k: _set_aside(v, known[k]) for k, v in raw.items() if k in known}
     extra = {k: v for k, v in raw.items() if k not in known}
     return {**kept, "extra": extra} if extra else kept
+
+
+@functools.cache
+def _known_fields(kind: type[Document]) -> dict[str, Any]:
+    # Remembered: a thousand rows with a field of a newer writer are a thousand times the same question.
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind) if f.name != "extra"}
 
 
 def _has_extra(value: Any) -> bool:

@@ -96,7 +96,7 @@ class Agent:
         self.committer: Committer = Committer(config.storage, pipeline, self.outbox, boot, self._pass_time)
         self.board: SerialBoard | None = None
         if config.board is not None:
-            self.board = SerialBoard(config.board, pipeline, self.committer.congested)
+            self.board = SerialBoard(config.board, pipeline, pipeline.ledger, self.committer.congested)
             self.committer.count_board(self.board)
         self.modbus: ModbusLine | None = None
         if config.modbus is not None:

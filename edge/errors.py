@@ -1,4 +1,28 @@
-"""The root of every error that ``edge`` raises."""
+"""The root of every error that ``edge`` raises; each class stands in the module that raises it.
+
+EdgeError
+├── StateDirTaken          another agent runs on this state directory
+├── StorageError           the outbox cannot be opened, read or written
+│   └── StorageFull        no room on the disk
+├── IdentityError          the node's key cannot be read or made
+├── ClockError             the clock that the configuration names cannot be had
+├── TlsError               the hub's certificate authority cannot be used
+├── HubError               an exchange with the hub failed
+│   ├── HubUnreachable     no answer, or not in time
+│   └── HubRefused         the hub answered no
+├── BundleRefused          a bundle that this node may not or cannot use
+├── GoldenMismatch         a model does not give its golden outputs on this node
+├── TaskMismatch           a model and the task that should run it do not fit
+├── RuntimeLoadError       no runtime here can load the model
+├── RuntimeRunError        the model failed while it ran
+├── RuntimeInputError      the window has another shape or type than the model takes
+├── GpioError              pins cannot be had
+├── ModbusError            the Modbus port cannot be opened
+│   ├── LineSilent         a device does not answer
+│   └── Refused            a device answers that it has no such register
+└── CommissionError        a walk through the sensors cannot begin or go on
+    └── Stopped            the technician stopped; what was walked is kept
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import structlog
 
+from wayside.contracts.action import Greens
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.passport import Passport
 from wayside.contracts.reading import Quality, Reading, Stamp
@@ -25,11 +26,11 @@ from wayside.contracts.sensor_config import ContactConfig
 from wayside.contracts.summary import Kind, Summary
 from wayside.edge.clock import BoardTime, Clock, LocalCalendar, stamp
 from wayside.edge.errors import EdgeError
-from wayside.edge.guard import check
+from wayside.edge.guard.signal import check
 from wayside.edge.intervals import Intervals, Lost, Step
 from wayside.edge.ledger import Ledger
 from wayside.edge.outbox import HISTORY_STEPS
-from wayside.edge.policies.signal_timing import propose, toward_fixed
+from wayside.edge.policies import signal_timing
 from wayside.edge.quality import USABLE, worst
 from wayside.edge.registers import Closed, Late, Registers
 from wayside.edge.runtimes.runtime import Runtime
@@ -525,7 +526,7 @@ class Pipeline:
         flows = {phase: vehicles * per_hour / lanes for phase, (vehicles, lanes) in demand.items()}
         late_ms = (self._clock.mono_ns() - self.board_time.mono_ns(step.end_ms)) / 1e6
         fresh = late_ms <= max(self._intervals.step_ms, LATE_REAL_S * 1000 * self._clock.speed)
-        proposal = propose(flows, signal, self._saturation)
+        proposal = signal_timing.greens(flows, signal, self._saturation)
         for attempt in range(PROPOSALS):
             verdict = check(
                 proposal,
@@ -541,7 +542,7 @@ class Pipeline:
                 if proposal != self._in_force:
                     self.plan, self._in_force = dict(proposal), proposal
                 return
-            proposal = toward_fixed(proposal, signal)
+            proposal = dict(signal_timing.soften(Greens(proposal), signal).seconds)
         self._hold(at, "every proposal was refused: the fixed plan holds")
 
     def _hold(self, at: Stamp, why: str) -> None:

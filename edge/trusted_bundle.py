@@ -24,14 +24,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wayside.contracts.passport import MAX_BUNDLE_BYTES, PASSPORT_FILE, Passport
+from wayside.contracts.passport import MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_PASSPORT_BYTES, PASSPORT_FILE, Passport
 from wayside.contracts.rollout import Refusal
 from wayside.contracts.wire import ContractError, decode
 from wayside.edge.errors import EdgeError
 from wayside.edge.runtimes.runtime import Float32
 
-MAX_ENTRIES = 64
-MAX_PASSPORT_BYTES = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # contracts.passport.FileName
 
 

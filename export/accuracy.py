@@ -22,11 +22,12 @@ independent), tracks or single pictures for images. It is seeded: the same examp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from wayside.contracts.fit import UNKNOWN_SITE
 from wayside.contracts.task import TaskSpec
 from wayside.export.checkpoint import Float32, Heldout
 
@@ -36,6 +37,7 @@ RESAMPLES = 400
 INTERVAL = (2.5, 97.5)  # per cent
 TRACKS = 20  # fewer say nothing of how tracks differ
 HUNDREDFOLD = 100.0  # one error where torch makes none is no number that JSON knows
+UNKNOWN_MOST = 4_000  # held-out examples that are also asked about as of an unknown site
 MAX_CATEGORIES = 12  # an input with more distinct values is cut into thirds
 CALENDAR = ("hour", "weekday", "yearday", "site")
 
@@ -92,28 +94,44 @@ def metrics(task: TaskSpec, held: Heldout, torch: Float32) -> list[Metric]:
             return [Metric("auc", lambda a: _placements(a, label), _same, 1, label)]
         return [Metric("rank", lambda a: _rank_distance(a, torch), lambda mean: 1 - mean, 1, everywhere)]
     y64 = y.astype(np.float64)
-    found = [Metric("mae", lambda a: _mean(np.abs(_middle(a, task) - y64)), _same, -1, everywhere)]
+    chosen = [Metric("mae", lambda a: _mean(np.abs(_middle(a, task) - y64)), _same, -1, everywhere)]
     if task.kind == "forecast":
-        found.append(Metric("rmse", lambda a: _mean((_middle(a, task) - y64) ** 2), np.sqrt, -1, everywhere))
+        chosen.append(Metric("rmse", lambda a: _mean((_middle(a, task) - y64) ** 2), np.sqrt, -1, everywhere))
     if task.quantiles:
-        found.append(Metric("pinball", lambda a: _pinball(a, y64, task.quantiles), _same, -1, everywhere))
-    return found
+        chosen.append(Metric("pinball", lambda a: _pinball(a, y64, task.quantiles), _same, -1, everywhere))
+    return chosen
 
 
 def slices(task: TaskSpec, held: Heldout) -> list[Slice]:
     """All examples; then by hour of day, site, class, and every further input of the window's newest row."""
-    found = [Slice("all", "all", np.ones(len(held.x), bool))]
+    cut = [Slice("all", "all", np.ones(len(held.x), bool))]
     if held.hour is not None:
-        found += [Slice("hour", f"hour {h:02d}", held.hour == h) for h in range(24)]
+        cut += [Slice("hour", f"hour {h:02d}", held.hour == h) for h in range(24)]
     if held.site is not None and len(task.sites) > 1:
-        found += [Slice("site", f"site {name}"[:64], held.site == i) for i, name in enumerate(task.sites)]
+        cut += [Slice("site", f"site {name}"[:64], held.site == i) for i, name in enumerate(task.sites)]
     if task.kind == "classify":
-        found += [Slice("class", f"class {name}"[:64], held.y == i) for i, name in enumerate(task.classes)]
+        cut += [Slice("class", f"class {name}"[:64], held.y == i) for i, name in enumerate(task.classes)]
     if task.image is None:
         for column, each in enumerate(task.inputs):
             if each.name not in (*CALENDAR, task.output):
-                found += _by_input(each.name, held.x[:, -1, column])
-    return [s for s in found if s.pick.any()]
+                cut += _by_input(each.name, held.x[:, -1, column])
+    return [s for s in cut if s.pick.any()]
+
+
+def at_unknown_site(task: TaskSpec, held: Heldout) -> Heldout:
+    """The held-out examples, of more than ``UNKNOWN_MOST`` so many, evenly drawn, as if their site were never seen."""
+    n = len(held.x)
+    some = np.arange(n) if n <= UNKNOWN_MOST else np.linspace(0, n - 1, UNKNOWN_MOST).astype(np.int64)
+    arrays = {f.name: getattr(held, f.name) for f in fields(held)}
+    picked = Heldout(**{name: None if array is None else array[some] for name, array in arrays.items()})
+    x = picked.x.copy()
+    x[:, :, [i.name for i in task.inputs].index("site")] = len(task.sites)
+    return replace(picked, x=x)
+
+
+def unknown_slice(held: Heldout) -> Slice:
+    """All that :func:`at_unknown_site` gives."""
+    return Slice("site", UNKNOWN_SITE, np.ones(len(held.x), bool))
 
 
 def _by_input(name: str, newest: Float32) -> Iterator[Slice]:
@@ -132,13 +150,13 @@ def _by_input(name: str, newest: Float32) -> Iterator[Slice]:
         yield Slice(name, f"{name} missing", ~there)
 
 
-def values(found: Sequence[Metric], cut: Sequence[Slice], answers: Mapping[str, Float32]) -> list[Values]:
+def values(by: Sequence[Metric], cut: Sequence[Slice], answers: Mapping[str, Float32]) -> list[Values]:
     """For each slice, metric → name of ``answers`` → value; no metric that has no example there."""
-    parts = [{name: metric.parts(a) for name, a in answers.items()} for metric in found]
+    parts = [{name: metric.parts(a) for name, a in answers.items()} for metric in by]
     result = []
     for each in cut:
         here: Values = {}
-        for metric, named in zip(found, parts, strict=True):
+        for metric, named in zip(by, parts, strict=True):
             pick = each.pick & metric.counts
             if pick.any():
                 here[metric.name] = {name: float(metric.value(part[pick].mean())) for name, part in named.items()}
@@ -147,13 +165,13 @@ def values(found: Sequence[Metric], cut: Sequence[Slice], answers: Mapping[str, 
 
 
 def losses(
-    found: Sequence[Metric], cut: Sequence[Slice], held: Heldout, torch: Float32, int8: Float32, *, seed: int = 0
+    by: Sequence[Metric], cut: Sequence[Slice], held: Heldout, torch: Float32, int8: Float32, *, seed: int = 0
 ) -> dict[str, list[Loss]]:
     """Slice name → the loss of ``int8`` against ``torch`` by each metric."""
     block = blocks(held)
     drawn = _draws(int(block.max()) + 1, seed)  # (R, K) how often each block is in each resample
     result: dict[str, list[Loss]] = {each.name: [] for each in cut}
-    for metric in found:
+    for metric in by:
         pair = np.stack([metric.parts(torch), metric.parts(int8)], axis=1)  # (N, 2)
         for each in cut:
             pick = each.pick & metric.counts

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wayside.contracts.fit import UNKNOWN_SITE
 from wayside.contracts.passport import Accuracy, Loss, Passport
 from wayside.export import plots
 from wayside.export.checkpoint import Float32
+from wayside.export.needs import needs
 
 MARKDOWN, HTML = "card.md", "card.html"
 ACCURACY_SVG, EXAMPLE_SVG = "card-accuracy.svg", "card-example.svg"
@@ -69,9 +71,12 @@ def _blocks(p: Passport, inputs: Float32, outputs: Float32) -> Iterator[Block]:
         height, width, channels = task.image
         yield Paragraph(f"A picture of {height} × {width} × {channels}, numbers from 0 to 255.")
     else:
-        yield Paragraph(f"{task.window} rows, {task.interval_s:g} s apart, oldest first. A missing value is NaN.")
+        gaps = {"graph": "A missing value is NaN.", "last": "A missing value is the last one before it, else NaN."}
+        yield Paragraph(f"{task.window} rows, {task.interval_s:g} s apart, oldest first. {gaps[task.missing]}")
         rows = [(i.name, i.unit, f"{i.low:g}", f"{i.high:g}", "yes" if i.ahead else "") for i in task.inputs]
         yield Table(("input", "unit", "from", "to", "known ahead"), tuple(rows))
+    yield Heading("Nodes that can run it")
+    yield Table(("what", "the node offers"), tuple(needs(p)))
     yield Heading("Variants")
     yield Table(
         ("variant", "bytes", "runtimes", "largest difference to torch", "tolerance", "loss (95 %)", "in float"),
@@ -155,6 +160,14 @@ def _accuracy(p: Passport) -> Iterator[Block]:
         ("", *scores),
         tuple((name, *(f"{s[name]:.4g}" if name in s else "" for s in scores.values())) for name in names),
     )
+    unknown = next((a for a in p.accuracy if a.slice == UNKNOWN_SITE), None)
+    if unknown is not None:
+        errors = unknown.mae or next(iter(unknown.scores.values()), {})
+        metric = "mean absolute error" if unknown.mae else ", ".join(unknown.scores)
+        yield Paragraph(
+            f"At a site that it does not know (the same examples without their site, {unknown.n} of them) the {metric} "
+            f"is {', '.join(f'{name} {value:.4g}' for name, value in errors.items())}."
+        )
     worst = _worst(p.accuracy[1:], int(p.limits.get("slice_min_n", 0)))
     if worst:
         yield Paragraph("Where int8 loses most:")
@@ -171,9 +184,9 @@ def _accuracy(p: Passport) -> Iterator[Block]:
 
 
 def _worst(accuracy: Sequence[Accuracy], least: int, count: int = 5) -> list[tuple[str, ...]]:
-    found = [(a, name, loss) for a in accuracy if a.n >= least for name, loss in a.losses.items()]
-    found.sort(key=lambda f: -f[2].loss)
-    return [(a.slice, str(a.n), name, _loss(loss)) for a, name, loss in found[:count]]
+    losses = [(a, name, loss) for a in accuracy if a.n >= least for name, loss in a.losses.items()]
+    losses.sort(key=lambda f: -f[2].loss)
+    return [(a.slice, str(a.n), name, _loss(loss)) for a, name, loss in losses[:count]]
 
 
 def _example(p: Passport, inputs: Float32, outputs: Float32) -> str:

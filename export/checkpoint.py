@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pickle
@@ -59,12 +60,35 @@ class Trained:
     golden: Float32  # (N, *task.input_shape)
     heldout: Heldout
     report: dict[str, Any]  # what training said of itself
+    site_dropout: float  # share of the training windows whose site was hidden
     seen_until: str  # set if the weights were fitted again on all days, the held-out ones too
     honest: dict[str, dict[str, float]]  # then: the scores of the run that had not seen them
 
     @property
     def calibration_sha256(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.calibration).tobytes()).hexdigest()
+
+    @functools.cached_property
+    def golden_answers(self) -> Float32:
+        """torch's, one example at a time, as a node asks."""
+        return self.answers(self.golden, batch=1)
+
+    @functools.cached_property
+    def heldout_answers(self) -> Float32:
+        """torch's to the held-out examples."""
+        return self.answers(self.heldout.x, batch=1024)
+
+    def not_finite(self) -> str | None:
+        """What of the model is no finite number: its weights, or its answers; None: everything is."""
+        for name, weight in self.model.state_dict().items():
+            bad = int((~torch.isfinite(weight)).sum()) if weight.is_floating_point() else 0
+            if bad:
+                return f"{bad} of {weight.numel()} numbers of its weight {name} are not finite"
+        for what, given in (("golden", self.golden_answers), ("held-out", self.heldout_answers)):
+            bad = int((~np.isfinite(given)).reshape(len(given), -1).any(axis=1).sum())
+            if bad:
+                return f"it gives no finite number for {bad} of {len(given)} {what} windows"
+        return None
 
     def sample(self) -> torch.Tensor:
         """An example (1, *task.input_shape) that fixes the exported shape."""
@@ -114,6 +138,7 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
                 **{name: windows.get(f"holdout_{name}") for name in OPTIONAL},
             ),
             report=_read_report(run_dir / REPORT),
+            site_dropout=_site_dropout(config),
             seen_until=str(config.get("seen_until", "")),
             honest=config.get("honest", {}),
         )
@@ -125,6 +150,11 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
         raise RunDirectoryError(f"{run_dir}: weights and configuration do not fit: {exc}") from exc
     _check_shapes(trained, run_dir)
     return trained
+
+
+def _site_dropout(config: dict[str, Any]) -> float:
+    """Earlier checkpoints have it among the sizes."""
+    return float(config.get("site_dropout") or config.get("sizes", {}).get("site_dropout", 0.0))
 
 
 def read(path: Path) -> dict[str, Any]:

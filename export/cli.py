@@ -18,6 +18,7 @@ from wayside.contracts.passport import Passport
 from wayside.contracts.wire import to_builtins
 from wayside.edge.errors import EdgeError
 from wayside.export.errors import ExportError
+from wayside.export.needs import needs
 
 export = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 release = typer.Typer(
@@ -115,6 +116,10 @@ def run(
             return
         if work.passport:
             console.print(_variants(work.passport))
+            console.print("a node that runs it offers:")
+            for need in needs(work.passport):
+                line = f"{need.what:<13} {need.needed}"
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
         for note in work.notes:
             console.print(f"note      {note}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"wrote     {written[-1] if written else 'nothing'}", highlight=False, soft_wrap=True)
@@ -148,15 +153,29 @@ def publish(
     operator_token: Token = None,
     as_json: Json = False,
 ) -> None:
-    """Check a bundle as a node would, sign it offline, upload it. Nodes take it when a rollout says so."""
+    """Check a bundle as a node would, sign it offline, upload it; say how many nodes could take it.
+
+    Nodes take it when a rollout says so.
+    """
     with _faults("release publish"):
         from wayside.export import release as act
 
-        published = act.publish(bundle, keys, act.Hub(hub, operator_token))
+        at = act.Hub(hub, operator_token)
+        published = act.publish(bundle, keys, at)
+        try:
+            preview = act.preview(published.target, at)
+        except ExportError as exc:  # it is published all the same
+            preview = None
+            print(f"wayside release publish: which nodes could take it is unknown: {exc}", file=sys.stderr)
         if as_json:
-            print(json.dumps(dataclasses.asdict(published), indent=2))
+            nodes = preview.summary if preview else None
+            print(json.dumps(dataclasses.asdict(published) | {"nodes": nodes}, indent=2))
         else:
             print(f"published {published.target}, {published.bytes} bytes, sha256 {published.sha256}")
+            if preview:
+                print(preview.summary)
+        if preview and preview.candidates.fleet and not preview.candidates.members:
+            print("wayside release publish: no node can take it now, so a rollout would not begin", file=sys.stderr)
 
 
 @release.command()

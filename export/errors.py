@@ -1,11 +1,12 @@
 """Errors of the exporter and the release.
 
-``ExportError``
- ├── ``RunDirectoryError``   the training run is incomplete or damaged
- ├── ``ConversionError``     torch's graph does not convert
- ├── ``GateRefused``         the parity gate: a number is beyond its limit
- ├── ``BundleError``         the bundle does not hold what its passport says
- └── ``ReleaseError``        keys, signatures, or the hub said no
+ExportError
+├── RunDirectoryError   the training run is incomplete or damaged
+├── ConversionError     torch's graph does not convert
+├── GateRefused         the parity gate: a number is beyond its limit
+├── BundleError         the bundle does not hold what its passport says
+└── ReleaseError        keys or signatures
+    └── HubRefused      the hub said no
 """
 
 from __future__ import annotations

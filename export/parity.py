@@ -18,7 +18,7 @@ recurrent, weights cost more than they save.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +31,7 @@ from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError
 from wayside.export import accuracy
 from wayside.export.accuracy import Loss, Metric, Slice
-from wayside.export.checkpoint import Float32, Trained
+from wayside.export.checkpoint import Float32, Heldout, Trained
 from wayside.export.errors import GateRefused
 from wayside.export.graph import Graph
 from wayside.export.quiet import quiet
@@ -61,7 +61,7 @@ class Measured:
     max_abs_diff: float
     mean_abs_diff: float
     tolerance: float
-    answers: Float32  # (N, *output) of the held-out examples, on the runtime that errs most
+    answers: tuple[Float32, ...]  # (N, *output) to each set of held-out examples, on the runtime that errs most
     losses: dict[str, Loss]  # slice → the metric that loses most; int8 only
 
 
@@ -95,7 +95,7 @@ def parity(
         ConversionError: a further attempt cannot be made.
     """
     gate = _Gate(trained, runtimes, limits or Limits())
-    result = Parity(gate.golden_outputs, gate.torch, gate.limits)
+    result = Parity(gate.golden_outputs, trained.heldout_answers, gate.limits)
     fp32 = {graph.format: graph for graph in graphs if graph.precision == "fp32"}
     for graph in graphs:
         if graph.precision == "fp32":
@@ -153,17 +153,36 @@ def breaks(loss: Loss, limits: Limits, *, overall: bool) -> bool:
     return not (loss.low if wide else loss.loss) <= limit
 
 
+class _Judged:
+    """Examples that variants are judged by, torch's answers to them, and how they are cut."""
+
+    def __init__(self, trained: Trained, held: Heldout, torch: Float32, cut: list[Slice]) -> None:
+        self.held, self.torch, self.slices = held, torch, cut
+        self.metrics: list[Metric] = accuracy.metrics(trained.task, held, torch)
+
+    def losses(self, given: Float32) -> dict[str, list[Loss]]:
+        return accuracy.losses(self.metrics, self.slices, self.held, self.torch, given)
+
+
+def _judged_by(trained: Trained) -> Iterator[_Judged]:
+    """The held-out examples; of a model that is made for unknown sites, the same of such a one."""
+    held = trained.heldout
+    yield _Judged(trained, held, trained.heldout_answers, accuracy.slices(trained.task, held))
+    if trained.site_dropout:
+        unknown = accuracy.at_unknown_site(trained.task, held)
+        answers = trained.answers(unknown.x, batch=1024)
+        yield _Judged(trained, unknown, answers, [accuracy.unknown_slice(unknown)])
+
+
 class _Gate:
     """What is measured once and serves every variant."""
 
     def __init__(self, trained: Trained, runtimes: Sequence[str], limits: Limits) -> None:
         self.trained, self.runtimes, self.limits = trained, runtimes, limits
-        self.golden_outputs = trained.answers(trained.golden, batch=1)
+        self.golden_outputs = trained.golden_answers
         if not np.ptp(self.golden_outputs):
             raise GateRefused("torch answers all golden windows with one number; the model was not trained")
-        self.torch = trained.answers(trained.heldout.x, batch=1024)
-        self.metrics: list[Metric] = accuracy.metrics(trained.task, trained.heldout, self.torch)
-        self.slices: list[Slice] = accuracy.slices(trained.task, trained.heldout)
+        self.judged = list(_judged_by(trained))
 
     def judge(self, graph: Graph) -> Measured:
         """Raises: GateRefused, RuntimeLoadError."""
@@ -191,29 +210,32 @@ class _Gate:
             losses=worst,
         )
 
-    def _run(self, graph: Graph, name: str, allowed: float) -> tuple[golden.GoldenResult, Float32]:
-        """The golden test on the runtime ``name``, and its held-out answers."""
+    def _run(self, graph: Graph, name: str, allowed: float) -> tuple[golden.GoldenResult, tuple[Float32, ...]]:
+        """The golden test on the runtime ``name``, and its answers to each set of held-out examples."""
         with quiet():  # TFLite announces its delegate
             runtime = load_runtime(name, graph.content)
         try:
             result = golden.check(runtime, self.trained.golden, self.golden_outputs, allowed)
-            given = golden.run_all(runtime, self.trained.heldout.x)
+            given = tuple(golden.run_all(runtime, each.held.x) for each in self.judged)
         except EdgeError as exc:
             raise GateRefused(f"{graph.name}: {exc}") from exc
         finally:
             runtime.close()
-        bad = int((~np.isfinite(given)).reshape(len(given), -1).any(axis=1).sum())
-        if bad:
-            raise GateRefused(f"{graph.name}: {name}: {bad} of {len(given)} held-out windows give no finite number")
+        for each in given:
+            bad = int((~np.isfinite(each)).reshape(len(each), -1).any(axis=1).sum())
+            if bad:
+                raise GateRefused(f"{graph.name}: {name}: {bad} of {len(each)} held-out windows give no finite number")
         return result, given
 
-    def _judge_int8(self, where: str, given: Float32) -> dict[str, Loss]:
+    def _judge_int8(self, where: str, given: Sequence[Float32]) -> dict[str, Loss]:
         """Slice → the metric that loses most.
 
         Raises:
             GateRefused: the slice furthest beyond its limit, with its number.
         """
-        every = accuracy.losses(self.metrics, self.slices, self.trained.heldout, self.torch, given)
+        every: dict[str, list[Loss]] = {}
+        for each, answers in zip(self.judged, given, strict=True):
+            every |= each.losses(answers)
         broken = [
             (name != "all", -loss.loss, name, loss)
             for name, each in every.items()
@@ -233,12 +255,19 @@ class _Gate:
 
 
 def _accuracy(gate: _Gate, measured: Sequence[Measured]) -> tuple[Accuracy, ...]:
-    held = gate.trained.heldout
-    floors = {"naive": held.naive, "seasonal": held.seasonal} if gate.trained.task.kind == "forecast" else {}
-    answers = {"torch": gate.torch} | {name: floor for name, floor in floors.items() if floor is not None}
-    answers |= {m.graph.name: m.answers for m in measured}
+    return tuple(
+        row
+        for number, judged in enumerate(gate.judged)
+        for row in _rows(judged, {m.graph.name: m.answers[number] for m in measured}, measured)
+    )
+
+
+def _rows(judged: _Judged, answers: dict[str, Float32], measured: Sequence[Measured]) -> list[Accuracy]:
+    held = judged.held
+    floors = {"naive": held.naive, "seasonal": held.seasonal}  # of forecasts alone
+    every = {"torch": judged.torch} | {name: floor for name, floor in floors.items() if floor is not None} | answers
     rows = []
-    for each, here in zip(gate.slices, accuracy.values(gate.metrics, gate.slices, answers), strict=True):
+    for each, here in zip(judged.slices, accuracy.values(judged.metrics, judged.slices, every), strict=True):
         rounded = {metric: {k: round(v, 6) for k, v in named.items()} for metric, named in here.items()}
         rows.append(
             Accuracy(
@@ -249,7 +278,7 @@ def _accuracy(gate: _Gate, measured: Sequence[Measured]) -> tuple[Accuracy, ...]
                 losses={m.graph.name: _told(m.losses[each.name]) for m in measured if each.name in m.losses},
             )
         )
-    return tuple(rows)
+    return rows
 
 
 def _told(loss: Loss) -> passport.Loss:

@@ -70,6 +70,12 @@ class Work:
 
 def train(work: Work) -> str:
     work.trained = trained = checkpoint.load(work.run_dir, build=work.build)
+    broken = trained.not_finite()
+    if broken:
+        raise GateRefused(
+            f"{work.run_dir}: this model cannot be used: {broken}. Its training diverged: train again, with a lower "
+            "[fit] rate or with data that have no such values"
+        )
     took = trained.report.get("seconds")
     epochs = len(trained.report.get("epochs") or ())
     told = f"; trained in {took:g} s" if isinstance(took, int | float) else ""

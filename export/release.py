@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from securesystemslib.signer import SSlibKey
@@ -19,6 +20,7 @@ from tuf.api import exceptions as tuf
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
 
+from wayside.contracts.hub_api import OnlineKey, RolloutPreview
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError, decode
@@ -151,6 +153,23 @@ def publish(bundle: Path, keys: Path, hub: Hub) -> Release:
     return _release(entry)
 
 
+def preview(target: str, hub: Hub) -> RolloutPreview | None:
+    """Which nodes could take the published ``target``; None: the hub is older than the question.
+
+    Raises:
+        ReleaseError: the hub is not there, or refused.
+    """
+    try:
+        reply = hub.call("GET", f"/api/v1/rollouts/preview?target={quote(target)}")
+        return decode(reply.content, RolloutPreview)
+    except HubRefused as exc:
+        if exc.status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.UNPROCESSABLE_ENTITY):
+            return None
+        raise
+    except ContractError as exc:
+        raise ReleaseError(f"the hub's answer on who could take {target} is none: {exc}") from exc
+
+
 def renew(role: str, keys: Path, hub: Hub) -> tuple[int, datetime.datetime]:
     """Sign ``role`` (root, targets or models) again as the next version, with a new expiry; return both.
 
@@ -231,12 +250,12 @@ def _first_metadata(keys: Path, online: SSlibKey) -> dict[str, Metadata[Targets]
 def _online_key(hub: Hub) -> SSlibKey:
     reply = hub.call("GET", "/api/v1/tuf/online-key")
     try:
-        fields = reply.json()
-        key = SSlibKey(fields["keyid"], fields["keytype"], fields["scheme"], {"public": fields["public"]})
-        if (key.keytype, key.scheme) != ("ed25519", "ed25519") or len(bytes.fromhex(fields["public"])) != 32:
+        online = decode(reply.content, OnlineKey)
+        key = SSlibKey(online.keyid, online.keytype, online.scheme, {"public": online.public})
+        if (key.keytype, key.scheme) != ("ed25519", "ed25519") or len(bytes.fromhex(online.public)) != 32:
             raise ReleaseError(f"the hub's online key is {key.keytype}, not ed25519")
-    except (ValueError, KeyError, TypeError) as exc:
-        raise ReleaseError(f"the hub's answer is not an online key: {exc!r}") from exc
+    except (ContractError, ValueError) as exc:
+        raise ReleaseError(f"the hub's answer is not an online key: {exc}") from exc
     return key
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import math
 import os
 import sys
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,28 +17,21 @@ from rich.console import Console
 from rich.markup import escape
 
 from wayside.firmware_bridge import native, signal_plan
-from wayside.firmware_bridge.errors import BridgeError, LineLost, PlanError
+from wayside.firmware_bridge.errors import BoardSilent, LineLost, PlanError
+from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.line import header as c_header
 from wayside.firmware_bridge.line.board import BoardLink, Gap, Heard
 from wayside.firmware_bridge.line.borrow import borrowed
+from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.messages import SCHEMA, Event, EventKind, Identity, PlanCode, PlanResult
-from wayside.firmware_bridge.line.transport import open_transport
 
 board = typer.Typer(
     help="Build, run and watch a board.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-HEARTBEAT_S = 0.2
+WATCH_SILENT_S = 3.0
 PLAN_S = 10.0  # for a board to take a plan
+ASK_AGAIN = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)  # not the last word on a plan
 Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
-
-
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    try:
-        yield
-    except (BridgeError, OSError) as exc:
-        print(f"wayside board: {exc}", file=sys.stderr)
-        raise typer.Exit(1) from exc
 
 
 @board.command()
@@ -49,7 +40,7 @@ def build(
     mcu: Annotated[str | None, typer.Option(help="Build for this chip instead: atmega328p, atmega2560.")] = None,
 ) -> None:
     """Build the firmware, as a native process or for a real board."""
-    with _said_plainly():
+    with sentences("board"):
         if mcu is None:
             print(native.build(out))
         else:
@@ -76,7 +67,7 @@ def run(
     out: Out = native.BUILD,
 ) -> None:
     """Run a board as a process on a pty; Ctrl-C ends it. Its first line names the pty."""
-    with _said_plainly():
+    with sentences("board"):
         program = str(native.build(out))
         options = {"pty-link": pty_link, "feed": feed, "speed": speed, "anchor": anchor, "id": board_id}
         options |= {"ring": ring, "stats": stats, "plan": plan, "end": end, "store": store, "reset": reset}
@@ -99,49 +90,32 @@ def watch(
     record: Annotated[Path | None, typer.Option(help="Keep the session in this file; replay://FILE plays it.")] = None,
 ) -> None:
     """Show a board's readings live. Nothing is acknowledged: the agent still gets every event."""
-    with _said_plainly():
-        try:
-            asyncio.run(_watch(port, baud, board_id, as_json, seconds, record))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+    with sentences("board"):
+        asyncio.run(_watch(port, baud, board_id, as_json, seconds, record))
 
 
 async def _watch(
     port: str, baud: int, board_id: str | None, as_json: bool, seconds: float | None, record: Path | None
 ) -> None:
-    line = open_transport(port, baud, record)
-    link = BoardLink(board_id)
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
     console = Console(highlight=False)
-    deadline = None if seconds is None else time.monotonic() + seconds
-    heartbeat_s = 0.0
-    silent_since = time.monotonic()
-    line.write(link.hello())
-    try:
-        while deadline is None or time.monotonic() < deadline:
-            if time.monotonic() >= heartbeat_s:
-                line.write(link.heartbeat(0))
-                heartbeat_s = time.monotonic() + HEARTBEAT_S
+    link = BoardLink(board_id)
+    with open_conversation(port, baud, link, silent_s=WATCH_SILENT_S, record=record) as conversation:
+        while time.monotonic() < deadline:
             try:
-                data = await asyncio.wait_for(line.read(), HEARTBEAT_S)
-            except TimeoutError:
-                data = b""
+                messages = await conversation.turn()
+            except BoardSilent:
+                print(f"{port}: no board answers ({link.counts.bytes} bytes came)", file=sys.stderr)
+                continue
             except LineLost:
                 if port.startswith("replay://"):
                     return  # seen to its end
                 raise
-            heard = link.receive(data)
-            if heard:
-                silent_since = time.monotonic()
-            elif time.monotonic() - silent_since > 3:
-                silent_since = time.monotonic()
-                print(f"{port}: no board answers ({link.counts.bytes} bytes came)", file=sys.stderr)
-            for message in heard:
+            for message in messages:
                 if as_json:
                     print(json.dumps({"type": type(message).__name__, **message._asdict()}), flush=True)
                 elif text := _line(message):
                     console.print(text)
-    finally:
-        line.close()
 
 
 def _line(message: Heard) -> str:
@@ -168,13 +142,10 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The board's answer as JSON.")] = False,
 ) -> None:
     """Have a board check a plan table and, with --store, keep and run it. A running agent lends its port."""
-    with _said_plainly():
+    with sentences("board"):
         table = signal_plan.load(file).encode()
-        try:
-            with borrowed(port):
-                result = asyncio.run(_plan(port, baud, board_id, table, store))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+        with borrowed(port):
+            result = asyncio.run(_plan(port, baud, board_id, table, store))
         good = result.code == PlanCode.OK
         code = PlanCode(result.code).name.lower() if result.code in list(PlanCode) else f"code {result.code}"
         if as_json:
@@ -189,28 +160,18 @@ def plan(
 
 
 async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store: bool) -> PlanResult:
-    line = open_transport(port, baud)
-    link = BoardLink(board_id)
-    deadline, beat_s, ask_s, request = time.monotonic() + PLAN_S, 0.0, 0.0, os.getpid() & 0xFFFF
+    deadline, ask_s, request = time.monotonic() + PLAN_S, 0.0, os.getpid() & 0xFFFF
     busy = False
-    line.write(link.hello())
-    try:
+    with open_conversation(port, baud, BoardLink(board_id), silent_s=math.inf) as conversation:
         while (now := time.monotonic()) < deadline:
-            if now >= beat_s:
-                line.write(link.heartbeat(0))
-                beat_s = now + HEARTBEAT_S
-            if now >= ask_s and link.identity is not None:
-                line.write(link.plan_table(request, table, store=store))
+            if now >= ask_s and conversation.link.identity is not None:
+                conversation.send(conversation.link.plan_table(request, table, store=store))
                 ask_s = now + 1.0
-            with contextlib.suppress(TimeoutError):
-                for message in link.receive(await asyncio.wait_for(line.read(), HEARTBEAT_S)):
-                    again = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)
-                    if isinstance(message, PlanResult) and message.request == request:
-                        if message.code not in again:
-                            return message
-                        busy = message.code == PlanCode.BUSY
-    finally:
-        line.close()
+            for message in await conversation.turn():
+                if isinstance(message, PlanResult) and message.request == request:
+                    if message.code not in ASK_AGAIN:
+                        return message
+                    busy = message.code == PlanCode.BUSY
     if busy:
         raise PlanError(f"{port}: the plan before waits for its greens to end; run this again in a minute")
     raise PlanError(
@@ -228,6 +189,6 @@ def header(
         print(f"wayside board: {c_header.HEADER.name} is not current; run `wayside board header`", file=sys.stderr)
         raise typer.Exit(1)
     if not check:
-        with _said_plainly():
+        with sentences("board"):
             c_header.HEADER.write_text(c_header.header())
     print(f"{c_header.HEADER.name}: schema {SCHEMA:08x}, {'current' if current else 'written'}")

@@ -1,16 +1,24 @@
-"""What can go wrong between a host and its board.
+"""What can go wrong between a laptop or a node and its board, its image and its card: the whole package's errors.
 
 BridgeError
-├── LineError
+├── LineError             the serial line, not what is said on it
 │   ├── LineUnavailable   the port could not be opened
 │   │   └── PortLent      a technician's command has borrowed it
-│   └── LineLost          the port went away while in use: unplugged, hung up
-├── ProtocolError
+│   ├── LineLost          the port went away while in use: unplugged, hung up
+│   └── BoardSilent       the line is open, and no board is heard on it
+├── ProtocolError         bytes arrived, but not from the board that was asked for
 │   ├── MessageError      a payload is not a message of this protocol
 │   └── WrongBoard        another device, another identity or another protocol answers
+├── PlanError             a plan cannot be a board's table, or a board refused it
 ├── BuildError            the firmware could not be built
-└── FlashError            a board could not be flashed
-    └── WrongPart         the chip, or the board, is not the one that the firmware is for
+├── FlashError            a board could not be flashed; the message says whether anything was written
+│   └── WrongPart         the chip, or the board, is not the one that the firmware is for
+├── ImageError            an image cannot be made from this base, or is not what it should be
+├── CardError             a card must not be written, or did not take what was written
+└── ProvisionError        a list of sites, or the hub that should give their tokens
+
+No other package's exception leaves this one: pyserial, zipfile, subprocess, msgspec and the system's errors about files
+that were named become one of these, with the cause kept. A message says what happened and what to do next.
 """
 
 from __future__ import annotations
@@ -38,6 +46,10 @@ class PortLent(LineUnavailable):
 
 class LineLost(LineError, ConnectionError):  # noqa: N818
     pass
+
+
+class BoardSilent(LineError):  # noqa: N818
+    """The line is open, and no board is heard on it."""
 
 
 class ProtocolError(BridgeError, ValueError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,17 +37,35 @@ def compile_program(
     if shutil.which(compiler) is None:
         packages = "gcc-avr and avr-libc" if compiler == "avr-gcc" else "gcc and libc6-dev, or set CC"
         raise BuildError(f"there is no C compiler {compiler!r} here: install {packages}")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
-        fresh = Path(scratch) / to.name
-        files = [*(SOURCE / name for name in CORE), *sources]
-        command = [compiler, *WARNINGS, *flags, f"-I{SOURCE}", "-o", str(fresh), *map(str, files)]
-        command += [] if compiler == "avr-gcc" else ["-lutil", "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BuildError(f"{compiler} refused the firmware:\n{done.stderr.strip()}")
-        fresh.replace(to)
+    files = [*(SOURCE / name for name in CORE), *sources]
+    command = [compiler, *WARNINGS, *flags, f"-I{SOURCE}", *map(str, files)]
+    command += [] if compiler == "avr-gcc" else ["-lutil", "-lm"]
+    with _replaced(to) as fresh:
+        _run(*command, "-o", str(fresh))
     return to
+
+
+@contextlib.contextmanager
+def _replaced(to: Path) -> Iterator[Path]:
+    """A path to write to, whose file becomes ``to`` at the end. Raises: BuildError: the folder cannot be written."""
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
+            yield Path(scratch) / to.name
+            (Path(scratch) / to.name).replace(to)
+    except OSError as exc:
+        raise BuildError(f"cannot build into {to.parent}: {exc.strerror}; name another folder with --out") from exc
+
+
+def _run(program: str, *arguments: str) -> str:
+    """What ``program`` prints. Raises: BuildError: it is not there, or fails."""
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError as exc:
+        raise BuildError(f"{program} is not installed here: sudo apt-get install gcc-avr binutils-avr") from exc
+    if done.returncode:
+        raise BuildError(f"{program} refused the firmware:\n{done.stderr.strip()}")
+    return done.stdout
 
 
 class AvrProgram(NamedTuple):
@@ -68,12 +88,10 @@ def build_avr(mcu: str, out: Path = BUILD, defines: tuple[str, ...] = ()) -> Avr
         out / f"{mcu}.elf", (SOURCE / "hal_avr.c",), (f"-mmcu={mcu}", *AVR_FLAGS, *sizes, *defines), compiler="avr-gcc"
     )
     image = elf.with_suffix(".hex")
-    with tempfile.TemporaryDirectory(dir=out) as scratch:
-        fresh = Path(scratch) / image.name
-        subprocess.run(["avr-objcopy", "-O", "ihex", "-R", ".eeprom", str(elf), str(fresh)], check=True)
-        fresh.replace(image)
-    said = subprocess.run(["avr-size", str(elf)], capture_output=True, text=True, check=True).stdout
-    text, data, bss = (int(word) for word in said.splitlines()[1].split()[:3])
+    with _replaced(image) as fresh:
+        _run("avr-objcopy", "-O", "ihex", "-R", ".eeprom", str(elf), str(fresh))
+    sizes_table = _run("avr-size", str(elf))
+    text, data, bss = (int(word) for word in sizes_table.splitlines()[1].split()[:3])
     return AvrProgram(elf, image, text + data, data + bss)
 
 
@@ -81,6 +99,7 @@ def build(out: Path = BUILD) -> Path:
     """Build the board as a process, unless ``out/board`` is newer than its sources. Returns the program."""
     program = out / "board"
     newest = max(p.stat().st_mtime for p in (*SOURCE.glob("*.[ch]"), Path(__file__)))
-    if program.exists() and program.stat().st_mtime > newest:
-        return program
+    with contextlib.suppress(OSError):  # not there, or nowhere to be: the compiler's folder is checked
+        if program.stat().st_mtime > newest:
+            return program
     return compile_program(program, (SOURCE / "hal_posix.c",))

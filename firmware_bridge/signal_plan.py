@@ -6,7 +6,6 @@ ring conflict by themselves; the board is sent the complete matrix and checks it
 
 from __future__ import annotations
 
-import struct
 import zlib
 from pathlib import Path
 from typing import Annotated
@@ -14,18 +13,15 @@ from typing import Annotated
 import msgspec
 
 from wayside.firmware_bridge.errors import PlanError
-from wayside.firmware_bridge.line.messages import SIGNAL_PHASES
+from wayside.firmware_bridge.line.messages import SIGNAL_PHASES, SIGNAL_RINGS, TABLE_FORMAT, TABLE_HEAD, TABLE_ROW
 
-FORMAT = 1
-_HEAD = struct.Struct("<BBHHBBBBHH")
-_ROW = struct.Struct("<BBBBHHHHHBB")
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=6553.5)]
 _Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Phase(msgspec.Struct, forbid_unknown_fields=True):
     phase: Annotated[int, msgspec.Meta(ge=1, le=255)]
-    ring: Annotated[int, msgspec.Meta(ge=1, le=2)]
+    ring: Annotated[int, msgspec.Meta(ge=1, le=SIGNAL_RINGS)]
     green_s: _Seconds  # of the fixed-time plan
     min_green_s: _Seconds
     max_green_s: _Seconds
@@ -65,8 +61,8 @@ class SignalPlan(msgspec.Struct, forbid_unknown_fields=True):
             PlanError: a phase twice, a conflict with a phase that there is not, or a time that 0.1 s cannot say.
         """
         d = self.detectors
-        head = _HEAD.pack(
-            FORMAT,
+        head = TABLE_HEAD.pack(
+            TABLE_FORMAT,
             len(self.phases),
             _tenths(self.start.flash_s, 2),
             _tenths(self.start.red_s, 2),
@@ -78,7 +74,7 @@ class SignalPlan(msgspec.Struct, forbid_unknown_fields=True):
             d.no_hit_s,
         )
         return head + b"".join(
-            _ROW.pack(
+            TABLE_ROW.pack(
                 p.phase,
                 p.ring,
                 mask,
@@ -124,9 +120,11 @@ def load(path: Path) -> SignalPlan:
     """Read a plan from TOML.
 
     Raises:
-        PlanError: the file is not TOML, or a field is missing, unknown or out of range; the message names it.
+        PlanError: no such file, it is not TOML, or a field is missing, unknown or out of range; the message names it.
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=SignalPlan)
+    except OSError as exc:
+        raise PlanError(f"cannot read the plan {path}: {exc.strerror}; docs/board.md shows one") from exc
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise PlanError(f"{path}: {exc}") from exc
+        raise PlanError(f"{path}: {exc}; docs/board.md shows a plan") from exc

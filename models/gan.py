@@ -22,12 +22,18 @@ LIMIT = 12.0  # spreads: what is further away is as unusual as can be
 
 
 class Usual(nn.Module):
-    """What is usual: tables of level and spread by site, kind of day (workday, weekend) and time of day."""
+    """What is usual: tables of level and spread by site, kind of day (workday, weekend) and time of day.
+
+    Args:
+        slot: hours of a cell.
+        own_level: the table's shape is taken at the level of the window at hand, so that it holds at sites that are
+            busier or quieter than those it was made of; a window that is unusual as a whole then passes for usual.
+    """
 
     level_table: torch.Tensor  # ((S + 1) · 2 · K,) physical units
     spread: torch.Tensor  # (S + 1,) of deviations, per root of the level
 
-    def __init__(self, task: TaskSpec, slot: float = 0.5) -> None:
+    def __init__(self, task: TaskSpec, slot: float = 0.5, *, own_level: bool = False) -> None:
         super().__init__()
         self.columns = Columns(task)
         if self.columns.output is None:
@@ -35,7 +41,7 @@ class Usual(nn.Module):
         self.output: int = self.columns.output
         self.low, self.high = task.inputs[self.output].low, task.inputs[self.output].high
         self.sites = len(task.sites)
-        self.slot = slot  # hours
+        self.slot, self.own_level = slot, own_level
         self.slots = round(24 / slot) if self.columns.hour is not None else 1
         self.register_buffer("level_table", torch.zeros((self.sites + 1) * 2 * self.slots))
         self.register_buffer("spread", torch.ones(self.sites + 1))
@@ -54,7 +60,8 @@ class Usual(nn.Module):
             t, n = (total.sum(dims, keepdim=True), count.sum(dims, keepdim=True)) if dims else (total, count)
             level = (t + level) / (n + 1)
         self.level_table.copy_(level.expand(shape).reshape(-1))
-        away = (values - self.level_table[cell]) / self._root(self.level_table[cell])
+        level = self._level(x, present(x[:, :, self.output]))[:, -1]  # (N,)
+        away = (values - level) / self._root(level)
         square = torch.zeros(self.sites + 1).index_add(0, site, away.square())
         of = torch.zeros(self.sites + 1).index_add(0, site, torch.ones_like(away))
         overall = away.square().mean().clamp(min=1e-12)
@@ -65,10 +72,19 @@ class Usual(nn.Module):
         """(B, T, F) → deviations (B, T) in spreads, 0 where missing; present (B, T); spreads (B, T), physical units."""
         values = x[:, :, self.output]
         there = present(values)
-        level = self.level_table[self._cells(x)]  # (B, T)
+        level = self._level(x, there)
         spread = self._root(level) * self.spread[self._site(x)].unsqueeze(1)  # (B, T)
         away = torch.clamp((known(values) - level) / spread, -LIMIT, LIMIT) * there
         return away, there, spread
+
+    def _level(self, x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        """(B, T) what is usual, physical units."""
+        level = self.level_table[self._cells(x)]
+        if not self.own_level:
+            return level
+        usual = (level * there).sum(dim=1, keepdim=True)  # (B, 1)
+        # One vehicle more on both sides: an empty road at night is no level to divide by.
+        return level * ((known(x[:, :, self.output]).sum(dim=1, keepdim=True) + 1) / (usual + 1))
 
     def _root(self, level: torch.Tensor) -> torch.Tensor:
         return torch.sqrt(torch.relu(level - max(self.low, -1e6)) + 1)
@@ -96,15 +112,24 @@ class Discriminator(nn.Module):
 
     Args:
         hidden, depth: units and layers of the perceptron.
-        slot: hours of a cell of the table of what is usual.
+        slot, own_level: of the table of what is usual.
         noise: numbers that the generator draws for each window.
     """
 
     unit: torch.Tensor  # (1,) mean of what typical windows score
 
-    def __init__(self, task: TaskSpec, *, hidden: int = 64, depth: int = 2, slot: float = 0.5, noise: int = 8) -> None:
+    def __init__(
+        self,
+        task: TaskSpec,
+        *,
+        hidden: int = 64,
+        depth: int = 2,
+        slot: float = 0.5,
+        own_level: bool = False,
+        noise: int = 8,
+    ) -> None:
         super().__init__()
-        self.usual = Usual(task, slot)
+        self.usual = Usual(task, slot, own_level=own_level)
         layers: list[nn.Module] = []
         into = 2 * task.window
         for _ in range(depth):

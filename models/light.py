@@ -109,7 +109,6 @@ class Light(nn.Module):
         words: inputs that are indices of words, and how many there are: embedded instead of standardized.
         harmonics: of the year, where the day of the year is an input.
         dropout: in the trunk.
-        site_dropout: share of training windows whose site is hidden.
         missing: share of training windows of which a random stretch is hidden.
         loss: what ``training_loss`` makes small (with quantiles: of the median; the others are always pinball).
     """
@@ -143,7 +142,6 @@ class Light(nn.Module):
         words: dict[str, int] | None = None,
         harmonics: int = 2,
         dropout: float = 0.0,
-        site_dropout: float = 0.0,
         missing: float = 0.0,
         loss: Literal["mae", "mse"] = "mae",
     ) -> None:
@@ -160,7 +158,7 @@ class Light(nn.Module):
         c = self.columns = Columns(task)
         self.sites, self.window, self.horizon, self.lead = len(task.sites), task.window, task.horizon, task.lead
         self.quantiles, self.root, self.centre, self.spread, self.loss = task.quantiles, root, centre, spread, loss
-        self.ridge, self.site_dropout, self.missing = ridge, site_dropout, missing
+        self.ridge, self.missing = ridge, missing
         self.rows = min(rows, task.window)
         self.lags = task.window if c.output is not None else 0
         self.floor = task.inputs[c.output].low if c.output is not None else None
@@ -244,8 +242,6 @@ class Light(nn.Module):
         site, seen = self._site(x), None
         if self.training:
             seen = self._seen(x, y)
-            if self.site_dropout:
-                site = torch.where(torch.rand(len(x)) < self.site_dropout, torch.full_like(site, self.sites), site)
             if self.missing and self.lags:
                 x = self._hide(x)
         forecast = self._forecast(x, site, seen)
@@ -348,8 +344,8 @@ class Light(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Both profiles (B, P) at ``self.times``."""
         day, time = self._calendar(x)
-        found = [p(p.cell(site.unsqueeze(1), day, time), seen) for p in self._profiles()]
-        return found[0], found[1] if len(found) > 1 else None
+        profiles = [p(p.cell(site.unsqueeze(1), day, time), seen) for p in self._profiles()]
+        return profiles[0], profiles[1] if len(profiles) > 1 else None
 
     def _profiles(self) -> list[Profile]:
         return [self.usual] if self.finer is None else [self.usual, self.finer]

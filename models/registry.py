@@ -28,6 +28,9 @@ FAMILIES: dict[str, str] = {
 KINDS: dict[str, str] = {"gan": "score", "residual": "score", "cnn": "classify", "count": "count"}
 """The kind of task that a family answers; of those not named here: forecast."""
 
+MOVED = frozenset({"site_dropout"})
+"""What earlier checkpoints have among the sizes and what is now a matter of training (``[fit]``)."""
+
 
 def families(kind: str) -> tuple[str, ...]:
     """Names of the families that answer tasks of ``kind``."""
@@ -43,8 +46,8 @@ def family(name: str) -> type[nn.Module]:
     if name not in FAMILIES:
         raise ModelConfigError(f"there is no model family {name!r}; known: {', '.join(FAMILIES)}")
     module, _, of = FAMILIES[name].partition(":")
-    found: type[nn.Module] = getattr(importlib.import_module(module), of)
-    return found
+    built: type[nn.Module] = getattr(importlib.import_module(module), of)
+    return built
 
 
 def build(config: dict[str, Any]) -> nn.Module:
@@ -54,8 +57,9 @@ def build(config: dict[str, Any]) -> nn.Module:
         ModelConfigError: unknown family, a task that breaks its contract, sizes that the family does not have.
     """
     made = family(str(config.get("family")))
+    sizes = {name: value for name, value in config.get("sizes", {}).items() if name not in MOVED}
     try:
-        return made(from_builtins(config.get("task"), TaskSpec), **config.get("sizes", {}))
+        return made(from_builtins(config.get("task"), TaskSpec), **sizes)
     except ContractError as exc:
         raise ModelConfigError(f"the task of the model breaks its contract: {exc}") from exc
     except TypeError as exc:

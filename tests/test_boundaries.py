@@ -33,6 +33,12 @@ def test_every_module_of_firmware_bridge_is_closed_to_edge_but_the_line_and_the_
     assert closed("wayside.edge", "firmware_bridge") == modules_of("firmware_bridge") - {"errors", "line"}
 
 
+@pytest.mark.parametrize("package", ["policies", "guard"])
+def test_every_module_of_edge_is_closed_to_policies_and_guard(package: str) -> None:
+    """What the simulator takes is what runs: both stand on contracts alone."""
+    assert closed(f"wayside.edge.{package}", "edge") == modules_of("edge") - {package}
+
+
 def closed(source: str, room: str) -> set[str]:
     """What one rule forbids ``source`` to import of ``room``, module by module."""
     prefix = f"wayside.{room}."

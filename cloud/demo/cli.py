@@ -40,7 +40,7 @@ def run(
     keep: Annotated[bool, typer.Option(help="Leave the hub and its page running at the end, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Train, export, sign and release a model; run three nodes on real data; restart the hub, kill an agent.
+    """Train, export, sign and release two models; run three nodes on real data; restart the hub, kill an agent.
 
     Ends with a table and HOME/report.json. Ctrl-C stops every process.
     """
@@ -83,15 +83,25 @@ def promises(report: dict[str, Any]) -> list[str]:
         lost = node["readings_sent"] - node["readings_received"]
         if not lost == node["readings_lost"] == node["board_could_not_buffer"] == node["gap_recorded"]:
             broken.append(f"{node['id']}: {lost} readings are missing, the gap says {node['gap_recorded']}")
-        if not str(node["variant"]).endswith("int8"):
-            broken.append(f"{node['id']} does not run the released int8 model")
+        broken += [
+            f"{node['id']} does not run the released int8 model of {model['bundle']}"
+            for model in node["models"]
+            if not str(model["variant"]).endswith("int8")
+        ]
+        if len(node["models"]) > 1 and not node["scores"]:
+            broken.append(f"{node['id']} runs a second task, and no score of it is at the hub")
     broken += [
         f"{node['id']}: readings sent and received differ"
         for node in report["nodes"][:-1]
         if node["readings_sent"] != node["readings_received"]
     ]
-    if report["rollout"] != "completed":
-        broken.append(f"the rollout is {report['rollout']}, not completed")
+    broken += [
+        f"the rollout of {bundle} is {state}, not completed"
+        for bundle, state in report["rollouts"].items()
+        if state != "completed"
+    ]
+    released = {model["bundle"] for node in report["nodes"] for model in node["models"]}
+    broken += [f"nobody has rolled out {bundle}" for bundle in sorted(released - report["rollouts"].keys())]
     if report["duplicates"] or report["lost"]:
         broken.append(f"{report['lost']} summaries lost, {report['duplicates']} stored twice")
     if report["forecast_mae"] is None or report["forecast_mae"] >= report["naive_mae"]:
@@ -105,13 +115,13 @@ def _show(console: Console, line: Line, processes: Processes) -> dict[str, Any]:
         stage = bars.add_task("starting", total=None)
         clock = bars.add_task(f"live on {line.hub}", total=1.0, visible=False, start=False)
         last = began
-        said = ""
+        current = ""
 
         def say(text: str) -> None:
-            nonlocal last, said
-            if said:
-                bars.console.print(f"  {said:<60} {time.monotonic() - last:6.1f} s")
-            last, said = time.monotonic(), text
+            nonlocal last, current
+            if current:
+                bars.console.print(f"  {current:<60} {time.monotonic() - last:6.1f} s")
+            last, current = time.monotonic(), text
             bars.update(stage, description=text)
 
         def live(done: float, nodes: list[dict[str, Any]]) -> None:
@@ -132,7 +142,8 @@ def _show(console: Console, line: Line, processes: Processes) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> Table:
     """Nodes side by side, narrow enough for a terminal of 80 columns."""
     nodes = report["nodes"]
-    grid = Table(title=f"wayside demo: {nodes[0]['model']} on {len(nodes)} nodes")
+    others = sorted({m["bundle"] for n in nodes for m in n["models"]} - {nodes[0]["model"]})
+    grid = Table(title=f"wayside demo: {nodes[0]['model']} on {len(nodes)} nodes, {' and '.join(others)} on one")
     grid.add_column("")
     for node in nodes:
         grid.add_column(node["id"], justify="right")
@@ -154,6 +165,8 @@ def table(report: dict[str, Any]) -> Table:
     grid.add_section()
     row("forecast MAE, veh", "forecast_mae", report["forecast_mae"], _mae)
     row("naive MAE, veh", "naive_mae", report["naive_mae"], _mae)
+    row("intervals scored", "scores", show=lambda v: _count(v) if v else "")
+    row("highest score", "highest_score", show=_mae)
     grid.add_section()
     row("summaries produced", "summaries_produced", report["summaries_produced"], _count)
     row("summaries at the hub", "summaries_stored", report["summaries_stored"], _count)

@@ -16,10 +16,11 @@ import httpx
 
 from wayside.cloud.demo import report
 from wayside.cloud.demo.processes import Processes, StageError
-from wayside.cloud.demo.site import BUNDLE, Node, nodes
+from wayside.cloud.demo.site import FLOW, SCORE, Node, nodes
 
 VERSION = "1.0.0"
-FAMILY = "mlp"  # the one that is released
+BUNDLES = {FLOW: "mlp", SCORE: "score"}
+"""What is released, and the training run that it is made of."""
 HUB_RESTART_AT = 0.35  # of the live part
 KILL_AT = 0.55
 HUB_DOWN_S = 3.0
@@ -79,16 +80,21 @@ class Line:
         self.wayside("firmware", "board", "build", "--out", str(self.home / "firmware"))
         for node in self.nodes:
             node.feed.write(self.feed(node))
-        say("training linear, MLP and gated RNN on real counts")
+        say("training linear, MLP and gated RNN to forecast real counts, a GAN to score them")
+        self.begin("train-score", "train", "--task", "traffic_score", "--out", str(self.home / "train" / "score"))
         self.wayside(
             "train", "train", "--task", "traffic_flow", "--family", "all", "--no-refit",
             "--out", str(self.home / "train"),
         )  # fmt: skip
-        say("exporting to ONNX and TFLite, int8, through the gate")
-        self.wayside(
-            "export", "export", str(self.home / "train" / FAMILY), "--out", str(self.home / "bundles"),
-            "--bundle", BUNDLE, "--version", VERSION,
-        )  # fmt: skip
+        self.processes.finish("train-score")
+        say("exporting both to ONNX and TFLite, int8, through the gate")
+        for bundle, run in BUNDLES.items():
+            self.begin(
+                f"export-{bundle}", "export", str(self.home / "train" / run), "--out", str(self.folder(bundle)),
+                "--bundle", bundle, "--version", VERSION,
+            )  # fmt: skip
+        for bundle in BUNDLES:
+            self.processes.finish(f"export-{bundle}")
         say("starting the hub")
         self.wayside("hub-init", "hub", "init", "--data", str(self.home / "hub"))
         self.operator = {"WAYSIDE_OPERATOR_TOKEN": (self.home / "hub" / "operator.token").read_text().strip()}
@@ -97,10 +103,12 @@ class Line:
         keys = str(self.home / "keys")
         self.wayside("keys", "release", "keys", keys)
         self.wayside("release-init", "release", "init", "--keys", keys, "--hub", self.hub)
-        self.wayside("publish", "release", "publish", str(self.bundle), "--keys", keys, "--hub", self.hub)
+        for bundle in BUNDLES:
+            path = str(self.path_of(bundle))
+            self.wayside(f"publish-{bundle}", "release", "publish", path, "--keys", keys, "--hub", self.hub)
         say("starting three boards and three agents")
         self.start_nodes()
-        say("rolling out, canary first")
+        say("rolling out the forecast to three nodes, canary first, the score to the one that has a task for it")
         self.roll_out()
         self.live(live)
         say("draining")
@@ -110,7 +118,11 @@ class Line:
     # --- stages ----------------------------------------------------------------------------------
 
     def wayside(self, name: str, *args: str) -> str:
-        return self.processes.run(name, [sys.executable, "-m", "wayside", *args], env=getattr(self, "operator", None))
+        self.begin(name, *args)
+        return self.processes.finish(name)
+
+    def begin(self, name: str, *args: str) -> None:
+        self.processes.start(name, [sys.executable, "-m", "wayside", *args], env=getattr(self, "operator", None))
 
     def start_hub(self) -> None:
         self.processes.start(
@@ -168,7 +180,9 @@ class Line:
 
     def roll_out(self) -> None:
         self.wait("the nodes to enrol", 20, lambda: len(self.heartbeats()) == len(self.nodes))
-        self.wayside("rollout", "rollout", "start", BUNDLE, VERSION, "--hub", self.hub, "--phases", "34,100")
+        for bundle, phases in ((FLOW, "34,100"), (SCORE, "100")):
+            start = ("rollout", "start", bundle, VERSION, "--hub", self.hub, "--phases", phases)
+            self.wayside(f"rollout-{bundle}", *start)
 
     def live(self, show: Live) -> None:
         """Let the clock run; restart the hub once, kill one agent once, press a button, open a door."""
@@ -214,27 +228,33 @@ class Line:
 
     def report(self) -> dict[str, Any]:
         heartbeats = self.heartbeats()
-        shipped = report.passport(self.bundle)
+        shipped = report.passport(self.path_of(FLOW))
         per_node = []
         totals: dict[str, int] = {}
         absolute = [0.0, 0.0, 0.0]
         for node in self.nodes:
             rows = list(self.rows(node.name))
-            reported = heartbeats[node.name]["reported"]
+            reported = {model["bundle"]: model for model in heartbeats[node.name].get("models", [])}
+            flow = reported.get(FLOW, {})
             start = int(node.start_unix_s * 1000)
             measured = report.volumes(rows, start, start + int(node.feed.seconds * 1000))
             status = json.loads((self.state(node) / "status.json").read_text())
             counters = status["counters"]
             board = self.board_stats(node)
             sums = report.errors(rows)
+            scored = report.scores(rows)
             if node.held_out:
                 absolute = [a + b for a, b in zip(absolute, sums, strict=True)]
             entry = {
                 "id": node.name,
                 "model": shipped.bundle,
-                "model version": reported.get("version"),
-                "runtime": reported.get("runtime"),
-                "variant": reported.get("variant"),
+                "model version": flow.get("version"),
+                "runtime": flow.get("runtime"),
+                "variant": flow.get("variant"),
+                "models": [
+                    {"bundle": bundle, **{key: reported.get(bundle, {}).get(key) for key in ("version", "variant")}}
+                    for bundle in node.bundles
+                ],
                 "readings_sent": board["produced"],
                 "readings_received": counters.get("readings_received", 0),
                 "readings_lost": counters.get("readings_lost", 0),
@@ -245,6 +265,8 @@ class Line:
                 "forecasts": sums[2],
                 "forecast_mae": sums[0] / sums[2] if sums[2] else None,
                 "naive_mae": sums[1] / sums[2] if sums[2] else None,
+                "scores": len(scored),
+                "highest_score": max(scored, default=None),
                 "summaries_produced": counters.get("summaries_produced", 0),
                 "summaries_stored": len(rows),
                 "summaries_twice": len(rows) - len({(row["boot"], row["seq"]) for row in rows}),
@@ -262,7 +284,7 @@ class Line:
                 "raw_bytes",
             ):
                 totals[key] = totals.get(key, 0) + counters.get(key, 0)
-        rollouts = (self.get("/api/v1/rollouts") or {"rollouts": [{"state": None}]})["rollouts"]
+        rollouts = (self.get("/api/v1/rollouts") or {"rollouts": []})["rollouts"]
         return {
             **totals,
             "forecast_mae": absolute[0] / absolute[2] if absolute[2] else None,
@@ -271,15 +293,17 @@ class Line:
             "lost": totals["summaries_produced"] - totals["summaries_stored"],
             "nodes": per_node,
             "variants": [{"name": v.name, "bytes": v.bytes, "max_abs_diff": v.max_abs_diff} for v in shipped.variants],
-            "rollout": rollouts[0]["state"],
+            "rollouts": {each["bundle"]: each["state"] for each in rollouts},
             "speed": {node.name: round(self.speed(node), 1) for node in self.nodes},
         }
 
     # --- where things are ------------------------------------------------------------------------
 
-    @property
-    def bundle(self) -> Path:
-        return self.home / "bundles" / f"{BUNDLE}-{VERSION}.bundle"
+    def folder(self, bundle: str) -> Path:
+        return self.home / "bundles" / bundle
+
+    def path_of(self, bundle: str) -> Path:
+        return self.folder(bundle) / f"{bundle}-{VERSION}.bundle"
 
     def speed(self, node: Node) -> float:
         return node.feed.seconds / self.live_s

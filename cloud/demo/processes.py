@@ -46,6 +46,17 @@ class Processes:
             StageError: it exited with another status than 0.
         """
         self.start(name, command, env=env)
+        return self.finish(name)
+
+    def finish(self, name: str) -> str:
+        """Wait until one that was started ends.
+
+        Returns:
+            What it printed.
+
+        Raises:
+            StageError: it exited with another status than 0.
+        """
         process = self._running[name]
         status = process.wait()
         del self._running[name]

@@ -41,6 +41,15 @@ def errors(rows: list[Row]) -> tuple[float, float, int]:
     return forecast, naive, n
 
 
+def scores(rows: list[Row]) -> list[float]:
+    """What the task that scores has answered; its rows are named TASK/DATASTREAM."""
+    return [
+        row["value"]
+        for row in rows
+        if row["kind"] == "interval" and row["datastream"].startswith("score/") and row["value"] is not None
+    ]
+
+
 def gaps(rows: list[Row]) -> int:
     """Readings that the nodes recorded as lost."""
     return int(sum(row["value"] or 0 for row in rows if row["kind"] == "gap" and row["datastream"] == "board/events"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -9,7 +10,8 @@ from zoneinfo import ZoneInfo
 from wayside.cloud.demo.feeds import Feed, controller_log, counted_day
 
 TIMEZONE = "America/Los_Angeles"  # both data sets are from Oregon
-BUNDLE = "traffic-flow"
+FLOW, SCORE = "traffic-flow", "traffic-score"  # bundles
+SIGNAL = "intersection/signal"
 SEED = 7
 
 # Node 1, from the log itself: yellow 4 s, red clearance 1.5 s, a cycle near 75 s, served 5 → 6 → 8 (2 runs beside 6).
@@ -35,6 +37,12 @@ class Node(NamedTuple):
     plan: tuple[tuple[int, float, float, float, int], ...]
     cycle_s: float
     contacts: bool = False
+    scores: bool = False  # it also says how unusual each detector's last hour is
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """What it runs, in the order of its tasks."""
+        return (FLOW, SCORE) if self.scores else (FLOW,)
 
     @property
     def held_out(self) -> bool:
@@ -77,17 +85,56 @@ class Node(NamedTuple):
             f'port = "{port}"',
             "baud = 921600",
             f'identity = "{self.board}"',
-            "[task]",
-            f'bundle = "{BUNDLE}"',
+            "[gpio]",
+            'factory = "mock"',
+        ]
+        if self.contacts:
+            for pin, stream, role in ((17, "ped/1/presses", "ped_button"), (27, "cabinet/door", "cabinet_door")):
+                lines += ["[[gpio.contacts]]", f"pin = {pin}", f'datastream = "{stream}"', f'role = "{role}"']
+                lines.append("debounce_s = 0")
+        channels = sorted(self.feed.vehicles)
+        for channel in channels:
+            lines += ["[[detectors]]", f"channel = {channel}", f'datastream = "{_volume(channel)}"']
+            # Some lanes see nobody between midnight and six: that is no fault of theirs.
+            lines.append("no_hit_s = 43200")
+        lines += ["[[sums]]", 'name = "intersection/volume"', f"of = {_texts(map(_volume, channels))}"]
+        lines += self._flow() + (self._score() if self.scores else []) + self._signal()
+        return "\n".join(lines) + "\n"
+
+    def _flow(self) -> list[str]:
+        phases = ", ".join(f'"{_volume(c)}" = {self.phases[c]}' for c in sorted(self.feed.vehicles) if c in self.phases)
+        return [
+            *self._task("flow", FLOW),
+            'policy = "signal_timing"',
+            f'actuator = "{SIGNAL}"',
+            f"settings = {{ phases = {{ {phases} }} }}",
+        ]
+
+    def _score(self) -> list[str]:
+        return [*self._task("score", SCORE), 'kind = "score"']
+
+    def _task(self, name: str, bundle: str) -> list[str]:
+        sites = ", ".join(f'{{ output = "{_volume(channel)}" }}' for channel in sorted(self.feed.vehicles))
+        return [
+            "[[tasks]]",
+            f'name = "{name}"',
+            f'bundle = "{bundle}"',
             "interval_s = 900",
             f"step_s = {self.step_s}",
-            "[signal]",
+            f"sites = [{sites}]",
+        ]
+
+    def _signal(self) -> list[str]:
+        lines = [
+            "[[actuators]]",
+            f'name = "{SIGNAL}"',
+            'kind = "signal"',
             f"cycle_s = {self.cycle_s}",
             "max_change_s = 4.0",  # drivers should not meet another intersection every quarter of an hour
         ]
         for phase, green, low, high, ring in self.plan:
             lines += [
-                "[[signal.phases]]",
+                "[[actuators.phases]]",
                 f"phase = {phase}",
                 f"green_s = {green}",
                 f"min_green_s = {low}",
@@ -96,25 +143,25 @@ class Node(NamedTuple):
                 f"red_clearance_s = {RED_CLEARANCE_S}",
                 f"ring = {ring}",
             ]
-        for channel in sorted(self.feed.vehicles):
-            lines += ["[[detectors]]", f"channel = {channel}", f'datastream = "detector/{channel}/volume"']
-            # Some lanes see nobody between midnight and six: that is no fault of theirs.
-            lines.append("no_hit_s = 43200")
-            if channel in self.phases:
-                lines.append(f"phase = {self.phases[channel]}")
-        lines += ["[gpio]", 'factory = "mock"']
-        if self.contacts:
-            for pin, stream, role in ((17, "ped/1/presses", "ped_button"), (27, "cabinet/door", "cabinet_door")):
-                lines += ["[[gpio.contacts]]", f"pin = {pin}", f'datastream = "{stream}"', f'role = "{role}"']
-                lines.append("debounce_s = 0")
-        return "\n".join(lines) + "\n"
+        return lines
+
+
+def _volume(channel: int) -> str:
+    return f"detector/{channel}/volume"
+
+
+def _texts(names: Iterable[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
 def nodes() -> list[Node]:
-    """Node 1 sees the controller log; 2 and 3 see held-out days, which no model was trained on."""
+    """Node 1 sees the controller log and runs two tasks; 2 and 3 see held-out days, which no model was trained on."""
     log, phases = controller_log()
     return [
-        Node("node-1", "WS-00001", "onnxruntime", log, 300, 8192, phases, LOGGED, LOGGED_CYCLE_S, contacts=True),
+        Node(
+            "node-1", "WS-00001", "onnxruntime", log, 300, 8192, phases, LOGGED, LOGGED_CYCLE_S, contacts=True,
+            scores=True,
+        ),
         Node(
             "node-2", "WS-00002", "tflite-runtime", counted_day("2024-05-10", SEED), 900, 8192, ASSUMED_PHASES, ASSUMED,
             ASSUMED_CYCLE_S,

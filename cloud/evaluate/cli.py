@@ -102,13 +102,13 @@ def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
     """The rows in the order of ``wanted``, and why some are not there."""
     from wayside.cloud.evaluate.side_by_side import Told, side_by_side
 
-    columns = (TextColumn("{task.description:<16}"), BarColumn(20), TextColumn("{task.fields[said]}"))
+    columns = (TextColumn("{task.description:<16}"), BarColumn(20), TextColumn("{task.fields[status]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bars = {job.name: progress.add_task(job.name, total=1.0, said="waits", start=False) for job in wanted}
+        bars = {job.name: progress.add_task(job.name, total=1.0, status="waits", start=False) for job in wanted}
 
         def told(news: Told) -> None:
             progress.start_task(bars[news.task])
-            progress.update(bars[news.task], completed=news.share, said=escape(news.what))
+            progress.update(bars[news.task], completed=news.share, status=escape(news.what))
             if news.done:
                 progress.stop_task(bars[news.task])
                 if not console.is_terminal:  # a log wants a line a task, not a picture

@@ -144,29 +144,31 @@ def _scored(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> Row:
     trained = checkpoint.load(folder)
     task, statistics = _known(folder)
     taskfile = msgspec.structs.replace(taskfile, task=task)
-    if job.data is None:
+    if job.data is None and taskfile.data.files:
         raise NothingToJudge(f"the task {task.name} is judged with its data at hand; name their folder as --data")
     metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
 
     def judged(score: anomaly.ScoreFn) -> dict[str, Any]:
-        return anomaly.evaluate(taskfile, job.data or Path(), score, job.unseen, statistics=statistics)
+        return anomaly.evaluate(taskfile, job.data, score, job.unseen, statistics=statistics)
 
     tell("torch", 0)
-    found = {"fp32": judged(lambda x: trained.answers(np.asarray(x, np.float32), batch=1024))}
+    judgements = {"fp32": judged(lambda x: trained.answers(np.asarray(x, np.float32), batch=1024))}
     lost, us = dict[str, float](), dict[str, float]()
     for name, runtime in judging.runtimes(bundle):
         us[name] = judging.microseconds(runtime, bundle.golden_inputs[:1])
         if name.endswith("-int8"):
             tell(name, 0.5)
-            found[name] = judged(lambda x, runtime=runtime: golden.run_all(runtime, x))
-            lost[name] = loss(metric, found[name][metric], found["fp32"][metric])
-    ours = found["fp32"]
+            judgements[name] = judged(lambda x, runtime=runtime: golden.run_all(runtime, x))
+            lost[name] = loss(metric, judgements[name][metric], judgements["fp32"][metric])
+    ours = judgements["fp32"]
     return Row(
         **_who(job, taskfile, folder, bundle),
         period=f"{ours['incidents']} incidents put in" if "incidents" in ours else "labelled",
         n=int(ours.get("n", 0)),
         metric=metric,
-        scores={who: {m: v for m, v in said.items() if isinstance(v, float)} for who, said in found.items()},
+        scores={
+            who: {m: v for m, v in measures.items() if isinstance(v, float)} for who, measures in judgements.items()
+        },
         us=us,
         loss=lost,
         notes=(

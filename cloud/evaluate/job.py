@@ -36,11 +36,11 @@ def names(wanted: str, data: Path | None) -> list[str]:
     """
     if wanted != "all":
         return [name.strip() for name in wanted.split(",") if name.strip()]
-    found = [name for name in task_names() if _has(load_task(name), data)]
-    if not found:
+    chosen = [name for name in task_names() if _has(load_task(name), data)]
+    if not chosen:
         where = f"{data} has files of none of" if data is not None else "without --data there is none of"
         raise NothingToJudge(f"{where} the tasks {', '.join(task_names())}; name a folder as docs/data.md says")
-    return found
+    return chosen
 
 
 def _has(taskfile: TaskFile, data: Path | None) -> bool:

@@ -62,13 +62,13 @@ def runtimes(bundle: Bundle) -> Iterator[tuple[str, Runtime]]:
 def answers(runtime: Runtime, examples: Examples, told: OnShare = lambda share: None) -> Array:
     """(N, *task.output_shape), one example at a time, as a node runs them."""
     n = len(examples)
-    found = np.empty((n, *runtime.output_shape[1:]), np.float32)
+    given = np.empty((n, *runtime.output_shape[1:]), np.float32)
     for start in range(0, n, CHUNK):
         x, _ = examples.take(np.arange(start, min(n, start + CHUNK)))
         for i, window in enumerate(x):
-            found[start + i] = runtime.run(window[None])[0]
+            given[start + i] = runtime.run(window[None])[0]
         told(min(n, start + CHUNK) / n)
-    return found
+    return given
 
 
 def torch_answers(model: Any, examples: Examples) -> Array:
@@ -115,13 +115,13 @@ class Judge(NamedTuple):
 
     def worst(self, slices: Slices, int8: Array, fp32: Array) -> dict[str, Any]:
         """The slice with enough examples in which int8 loses most, and how much."""
-        found: dict[str, Any] = {}
+        worst: dict[str, Any] = {}
         for name, mask in slices:
             n = int(mask.sum())
             before, after = (self.value(each, mask) for each in (fp32, int8)) if n >= SLICE_N else (None, None)
             if before is None or after is None:
                 continue
             lost = loss(self.metric, after, before)
-            if not found or lost > found["loss"]:
-                found = {"slice": name, "loss": lost, "n": n}
-        return found
+            if not worst or lost > worst["loss"]:
+                worst = {"slice": name, "loss": lost, "n": n}
+        return worst

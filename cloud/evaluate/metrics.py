@@ -50,14 +50,14 @@ def measure(answers: Array, truth: npt.NDArray[np.generic], task: TaskSpec, of: 
     wanted = truth[:, steps].astype(np.float64)
     error = point(answers, task)[:, steps] - wanted
     square = float((error**2).mean())
-    found = {"mae": float(np.abs(error).mean()), "mse": square, "rmse": float(np.sqrt(square))}
+    measures = {"mae": float(np.abs(error).mean()), "mse": square, "rmse": float(np.sqrt(square))}
     some = wanted != 0
     if some.any():
-        found["mape"] = 100 * float(np.abs(error[some] / wanted[some]).mean())
+        measures["mape"] = 100 * float(np.abs(error[some] / wanted[some]).mean())
     if task.quantiles and answers.ndim == 3:
         inside = (wanted >= answers[:, steps, 0]) & (wanted <= answers[:, steps, -1])
-        found["coverage"] = float(inside.mean())
-    return found
+        measures["coverage"] = float(inside.mean())
+    return measures
 
 
 def loss(metric: str, int8: float, fp32: float) -> float:

@@ -94,7 +94,7 @@ def markdown(rows: Sequence[Row], picture: str) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for row in rows:
-        sliced = {name: found for name, found in row.worst.items() if found}  # few examples make no slice
+        sliced = {name: worst for name, worst in row.worst.items() if worst}  # few examples make no slice
         worst = max(sliced.items(), key=lambda item: float(item[1]["loss"]), default=None)
         lines.append(
             f"| {row.task} | {row.family} | {row.parameters} | {_pair(row.bytes, 'fp32', 'd')} "
@@ -134,10 +134,10 @@ def svg(rows: Sequence[Row]) -> str:
         out.append(f'<text x="{left + bar * unit + 5:.1f}" y="{y + 4}" fill="#555">{share:.2f}</text>')
     foot = height * (len(drawn) + 1)
     out.append(f'<line x1="{left + unit:.1f}" x2="{left + unit:.1f}" y1="8" y2="{foot - 8}" stroke="#000"/>')
-    said = (
+    legend = (
         "error of the int8 model, as a share of the best of others; hollow: of the better floor, where nobody published"
     )
-    out.append(f'<text x="8" y="{foot + 6}" fill="#555">{said}</text></svg>')
+    out.append(f'<text x="8" y="{foot + 6}" fill="#555">{legend}</text></svg>')
     return "\n".join(out) + "\n"
 
 
@@ -190,16 +190,16 @@ def _worst(worst: tuple[str, dict[str, object]] | None) -> str:
 
 
 def _story(row: Row) -> list[str]:
-    said = [f"{row.n} {'pictures' if row.kind in ('classify', 'count') else 'windows'}, {row.period}"]
+    sentences = [f"{row.n} {'pictures' if row.kind in ('classify', 'count') else 'windows'}, {row.period}"]
     if row.unseen:
-        said.append(f"judged on {row.unseen}, later than everything that was trained on")
+        sentences.append(f"judged on {row.unseen}, later than everything that was trained on")
     for who, measures in row.scores.items():
-        said.append(f"{who}: " + ", ".join(f"{NAMES.get(m, m)} {_number(v)}" for m, v in measures.items()))
-    said += [f"{p.name} {_number(p.value)} ({p.source})" for p in row.published]
+        sentences.append(f"{who}: " + ", ".join(f"{NAMES.get(m, m)} {_number(v)}" for m, v in measures.items()))
+    sentences += [f"{p.name} {_number(p.value)} ({p.source})" for p in row.published]
     if row.goal is not None:
         ours = row.value(row.shipped)
         if ours is not None and not reached(row.metric, ours, row.goal):
-            said.append(f"the goal {_number(row.goal)} is missed by {_number(abs(ours - row.goal))}")
-    said += [f"{name} was left out: {why}" for name, why in row.refused.items()]
-    said += [f"{name}: {what} stays float" for name, what in row.kept_float.items()]
-    return [*said, *row.notes]
+            sentences.append(f"the goal {_number(row.goal)} is missed by {_number(abs(ours - row.goal))}")
+    sentences += [f"{name} was left out: {why}" for name, why in row.refused.items()]
+    sentences += [f"{name}: {what} stays float" for name, what in row.kept_float.items()]
+    return [*sentences, *row.notes]

@@ -25,6 +25,7 @@ from wayside.cloud.hub.api import commissioning as api_commissioning
 from wayside.cloud.hub.api import nodes as api_nodes
 from wayside.cloud.hub.api import operator as api_operator
 from wayside.cloud.hub.api import reads as api_reads
+from wayside.cloud.hub.api import rollouts as api_rollouts
 from wayside.cloud.hub.api import tuf as api_tuf
 from wayside.cloud.hub.auth import Nonces
 from wayside.cloud.hub.clock import now_ms
@@ -33,6 +34,7 @@ from wayside.cloud.hub.errors import HubError, StoreFullError, StoreUnavailableE
 from wayside.cloud.hub.ingest import Ingest
 from wayside.cloud.hub.instances import Instances
 from wayside.cloud.hub.metrics import Metrics
+from wayside.cloud.hub.offers import Offers
 from wayside.cloud.hub.queries import RecentStats
 from wayside.cloud.hub.registry import Registry
 from wayside.cloud.hub.rollout_store import RolloutStore
@@ -60,13 +62,15 @@ def create_app(data: Path, operator_token: str) -> FastAPI:
     """
     migrate(data)
     engine = open_engine(data)
-    fleet, nonces, ingest, rollouts, instances = Registry(), Nonces(), Ingest(), RolloutStore(), Instances()
     tuf = TufRepository(data)
+    fleet, nonces, ingest, offers, instances = Registry(), Nonces(), Ingest(), Offers(), Instances()
+    rollouts = RolloutStore(tuf.find)
     stats = RecentStats(engine)
-    metrics = Metrics(engine, stats)
+    metrics = Metrics(engine, stats, tuf.find)
 
     def forget() -> None:
         ingest.forget()
+        offers.forget()
         rollouts.forget()
         instances.forget()
 
@@ -103,16 +107,17 @@ def create_app(data: Path, operator_token: str) -> FastAPI:
             nonces=nonces,
             signed=signed,
             ingest=ingest,
+            offers=offers,
             rollouts=rollouts,
             instances=instances,
             metrics=metrics,
         )
     )
     app.include_router(api_commissioning.routes(engine, writer, signed))  # before /nodes/{node:path}
-    app.include_router(api_reads.routes(engine, stats))
-    app.include_router(
-        api_operator.routes(writer=writer, rollouts=rollouts, instances=instances, tuf=tuf, token=operator_token)
-    )
+    # Before /rollouts/{rollout}: it has /rollouts/preview.
+    app.include_router(api_rollouts.routes(engine, writer, rollouts, tuf, operator_token))
+    app.include_router(api_reads.routes(engine, stats, tuf.find))
+    app.include_router(api_operator.routes(writer=writer, instances=instances, token=operator_token))
     app.include_router(api_tuf.routes(tuf, operator_token))
     app.include_router(pages.routes())
     app.mount("/static", pages.static_files())

@@ -1,4 +1,4 @@
-"""``wayside hub`` and ``wayside rollout``: thin skins over the app, the store and the API."""
+"""``wayside hub``: a thin skin over the app, the store and the API."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from wayside.cloud.hub.errors import ConfigurationError, HubError
 
@@ -31,24 +28,17 @@ hub = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-rollout = typer.Typer(
-    help="Start, watch, pause and abort rollouts.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
 Data = Annotated[Path, typer.Option("--data", help="The hub's data directory.")]
 Url = Annotated[str, typer.Option("--hub", envvar="WAYSIDE_HUB", help="The hub's address.")]
 Token = Annotated[str, typer.Option(envvar="WAYSIDE_OPERATOR_TOKEN", help="The operator's token.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Id = Annotated[int, typer.Argument(metavar="ID", help="As `rollout list` shows it.")]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 F = TypeVar("F", bound=Callable[..., None])
 
 
-def _plainly(act: F) -> F:
+def plainly(act: F) -> F:
     """User faults end in one sentence on stderr and status 1."""
 
     @wraps(act)
@@ -67,7 +57,7 @@ def _plainly(act: F) -> F:
 
 
 @hub.command()
-@_plainly
+@plainly
 def init(data: Data) -> None:
     """Make the data directory: database, operator's token, online TUF key. What exists already stays."""
     from wayside.cloud.hub.auth import OPERATOR_TOKEN_FILE
@@ -88,7 +78,7 @@ def init(data: Data) -> None:
 
 
 @hub.command()
-@_plainly
+@plainly
 def run(
     data: Data,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -182,7 +172,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @hub.command()
-@_plainly
+@plainly
 def token(
     *,
     node: Annotated[str | None, typer.Option(help="Only this node may use it.")] = None,
@@ -194,7 +184,7 @@ def token(
     as_json: AsJson = False,
 ) -> None:
     """Make a one-time enrolment token, through the data directory or the hub's API."""
-    made = _token_in(data, node, site, ttl_s) if data else _client(url, operator_token).make_token(node, site, ttl_s)
+    made = _token_in(data, node, site, ttl_s) if data else client_of(url, operator_token).make_token(node, site, ttl_s)
     typer.echo(json.dumps(made) if as_json else made["token"])
 
 
@@ -204,7 +194,7 @@ def _token_in(data: Path, node: str | None, site: str | None, ttl_s: float) -> d
     from wayside.cloud.hub.engine import DATABASE, open_engine, translated
     from wayside.cloud.hub.openapi import decoded
     from wayside.cloud.hub.registry import make_token
-    from wayside.cloud.hub.views import TokenRequest
+    from wayside.contracts.hub_api import TokenRequest
 
     if not (data / DATABASE).exists():
         raise ConfigurationError("data", f"there is no hub in {data}: run `wayside hub init --data {data}` first")
@@ -221,112 +211,7 @@ def _token_in(data: Path, node: str | None, site: str | None, ttl_s: float) -> d
     return {"wire": 1, "token": made, "node": node, "expires_ms": now_ms + int(ttl_s * 1000)}
 
 
-@rollout.command()
-@_plainly
-def start(
-    bundle: Annotated[str, typer.Argument(help="Name of the bundle, as in its passport.")],
-    version: Annotated[str, typer.Argument(help="MAJOR.MINOR.PATCH")],
-    *,
-    url: Url = DEFAULT_URL,
-    phases: Annotated[str, typer.Option(help="Percent of the fleet at each phase, rising.")] = "5,25,100",
-    deadline_s: Annotated[float, typer.Option(min=1, help="Of each phase, seconds.")] = 3600.0,
-    operator_token: Token = "",
-    as_json: AsJson = False,
-) -> None:
-    """Offer a published version to the fleet, canary first."""
-    try:
-        percents = [int(p) for p in phases.split(",")]
-    except ValueError as exc:
-        raise ConfigurationError("phases", f"--phases {phases!r} is not a list of percentages like 5,25,100") from exc
-    target = f"models/{bundle}-{version}.bundle"
-    _show(_client(url, operator_token).start_rollout(bundle, version, target, percents, deadline_s), as_json)
-
-
-@rollout.command("list")
-@_plainly
-def list_(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Every rollout, newest first."""
-    found = _client(url).rollouts()
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    table = Table("id", "bundle", "version", "state", "phase", "why", box=None, header_style="bold")
-    for r in found["rollouts"]:
-        phase = f"{r['phase']}/{len(r['phases'])}"
-        table.add_row(str(r["id"]), r["bundle"], r["version"], _state(r["state"]), phase, Text(r["reason"] or ""))
-    Console().print(table)
-
-
-@rollout.command()
-@_plainly
-def show(
-    rollout_id: Id,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Until it is completed, paused or aborted.")] = False,
-) -> None:
-    """One rollout with its phases and nodes."""
-    client = _client(url)
-    found = client.rollout(rollout_id)
-    if watch and not as_json:
-        with Live(_card(found), refresh_per_second=4) as live:
-            while found["state"] == "running":
-                time.sleep(1)
-                found = client.rollout(rollout_id)
-                live.update(_card(found))
-    else:
-        while watch and found["state"] == "running":
-            time.sleep(1)
-            found = client.rollout(rollout_id)
-        _show(found, as_json)
-    if watch and found["state"] != "completed":
-        raise typer.Exit(1)
-
-
-@rollout.command()
-@_plainly
-def pause(rollout_id: Id, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
-    """Offer it to nobody new; nodes that run it keep it."""
-    _show(_client(url, operator_token).change_rollout(rollout_id, "pause"), as_json)
-
-
-@rollout.command()
-@_plainly
-def resume(rollout_id: Id, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
-    """Go on; nodes that refused are excused."""
-    _show(_client(url, operator_token).change_rollout(rollout_id, "resume"), as_json)
-
-
-@rollout.command()
-@_plainly
-def abort(rollout_id: Id, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
-    """Take it back; the rollout before it counts again."""
-    _show(_client(url, operator_token).change_rollout(rollout_id, "abort"), as_json)
-
-
-def _client(url: str, operator_token: str = "") -> Any:
+def client_of(url: str, operator_token: str = "") -> Any:
     from wayside.cloud.hub.client import HubClient
 
     return HubClient(url, operator_token or os.environ.get("WAYSIDE_OPERATOR_TOKEN"))
-
-
-def _show(found: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(found))
-    else:
-        Console().print(_card(found))
-
-
-def _card(r: dict[str, Any]) -> Group:
-    title = Text.assemble((f"rollout {r['id']}: {r['bundle']} {r['version']} ", "bold"), _state(r["state"]))
-    table = Table("phase", "of fleet", "state", "nodes", box=None, header_style="bold")
-    for i, phase in enumerate(r["phases"], 1):
-        nodes = Text("\n").join(
-            Text(f"{n['node']} {n['state']}" + (f" ({n['reason']})" if n["reason"] else "")) for n in phase["nodes"]
-        )
-        table.add_row(str(i), f"{phase['percent']} %", phase["state"], nodes)
-    return Group(title, *([Text(r["reason"])] if r["reason"] else []), table)
-
-
-def _state(state: str) -> Text:
-    return Text(state, {"running": "cyan", "completed": "green", "paused": "yellow"}.get(state, "red"))

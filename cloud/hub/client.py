@@ -34,11 +34,14 @@ class HubClient:
     def accept_hardware(self, node: str, begins: str) -> dict[str, Any]:
         return self._ask("POST", f"/api/v1/nodes/{quote(node)}/hardware", {"wire": 1, "hardware": begins})
 
+    def preview(self, target: str) -> dict[str, Any]:
+        return self._ask("GET", f"/api/v1/rollouts/preview?target={quote(target)}")
+
     def start_rollout(
-        self, bundle: str, version: str, target: str, phases: list[int], deadline_s: float
+        self, bundle: str, version: str, target: str, phases: list[int], deadline_s: float, **tolerances: float
     ) -> dict[str, Any]:
         document = {"wire": 1, "bundle": bundle, "version": version, "target": target, "phases": phases}
-        return self._ask("POST", "/api/v1/rollouts", document | {"deadline_s": deadline_s})
+        return self._ask("POST", "/api/v1/rollouts", document | {"deadline_s": deadline_s} | tolerances)
 
     def rollouts(self) -> dict[str, Any]:
         return self._ask("GET", "/api/v1/rollouts")
@@ -48,6 +51,19 @@ class HubClient:
 
     def change_rollout(self, rollout_id: int, act: str) -> dict[str, Any]:
         return self._ask("POST", f"/api/v1/rollouts/{rollout_id}/{act}")
+
+    def take_back(self, rollout_id: int, now: bool) -> dict[str, Any]:
+        return self._ask("POST", f"/api/v1/rollouts/{rollout_id}/back", {"wire": 1, "now": now})
+
+    def withdrawals(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/withdrawals")
+
+    def withdraw(self, bundle: str, version: str, reason: str) -> dict[str, Any]:
+        document = {"wire": 1, "bundle": bundle, "version": version, "reason": reason}
+        return self._ask("POST", "/api/v1/withdrawals", document)
+
+    def undo_withdrawal(self, bundle: str, version: str) -> dict[str, Any]:
+        return self._ask("DELETE", f"/api/v1/withdrawals?bundle={quote(bundle)}&version={quote(version)}")
 
     def _ask(self, method: str, path: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
         try:

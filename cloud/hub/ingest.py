@@ -12,16 +12,16 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from msgspec import json
 
-from wayside.contracts.summary import Summary
+from wayside.contracts.summary import Kind, Summary
 from wayside.contracts.sync import SyncRequest
 from wayside.contracts.wire import encode
 
 _COLUMNS = (
     "boot_id, seq, datastream_id, kind, wall_ms, mono_ns, clock, error_ms, duration_s, value, unit, quality, n, "
-    "forecast, naive, anomaly, model, detail, extra, received_ms"
+    "forecast, naive, anomaly, model, detail, extra, received_ms, derived"
 )
 _ROW = f"({', '.join('?' * len(_COLUMNS.split(',')))})"
-_CHUNK = 60  # rows of one statement: 1200 of SQLite's 32766 parameters
+_CHUNK = 60  # rows of one statement: 1260 of SQLite's 32766 parameters
 
 
 @functools.cache
@@ -52,9 +52,11 @@ class Ingest:
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, int, str], int] = {}
+        self._shown: dict[int, tuple[str, bool]] = {}  # of a datastream: unit and derived of its last interval
 
     def forget(self) -> None:
         self._ids.clear()
+        self._shown.clear()
 
     def store(
         self, connection: sa.Connection, node_id: int, request: SyncRequest, body_bytes: int, now_ms: int
@@ -77,11 +79,15 @@ class Ingest:
 
     def _row(self, connection: sa.Connection, node_id: int, row: Summary, now_ms: int) -> tuple[object, ...]:
         at = row.at
+        stream = self._ids.get(("datastreams", node_id, row.datastream)) or self._id(
+            connection, "datastreams", node_id, row.datastream, now_ms
+        )
+        if row.kind is Kind.INTERVAL and self._shown.get(stream) != (row.unit, row.derived):
+            self._show(connection, stream, row.unit, row.derived)
         return (
             self._ids.get(("boots", node_id, row.boot)) or self._id(connection, "boots", node_id, row.boot, now_ms),
             row.seq,
-            self._ids.get(("datastreams", node_id, row.datastream))
-            or self._id(connection, "datastreams", node_id, row.datastream, now_ms),
+            stream,
             row.kind._value_,
             at.wall_ms,
             at.mono_ns,
@@ -99,7 +105,13 @@ class Ingest:
             json.encode(row.detail).decode() if row.detail else None,
             _extra(row),
             now_ms,
+            row.derived,
         )
+
+    def _show(self, connection: sa.Connection, stream: int, unit: str, derived: bool) -> None:
+        update = "UPDATE datastreams SET unit = ?, derived = ? WHERE id = ?"
+        connection.exec_driver_sql(update, (unit, derived, stream))
+        self._shown[stream] = (unit, derived)
 
     def _id(self, connection: sa.Connection, table: str, node_id: int, name: str, now_ms: int) -> int:
         if table == "boots":

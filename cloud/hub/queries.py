@@ -6,47 +6,52 @@ import operator
 import threading
 import time
 from collections import defaultdict
-from typing import Any, Literal
+from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import json
 
 from wayside.cloud.hub import commissioning, views
 from wayside.cloud.hub.errors import NotFoundError
+from wayside.cloud.hub.health import health, trouble
 from wayside.cloud.hub.instances import decoded_clone
 from wayside.cloud.hub.registry import node_id
-from wayside.cloud.hub.rollout_store import load_all
-from wayside.cloud.hub.rollouts import Member, MemberState, Rollout
+from wayside.cloud.hub.rollout_store import Published, by_bundle, load_all, wanted_of_all, withdrawn
 from wayside.cloud.hub.store import boots, datastreams, node_keys, nodes, summaries
 from wayside.contracts.reading import ClockState, Stamp
-from wayside.contracts.rollout import RolloutState
+from wayside.contracts.sync import Desired, Heartbeat
+from wayside.contracts.wire import decode
 
-DEFAULT_GAP_S = 300.0  # of a node that has synced once; NodeConfig's default
 
-
-def list_nodes(connection: sa.Connection, now_ms: int, only: str | None = None) -> list[views.NodeView]:
+def list_nodes(
+    connection: sa.Connection, now_ms: int, published: Published, only: str | None = None
+) -> list[views.NodeView]:
     query = sa.select(nodes).order_by(nodes.c.name)
     if only is not None:
         query = query.where(nodes.c.name == only)
-    live = [r for r in load_all(connection) if r.state is not RolloutState.ABORTED]
+    rollouts, stopped = by_bundle(load_all(connection)), withdrawn(connection)
     keys = sa.select(node_keys.c.node_id, node_keys.c.since_ms).where(node_keys.c.revoked_ms.is_(None))
     this = None if only is None else sa.select(nodes.c.id).where(nodes.c.name == only).scalar_subquery()
     if this is not None:
         keys = keys.where(node_keys.c.node_id == this)
     since = dict(connection.execute(keys).all())
     commissioned = commissioning.latest(connection, this)
-    return [
-        _node(dict(row), live, now_ms, since.get(row["id"]), commissioned.get(row["id"]))
-        for row in connection.execute(query).mappings()
-    ]
+    shown = []
+    for row in connection.execute(query).mappings():
+        beat = decode(row["heartbeat"].encode(), Heartbeat) if row["heartbeat"] else None
+        wanted = wanted_of_all(rollouts, row["name"], beat, stopped, published)
+        shown.append(_node(dict(row), wanted, now_ms, since.get(row["id"]), commissioned.get(row["id"])))
+    return shown
 
 
-def get_node(connection: sa.Connection, name: str, now_ms: int) -> views.NodeView:
+def get_node(connection: sa.Connection, name: str, now_ms: int, published: Published) -> views.NodeView:
     """Raises NotFoundError."""
-    found = list_nodes(connection, now_ms, only=name)
-    if not found:
+    shown = list_nodes(connection, now_ms, published, only=name)
+    if not shown:
         raise NotFoundError("node", f"no node {name[:64]!r} is enrolled")
-    return found[0]
+    offer = connection.execute(sa.select(nodes.c.offer).where(nodes.c.name == name)).scalar()
+    return msgspec.structs.replace(shown[0], offer=json.decode(offer) if offer else None)
 
 
 def list_keys(connection: sa.Connection, name: str) -> views.KeyList:
@@ -67,7 +72,7 @@ def _clone(row: dict[str, Any]) -> views.CloneView | None:
 
 def _node(
     row: dict[str, Any],
-    live: list[Rollout],
+    wanted: tuple[Desired, ...],
     now_ms: int,
     key_since_ms: int | None,
     commissioned: views.CommissioningBrief | None,
@@ -81,11 +86,13 @@ def _node(
         bytes=row["bytes"],
         age_s=age,
         usual_gap_s=gap,
-        health=_health(age, gap, heartbeat),
+        health=health(age, gap, heartbeat),
+        trouble=trouble(heartbeat) if heartbeat else [],
         reported=(heartbeat or {}).get("reported", {}),
         counters=(heartbeat or {}).get("counters", {}),
         heartbeat=heartbeat,
-        desired=next((r.desired for r in live if r.offers(row["name"])), None),
+        desired=wanted[0] if wanted else None,
+        wanted=list(wanted),
         machine=row["machine"],
         machine_seen=row["machine_seen"],
         key_since_ms=key_since_ms,
@@ -94,27 +101,20 @@ def _node(
     )
 
 
-def _health(age: float | None, gap: float | None, heartbeat: dict[str, Any] | None) -> views.Health:
-    if age is None or heartbeat is None:
-        return "never"
-    usual = DEFAULT_GAP_S if gap is None else max(5.0, gap)
-    if age > 10 * usual:
-        return "silent"
-    if age > 3 * usual:
-        return "late"
-    return "fresh" if heartbeat.get("healthy") else "unhealthy"
-
-
 def list_datastreams(connection: sa.Connection, node: str | None) -> views.DatastreamList:
     query = (
-        sa.select(nodes.c.name, datastreams.c.name.label("datastream"))
+        sa.select(nodes.c.name.label("node"), datastreams.c.name, datastreams.c.unit, datastreams.c.derived)
         .join_from(datastreams, nodes)
         .order_by(nodes.c.name, datastreams.c.name)
     )
     if node is not None:
         query = query.where(nodes.c.name == node)
-    rows = connection.execute(query)
-    return views.DatastreamList(datastreams=[views.DatastreamView(node=n, datastream=d) for n, d in rows])
+    return views.DatastreamList(
+        datastreams=[
+            views.DatastreamView(node=row.node, datastream=row.name, unit=row.unit, derived=row.derived)
+            for row in connection.execute(query)
+        ]
+    )
 
 
 def list_summaries(
@@ -156,6 +156,7 @@ def _summary(row: dict[str, Any]) -> views.SummaryView:
     same = "id received_ms node boot seq kind datastream duration_s value unit quality n forecast naive anomaly model"
     return views.SummaryView(
         **{name: row[name] for name in same.split()},
+        derived=row["derived"],
         at=Stamp(
             boot=row["boot"],
             mono_ns=row["mono_ns"],
@@ -211,9 +212,9 @@ FROM summaries s JOIN boots b ON b.id = s.boot_id GROUP BY b.id, s.kind ORDER BY
 """
 _ERRORS = """
 SELECT b.node_id, count(*) AS n, total(abs(s.value - s.forecast)) AS forecast, total(abs(s.value - s.naive)) AS naive
-FROM summaries s JOIN boots b ON b.id = s.boot_id JOIN datastreams d ON d.id = s.datastream_id
+FROM summaries s JOIN boots b ON b.id = s.boot_id
 WHERE s.kind = 'interval' AND s.value IS NOT NULL AND s.forecast IS NOT NULL AND s.naive IS NOT NULL
-  AND d.name NOT LIKE 'intersection/%' -- sums of the others
+  AND NOT s.derived -- sums of the others
 GROUP BY b.node_id
 """
 
@@ -282,39 +283,3 @@ class RecentStats:
 
 def _error(n: int, forecast: float, naive: float) -> views.ForecastError:
     return views.ForecastError(n=n, mae=forecast / n if n else None, naive_mae=naive / n if n else None)
-
-
-def rollout_view(rollout: Rollout) -> views.RolloutView:
-    by_phase: dict[int, list[Member]] = defaultdict(list)
-    for member in rollout.members.values():
-        by_phase[member.phase].append(member)
-    stopped: dict[RolloutState, Literal["paused", "aborted"]] = {
-        RolloutState.PAUSED: "paused",
-        RolloutState.ABORTED: "aborted",
-    }
-    now: Literal["paused", "aborted", "running"] = stopped.get(rollout.state, "running")
-    settled = (MemberState.ACTIVE, MemberState.EXCUSED)
-    phases = []
-    for i, percent in enumerate(rollout.phases):
-        members = sorted(by_phase[i], key=lambda m: m.node)
-        complete = i <= rollout.phase and all(m.state in settled for m in members)
-        phases.append(
-            views.PhaseView(
-                percent=percent,
-                state="complete" if complete else now if i == rollout.phase else "waiting",
-                nodes=[views.MemberView(node=m.node, state=m.state.value, reason=m.reason) for m in members],
-            )
-        )
-    return views.RolloutView(
-        id=rollout.id,
-        bundle=rollout.bundle,
-        version=rollout.version,
-        target=rollout.target,
-        state=rollout.state.value,
-        reason=rollout.reason,
-        deadline_s=rollout.deadline_s,
-        created_ms=rollout.created_ms,
-        phase=rollout.phase + 1,
-        phase_started_ms=rollout.phase_started_ms,
-        phases=phases,
-    )

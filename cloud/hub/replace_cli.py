@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, Token, Url, _client, _plainly
+from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, Token, Url, client_of, plainly
 from wayside.cloud.hub.errors import ConfigurationError
 
 replace = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @replace.command()
-@_plainly
+@plainly
 def main(
     node: Annotated[str, typer.Argument(help="The node whose hardware changes; its name and history stay.")],
     *,
@@ -44,7 +44,7 @@ def main(
     Until the new hardware enrols with the token nothing changes. Then the old key is revoked in the same moment, and
     site, history, rollouts and commissioning records stay with the name. Run it again for another token.
     """
-    client = _client(url, operator_token)
+    client = client_of(url, operator_token)
     if accept_hardware is not None:
         if reason is not None:
             raise typer.BadParameter("--reason goes with new hardware, not with --accept-hardware")

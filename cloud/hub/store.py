@@ -25,6 +25,8 @@ nodes = sa.Table(
     sa.Column("last_seen_ms", sa.Integer),
     sa.Column("gap_ms", sa.Float),  # usual time between two syncs, smoothed
     sa.Column("heartbeat", sa.Text),  # contracts.sync.Heartbeat as JSON, unknown fields included
+    sa.Column("offer", sa.Text),  # contracts.task_config.Offer as JSON; null: it never said
+    sa.Column("offer_boot", sa.Text),  # the boot that said so
     sa.Column("extra", sa.Text),  # unknown fields of the last sync request, JSON
     sa.Column("stored", sa.Integer, nullable=False, server_default="0"),
     sa.Column("duplicates", sa.Integer, nullable=False, server_default="0"),
@@ -81,6 +83,8 @@ datastreams = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("node_id", sa.ForeignKey("nodes.id"), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
+    sa.Column("unit", sa.Text),  # of its last interval; null: it has none, only alerts, decisions or gaps
+    sa.Column("derived", sa.Boolean, nullable=False, server_default="0"),  # its last interval was
     sa.UniqueConstraint("node_id", "name"),
 )
 
@@ -108,6 +112,7 @@ summaries = sa.Table(
     sa.Column("detail", sa.Text),  # JSON
     sa.Column("extra", sa.Text),  # JSON
     sa.Column("received_ms", sa.Integer, nullable=False),
+    sa.Column("derived", sa.Boolean, nullable=False, server_default="0"),  # made of other rows: a sum
     sa.UniqueConstraint("boot_id", "seq"),
     sa.Index("summaries_by_time", "datastream_id", "wall_ms"),
     sa.Index("summaries_by_kind", "kind", sqlite_where=sa.text("kind <> 'interval'")),
@@ -134,13 +139,20 @@ rollouts = sa.Table(
     sa.Column("bundle", sa.Text, nullable=False),
     sa.Column("version", sa.Text, nullable=False),
     sa.Column("target", sa.Text, nullable=False),
-    sa.Column("phases", sa.Text, nullable=False),  # JSON: percent of the fleet, rising
+    sa.Column("phases", sa.Text, nullable=False),  # JSON: percent of the members, rising
     sa.Column("deadline_s", sa.Float, nullable=False),
     sa.Column("state", sa.Text, nullable=False),  # contracts.rollout.RolloutState
     sa.Column("phase", sa.Integer, nullable=False),  # from 0
     sa.Column("created_ms", sa.Integer, nullable=False),
     sa.Column("phase_started_ms", sa.Integer, nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("max_failed_percent", sa.Float, nullable=False, server_default="0"),
+    sa.Column("max_silent_percent", sa.Float, nullable=False, server_default="20"),
+    sa.Column("ended_ms", sa.Integer),
+    sa.Column("back_of", sa.Integer),  # the rollout that this one takes back
+    sa.Column("recalled", sa.Boolean, nullable=False, server_default="0"),  # its version was withdrawn once
+    sa.Column("passport", sa.Text),  # JSON, for nodes that come later; null: begun by a hub that did not read it
+    sa.Column("left_out", sa.Text),  # contracts.hub_api.Candidates as JSON: as they were at the start
 )
 
 rollout_nodes = sa.Table(
@@ -149,7 +161,22 @@ rollout_nodes = sa.Table(
     sa.Column("rollout_id", sa.ForeignKey("rollouts.id"), primary_key=True),
     sa.Column("node", sa.Text, primary_key=True),
     sa.Column("phase", sa.Integer, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # contracts.rollout.MemberState
     sa.Column("reason", sa.Text),
+    # As cloud.hub.rollouts.Member describes them:
+    sa.Column("ran", sa.Text),
+    sa.Column("old_failure", sa.Text),
+    sa.Column("unfit", sa.Text),
+    sa.Column("joined_later", sa.Boolean, nullable=False, server_default="0"),
+    sqlite_with_rowid=False,
+)
+
+withdrawals = sa.Table(
+    "withdrawals",
+    metadata,
+    sa.Column("bundle", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("withdrawn_ms", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -36,8 +36,10 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
     Timestamp,
 )
 
+from wayside.cloud.hub.bundles import read_passport
 from wayside.cloud.hub.errors import ConfigurationError, ConflictError, ContractBrokenError, NotFoundError
-from wayside.cloud.hub.views import OnlineKey
+from wayside.contracts.hub_api import OnlineKey
+from wayside.contracts.passport import Passport
 from wayside.durable import rename, replace_file
 
 DELEGATED = "models"
@@ -103,11 +105,33 @@ class TufRepository:
         """Raises ConflictError: the signed metadata does not name ``target``, or says it is something else."""
         found = self.published.get(target)
         if found is None:
-            raise ConflictError("not_published", f"{target} is not published: `wayside release publish` it first")
+            raise _not_published(target)
         custom = found.unrecognized_fields.get("custom") or {}
         said = {"bundle": custom.get("bundle", bundle), "version": custom.get("version", version)}
         if said != {"bundle": bundle, "version": version}:
             raise ConflictError("not_that_version", f"{target} is signed as {said['bundle']} {said['version']}")
+
+    def find(self, bundle: str, version: str) -> str | None:
+        """The published target that is signed as this version of this bundle."""
+        for path, target in self.published.items():
+            custom = target.unrecognized_fields.get("custom") or {}
+            if (custom.get("bundle"), custom.get("version")) == (bundle, version):
+                return path
+        return None
+
+    def passport(self, target: str) -> Passport:
+        """What a published bundle is.
+
+        Raises:
+            ConflictError: not published, not a bundle, or not what the signed metadata says.
+        """
+        signed = self.published.get(target)
+        if signed is None:
+            raise _not_published(target)
+        folder, _, name = target.rpartition("/")
+        passport = read_passport(self.targets_dir / folder / f"{signed.hashes['sha256']}.{name}")
+        self.check_published(target, passport.bundle, passport.version)
+        return passport
 
     def staged_file(self, name: str) -> Path:
         """Where an uploaded file waits.
@@ -291,6 +315,10 @@ class TufRepository:
     def _timestamp(self) -> Metadata[Timestamp] | None:
         file = self.metadata_dir / "timestamp.json"
         return _parse(file.read_bytes(), Timestamp) if file.exists() else None
+
+
+def _not_published(target: str) -> ConflictError:
+    return ConflictError("not_published", f"{target} is not published: `wayside release publish` it first")
 
 
 def _existing(folder: Path, name: str, pattern: re.Pattern[str]) -> Path:

@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from wayside.cloud.hub.health import Health
 from wayside.contracts.commissioning import SignedCommissioning
-from wayside.contracts.reading import Name, Stamp
+from wayside.contracts.hub_api import Excluded
+from wayside.contracts.reading import Stamp
 from wayside.contracts.sync import Desired, Label
 from wayside.contracts.wire import Document, wire_field
-
-Health = Literal["never", "fresh", "late", "silent", "unhealthy"]
-"""By the age of the last sync against the node's usual gap; ``unhealthy``: fresh, but its readings do not flow."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +89,10 @@ class NodeView(View, frozen=True, kw_only=True):
     reported: dict[str, Any]  # contracts.sync.Reported; empty before the first sync
     counters: dict[str, Any]  # contracts.sync.Counters
     heartbeat: dict[str, Any] | None  # contracts.sync.Heartbeat, as it came: also holds the two above
-    desired: Desired | None
+    desired: Desired | None  # the first of ``wanted``
+    wanted: list[Desired] = []  # what it should run, at most one version of each bundle
+    trouble: list[str] = []  # why it is not healthy, the worst first
+    offer: dict[str, Any] | None = None  # contracts.task_config.Offer; only where one node is asked for
     machine: str | None = None  # fingerprint of the computer that is this node
     machine_seen: str | None = None  # of the last sync
     key_since_ms: int | None = None  # its hardware took the name over, or enrolled
@@ -125,6 +127,7 @@ class SummaryView(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     detail: dict[str, Any]
     extra: dict[str, Any]
+    derived: bool = False  # made of other rows of the node: a sum
 
 
 class SummaryPage(View, frozen=True, kw_only=True):
@@ -135,6 +138,28 @@ class SummaryPage(View, frozen=True, kw_only=True):
 class DatastreamView(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     datastream: str
+    unit: str | None = None  # of its last interval; null: it has no intervals, only alerts, decisions or gaps
+    derived: bool = False
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A condition from its beginning to its end, from the node's alerts of both."""
+
+    node: str
+    code: str
+    subject: str
+    message: str
+    begin_ms: int | None  # null: the beginning is not among the rows that were read, or its time was unknown
+    end_ms: int | None  # null while it is open, or its time was unknown
+    state: Literal["open", "over", "unknown"]  # unknown: no end was told, and the node no longer says that it is open
+    times: int = 1  # it began so often while it flapped
+    lasted_s: float | None = None
+
+
+class SpanList(View, frozen=True, kw_only=True):
+    """Newest first."""
+
+    conditions: list[Span]
 
 
 class DatastreamList(View, frozen=True, kw_only=True):
@@ -189,19 +214,6 @@ class Stats(View, frozen=True, kw_only=True):
     forecast: ForecastError
 
 
-class TokenRequest(Document, frozen=True, kw_only=True):
-    wire: int = wire_field()
-    node: Name | None = None  # null: for any node
-    site: Label | None = None
-    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 604_800.0
-
-
-class TokenReply(View, frozen=True, kw_only=True):
-    token: str
-    node: str | None
-    expires_ms: int
-
-
 class ReplacementRequest(Document, frozen=True, kw_only=True):
     """``reason`` is told to the old hardware, and kept with its key."""
 
@@ -222,30 +234,18 @@ class HardwareReply(View, frozen=True, kw_only=True):
     machine: str | None
 
 
-class RolloutRequest(Document, frozen=True, kw_only=True):
-    """``phases``: percent of the fleet, rising; ``deadline_s`` of each phase."""
-
-    wire: int = wire_field()
-    bundle: Name
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=64)]
-    target: Annotated[str, msgspec.Meta(pattern=r"^models/[A-Za-z0-9_.-]{1,96}$")]
-    phases: Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=100)], ...], msgspec.Meta(min_length=1, max_length=16)]
-    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 3600.0
-
-    def __post_init__(self) -> None:
-        if any(a >= b for a, b in zip(self.phases, self.phases[1:], strict=False)):
-            raise ValueError("phases rise")
-
-
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an ended rollout: as it was at the end."""
+
     node: str
-    state: str
+    state: str  # contracts.rollout.MemberState
     reason: str | None
+    runs: str | None = None  # the version of this bundle that the node reports now
 
 
 class PhaseView(msgspec.Struct, frozen=True, kw_only=True):
     percent: int
-    state: Literal["waiting", "running", "complete", "paused", "aborted"]
+    state: Literal["waiting", "running", "complete", "paused", "aborted", "over"]  # over: with exceptions
     nodes: list[MemberView]
 
 
@@ -254,31 +254,48 @@ class RolloutView(View, frozen=True, kw_only=True):
     bundle: str
     version: str
     target: str
-    state: str
+    state: str  # contracts.rollout.RolloutState
+    summary: str  # the same for people, with the exceptions by name
     reason: str | None
     deadline_s: float
+    max_failed_percent: float
+    max_silent_percent: float
     created_ms: int
+    ended_ms: int | None
     phase: int  # the current one, from 1
     phase_started_ms: int
     phases: list[PhaseView]
+    joined_later: list[MemberView]  # nodes that came after the end
+    back_of: int | None  # the rollout that this one takes back
+    withdrawn: str | None  # why nobody gets the version any more
+    fleet: int | None  # nodes that were enrolled at the start; null: begun by an earlier hub
+    cannot: list[Excluded]  # why the others could not take it then
+    unknown: list[str]  # had not said then what they offer
 
 
 class RolloutList(View, frozen=True, kw_only=True):
     rollouts: list[RolloutView]
 
 
-class OnlineKey(View, frozen=True, kw_only=True):
-    """The hub's own TUF key: the root delegates snapshot and timestamp to it."""
-
-    keyid: str
-    keytype: str
-    scheme: str
-    public: str
+class WithdrawalView(msgspec.Struct, frozen=True, kw_only=True):
+    bundle: str
+    version: str
+    reason: str
+    withdrawn_ms: int
 
 
-class StagedFile(View, frozen=True, kw_only=True):
-    sha256: str
-    bytes: int
+class WithdrawalList(View, frozen=True, kw_only=True):
+    withdrawals: list[WithdrawalView]
+
+
+class WithdrawalReply(View, frozen=True, kw_only=True):
+    bundle: str
+    version: str
+    withdrawn: bool
+    summary: str
+    aborted: list[int] = []  # rollouts that it stopped
+    returning: dict[str, str] = {}  # node → version that it is wanted back on
+    stranded: list[str] = []  # nodes that run it, and there is no other version to go to
 
 
 class HealthReply(View, frozen=True, kw_only=True):

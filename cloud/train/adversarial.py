@@ -1,11 +1,11 @@
-"""Playing generator against discriminator, and whether it helps.
+"""Training generator and discriminator against each other, and measuring whether that helps.
 
 Few rare windows are known, or none. *Some known* (``[fit] rare``): a critic tells known from generated ones, and the
 generator learns to bend any typical window so that the critic takes it for a known one (least squares, Mao et al.,
 "Least squares generative adversarial networks", ICCV 2017). So what was seen a few times, at a few sites, is seen
-everywhere. *None known*: the generator is held at the fence of the typical, where the discriminator is in two minds,
-and kept from making the same window always (Ngo et al., "Fence GAN", ICTAI 2019). In both, the discriminator learns
-typical windows against known and generated ones, by cross-entropy.
+everywhere. *None known*: the generator is held at the boundary of the typical windows, where the discriminator answers
+one half, and kept from making the same window always (Ngo et al., "Fence GAN", ICTAI 2019). In both, the discriminator
+learns typical windows against known and generated ones, by cross-entropy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from wayside.cloud.train import incidents
+from wayside.cloud.train import incidents, sites
 from wayside.cloud.train.anomaly import find_incidents
 from wayside.cloud.train.datasets import Examples, Split, load, split
 from wayside.cloud.train.errors import TaskError
@@ -39,9 +39,9 @@ from wayside.models import registry
 from wayside.models.gan import Discriminator, Generator
 
 PREPARED = 100_000  # training windows that constants are taken from
-FENCE = 0.5  # what the discriminator shall think of generated windows when none is known
-SPREAD = 0.3  # weight of keeping generated windows apart
-SHARE = 4  # typical windows for each rare one of a batch, and for each generated one
+BOUNDARY = 0.5  # what the discriminator should answer to generated windows when no rare one is known (Fence GAN)
+DIVERSITY = 0.3  # weight of the term that keeps generated windows unlike each other
+TYPICAL_PER_RARE = 4  # typical windows for each rare one of a batch, and for each generated one
 KNOWN_SEED = 77  # of the incidents that are known in training; those that detectors are judged by have others
 
 
@@ -49,7 +49,7 @@ def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoc
     """Train discriminator and generator on ``data.train``; the discriminator is what is kept.
 
     ``recipe.rare`` windows with incidents (cloud.train.incidents) are put among the training windows, and known. All
-    epochs are played: no loss of a game says when to stop.
+    epochs are run: no adversarial loss says when to stop.
 
     Raises:
         TaskError: the family is no discriminator, or the task is one of pictures.
@@ -58,7 +58,7 @@ def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoc
     config, module = _build(recipe, task)
     train = _series(data.train, task)
     rare = known(train, recipe.rare, seed) if recipe.rare else None
-    history = play(module, recipe, task, train, rare, seed=seed, on_epoch=on_epoch)
+    history = train_adversarially(module, recipe, task, train, rare, seed=seed, on_epoch=on_epoch)
     notes = {"rare": 0 if rare is None else len(rare)}
     return Fitted(module=module.eval(), config=config, epochs=history, best=len(history), notes=notes)
 
@@ -70,7 +70,7 @@ def known(windows: Windows, count: int, seed: int, rule: incidents.Rule | None =
     return torch.from_numpy(changed.take(at)[0])
 
 
-def play(
+def train_adversarially(
     module: Discriminator,
     recipe: Fit,
     task: TaskSpec,
@@ -84,6 +84,7 @@ def play(
     """Train ``module`` in place; without ``generated`` windows it has only the known ones to learn from."""
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
+    hiding = torch.Generator().manual_seed(seed)
     some = torch.from_numpy(train.take(np.sort(draw.permutation(len(train))[:PREPARED]))[0])
     module.prepare(some, some[:, -1:, module.usual.output])
     generator = Generator(module.usual, task.window, module.noise) if generated else None
@@ -95,26 +96,29 @@ def play(
     batches = math.ceil(len(train) / recipe.batch)
     batches = min(batches, recipe.steps) if recipe.steps else batches
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(of_d, recipe.epochs * batches)
-    part = max(recipe.batch // SHARE, 1)
+    part = max(recipe.batch // TYPICAL_PER_RARE, 1)
     history = []
     for number in range(1, recipe.epochs + 1):
         total = 0.0
         module.train()
         for indices in itertools.islice(_shuffled(len(train), recipe.batch, draw), batches):
-            typical = torch.from_numpy(train.take(indices)[0])
-            bad = [] if rare is None else [rare[torch.randint(len(rare), (part,))]]
+            typical = sites.hide(torch.from_numpy(train.take(indices)[0]), task, recipe.site_dropout, hiding)
+            bad = []
+            if rare is not None:
+                drawn = rare[torch.randint(len(rare), (part,))]
+                bad.append(sites.hide(drawn, task, recipe.site_dropout, hiding))
             if generator is not None and of_g is not None:
                 base = typical[:part]
                 made, change = generator(base, torch.randn(len(base), module.noise))
                 if critic is not None and of_c is not None:
                     known_away, made_away = module.usual(bad[0])[0], module.usual(made)[0]
-                    loss = _to(critic(known_away), 1) + _to(critic(made_away.detach()), 0)
+                    loss = _squared_error(critic(known_away), 1) + _squared_error(critic(made_away.detach()), 0)
                     _step(of_c, loss)
-                    _step(of_g, _to(critic(made_away), 1))
+                    _step(of_g, _squared_error(critic(made_away), 1))
                 else:
                     odds = torch.sigmoid(module.logit(made))
                     apart = (change[1:] - change[:-1]).abs().mean() if len(change) > 1 else change.abs().mean()
-                    _step(of_g, _to(odds, FENCE) + SPREAD / (1 + apart))
+                    _step(of_g, _squared_error(odds, BOUNDARY) + DIVERSITY / (1 + apart))
                 bad.append(made.detach())
             logit = module.logit(typical)
             loss = functional.binary_cross_entropy_with_logits(logit, torch.zeros_like(logit))
@@ -153,7 +157,7 @@ def _critic(window: int) -> nn.Module:
     return nn.Sequential(nn.Linear(window, 48), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(48, 1))
 
 
-def _to(given: torch.Tensor, wanted: float) -> torch.Tensor:
+def _squared_error(given: torch.Tensor, wanted: float) -> torch.Tensor:
     return (given - wanted).square().mean()
 
 
@@ -185,7 +189,7 @@ def compare(recipe: Fit, task: TaskSpec, data: Split, *, seeds: int = 5) -> list
         for name, generated in (("without", False), ("with", True)):
             torch.manual_seed(seed)
             module = _build(recipe, task)[1]
-            play(module, recipe, task, train, rare, seed=seed, generated=generated)
+            train_adversarially(module, recipe, task, train, rare, seed=seed, generated=generated)
             row[name] = find_incidents(held, functools.partial(_scores, module))
         rows.append(row)
     return rows

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wayside.cloud.train import incidents
+from wayside.cloud.train.cases import INCIDENTS_SEED
 from wayside.cloud.train.datasets import every, load, split, test_windows
 from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.nab import evaluate_nab
@@ -26,7 +27,7 @@ ScoreFn = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
 """Windows (n, T, F), NaN where missing → scores (n,) or (n, 1), ≥ 0."""
 Floats = npt.NDArray[np.float64]
 
-SEED = 1  # of the incidents that detectors are judged by
+SEED = INCIDENTS_SEED  # of the incidents that detectors are judged by
 FALSE_ALARMS = 0.01  # of the windows without incident: the rate at which recall and precision are stated
 BUFFER = 8  # intervals, of VUS-PR
 BATCH = 8192
@@ -34,7 +35,7 @@ BATCH = 8192
 
 def evaluate(
     taskfile: TaskFile,
-    data: Path,
+    data: Path | None,
     score_fn: ScoreFn,
     test: Path | None = None,
     *,
@@ -44,7 +45,7 @@ def evaluate(
 
     Args:
         taskfile: with the task as the model knows it, sites included.
-        data: the data directory.
+        data: the data directory; None: of a task with a packaged sample.
         test: a file or folder. Layout ``nab``: a folder of series, with the JSON of their windows in it or above it, or
             a JSON alone, whose series lie in ``data``.
         statistics: of the checkpoint, for files that carry no times.
@@ -57,9 +58,9 @@ def evaluate(
         DataError: the data or the labels are missing or broken.
     """
     if taskfile.data.layout == "nab":
-        series, labels = _labelled(taskfile, data, test)
+        series, labels = _labelled(taskfile, data or Path(), test)
         return evaluate_nab(score_fn, series, labels, window=taskfile.task.window, held_out=taskfile.data.holdout_sites)
-    if taskfile.data.unusual_days:
+    if not taskfile.incidents:
         # All of it, training days too: nobody told the model which days were unusual.
         return rank_days(_windows(taskfile, data, test, statistics, whole=True), taskfile.data.unusual_days, score_fn)
     return find_incidents(_windows(taskfile, data, test, statistics, whole=False), score_fn)
@@ -76,10 +77,10 @@ def score(windows: Windows, score_fn: ScoreFn) -> Floats:
     parts = [
         np.asarray(score_fn(windows.take(slice(a, a + BATCH))[0]), float).ravel() for a in range(0, len(windows), BATCH)
     ]
-    found = np.concatenate(parts)
-    if found.shape != (len(windows),) or not (found >= 0).all():
-        raise DataError(f"the model gave {found.shape} scores for {len(windows)} windows, or scores below 0")
-    return found
+    scores = np.concatenate(parts)
+    if scores.shape != (len(windows),) or not (scores >= 0).all():
+        raise DataError(f"the model gave {scores.shape} scores for {len(windows)} windows, or scores below 0")
+    return scores
 
 
 def find_incidents(
@@ -107,7 +108,7 @@ def find_incidents(
     piece = np.searchsorted(breaks, np.arange(len(labels)), side="right")
     begins = labels & ~(np.append(False, labels[:-1]) & (np.diff(piece, prepend=-1) == 0))
     incident = np.cumsum(begins)[labels]  # number of the incident of each labelled window
-    found = np.bincount(incident, weights=alarms[labels])[1:] > 0
+    detected = np.bincount(incident, weights=alarms[labels])[1:] > 0
     return {
         "auc": _auc(labels, scores),
         "vus_pr": vus_pr(labels, scores, buffer=BUFFER, breaks=breaks),
@@ -115,7 +116,7 @@ def find_incidents(
         "threshold": threshold,
         "precision": float(labels[alarms].mean()) if alarms.any() else 0.0,
         "recall": float(alarms[labels].mean()),
-        "found": float(found.mean()),
+        "found": float(detected.mean()),
         "incidents": int(begins.sum()),
         "n": len(labels),
     }
@@ -165,16 +166,16 @@ def _auc(labels: npt.NDArray[np.bool_], scores: Floats) -> float:
 
 
 def _windows(
-    taskfile: TaskFile, data: Path, test: Path | None, statistics: dict[str, Any] | None, *, whole: bool
+    taskfile: TaskFile, data: Path | None, test: Path | None, statistics: dict[str, Any] | None, *, whole: bool
 ) -> Windows:
     if test is not None:
-        found = test_windows(taskfile, taskfile.task, [test], statistics)
+        windows = test_windows(taskfile, taskfile.task, [test], statistics)
     else:
         grid, taskfile = load(taskfile, data)
-        found = every(grid, taskfile) if whole else split(grid, taskfile).holdout
-    if not isinstance(found, Windows):
+        windows = every(grid, taskfile) if whole else split(grid, taskfile).holdout
+    if not isinstance(windows, Windows):
         raise DataError(f"{taskfile.task.name} is a task of pictures; only windows of series are scored")
-    return found
+    return windows
 
 
 def _labelled(taskfile: TaskFile, data: Path, test: Path | None) -> tuple[Path, Path]:
@@ -183,9 +184,9 @@ def _labelled(taskfile: TaskFile, data: Path, test: Path | None) -> tuple[Path, 
         return _home(taskfile, data), test
     home = _home(taskfile, data if test is None else test)
     for at in (home, home.parent):
-        found = sorted(at.glob("*windows*.json")) or sorted(at.glob("labels/*windows*.json"))
-        if found:
-            return home, found[0]
+        labels = sorted(at.glob("*windows*.json")) or sorted(at.glob("labels/*windows*.json"))
+        if labels:
+            return home, labels[0]
     raise DataError(f"{home}: has no JSON of labelled windows (combined_windows.json); put it there")
 
 

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wayside.cloud.train import incidents, sites
 from wayside.cloud.train.datasets import Examples
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.cloud.train.windows import Array, Windows
 from wayside.contracts.task import TaskSpec
 
 CALIBRATION, GOLDEN = 512, 48
+UNKNOWN_EVERY = 8  # of the calibration windows of a model for unknown sites, one in so many is of one
+INCIDENTS_SEED = 1  # of the incidents in the held-out windows of a score: others than training may have known
 HELD, HELD_BYTES = 20_000, 64 << 20
 EXTREMES = 256  # of the calibration windows at most
 GAPPY = 32  # of them have gaps, if there are so many
@@ -35,6 +38,9 @@ def stored(
         seen: examples that the model was trained on.
         worst: indices of those on which it errs most, the worst first.
     """
+    labels = None
+    if taskfile.incidents and isinstance(held, Windows):
+        held, labels = incidents.into(held, incidents.Rule(), INCIDENTS_SEED)
     x, y = held.take(np.arange(1))
     kept = evenly(len(held), min(HELD, HELD_BYTES // (x.nbytes + y.nbytes)))
     x, y = held.take(kept)
@@ -46,6 +52,8 @@ def stored(
         "holdout_y": y,
         "holdout_site": held.site[kept],
     }
+    if labels is not None:
+        arrays["holdout_label"] = labels[kept]
     if isinstance(held, Windows):
         held = held.where(kept)
         arrays |= {"holdout_hour": held.hour, "holdout_end": held.end}
@@ -79,16 +87,20 @@ def calibration(taskfile: TaskFile, seen: Examples, seed: int, known: Array) -> 
     chosen.append(gappy[evenly(len(gappy), GAPPY)])
     always = np.unique(np.concatenate(chosen))[: CALIBRATION - len(known)]
     drawn = rng.permutation(len(x))[: CALIBRATION - len(known) - len(always)]
-    return np.concatenate([known, x[np.unique(np.concatenate([drawn, always]))]])
+    windows = x[np.unique(np.concatenate([drawn, always]))]
+    at = sites.column(taskfile.task)
+    if taskfile.fit.site_dropout and at is not None:
+        windows[::UNKNOWN_EVERY, :, at] = len(taskfile.task.sites)
+    return np.concatenate([known, windows])
 
 
 def golden(taskfile: TaskFile, seen: Examples, seed: int, worst: Indices | None = None) -> Array:
     """``GOLDEN`` examples that the node itself is tested with.
 
     Windows: busiest, quietest, quantiles of the level in between, steepest rise and fall, both sides of midnight, every
-    weekday, then a random draw; the ``worst``; and, where the task allows gaps, one without any observation and one
-    without even a calendar. Pictures: of every class, the darkest and the brightest, the worst, and a black and a white
-    one.
+    weekday, then a random draw; the ``worst``; and, where the model is given gaps, one without any observation and
+    one without even a calendar. Pictures: of every class, the darkest and the brightest, the worst, and a black and a
+    white one.
     """
     rng = np.random.default_rng(seed + 1)
     worst = np.zeros(0, np.int64) if worst is None else worst[:WORST]
@@ -101,7 +113,8 @@ def golden(taskfile: TaskFile, seen: Examples, seed: int, worst: Indices | None 
         light = x.mean(axis=(1, 2, 3))
         chosen = [*np.argsort(light, kind="stable")[[0, -1]], *_by_class(y, room - 2, rng)]
         return np.concatenate([x[chosen], erring, made])
-    made = _without(x, taskfile.task) if taskfile.data.missing else x[:0]
+    gaps = taskfile.data.missing and taskfile.task.missing == "graph"
+    made = _without(x, taskfile.task) if gaps else x[:0]
     room = GOLDEN - len(made) - len(worst)
     return np.concatenate([x[_telling(x, taskfile.task, rng, room)], erring, made])
 

@@ -25,7 +25,7 @@ console = Console(stderr=True)  # talk goes to stderr, results to stdout
 FLOORS = ("naive", "seasonal")
 
 
-class Ways(StrEnum):
+class Generalization(StrEnum):
     LEAVE_OUT = "leave-out"
     PAIRS = "pairs"
 
@@ -58,7 +58,8 @@ def run(
         str | None, typer.Option(help="Where they run: local, local:2 (processes), or the address of a Ray cluster.")
     ] = None,
     generalize: Annotated[
-        Ways | None, typer.Option(help="Train without some sites, or on each alone, and test where it was not trained.")
+        Generalization | None,
+        typer.Option(help="Train without some sites, or on each alone, and test where it was not trained."),
     ] = None,
     folds: Annotated[int, typer.Option(min=0, help="Sites that are left out, one after the other; 0: every one.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
@@ -119,9 +120,9 @@ def _run(
             for each in list(REFERENCES) if family == "all" else [family]:
                 one = run.with_fit(taskfile, family=each, epochs=epochs, refit=refit)
                 inside = folder / one.fit.family if family == "all" else folder
-                bar = progress.add_task(f"{one.task.name} {one.fit.family}", total=None, said="")
+                bar = progress.add_task(f"{one.task.name} {one.fit.family}", total=None, status="")
                 reports.append(run.train(one, source, inside, seed=seed, on_epoch=_show(progress, bar)))
-                progress.update(bar, total=1, completed=1, said=escape(str(inside)))
+                progress.update(bar, total=1, completed=1, status=escape(str(inside)))
     return reports
 
 
@@ -130,11 +131,11 @@ def _sweep(grid: Path, data: Path | None, out: Path, ray: str | None, as_json: b
 
     chosen = sweep.jobs(grid)
     with Progress(*_columns(), console=console) as progress:
-        bar = progress.add_task("runs", total=len(chosen), said="")
+        bar = progress.add_task("runs", total=len(chosen), status="")
 
         def show(outcome: sweep.Outcome) -> None:
             value = "failed" if outcome.validation is None else f"validation {outcome.metric} {outcome.validation:.4g}"
-            progress.update(bar, advance=1, said=escape(f"{outcome.folder}: {value}"))
+            progress.update(bar, advance=1, status=escape(f"{outcome.folder}: {value}"))
 
         outcomes = sweep.sweep(chosen, data, out, ray=ray, on_done=show)
     failed = [o for o in outcomes if o.error]
@@ -156,7 +157,7 @@ def _sweep(grid: Path, data: Path | None, out: Path, ray: str | None, as_json: b
 
 
 def _generalize(
-    way: Ways,
+    how: Generalization,
     out: Path,
     task: str,
     family: str | None,
@@ -175,22 +176,22 @@ def _generalize(
     taskfile = run.with_fit(taskfile, family=family, epochs=epochs, refit=False)
     groups = generalize.groups(taskfile, source, data)
     with Progress(*_columns(), console=console) as progress:
-        bar = progress.add_task("models", total=None, said="")
+        bar = progress.add_task("models", total=None, status="")
 
         def begin(name: str, number: int, of: int) -> Callable[[Any], None]:
-            progress.update(bar, total=of, completed=number - 1, said=escape(name))
-            return lambda epoch: progress.update(bar, said=escape(f"{name}, epoch {epoch.number} of {epoch.of}"))
+            progress.update(bar, total=of, completed=number - 1, status=escape(name))
+            return lambda epoch: progress.update(bar, status=escape(f"{name}, epoch {epoch.number} of {epoch.of}"))
 
         given: dict[str, Any] = {"seed": seed, "on_model": begin}
-        if way is Ways.LEAVE_OUT:
-            found = generalize.leave_out(taskfile, source, groups, folds=folds, **given)
-            result = {"folds": [asdict(f) for f in found], "pooled": generalize.pooled(found)}
-            table = _folds(found, generalize.pooled(found), taskfile.task.output_unit)
+        if how is Generalization.LEAVE_OUT:
+            measured = generalize.leave_out(taskfile, source, groups, folds=folds, **given)
+            result = {"folds": [asdict(f) for f in measured], "pooled": generalize.pooled(measured)}
+            table = _folds(measured, generalize.pooled(measured), taskfile.task.output_unit)
         else:
             pairs = generalize.pairs(taskfile, source, groups, **given)
             result = {"pairs": [asdict(p) for p in pairs]}
             table = _matrix(pairs, taskfile.task.output_unit)
-    result = {"task": taskfile.task.name, "family": taskfile.fit.family, "seed": seed, "way": way.value} | result
+    result = {"task": taskfile.task.name, "family": taskfile.fit.family, "seed": seed, "way": how.value} | result
     generalize.write(out, result)
     if as_json:
         return typer.echo(json.dumps(result, indent=1))
@@ -198,7 +199,7 @@ def _generalize(
 
 
 def _columns() -> tuple[Any, ...]:
-    return TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn()
+    return TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"), TimeElapsedColumn()
 
 
 def _show(progress: Progress, bar: TaskID) -> Callable[[Any], None]:
@@ -207,8 +208,8 @@ def _show(progress: Progress, bar: TaskID) -> Callable[[Any], None]:
     def show(epoch: Any) -> None:
         watched = math.isfinite(epoch.validation)
         loss = f"validation loss {epoch.validation:.4f}" if watched else f"all days, loss {epoch.train:.4f}"
-        said = f"epoch {epoch.number} of {epoch.of}, {loss}"
-        progress.update(bar, total=epoch.of, completed=epoch.number, said=said)
+        status = f"epoch {epoch.number} of {epoch.of}, {loss}"
+        progress.update(bar, total=epoch.of, completed=epoch.number, status=status)
 
     return show
 

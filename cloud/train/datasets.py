@@ -132,8 +132,8 @@ def every(source: Source, taskfile: TaskFile, statistics: dict[str, Any] | None 
     """
     if not isinstance(source, Grid):
         return source
-    found = windows(source, taskfile, statistics)
-    return found.where(found.newest + found.reach < _limit(source, taskfile))
+    whole = windows(source, taskfile, statistics)
+    return whole.where(whole.newest + whole.reach < _limit(source, taskfile))
 
 
 def split(source: Source, taskfile: TaskFile) -> Split:
@@ -163,9 +163,9 @@ def _split_in_time(grid: Grid, taskfile: TaskFile) -> Split:
     days = (grid.ends[:limit] - np.timedelta64(1, "s")).astype("datetime64[D]")
     held = int(np.searchsorted(days, days[-1] + day - task.holdout_days * day))
     validated = int(np.searchsorted(days, days[-1] + day - (task.holdout_days + task.validation_days) * day))
-    found = _statistics(grid, taskfile, validated)
-    found |= {"seen": str(grid.ends[held - 1]), "until": str(grid.ends[limit - 1])}
-    every = windows(grid, taskfile, found)
+    statistics = _statistics(grid, taskfile, validated)
+    statistics |= {"seen": str(grid.ends[held - 1]), "until": str(grid.ends[limit - 1])}
+    every = windows(grid, taskfile, statistics)
     begin = every.newest + every.lead if taskfile.data.reach_back else every.newest - every.window + 1
     final = every.newest + every.reach
     parts = {
@@ -180,7 +180,9 @@ def _split_in_time(grid: Grid, taskfile: TaskFile) -> Split:
                 f"keeps {task.validation_days} days for validation and {task.holdout_days} held out; give more days, "
                 "or a task file with fewer"
             )
-    return Split(train=parts["training"], validation=parts["validation"], holdout=parts["held-out"], statistics=found)
+    return Split(
+        train=parts["training"], validation=parts["validation"], holdout=parts["held-out"], statistics=statistics
+    )
 
 
 def _split_by_site(grid: Grid, taskfile: TaskFile) -> Split:
@@ -189,14 +191,14 @@ def _split_by_site(grid: Grid, taskfile: TaskFile) -> Split:
 
     held = matching(taskfile.data.holdout_sites)
     validated = matching(taskfile.data.validation_sites) & ~held
-    found = _statistics(grid, taskfile, grid.values.shape[1], ~(held | validated))
-    every = windows(grid, taskfile, found)
+    statistics = _statistics(grid, taskfile, grid.values.shape[1], ~(held | validated))
+    every = windows(grid, taskfile, statistics)
     parts = {"training": ~(held | validated), "validation": validated, "held-out": held}
     stretches = [every.where(mask[every.site]) for mask in parts.values()]
     for name, stretch in zip(parts, stretches, strict=True):
         if not len(stretch):
             raise DataError(f"{grid.source}: none of the sites {', '.join(grid.sites[:5])}, … is {name}")
-    return Split(train=stretches[0], validation=stretches[1], holdout=stretches[2], statistics=found)
+    return Split(train=stretches[0], validation=stretches[1], holdout=stretches[2], statistics=statistics)
 
 
 def _statistics(grid: Grid, taskfile: TaskFile, rows: int, of: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
@@ -235,9 +237,9 @@ def test_windows(
     source, taskfile = load(taskfile, override=paths, start=start)
     if not isinstance(source, Grid):
         return source
-    found = windows(source, taskfile, known)
+    later = windows(source, taskfile, known)
     if known.get("seen"):
-        found = found.where(found.end > np.datetime64(known["seen"]))
-    if not len(found):
+        later = later.where(later.end > np.datetime64(known["seen"]))
+    if not len(later):
         raise DataError(f"{source.source}: nothing of it is later than {known['seen']}, until when the model has seen")
-    return found
+    return later

@@ -35,9 +35,9 @@ def find(taskfile: TaskFile, data: Path) -> list[Path]:
     if not taskfile.data.files:
         raise DataError(f"{data}: the task {taskfile.task.name} reads no directory; give a CSV file")
     for patterns in (taskfile.data.files, [Path(f).name for f in taskfile.data.files]):
-        found = sorted({f for pattern in patterns for f in data.glob(pattern)})
-        if found:
-            return found
+        matches = sorted({f for pattern in patterns for f in data.glob(pattern)})
+        if matches:
+            return matches
     raise DataError(f"{data}: has no {' or '.join(taskfile.data.files)}, which the task {taskfile.task.name} reads")
 
 
@@ -274,13 +274,13 @@ def read_nab(taskfile: TaskFile, files: Sequence[Path]) -> Grid:
     values = np.full((len(files), longest, 1), np.nan)
     stamps = np.full((len(files), longest), np.datetime64("NaT"), "datetime64[s]")
     out_of_range: ByColumn = {}
-    found = Rows(seconds=np.zeros(0, np.int64), site=np.zeros(0, np.int64), sites=(), values={}, lines=0)
+    rows = Rows(seconds=np.zeros(0, np.int64), site=np.zeros(0, np.int64), sites=(), values={}, lines=0)
     for i, table in enumerate(tables):
         stamps[i, : len(table.raw)] = table.seconds(task.interval_s, None).astype("datetime64[s]")
-        found.values = {task.output: table.numbers(rule.source or task.output, rule, task.output, found)}
-        out_of_range = _total([out_of_range, clean(found, taskfile)])
-        values[i, : len(table.raw), 0] = found.values[task.output]
-        found.lines += len(table.raw)
+        rows.values = {task.output: table.numbers(rule.source or task.output, rule, task.output, rows)}
+        out_of_range = _total([out_of_range, clean(rows, taskfile)])
+        values[i, : len(table.raw), 0] = rows.values[task.output]
+        rows.lines += len(table.raw)
     return Grid(
         source=f"{len(files)} series",
         ends=stamps[0],
@@ -290,7 +290,7 @@ def read_nab(taskfile: TaskFile, files: Sequence[Path]) -> Grid:
         stamps=stamps,
         quality=Quality(
             source=f"{len(files)} series",
-            rows=found.lines,
+            rows=rows.lines,
             sites=len(files),
             first=str(stamps[~np.isnat(stamps)].min()),
             last=str(stamps[~np.isnat(stamps)].max()),
@@ -298,10 +298,10 @@ def read_nab(taskfile: TaskFile, files: Sequence[Path]) -> Grid:
             duplicates=0,
             contradicting=0,
             out_of_range=out_of_range,
-            empty=found.empty,
+            empty=rows.empty,
             silent_intervals=0,
-            missing={task.output: int(np.isnan(values).sum()) - (values.size - found.lines)},
-            invalid=found.invalid,
+            missing={task.output: int(np.isnan(values).sum()) - (values.size - rows.lines)},
+            invalid=rows.invalid,
             allowed=taskfile.data.missing,
         ),
     )

@@ -1,7 +1,7 @@
 """Fitting a model as a task file's ``[fit]`` says: loss, optimizer, schedule, early stopping, weight averaging.
 
-Most families go down a gradient (`_descend`); those with a way of their own are in `OWN_WAYS`. Deterministic: the same
-recipe, data, seed and thread count give the same weights, bit for bit.
+Most families are trained by gradient descent (`_descend`); those that are fitted otherwise are in `FITTERS`.
+Deterministic: the same recipe, data, seed and thread count give the same weights, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from wayside.cloud.train import ranks
+from wayside.cloud.train import ranks, sites
 from wayside.cloud.train.augment import augment
 from wayside.cloud.train.datasets import Examples, Split
 from wayside.cloud.train.errors import DivergedError, TaskError
-from wayside.cloud.train.fitted import Epoch, Fitted, OnEpoch, OwnWay
+from wayside.cloud.train.fitted import Epoch, Fitted, Fitter, OnEpoch
 from wayside.cloud.train.losses import Criterion, criterion
 from wayside.cloud.train.taskfile import Fit
 from wayside.contracts.task import TaskSpec
@@ -54,8 +54,8 @@ def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, on_epoch: On
         TaskError: the recipe does not fit the task.
         DivergedError: the loss is no number any more.
     """
-    if recipe.family in OWN_WAYS:
-        return OWN_WAYS[recipe.family](recipe, task, data, seed=seed, on_epoch=on_epoch)
+    if recipe.family in FITTERS:
+        return FITTERS[recipe.family](recipe, task, data, seed=seed, on_epoch=on_epoch)
     return _descend(recipe, task, data.train, data.validation, seed=seed, on_epoch=on_epoch)
 
 
@@ -73,10 +73,10 @@ def refit(
 
     Nothing is left to watch, so that the schedule, and where it is left, are those of ``first``.
     """
-    if recipe.family in OWN_WAYS:
+    if recipe.family in FITTERS:
         whole = msgspec.structs.replace(recipe, patience=0)
         split = Split(train=every, validation=data.validation, holdout=data.holdout)
-        return OWN_WAYS[recipe.family](whole, task, split, seed=seed, on_epoch=on_epoch)
+        return FITTERS[recipe.family](whole, task, split, seed=seed, on_epoch=on_epoch)
     return _descend(recipe, task, every, None, seed=seed, stop=first.best, on_epoch=on_epoch)
 
 
@@ -108,10 +108,13 @@ def _adversarial(recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoc
     return fitted
 
 
-OWN_WAYS: dict[str, OwnWay] = {"linear": _linear, "gan": _adversarial}
+FITTERS: dict[str, Fitter] = {"linear": _linear, "gan": _adversarial}
+"""Families that are not trained by gradient descent on a loss of their forecasts."""
 
 
 def _build(recipe: Fit, task: TaskSpec) -> tuple[dict[str, Any], nn.Module]:
+    if moved := registry.MOVED & recipe.sizes.keys():
+        raise TaskError(f"{task.name}: [fit.sizes] {min(moved)} stands in [fit] now")
     config: dict[str, Any] = {"family": recipe.family, "sizes": dict(recipe.sizes), "task": to_builtins(task)}
     return config, registry.build(config)
 
@@ -149,7 +152,7 @@ def _descend(
         for xb, yb, sb, rows in batches(train, order, recipe.batch):
             optimizer.zero_grad()
             if len(xb):
-                xa, ya = augment(recipe.augment, xb, yb, noise)
+                xa, ya = augment(recipe.augment, sites.hide(xb, task, recipe.site_dropout, noise), yb, noise)
                 # Of a whole batch the mean; of a share of it, the share's part of that mean.
                 of = loss(module, xa, ya, sb) * (len(xb) / rows)
                 of.backward()

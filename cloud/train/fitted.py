@@ -1,4 +1,4 @@
-"""What fitting a family takes and gives, whichever way it goes."""
+"""What fitting a family takes and gives, however it is done."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Fitted:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-class OwnWay(Protocol):
-    """How a family fits itself: on ``data.train``, watching ``data.validation`` if it wants to."""
+class Fitter(Protocol):
+    """Fits one family: on ``data.train``, watching ``data.validation`` if it wants to."""
 
     def __call__(self, recipe: Fit, task: TaskSpec, data: Split, *, seed: int, on_epoch: OnEpoch) -> Fitted: ...

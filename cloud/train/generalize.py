@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from wayside.cloud.train import datasets, files
+from wayside.cloud.train import datasets, files, sites
 from wayside.cloud.train.datasets import Source, Split
 from wayside.cloud.train.errors import DataError, OutputError, TaskError
 from wayside.cloud.train.evaluate import FLOORS, answers, point, score
@@ -76,10 +76,10 @@ def groups(taskfile: TaskFile, source: Source, data: Path | None) -> dict[str, l
                 raise DataError(f"{path}: there is no array {taskfile.data.group!r}, which [data] group names")
             of = dict(zip(archive[taskfile.data.site].tolist(), archive[taskfile.data.group].tolist(), strict=True))
         labels = [of[s] for s in source.sites]
-    found: dict[str, list[int]] = {}
+    members: dict[str, list[int]] = {}
     for index, label in enumerate(labels):
-        found.setdefault(str(label), []).append(index)
-    return found
+        members.setdefault(str(label), []).append(index)
+    return members
 
 
 def leave_out(
@@ -105,7 +105,7 @@ def leave_out(
     chosen = [list(of)[i] for i in sorted(drawn)]
     split = datasets.split(source, taskfile)
     with_all = _trained(taskfile, split, seed, on_model("all sites", 1, len(chosen) + 1))
-    found = []
+    measured = []
     for number, name in enumerate(chosen, start=2):
         here = of[name]
         cut = replace(split, train=_of(split.train, here, inside=False), validation=_of(split.validation, here, False))
@@ -114,11 +114,11 @@ def leave_out(
         y = known.y
         forecasts = {floor: getattr(known, floor) for floor in FLOORS} | {
             SEEN: _forecast(taskfile.task, with_all, known),
-            UNSEEN: _forecast(taskfile.task, without, strange(taskfile.task, known)),
+            UNSEEN: _forecast(taskfile.task, without, at_unknown_site(taskfile.task, known)),
         }
         scores = {n: score(f, y) for n, f in forecasts.items()}
-        found.append(Fold(group=name, sites=len(here), n=len(known), scores=scores))
-    return found
+        measured.append(Fold(group=name, sites=len(here), n=len(known), scores=scores))
+    return measured
 
 
 def pairs(
@@ -136,16 +136,16 @@ def pairs(
     """
     torch.set_num_threads(1)
     split = datasets.split(source, taskfile)
-    found = []
+    measured = []
     for number, (name, here) in enumerate(of.items(), start=1):
         cut = replace(split, train=_of(split.train, here), validation=_of(split.validation, here))
         module = _trained(taskfile, cut, seed, on_model(f"{name} alone", number, len(of)))
         for other, there in of.items():
             windows = _of(split.holdout, there)
-            shown = windows if other == name else strange(taskfile.task, windows)
+            shown = windows if other == name else at_unknown_site(taskfile.task, windows)
             scores = score(_forecast(taskfile.task, module, shown), windows.y)
-            found.append(Pair(trained_on=name, tested_on=other, n=len(windows), **scores))
-    return found
+            measured.append(Pair(trained_on=name, tested_on=other, n=len(windows), **scores))
+    return measured
 
 
 def pooled(folds: Sequence[Fold]) -> dict[str, dict[str, float]]:
@@ -185,13 +185,13 @@ def _of(windows: Windows, sites: list[int], inside: bool = True) -> Windows:
     return windows.where(mask)
 
 
-def strange(task: TaskSpec, windows: Windows) -> Windows:
-    """The same windows, of a site that nobody knows."""
-    names = [i.name for i in task.inputs]
-    if "site" not in names:
+def at_unknown_site(task: TaskSpec, windows: Windows) -> Windows:
+    """The same windows, as if of a site that the model does not know."""
+    at = sites.column(task)
+    if at is None:
         return windows
     rows = windows.rows.copy()  # (D, M, F)
-    rows[:, :, names.index("site")] = len(task.sites)
+    rows[:, :, at] = len(task.sites)
     return replace(windows, rows=rows)
 
 

@@ -85,13 +85,13 @@ def bounds(taskfile: TaskFile, name: str) -> tuple[float, float]:
 
 def clean(rows: Rows, taskfile: TaskFile) -> ByColumn:
     """Values outside the declared bounds become missing, in place; returns how many of each column."""
-    found = {}
+    counts = {}
     for name, column in rows.values.items():
         low, high = bounds(taskfile, name)
         outside = (column < low) | (column > high) | np.isinf(column)
         column[outside] = np.nan
-        found[name] = int(outside.sum())
-    return found
+        counts[name] = int(outside.sum())
+    return counts
 
 
 def on_grid(rows: Rows, taskfile: TaskFile, source: str) -> Grid:

@@ -67,18 +67,18 @@ def read_series(folder: Path) -> dict[str, Series]:
     Raises:
         DataError: there is none, or one of them is something else.
     """
-    found = {}
+    series = {}
     for path in sorted(folder.rglob("*.csv")):
         name = f"{path.parent.name}/{path.name}"
         try:
             frame = pd.read_csv(path)
             times = pd.to_datetime(frame["timestamp"]).to_numpy("datetime64[s]")
-            found[name] = Series(name=name, times=times, values=frame["value"].to_numpy(np.float64))
+            series[name] = Series(name=name, times=times, values=frame["value"].to_numpy(np.float64))
         except (OSError, KeyError, ValueError) as exc:
             raise DataError(f"{path}: is no series with the columns timestamp and value: {exc}") from exc
-    if not found:
+    if not series:
         raise DataError(f"{folder}: holds no series; give the folder with the benchmark's CSV files")
-    return found
+    return series
 
 
 def read_windows(path: Path) -> dict[str, list[Span]]:
@@ -195,7 +195,7 @@ def judge(
     every = every[order]
     sums = np.cumsum(np.concatenate(change)[order]) - costs.fn * total
     hits = np.cumsum(np.concatenate(inside)[order])
-    found = np.cumsum(np.concatenate(fresh)[order])
+    caught = np.cumsum(np.concatenate(fresh)[order])
     last = np.append(every[1:] != every[:-1], True)  # of each group of equal scores
     ends = np.flatnonzero(last & np.isfinite(every))
     if threshold is not None:
@@ -221,10 +221,10 @@ def judge(
         score=100 * float(raw),
         threshold=float(every[end]) if threshold is None else threshold,
         windows=total,
-        found=int(found[end]),
+        found=int(caught[end]),
         false_alarms=int(end + 1 - hits[end]),
         precision=float(hits[end] / (end + 1)),
-        recall=float(found[end] / total) if total else 0.0,
+        recall=float(caught[end] / total) if total else 0.0,
     )
 
 
@@ -262,24 +262,26 @@ def evaluate_nab(
         raise DataError(f"{series_dir}: has none of the series that {windows_json.name} labels")
     unseen = {n: s for n, s in series.items() if labels[n] and any(fnmatch(n, p) for p in held_out)}
     series = unseen or series
-    found = {name: detect(s, score_fn, window) for name, s in series.items()}
+    scores = {name: detect(s, score_fn, window) for name, s in series.items()}
     truths = {name: truth(s, labels[name]) for name, s in series.items()}
-    results = {p: judge(truths.values(), found, profile=p) for p in PROFILES}
+    results = {p: judge(truths.values(), scores, profile=p) for p in PROFILES}
     best = results["standard"]
     folders: dict[str, list[Truth]] = {}
     for name, t in truths.items():
         folders.setdefault(name.split("/")[0], []).append(t)
-    areas = [vus_pr(t.window[t.judged] >= 0, found[n][t.judged], buffer=BUFFER) for n, t in truths.items() if t.windows]
+    areas = [
+        vus_pr(t.window[t.judged] >= 0, scores[n][t.judged], buffer=BUFFER) for n, t in truths.items() if t.windows
+    ]
     return {
         "nab": best.score,
         "precision": best.precision,
         "recall": best.recall,
         "vus_pr": float(np.mean(areas)) if areas else None,
         "threshold": best.threshold,
-        "fixed": asdict(judge(truths.values(), found, threshold=THRESHOLD)),
+        "fixed": asdict(judge(truths.values(), scores, threshold=THRESHOLD)),
         "profiles": {p: asdict(r) for p, r in results.items()},
-        "folders": {f: asdict(judge(ts, found)) for f, ts in folders.items()},
-        "series": {n: asdict(judge([t], found, threshold=best.threshold)) for n, t in truths.items()},
+        "folders": {f: asdict(judge(ts, scores)) for f, ts in folders.items()},
+        "series": {n: asdict(judge([t], scores, threshold=best.threshold)) for n, t in truths.items()},
         "n": sum(len(s.values) for s in series.values()),
     }
 

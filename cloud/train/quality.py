@@ -46,15 +46,15 @@ class Quality:
             f"empty cells   {_each(self.empty)} → missing",
             f"gaps          {self.silent_intervals} of {self.intervals} intervals without any site → missing",
         ]
-        for name, found, done in (
+        for name, counts, done in (
             ("merged", self.merged, "one value by the declared rule"),
             ("invalid", self.invalid, "missing"),
             ("unknown words", self.unknown, "missing"),
             ("short gaps", self.filled, "the value before"),
             ("once a day", self.spread, "the value of the day's first row"),
         ):
-            if any(found.values()):
-                report.append(f"{name:<13} {_each(found)} → {done}")
+            if any(counts.values()):
+                report.append(f"{name:<13} {_each(counts)} → {done}")
         return [*report, f"missing       {missing} of {cells} cells; {policy}"]
 
 
@@ -82,5 +82,5 @@ class ImageQuality:
         ]
 
 
-def _each(found: ByColumn) -> str:
-    return ", ".join(f"{n} {c}" for c, n in found.items() if n) or "0"
+def _each(counts: ByColumn) -> str:
+    return ", ".join(f"{n} {c}" for c, n in counts.items() if n) or "0"

@@ -116,6 +116,7 @@ def train(
             "seed": seed,
             "data_sha256": source.sha256,
             "statistics": data.statistics,
+            "site_dropout": recipe.site_dropout,
             "residual_std": _residual_std(task, data.validation, named["validation"][own]),
             "parameters": sum(p.numel() for p in fitted.module.parameters()),
         }

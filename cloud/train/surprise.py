@@ -52,49 +52,49 @@ def surprise(scores: npt.ArrayLike, learn: int = 0) -> Floats:
     """(N,) −log₁₀ of the share of earlier scores at or above each, the first ``learn`` aside; NaN surprises nobody."""
     given = np.asarray(scores, float)
     past: list[float] = []
-    found = np.zeros(len(given))
+    decades = np.zeros(len(given))
     for i, score in enumerate(given):
         if np.isnan(score):
             continue
         n = len(past)
         if n >= WARM:
             above = n - bisect.bisect_left(past, score)
-            found[i] = np.log10((n + 1) / (above + 1))
+            decades[i] = np.log10((n + 1) / (above + 1))
             highest, upper = past[-1], past[int(TAIL * n)]
             if not above and highest > upper:
-                found[i] += BEYOND * (score - highest) / (highest - upper)
+                decades[i] += BEYOND * (score - highest) / (highest - upper)
         if i >= learn:
             bisect.insort(past, float(score))
-    return found
+    return decades
 
 
 def novelty(values: npt.ArrayLike) -> Floats:
     """(N,) distance of each value to the nearest earlier one, 0 while there are few; NaN where it is missing."""
     given = np.asarray(values, float)
     past: list[float] = []
-    found = np.full(len(given), np.nan)
+    distances = np.full(len(given), np.nan)
     for i, value in enumerate(given):
         if np.isnan(value):
             continue
         at = bisect.bisect_left(past, value)
-        found[i] = min((abs(v - value) for v in past[max(at - 1, 0) : at + 1]), default=0.0) if i > LEVEL else 0.0
+        distances[i] = min((abs(v - value) for v in past[max(at - 1, 0) : at + 1]), default=0.0) if i > LEVEL else 0.0
         past.insert(at, float(value))
-    return found
+    return distances
 
 
 def rested(surprise: Floats, rest: int) -> Floats:
     """(N,) ``surprise`` where it is higher than in the ``rest`` rows before, else 0."""
     candidates: deque[int] = deque()  # falling, so that the first is the highest of the rest period
-    found = np.zeros(len(surprise))
+    kept = np.zeros(len(surprise))
     for i, value in enumerate(surprise):
         while candidates and candidates[0] < i - rest:
             candidates.popleft()
         if not candidates or value > surprise[candidates[0]]:
-            found[i] = value
+            kept[i] = value
         while candidates and surprise[candidates[-1]] <= value:
             candidates.pop()
         candidates.append(i)
-    return found
+    return kept
 
 
 def _level(values: Floats) -> Floats:

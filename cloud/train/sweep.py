@@ -87,14 +87,14 @@ def jobs(path: Path) -> list[Job]:
         raise TaskError(f"{path}: cannot be read: {exc}") from exc
     except ContractError as exc:
         raise TaskError(f"{path}: {exc}") from exc
-    found = []
+    planned = []
     for name in grid.tasks:
         taskfile = load_task(name)
         for values in itertools.product(*grid.fit.values()):
             settings = dict(zip(grid.fit, values, strict=True))
             one = msgspec.structs.replace(taskfile, fit=_changed(taskfile.fit, settings, path))
-            found += [Job(taskfile=one, settings=settings, seed=seed) for seed in grid.seeds]
-    return found
+            planned += [Job(taskfile=one, settings=settings, seed=seed) for seed in grid.seeds]
+    return planned
 
 
 def _changed(recipe: Fit, settings: dict[str, Any], path: Path) -> Fit:
@@ -242,11 +242,11 @@ def by_setting(outcomes: Iterable[Outcome]) -> list[Setting]:
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(json.dumps([outcome.task, outcome.settings], sort_keys=True), []).append(outcome)
-    found = []
+    settings = []
     for group in groups.values():
         ran = [o for o in group if o.validation is not None and o.holdout is not None]
         validation, holdout = ([float(getattr(o, n)) for o in ran] or [np.nan] for n in ("validation", "holdout"))
-        found.append(
+        settings.append(
             Setting(
                 task=group[0].task,
                 settings=group[0].settings,
@@ -259,10 +259,10 @@ def by_setting(outcomes: Iterable[Outcome]) -> list[Setting]:
                 holdout_spread=float(np.std(holdout)),
             )
         )
-    order = list(dict.fromkeys(s.task for s in found))
+    order = list(dict.fromkeys(s.task for s in settings))
     more = ("accuracy", "balanced")  # is better
     return sorted(
-        found,
+        settings,
         key=lambda s: (
             order.index(s.task),
             np.isnan(s.validation),

@@ -82,6 +82,8 @@ class Fit(Document, frozen=True, kw_only=True):
     average: float = 0.0  # of the weights, exponential moving; 0: none
     steps: Count = 0  # batches an epoch at most, drawn at random; 0: all
     augment: tuple[str, ...] = ()  # images: names of cloud.train.augment
+    site_dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """share of the training windows whose site is hidden: the model can then be used at sites that it has not seen"""
     rare: Count = 0  # gan: so many windows with incidents (cloud.train.incidents) are known; 0: none
     refit: bool = True  # the released weights are trained again on all days, for as many epochs
 
@@ -111,10 +113,17 @@ class TaskFile(Document, frozen=True, kw_only=True):
     published: tuple[Published, ...] = ()
     standardize: bool = False  # errors are in standard deviations of the training rows, per site (ETT's convention)
 
+    @property
+    def incidents(self) -> bool:
+        """Whether scores are judged by incidents put into the data: nothing else is known of what is unusual."""
+        return self.task.kind == "score" and self.data.layout != "nab" and not self.data.unusual_days
+
     def __post_init__(self) -> None:
         unknown = set(self.data.columns) - {i.name for i in self.task.inputs} - {self.task.output}
         if unknown:
             raise ValueError(f"data.columns.{min(unknown)} is neither an input nor the output")
+        if self.fit.site_dropout and "site" not in (i.name for i in self.task.inputs):
+            raise ValueError("fit.site_dropout hides the site, and the task has no input of that name")
 
 
 def load_task(name: str) -> TaskFile:

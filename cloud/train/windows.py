@@ -17,6 +17,7 @@ from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.files import CALENDAR
 from wayside.cloud.train.grid import Grid, Times
 from wayside.cloud.train.taskfile import TaskFile
+from wayside.contracts.windows import fill_last
 
 Array = npt.NDArray[np.float32]
 Index = npt.NDArray[np.integer[Any]]
@@ -45,15 +46,18 @@ class Windows:
     column: int | None  # of the output among the inputs
     mean: Array  # (D,) training mean: the naive floor of a task without lags
     deviation: Array  # (D,) in which errors are counted; 1 unless the task standardizes
+    fill: bool = False  # gaps take the value before (TaskSpec.missing is "last"): as on the node
 
     def __len__(self) -> int:
         return len(self.site)
 
     def take(self, indices: Index | slice) -> tuple[Array, Array]:
-        """Windows (n, T, F), NaN where an input is missing, and their targets (n, H), never NaN."""
+        """Windows (n, T, F), NaN where an input is missing and nobody fills it, and targets (n, H), never NaN."""
         site, newest = self.site[indices], self.newest[indices]
         base = site.astype(np.int64) * self.output.shape[1] + newest  # of the flat grid
         x = self.rows.reshape(-1, self.rows.shape[2]).take(base[:, None] + np.arange(1 - self.window, 1), axis=0)
+        if self.fill:
+            fill_last(x)
         return x, self._targets(base, 0)
 
     @property
@@ -128,8 +132,8 @@ class Windows:
     def _earlier(self, intervals: int) -> Array:
         """(N, H) the output so many intervals before each target, NaN before the grid begins."""
         ahead = self.newest[:, None] + self.lead + np.arange(self.horizon) - intervals
-        found = self.output[self.site[:, None], np.maximum(ahead, 0)]
-        return np.where(ahead < 0, np.float32(np.nan), found)
+        values = self.output[self.site[:, None], np.maximum(ahead, 0)]
+        return np.where(ahead < 0, np.float32(np.nan), values)
 
     @staticmethod
     def _or(first: Array, second: Array) -> Array:
@@ -140,6 +144,7 @@ def windows(grid: Grid, taskfile: TaskFile, statistics: dict[str, Any] | None = 
     """Every window of ``grid`` that the task's rule on missing values allows.
 
     Targets are observed; of the output's column of a window at most ``data.missing`` is missing (with 0, no input is).
+    Where gaps are filled with the value before, there is one.
 
     Args:
         statistics: of the training stretch, as :func:`statistics` gives them.
@@ -167,6 +172,8 @@ def windows(grid: Grid, taskfile: TaskFile, statistics: dict[str, Any] | None = 
         allowed &= (whole[:, newest + 1] - whole[:, newest + 1 - t]) == 0
     elif column is not None:
         allowed &= (gaps[:, newest + 1] - gaps[:, newest + 1 - t]) <= data.missing * t
+    if task.missing == "last":
+        allowed &= ~np.isnan(rows).any(axis=2)[:, newest + 1 - t]
     if not allowed.any():
         raise DataError(f"{grid.source}: no site has {span} intervals in a row without a gap; give more data")
     k, site = np.nonzero(allowed.T)
@@ -191,6 +198,7 @@ def windows(grid: Grid, taskfile: TaskFile, statistics: dict[str, Any] | None = 
         column=column,
         mean=np.array(mean, np.float32),
         deviation=np.array(deviation, np.float32),
+        fill=task.missing == "last",
     )
 
 

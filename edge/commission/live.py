@@ -1,8 +1,8 @@
-"""What every sensor of a node shows now, while a technician walks them.
+"""The present readings of a node's sensors, while a technician walks them.
 
 The board is borrowed from a running agent and nothing is acknowledged to it: the agent gets every event afterwards, as
-far as the board can hold them. Pins and the Modbus line cannot be had twice, so beside a running agent they are asked
-of its status file, which is a few seconds old.
+far as the board can hold them. Pins and the Modbus line cannot be opened twice, so beside a running agent
+their readings come from its status file, which is a few seconds old.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from typing import Any
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
 from wayside.contracts.sync import Board
-from wayside.edge.commission.asked import State, targets
 from wayside.edge.commission.record import CommissionError
+from wayside.edge.commission.sensor_walk import State, targets
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE
-from wayside.firmware_bridge.errors import BridgeError, LineError, LineUnavailable
+from wayside.firmware_bridge.errors import BridgeError, LineUnavailable
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.borrow import borrowed
+from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
 from wayside.firmware_bridge.line.messages import DetectorFault, Event, EventKind, Identity, Status
-from wayside.firmware_bridge.line.transport import open_transport
 
-HEARTBEAT_S = 0.2
-FIRST_WORD_S = 8.0  # for the board's name and status
-SILENT_S = 5.0
+FIRST_STATUS_S = 8.0  # for the board to identify itself
+RETRY_S = 0.2  # before a lost line is opened again
 LOOK_S = 0.5  # at the agent's status file
 STALE_S = 15.0  # without a new one
 
@@ -80,7 +79,7 @@ class Live:
             if self._with_board and self._config.board is not None:
                 first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._tasks.append(asyncio.create_task(self._watch_board(self._config.board, first)))
-                async with asyncio.timeout(FIRST_WORD_S):
+                async with asyncio.timeout(FIRST_STATUS_S):
                     await first
         except TimeoutError as exc:
             port = self._config.board.port if self._config.board else ""
@@ -138,47 +137,28 @@ class Live:
                     return
                 for name in self._by_channel.values():
                     self.states[name].trouble = why
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(RETRY_S)
 
     async def _converse(self, config: BoardConfig, first: asyncio.Future[None]) -> None:
         port = self._borrowed[0]
         if is_pattern(config.port) and config.identity is not None:
             port = await find_board(config.port, config.baud, config.identity)
-        line = open_transport(port, config.baud)
-        link = BoardLink(config.identity)
-        loop = asyncio.get_running_loop()
-        live_from: int | None = None  # seq: what came before happened before
-        heard_s, beat_s = loop.time(), 0.0
-        try:
-            line.write(link.hello())
+        live_from: int | None = None  # first seq of events that happen now
+        with open_conversation(port, config.baud, BoardLink(config.identity)) as conversation:
             while True:
-                if loop.time() >= beat_s:
-                    line.write(link.heartbeat(0))
-                    beat_s = loop.time() + HEARTBEAT_S
-                data = b""
-                with contextlib.suppress(TimeoutError):
-                    # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with data.
-                    async with asyncio.timeout(HEARTBEAT_S):
-                        data = await line.read()
-                for heard in link.receive(data):
-                    heard_s = loop.time()
-                    if type(heard) is Event and heard.kind == EventKind.DETECTOR:
-                        self._detector(
-                            heard.channel, bool(heard.value), live_from is not None and heard.seq >= live_from
-                        )
-                    elif type(heard) is Event and heard.kind == EventKind.DETECTOR_FAULT:
-                        self._fault(heard.channel, heard.value)
-                    elif type(heard) is Identity and heard.rebooted:
+                for message in await conversation.turn():
+                    if type(message) is Event and message.kind == EventKind.DETECTOR:
+                        is_live = live_from is not None and message.seq >= live_from
+                        self._detector(message.channel, bool(message.value), is_live)
+                    elif type(message) is Event and message.kind == EventKind.DETECTOR_FAULT:
+                        self._fault(message.channel, message.value)
+                    elif type(message) is Identity and message.rebooted:
                         live_from = None  # its numbers begin anew
-                    elif type(heard) is Status and live_from is None and link.identity is not None:
-                        live_from = heard.next_seq
-                        self._answers(link.identity, heard)
+                    elif type(message) is Status and live_from is None and conversation.link.identity is not None:
+                        live_from = message.next_seq
+                        self._answers(conversation.link.identity, message)
                         if not first.done():
                             first.set_result(None)
-                if loop.time() - heard_s > SILENT_S:
-                    raise LineError(f"the board says nothing on {port} any more")
-        finally:
-            line.close()
 
     def _answers(self, identity: Identity, status: Status) -> None:
         self.board = Board(
@@ -199,8 +179,8 @@ class Live:
     def _fault(self, channel: int, bits: int) -> None:
         name = self._by_channel.get(channel)
         if name is not None:
-            said = ", ".join(str(fault.name).lower().replace("_", " ") for fault in DetectorFault if fault & bits)
-            self.states[name].trouble = f"the board reports: {said}" if said else None
+            faults = ", ".join(str(fault.name).lower().replace("_", " ") for fault in DetectorFault if fault & bits)
+            self.states[name].trouble = f"the board reports: {faults}" if faults else None
 
     # --- the Modbus line -------------------------------------------------------------------------------------------
 
@@ -215,10 +195,10 @@ class Live:
 
         await ModbusLine(config, read, failed).run()
 
-    # --- a running agent's word ------------------------------------------------------------------------------------
+    # --- a running agent's status ----------------------------------------------------------------------------------
 
     async def _watch_agent(self) -> None:
-        """What was there before the first look is of an agent that may be dead; nothing of it is believed."""
+        """A file that was there before the first look may be of an agent that has died: only a later one counts."""
         registers = {r.datastream for r in (self._config.modbus.registers if self._config.modbus else ())}
         theirs = registers | {c.datastream for c in self._config.gpio.contacts}
         closures: dict[str, int] = {}
@@ -235,15 +215,15 @@ class Live:
             fresh_s = loop.time()
             for name in theirs:
                 self.states[name].trouble = None
-            said = await asyncio.to_thread(_status, path)
-            watched = {c.get("datastream") for c in said.get("contacts", [])}
+            status = await asyncio.to_thread(_status, path)
+            watched = {c.get("datastream") for c in status.get("contacts", [])}
             for name in theirs - registers - watched:
                 self.states[name].trouble = "the agent does not watch it; its log says why"
-            for contact in said.get("contacts", []):
+            for contact in status.get("contacts", []):
                 name = contact.get("datastream")
                 if name in self.states:
                     self._contact(name, bool(contact.get("closed")), int(contact.get("closures", 0)), closures)
-            for reading in said.get("readings", []):
+            for reading in status.get("readings", []):
                 state = self.states.get(reading.get("datastream"))
                 if state is None or reading["datastream"] not in registers:
                     continue
@@ -252,7 +232,7 @@ class Live:
                 state.trouble = "the agent cannot read it; its alerts say why" if value is None else None
 
     def _contact(self, name: str, closed: bool, total: int, seen: dict[str, int]) -> None:
-        """Between two looks at the file a button may have gone down and up again."""
+        """Replay the closures since the last look: a button may have been pressed and released in between."""
         state = self.states[name]
         if name not in seen:
             seen[name], state.level = total, closed
@@ -269,15 +249,15 @@ class Live:
 def _written(path: Path) -> tuple[int, int]:
     """Differs after each time that the agent has written ``path``, whatever the clock says."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return (0, 0)
-    return (found.st_ino, found.st_mtime_ns)
+    return (stat.st_ino, stat.st_mtime_ns)
 
 
 def _status(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_bytes())
+        status = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return status if isinstance(status, dict) else {}

@@ -8,7 +8,7 @@ from html import escape
 
 from wayside.contracts.commissioning import CommissioningRecord
 from wayside.contracts.reading import Stamp
-from wayside.edge.commission.record import Found
+from wayside.edge.commission.record import LoadedRecord
 
 _STYLE = """
 body { font: 11pt/1.4 sans-serif; max-width: 48em; margin: 2em auto; color: #111; background: #fff }
@@ -38,21 +38,21 @@ def lines(record: CommissioningRecord) -> Iterator[str]:
     yield f"{record.node}, walked by {record.by or 'nobody named'}, {when(record.finished)}"
     for sensor in record.sensors:
         polarity = ", INVERTED" if sensor.polarity == "inverted" else ""
-        said = f": {sensor.said}" if sensor.said else ""
-        yield f"  {sensor.outcome:<8} {sensor.datastream} ({_channel(sensor.kind)} {sensor.channel}){polarity}{said}"
+        remark = f": {sensor.said}" if sensor.said else ""
+        yield f"  {sensor.outcome:<8} {sensor.datastream} ({_channel(sensor.kind)} {sensor.channel}){polarity}{remark}"
 
 
 def _channel(kind: str) -> str:
     return {"detector": "channel", "contact": "pin", "register": "register"}[kind]
 
 
-def page(found: Found) -> str:
+def page(loaded: LoadedRecord) -> str:
     """One HTML file.
 
     Raises:
         ValueError: ``found`` has no record.
     """
-    record, signed = found.record, found.signed
+    record, signed = loaded.record, loaded.signed
     if record is None or signed is None:
         raise ValueError("there is no record to show")
     facts = {
@@ -66,7 +66,7 @@ def page(found: Found) -> str:
         "Configuration, SHA-256": record.config_sha256,
         "Record": record.id,
         "Signed by key": signed.public_key,
-        "Signature": found.trouble or "right",
+        "Signature": loaded.trouble or "right",
     }
     sensors = [
         (s.datastream, f"{_channel(s.kind)} {s.channel}", s.outcome, s.polarity, str(s.actuations), s.said)

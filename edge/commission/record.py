@@ -44,7 +44,7 @@ class CommissionError(EdgeError):
 
 
 class Progress(Document, frozen=True, kw_only=True):
-    """A walk as far as it is; ``sensors`` are those that have their outcome."""
+    """An unfinished walk; ``sensors`` are those that have an outcome."""
 
     wire: int = wire_field()
     id: str  # of the record that it becomes
@@ -56,8 +56,8 @@ class Progress(Document, frozen=True, kw_only=True):
     sensors: tuple[SensorCheck, ...] = ()
 
 
-class Found(NamedTuple):
-    """A record as it lies on the node; ``trouble`` says why it must not be believed."""
+class LoadedRecord(NamedTuple):
+    """A record read from the node; ``trouble`` says why it must not be trusted."""
 
     path: Path
     signed: SignedCommissioning | None
@@ -66,7 +66,7 @@ class Found(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Where it is on its way, as a sentence."""
+        """How far it is on its way to the hub, as a sentence."""
         if self.trouble is not None:
             return f"DO NOT BELIEVE IT: {self.trouble}"
         there = {".json": "waits for the hub", ".sent": "is at the hub", ".refused": "was refused by the hub"}
@@ -113,7 +113,7 @@ class WalkFile:
 
 
 def may_write(state_dir: Path) -> None:
-    """Raises: CommissionError: before somebody walks for an hour and it cannot be kept."""
+    """Raises: CommissionError: records cannot be written here; better now than after an hour of walking."""
     probe = state_dir / FOLDER / "probe"
     _write(probe, b"")
     probe.unlink(missing_ok=True)
@@ -182,7 +182,7 @@ def verified(signed: SignedCommissioning) -> CommissioningRecord:
         raise CommissionError(f"this is no record: {exc}") from exc
 
 
-def records(state_dir: Path) -> Iterator[Found]:
+def records(state_dir: Path) -> Iterator[LoadedRecord]:
     """Every record that is kept here, the newest file last."""
     files = _files(state_dir / FOLDER)
     public = key_of(state_dir).public_hex if files else ""
@@ -192,10 +192,10 @@ def records(state_dir: Path) -> Iterator[Found]:
             signed = decode(path.read_bytes(), SignedCommissioning)
             record = verified(signed)
         except (OSError, ContractError, CommissionError) as exc:
-            yield Found(path, signed, None, str(exc))
+            yield LoadedRecord(path, signed, None, str(exc))
         else:
             other = None if signed.public_key == public else "signed by a key that this node does not have (any more)"
-            yield Found(path, signed, record, other)
+            yield LoadedRecord(path, signed, record, other)
 
 
 def _files(folder: Path) -> list[Path]:

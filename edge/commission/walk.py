@@ -21,7 +21,6 @@ from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, 
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sync import Board
 from wayside.contracts.version import VERSION
-from wayside.edge.commission.asked import Asked, Target, outcome, targets
 from wayside.edge.commission.live import Live
 from wayside.edge.commission.record import (
     FOLDER,
@@ -33,6 +32,7 @@ from wayside.edge.commission.record import (
     now,
     write_record,
 )
+from wayside.edge.commission.sensor_walk import SensorWalk, Target, outcome, targets
 from wayside.edge.commission.terminal import END, Keys, Screen
 from wayside.edge.doctor.examine import examine
 from wayside.edge.doctor.running import agent_runs, running_agent
@@ -69,9 +69,9 @@ class Walk:
     ) -> None:
         self.progress = progress
         self._node = config.node
-        self._all = targets(config)  # also when one alone is walked, another may answer in its place
+        self._all = targets(config)  # also where one alone is walked: another may react in its place
         self._wanted, self._file, self._hint_s = wanted, file, hint_s
-        self._asked: Asked | None = None
+        self._sensor_walk: SensorWalk | None = None
         self._typed: str | None = None  # the reason for skipping, while it is typed
 
     @property
@@ -84,30 +84,30 @@ class Walk:
         return [t for t in self._wanted if t.datastream not in done]
 
     def on_move(self, datastream: str, level: bool) -> None:
-        if self._asked is not None:
-            self._asked.moved(datastream, level, time.monotonic())
+        if self._sensor_walk is not None:
+            self._sensor_walk.moved(datastream, level, time.monotonic())
 
     async def run(self, live: Live, screen: Screen, keys: asyncio.Queue[str]) -> None:
         """Raises: Stopped, CommissionError."""
         others = {t.datastream: t for t in self._all}
         for target in self.remaining:
-            self._asked = asked = Asked(target, live.states, others, time.monotonic())
+            self._sensor_walk = sensor_walk = SensorWalk(target, live.states, others, time.monotonic())
             while True:
-                asked.tick(time.monotonic())
-                self._show(asked, live, screen)
-                if asked.check is not None:
+                sensor_walk.tick(time.monotonic())
+                self._show(sensor_walk, live, screen)
+                if sensor_walk.check is not None:
                     break
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(REDRAW_S):
-                        self._key(asked, await keys.get())
-            self._keep(asked.check, live.board)
-        self._asked = None
+                        self._key(sensor_walk, await keys.get())
+            self._keep(sensor_walk.check, live.board)
+        self._sensor_walk = None
 
-    def _key(self, asked: Asked, key: str) -> None:
+    def _key(self, sensor_walk: SensorWalk, key: str) -> None:
         if key == END:
             raise Stopped("there is no more input")
         if self._typed is not None:
-            self._type(asked, key)
+            self._type(sensor_walk, key)
         elif key in ("\n", "\r", " "):
             pass
         elif key == "q":
@@ -115,16 +115,16 @@ class Walk:
         elif key == "s":
             self._typed = ""
         else:
-            asked.key(key.lower(), time.monotonic())
+            sensor_walk.key(key.lower(), time.monotonic())
 
-    def _type(self, asked: Asked, key: str) -> None:
+    def _type(self, sensor_walk: SensorWalk, key: str) -> None:
         typed = self._typed or ""
         if key in ("\n", "\r"):
             self._typed = None
             if typed.strip():
-                asked.skip(typed.strip()[:200])
+                sensor_walk.skip(typed.strip()[:200])
             else:
-                asked.remark = "not skipped: that needs a reason"
+                sensor_walk.remark = "not skipped: that needs a reason"
         elif key == "\x1b":
             self._typed = None
         elif key in ("\x7f", "\b"):
@@ -138,26 +138,27 @@ class Walk:
         )
         self._file.save(self.progress)
 
-    def _show(self, asked: Asked, live: Live, screen: Screen) -> None:
+    def _show(self, sensor_walk: SensorWalk, live: Live, screen: Screen) -> None:
         done = self.done
-        if asked.check is not None:
-            done[asked.check.datastream] = asked.check
+        if sensor_walk.check is not None:
+            done[sensor_walk.check.datastream] = sensor_walk.check
         board = f", board {live.board.identity}" if live.board else ""
         number = len(self.progress.sensors) + 1
-        body = [f"{number} of {len(self._wanted)}: {asked.target.ask}", f"{asked.target.where}: {asked.shows()}"]
-        body += asked.says(self._hint_s)
-        keys = asked.keys()
-        if asked.check is not None:
-            body, keys = [f"{asked.target.datastream}: {outcome(asked.check)}"], ""
+        target = sensor_walk.target
+        body = [f"{number} of {len(self._wanted)}: {target.ask}", f"{target.where}: {sensor_walk.shows()}"]
+        body += sensor_walk.says(self._hint_s)
+        keys = sensor_walk.keys()
+        if sensor_walk.check is not None:
+            body, keys = [f"{sensor_walk.target.datastream}: {outcome(sensor_walk.check)}"], ""
         elif self._typed is not None:
             body.append(f"Why is it skipped? {self._typed}_")
             keys = "Enter: skip it   Esc: go back"
         rows = [(t.datastream, outcome(done[t.datastream]) if t.datastream in done else "") for t in self._wanted]
-        at = [t.datastream for t in self._wanted].index(asked.target.datastream)
+        at = [t.datastream for t in self._wanted].index(sensor_walk.target.datastream)
         screen.show(f"Commissioning {self._node}, by {self.progress.by}{board}", body, keys, rows, at)
 
 
-# --- the whole of it --------------------------------------------------------------------------------------------------
+# --- the whole procedure ----------------------------------------------------------------------------------------------
 
 
 def commission(
@@ -203,7 +204,7 @@ def commission(
 
 
 def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
-    """No agent will do it now; where the hub does not answer the record waits for the next agent."""
+    """Hand the record in, as no agent runs; if the hub does not answer, the next agent will."""
 
     async def send() -> None:
         try:
@@ -221,19 +222,19 @@ def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
 
 
 def _wanted(config: NodeConfig, only: tuple[str, ...]) -> tuple[Target, ...]:
-    found = targets(config)
-    if not found:
+    all_targets = targets(config)
+    if not all_targets:
         raise CommissionError("this node has no sensors: list them as [[detectors]], [[gpio.contacts]] or [modbus]")
-    unknown = set(only) - {t.datastream for t in found}
+    unknown = set(only) - {t.datastream for t in all_targets}
     if unknown:
-        names = ", ".join(t.datastream for t in found)
+        names = ", ".join(t.datastream for t in all_targets)
         raise CommissionError(f"no sensor is called {', '.join(sorted(unknown))}; there are {names}")
-    return tuple(t for t in found if not only or t.datastream in only)
+    return tuple(t for t in all_targets if not only or t.datastream in only)
 
 
 @contextlib.contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
-    """Two walks of one node would each keep half."""
+    """Hold the node's lock: two walks at once would each keep half of the outcomes."""
     folder = os.open(state_dir / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

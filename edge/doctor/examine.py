@@ -1,7 +1,7 @@
-"""What a technician wants to know at the cabinet: each check, what it found, and what to do about it.
+"""`wayside doctor`: every check of a node at its cabinet, in order, each with what to do about a failure.
 
-Changes nothing and needs no network, except to ask the hub. Beside a running agent it asks the agent's status file for
-what only one program can have at a time, the board's port above all.
+Changes nothing and needs no network, except to ask the hub. Beside a running agent the status file of the agent stands
+for what only one program can have at a time, the board's port above all.
 """
 
 from __future__ import annotations
@@ -9,13 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from wayside.contracts.mistakes import spelled
+from wayside.contracts.node_check import obstacles
 from wayside.contracts.node_config import NodeConfig
+from wayside.edge.doctor.conditions import check_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
 from wayside.edge.doctor.machine import Machine, check_disk, check_power, check_temperature, check_time
-from wayside.edge.doctor.model import check_model
+from wayside.edge.doctor.model import check_models
 from wayside.edge.doctor.running import check_agent, running_agent
 from wayside.edge.doctor.sensors import check_board, check_modbus, check_sensors
+
+
+def check_configuration(config: NodeConfig) -> Iterator[Finding]:
+    """What the file asks for and no node can do; it is valid, or nothing would be examined."""
+    for obstacle in obstacles(config):
+        yield Finding("configuration", "fail", f"{spelled(obstacle.place)}: {obstacle.rule}", "correct the node's file")
 
 
 def examine(
@@ -24,16 +33,18 @@ def examine(
     """Every check of a node whose configuration lies in ``folder``, as it is made.
 
     Args:
-        listen_s: how long to wait for the board's word.
+        listen_s: how long to wait for the board.
     """
     machine = machine or Machine()
     state_dir = (folder / config.state_dir).resolve()
     agent = running_agent(state_dir)
+    yield from check_configuration(config)
     yield check_time(config, agent)
     yield looked_at("disk", lambda: check_disk(config, state_dir))
     yield check_power(machine)
     yield check_temperature(machine)
     yield check_agent(agent, state_dir)
+    yield from check_conditions(agent)
     if config.board is not None:
         yield from check_board(config.board, agent, listen_s)
     if config.modbus is not None:
@@ -45,4 +56,4 @@ def examine(
         yield looked_at("enrolment", lambda: check_enrolment(config, state_dir, agent))
         yield check_notices(agent)
         yield check_root(folder / config.model.tuf_root)
-    yield looked_at("model", lambda: check_model(config, state_dir))
+    yield from check_models(config, state_dir, agent)

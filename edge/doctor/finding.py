@@ -18,5 +18,5 @@ def looked_at(check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except OSError as exc:
-        said = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
-        return Finding(check, "fail", said, "run this as the agent's user, or with sudo")
+        reason = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+        return Finding(check, "fail", reason, "run this as the agent's user, or with sudo")

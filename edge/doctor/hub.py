@@ -1,4 +1,4 @@
-"""The hub: is it reached and trusted, does it know this node, what has it to say."""
+"""The hub: can it be reached and trusted, does it know this node, which notices does it send."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wayside.edge.status import OUTBOX_FILE
 
 def check_hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) -> Finding:
     hub = config.hub
-    assert hub is not None  # noqa: S101  (the caller looked)
+    assert hub is not None  # noqa: S101  (the caller checked)
     trouble = (agent or {}).get("trouble", {}).get("hub")
     tls = HubTls(hub, folder)
     url = f"{hub.url.rstrip('/')}/healthz"
@@ -34,8 +34,8 @@ def check_hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) ->
     except TlsError as exc:
         return Finding("hub", "fail", str(exc), "copy the authority's certificate there, or correct hub.ca")
     except TimeoutError:
-        said = f"{hub.url} has not answered in {patience_s:g} s"
-        return Finding("hub", "fail", said, "check the SIM or cable, the name server, and what lies in between")
+        late = f"{hub.url} has not answered in {patience_s:g} s"
+        return Finding("hub", "fail", late, "check the SIM or cable, the name server, and what lies in between")
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         return _unreachable(hub.url, exc, tls.why(exc))
     took_ms = (time.monotonic() - begun) * 1000
@@ -49,12 +49,12 @@ def check_hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) ->
 
 def _status_of(url: str, timeout_s: float, verify: ssl.SSLContext | bool) -> int:
     with httpx.stream("GET", url, timeout=timeout_s, follow_redirects=False, verify=verify) as reply:
-        return reply.status_code  # nobody reads what a stranger sends
+        return reply.status_code  # the body is not read: it may have no end
 
 
 def _in_time(ask: Callable[[], int], seconds: float) -> int:
-    """In a thread that is left behind when it is late: looking up a name has no deadline, and who answers a byte at a
-    time meets every other one.
+    """The answer of ``ask``, which runs in a thread that is abandoned when it is late: looking up a name has no
+    deadline, and a server that sends one byte at a time keeps within every time-out of a single read.
 
     Raises:
         TimeoutError: and whatever ``ask`` raises.
@@ -112,10 +112,10 @@ def check_notices(agent: dict[str, Any] | None) -> Finding:
     notices = [n for n in agent.get("notices", []) if isinstance(n, dict)]
     if not notices:
         return Finding("hub's notices", "ok", "none")
-    said = "; ".join(str(n.get("message")) for n in notices)
+    messages = "; ".join(str(n.get("message")) for n in notices)
     codes = {str(n.get("code")) for n in notices}
     fix = "; ".join(_ACTS[code] for code in sorted(codes) if code in _ACTS)
-    return Finding("hub's notices", "fail" if _shut_out(agent) else "warn", said, fix)
+    return Finding("hub's notices", "fail" if _shut_out(agent) else "warn", messages, fix)
 
 
 def check_root(path: Path) -> Finding:

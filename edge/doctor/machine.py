@@ -28,7 +28,7 @@ UNDER_VOLTAGE, THROTTLED, WAS_UNDER_VOLTAGE = 1 << 0, 1 << 2, 1 << 16  # bits of
 
 
 class Machine(NamedTuple):
-    """Where the kernel tells of the hardware; tests give another root."""
+    """The kernel's files about the hardware; tests give another root."""
 
     root: Path = Path("/")
 
@@ -45,8 +45,8 @@ class Machine(NamedTuple):
 
     def temperatures_c(self) -> list[float]:
         zones = sorted((self.root / "sys/class/thermal").glob("thermal_zone*/temp"))
-        found = [self.read(str(zone.relative_to(self.root))) for zone in zones]
-        return [int(text) / 1000 for text in found if text and text.lstrip("-").isdecimal()]
+        texts = [self.read(str(zone.relative_to(self.root))) for zone in zones]
+        return [int(text) / 1000 for text in texts if text and text.lstrip("-").isdecimal()]
 
 
 def check_time(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
@@ -59,8 +59,8 @@ def check_time(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     error_ms = kernel_sync_error_ms()
     if error_ms is not None and time.time() < Path(__file__).stat().st_mtime:
-        said = f"the NTP server is lost in time: the system says {now}, and this software is younger"
-        return Finding("time", "fail", said, "ask another NTP server")
+        wrong = f"the NTP server is wrong: the system's time is {now}, which is before this software was made"
+        return Finding("time", "fail", wrong, "use another NTP server")
     if error_ms is not None:
         return Finding("time", "ok", f"{now}, disciplined by NTP, within {error_ms} ms")
     state = (agent or {}).get("at", {}).get("clock")
@@ -100,12 +100,12 @@ def check_disk(config: NodeConfig, state_dir: Path) -> Finding:
 
 def _stored(folder: Path) -> int:
     """Bytes of all its files, which come and go beside a running agent."""
-    found = 0
+    total = 0
     for where, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                found += Path(where, name).lstat().st_size
-    return found
+                total += Path(where, name).lstat().st_size
+    return total
 
 
 def check_power(machine: Machine) -> Finding:
@@ -140,10 +140,10 @@ def _supply_alarm(machine: Machine) -> Finding:
 
 
 def check_temperature(machine: Machine) -> Finding:
-    found = machine.temperatures_c()
-    if not found:
+    temperatures_c = machine.temperatures_c()
+    if not temperatures_c:
         return Finding("temperature", "skip", "this machine does not measure its temperature")
-    hottest = max(found)
+    hottest = max(temperatures_c)
     if hottest >= HOT_C:
         state: Literal["warn", "fail"] = "fail" if hottest >= TOO_HOT_C else "warn"
         return Finding("temperature", state, f"{hottest:.0f} °C", "clean the fan and filter, shade the cabinet")

@@ -1,4 +1,4 @@
-"""The agent beside which one looks: whether it runs, and what it says of itself."""
+"""The agent of this node: whether it runs, and its last status."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from wayside.edge.doctor.conditions import open_conditions
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.status import STATUS_FILE
 
@@ -16,13 +17,13 @@ FRESH_S = 15.0  # of the agent's status file
 
 
 def running_agent(state_dir: Path) -> dict[str, Any] | None:
-    """What the running agent said of itself in the last seconds."""
+    """The status that a running agent wrote in the last seconds; None: none runs, or none has written one."""
     path = state_dir / STATUS_FILE
     try:
         if abs(time.time() - path.stat().st_mtime) > FRESH_S:
             return None
-        said = json.loads(path.read_bytes())
-        return said if isinstance(said, dict) and _lives(int(said["pid"])) else None
+        status = json.loads(path.read_bytes())
+        return status if isinstance(status, dict) and _lives(int(status["pid"])) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -51,8 +52,8 @@ def agent_runs(state_dir: Path) -> bool:
 
 def check_agent(agent: dict[str, Any] | None, state_dir: Path) -> Finding:
     if agent is None and agent_runs(state_dir):
-        said = f"runs and has said nothing for {FRESH_S:g} s"
-        return Finding("agent", "fail", said, "was it started just now? else see `journalctl -u wayside-agent`")
+        silent = f"runs and has written no status for {FRESH_S:g} s"
+        return Finding("agent", "fail", silent, "was it started just now? else see `journalctl -u wayside-agent`")
     if agent is None:
         try:
             (state_dir / STATUS_FILE).open().close()
@@ -64,6 +65,8 @@ def check_agent(agent: dict[str, Any] | None, state_dir: Path) -> Finding:
             pass
         return Finding("agent", "warn", "is not running", "start it: `systemctl start wayside-agent`")
     trouble = "; ".join(str(v) for v in agent.get("trouble", {}).values() if v)
-    if not agent.get("healthy"):
-        return Finding("agent", "fail", f"runs and is not healthy: {trouble or 'no readings'}", "mend what fails below")
+    severe = [c.code for c in open_conditions(agent) if c.severe]
+    if not agent.get("healthy") or severe:
+        why = trouble or ", ".join(severe) or "no readings"
+        return Finding("agent", "fail", f"runs and is not healthy: {why}", "mend what fails below")
     return Finding("agent", "ok", f"runs since {agent.get('uptime_s', 0):.0f} s, {agent.get('backlog', 0)} rows wait")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,30 +17,32 @@ from wayside.edge.sensors.modbus import LineSilent, Refused, open_port
 from wayside.firmware_bridge.errors import LineError, PortLent, WrongBoard
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.borrow import is_lent
+from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
 from wayside.firmware_bridge.line.messages import Identity, Status
-from wayside.firmware_bridge.line.transport import open_transport
 
 DEAD = ("stuck_on", "chatter", "no_hit")  # what the quality rules say of a detector that does not work
 LENT = Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
 
 
 def check_board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: float) -> Iterator[Finding]:
-    said = (agent or {}).get("board")
-    if said is not None:
-        if said.get("lent"):
+    board = (agent or {}).get("board")
+    if board is not None:
+        if board.get("lent"):
             yield LENT
             return
-        if not said.get("connected"):
+        if not board.get("connected"):
             yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
             return
-        safe = ", in fail-safe" if said.get("fail_safe") else ""
+        safe = ", in fail-safe" if board.get("fail_safe") else ""
         state: Literal["warn", "ok"] = "warn" if safe else "ok"
-        yield Finding("board", state, f"{said.get('identity')} firmware {said.get('firmware')} at {config.port}{safe}")
+        yield Finding(
+            "board", state, f"{board.get('identity')} firmware {board.get('firmware')} at {config.port}{safe}"
+        )
         return
     yield _pattern(config.port) if is_pattern(config.port) else _port(config.port)
     try:
-        port, identity, status = asyncio.run(_listen(config, listen_s))
+        port, identity, status = asyncio.run(_ask_board(config, listen_s))
     except PortLent:
         yield LENT
     except WrongBoard as exc:
@@ -54,10 +57,10 @@ def check_board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: flo
 
 
 def _pattern(pattern: str) -> Finding:
-    found = matching(pattern)
-    if not found:
+    ports = matching(pattern)
+    if not ports:
         return Finding("port", "fail", f"nothing matches {pattern}", "plug the board in, or correct board.port")
-    return Finding("port", "ok", f"{pattern} names {', '.join(found)}")
+    return Finding("port", "ok", f"{pattern} names {', '.join(ports)}")
 
 
 def _port(port: str) -> Finding:
@@ -79,27 +82,20 @@ def _port(port: str) -> Finding:
     return Finding("port", "ok", port)
 
 
-async def _listen(config: BoardConfig, listen_s: float) -> tuple[str, Identity, Status]:
-    """Say hello and wait for the board's name and status; acknowledges nothing. Returns the port, too."""
+async def _ask_board(config: BoardConfig, patience_s: float) -> tuple[str, Identity, Status]:
+    """The board's port, name and status. Acknowledges nothing."""
     port = config.port
     if is_pattern(port) and config.identity is not None:
-        port = await find_board(port, config.baud, config.identity, listen_s)
+        port = await find_board(port, config.baud, config.identity, patience_s)
     if is_lent(port):  # to a flash, perhaps: not a byte
         raise PortLent(port)
-    line = open_transport(port, config.baud)
-    link = BoardLink(config.identity)
-    identity: Identity | None = None
-    try:
-        line.write(link.hello())
-        async with asyncio.timeout(listen_s):
+    with open_conversation(port, config.baud, BoardLink(config.identity), silent_s=math.inf) as conversation:
+        async with asyncio.timeout(patience_s):
             while True:
-                for heard in link.receive(await line.read()):
-                    if isinstance(heard, Identity):
-                        identity = heard
-                    elif isinstance(heard, Status) and identity is not None:
-                        return port, identity, heard
-    finally:
-        line.close()
+                for message in await conversation.turn():
+                    identity = conversation.link.identity
+                    if isinstance(message, Status) and identity is not None:
+                        return port, identity, message
 
 
 def check_modbus(config: ModbusConfig, agent: dict[str, Any] | None) -> Finding:
@@ -108,8 +104,8 @@ def check_modbus(config: ModbusConfig, agent: dict[str, Any] | None) -> Finding:
         readings = {r["datastream"]: r for r in agent.get("readings", [])}
         silent = [r.datastream for r in config.registers if readings.get(r.datastream, {}).get("value") is None]
         if silent:
-            said = f"the agent reads nothing from {', '.join(silent)}"
-            return Finding("modbus", "fail", said, "its log and alerts say why; stop it and look again")
+            message = f"the agent reads nothing from {', '.join(silent)}"
+            return Finding("modbus", "fail", message, "its log and alerts say why; stop it and look again")
         return Finding("modbus", "ok", f"the agent reads all {len(config.registers)} registers")
     try:
         values, failed = asyncio.run(_read_registers(config))

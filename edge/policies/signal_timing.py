@@ -7,62 +7,116 @@ ed., ch. 19). The cycle length is given. The policy does not know the legal limi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar
 
+import msgspec
+
+from wayside.contracts.action import Action, Answers, Greens
 from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
+from wayside.contracts.quantities import Phase
+from wayside.contracts.reading import Name
+from wayside.contracts.task_config import TaskConfig
+from wayside.edge.policies.settings import PolicySettings
 
+ACTION = Greens
 MIN_FLOW_RATIO = 0.01  # an empty approach still gets a share; dividing by nothing gives nothing
+MAX_FLOW_RATIO = 100.0  # far beyond any road: more would only lose the other phases in rounding
+
+Lanes = Annotated[float, msgspec.Meta(ge=0.1, le=16)]
 
 
-def propose(
-    flows: Mapping[int, float], signal: SignalConfig, saturation_flow_veh_h: float = 1800.0
-) -> dict[int, float]:
-    """Green seconds by phase, in tenths, filling each ring's cycle.
+class Settings(PolicySettings, frozen=True, kw_only=True):
+    """Which phase the vehicles of a site wait for. A phase without sites keeps its fixed green."""
 
-    Args:
-        flows: forecast flow by phase, vehicles per hour and lane. A phase without detectors is not in it and keeps
-            its fixed green.
-        saturation_flow_veh_h: of one lane; HCM default 1900 less 5 %.
-    """
-    greens: dict[int, float] = {}
-    rings = _rings(signal)
+    from_constants: ClassVar[tuple[str, ...]] = ("lanes",)
+
+    phases: Annotated[dict[Name, Phase], msgspec.Meta(max_length=256)] = {}  # datastream → NEMA phase
+    lanes: Annotated[dict[Name, Lanes], msgspec.Meta(max_length=256)] = {}  # datastream → lanes; 1 where not given
+    saturation_flow_veh_h: Annotated[float, msgspec.Meta(ge=100, le=4000)] = 1800.0
+    """of one lane; HCM default 1900 less 5 %"""
+
+    def sites(self) -> Collection[str]:
+        return self.phases.keys()
+
+    def mistakes(self, task: TaskConfig, limits: SignalConfig) -> Iterator[str]:
+        if task.kind != "forecast":
+            yield f"it needs forecasts, the task's kind is {task.kind!r}"
+        there = {p.phase for p in limits.phases}
+        for site, phase in self.phases.items():
+            if phase not in there:
+                yield f"settings.phases: {site} waits for phase {phase}, which the actuator {limits.name} does not have"
+
+
+def propose(answers: Answers, settings: Settings, limits: SignalConfig, in_force: Action | None) -> Greens | None:
+    """Green seconds by phase, in tenths, filling each ring's cycle; None where no site has a forecast."""
+    flows = demand(answers, settings)
+    return Greens(greens(flows, limits, settings.saturation_flow_veh_h)) if flows else None
+
+
+def soften(action: Greens, limits: SignalConfig) -> Greens:
+    """Halfway between ``action`` and the fixed plan."""
+    halfway = {p.phase: (action.seconds[p.phase] + p.green_s) / 2 for p in limits.phases}
+    return Greens(_tenths(halfway, _rings(limits)))
+
+
+def explain(answers: Answers, settings: Settings) -> Mapping[str, str | float]:
+    """What a decision row says beside the action: the demand behind it."""
+    flows = demand(answers, settings)
+    return {"flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256]}
+
+
+def demand(answers: Answers, settings: Settings) -> dict[int, float]:
+    """Flow that is forecast for the next interval, by phase, vehicles per hour and lane."""
+    totals: dict[int, list[float]] = {}  # phase → vehicles, lanes
+    for site, phase in settings.phases.items():
+        answer = answers.sites.get(site)
+        if answer is None or not answer.forecast or not math.isfinite(answer.forecast[0]):
+            continue
+        total = totals.setdefault(phase, [0.0, 0.0])
+        total[0] += max(0.0, answer.forecast[0])
+        total[1] += settings.lanes.get(site, 1.0)
+    per_hour = 3600 / answers.interval_s
+    return {phase: vehicles * per_hour / lanes for phase, (vehicles, lanes) in totals.items()}
+
+
+def greens(flows: Mapping[int, float], limits: SignalConfig, saturation_flow_veh_h: float = 1800.0) -> dict[int, float]:
+    """Green seconds by phase for ``flows`` (vehicles per hour and lane). A phase that is not in it keeps its green."""
+    plan: dict[int, float] = {}
+    rings = _rings(limits)
     for members in rings:
-        free = signal.cycle_s
+        free = limits.cycle_s
         ratios: dict[int, float] = {}
         for p in members:
             free -= p.yellow_s + p.red_clearance_s
             flow = flows.get(p.phase)
             if flow is None:
                 free -= p.green_s
-                greens[p.phase] = p.green_s
+                plan[p.phase] = p.green_s
             else:
-                ratios[p.phase] = max(MIN_FLOW_RATIO, flow / saturation_flow_veh_h)
+                ratios[p.phase] = min(MAX_FLOW_RATIO, max(MIN_FLOW_RATIO, flow / saturation_flow_veh_h))
         total = sum(ratios.values())
         for phase, ratio in ratios.items():
-            greens[phase] = free * ratio / total
-    return _tenths(greens, rings)
+            plan[phase] = free * ratio / total
+    return _tenths(plan, rings)
 
 
-def toward_fixed(proposal: Mapping[int, float], signal: SignalConfig) -> dict[int, float]:
-    """Halfway between ``proposal`` and the fixed plan: what is asked for after a refusal."""
-    return _tenths({p.phase: (proposal[p.phase] + p.green_s) / 2 for p in signal.phases}, _rings(signal))
-
-
-def _tenths(greens: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> dict[int, float]:
+def _tenths(plan: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> dict[int, float]:
     """Round to the board's tenths; what rounding leaves over goes to the ring's longest green."""
-    rounded = {phase: round(green, 1) for phase, green in greens.items()}
+    rounded = {phase: round(green, 1) for phase, green in plan.items()}
     for members in rings:
         left, longest = 0.0, members[0].phase
         for p in members:
-            left += greens[p.phase] - rounded[p.phase]
+            left += plan[p.phase] - rounded[p.phase]
             if rounded[p.phase] > rounded[longest]:
                 longest = p.phase
         rounded[longest] = round(rounded[longest] + left, 1)
     return rounded
 
 
-def _rings(signal: SignalConfig) -> Collection[Sequence[PhaseLimits]]:
+def _rings(limits: SignalConfig) -> Collection[Sequence[PhaseLimits]]:
     rings: dict[int, list[PhaseLimits]] = {}
-    for phase in signal.phases:
+    for phase in limits.phases:
         rings.setdefault(phase.ring, []).append(phase)
     return rings.values()

@@ -37,7 +37,7 @@ class GpioError(EdgeError):
 class Contacts:
     """Watches the configured contacts; ``on_change(contact, closed)`` runs on the asyncio loop.
 
-    What is closed at the start is no change: nobody pressed then. An open door is told all the same, for it is open.
+    A button that is closed at the start is no change and is not reported; an open door is.
     """
 
     def __init__(self, config: GpioConfig, state_dir: Path, on_change: OnChange) -> None:
@@ -48,7 +48,7 @@ class Contacts:
         self._buttons: dict[int, Any] = {}
         self._pending: dict[int, tuple[float, bool]] = {}  # the last edge: when, and to what
         self._settling: dict[int, asyncio.TimerHandle] = {}
-        self.closed: dict[str, bool] = {}  # by datastream, as last told
+        self.closed: dict[str, bool] = {}  # by datastream, as last reported
         self._fd: int | None = None
         self._line = b""
 

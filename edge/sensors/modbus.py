@@ -27,8 +27,8 @@ from wayside.edge.errors import EdgeError
 from wayside.firmware_bridge.line.finder import is_pattern, matching
 
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
-SILENT_CAP_S = 30.0  # between two questions to a device that does not answer
-BUDGET = 3  # requests in a row without any answer from anybody: the line is opened anew
+SILENT_CAP_S = 30.0  # at most between two requests to a device that does not answer
+MAX_UNANSWERED = 3  # requests in a row, of whatever device; then the line is opened anew
 REFUSALS = {
     1: "does not know this kind of register",
     2: "has no register at this address",
@@ -39,7 +39,7 @@ REFUSALS = {
     11: "is a gateway, and the device behind it does not answer",
 }  # MODBUS Application Protocol V1.1b3 §7
 log = structlog.get_logger(__name__)
-# What goes wrong on the line is counted and told here, once; the library prints every time.
+# Errors of the line are counted and reported here, once; the library would print each.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
 
 
@@ -48,26 +48,26 @@ class ModbusError(EdgeError):
 
 
 class LineSilent(ModbusError):  # noqa: N818
-    """No answer in time, or none that was one."""
+    """No answer in time, or an unreadable one."""
 
 
 class Refused(ModbusError):  # noqa: N818
-    """The device answered that it will not."""
+    """The device answered with an exception code."""
 
 
-class _Ear:
-    """Listens whether the line says back what was asked: read registers 0x0300 to 0x03ff, and the request is by its
-    length and checksum an answer that the library believes.
+class _EchoDetector:
+    """Notices that the line returns what was sent. A request for registers 0x0300 to 0x03ff has by its length and
+    checksum the form of an answer, which the library then takes for one.
     """
 
     def __init__(self) -> None:
-        self._asked = b""
+        self._request = b""
         self.echo = False
 
     def __call__(self, sending: bool, data: bytes) -> bytes:
         if sending:
-            self._asked, self.echo = data, False
-        elif self._asked in data:
+            self._request, self.echo = data, False
+        elif self._request in data:
             self.echo = True
         return data
 
@@ -75,9 +75,9 @@ class _Ear:
 class Port:
     """An open line. One request at a time."""
 
-    def __init__(self, config: ModbusConfig, client: AsyncModbusSerialClient, name: str, ear: _Ear) -> None:
+    def __init__(self, config: ModbusConfig, client: AsyncModbusSerialClient, name: str, echo: _EchoDetector) -> None:
         self.name = name
-        self._config, self._client, self._ear = config, client, ear
+        self._config, self._client, self._echo_detector = config, client, echo
 
     @property
     def lost(self) -> bool:
@@ -95,7 +95,7 @@ class Port:
             async with asyncio.timeout(2 * timeout_s + 1):
                 answer = await self._ask(register)
         except (ModbusException, TimeoutError, OSError) as exc:
-            if self._ear.echo:
+            if self._echo_detector.echo:
                 raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true") from exc
             raise LineSilent(
                 f"{where} does not answer: check address, baud rate, parity and the two wires (A and B may be swapped)"
@@ -106,18 +106,20 @@ class Port:
         if task is not None and task.cancelling():
             # The library waits with wait_for, which up to Python 3.11 loses a cancellation that comes with the answer.
             raise asyncio.CancelledError
-        if self._ear.echo:
+        if self._echo_detector.echo:
             raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true")
         if answer.isError():
             code = answer.exception_code
-            said = REFUSALS.get(code, f"refuses with code {code}")
-            raise Refused(f"{where} {said} ({register.table} register {register.address}): correct the configuration")
+            refusal = REFUSALS.get(code, f"refuses with code {code}")
+            raise Refused(
+                f"{where} {refusal} ({register.table} register {register.address}): correct the configuration"
+            )
         if answer.dev_id != register.device:
             raise LineSilent(f"{where}: device {answer.dev_id} answered instead")
         return _value(answer, register, where)
 
     async def rest(self) -> None:
-        """Until a late answer has passed by."""
+        """Wait until a late answer has arrived and was discarded."""
         await asyncio.sleep(self._config.timeout_s)
 
     async def _ask(self, register: RegisterConfig) -> ModbusPDU:
@@ -163,15 +165,15 @@ async def open_port(config: ModbusConfig) -> Port:
     """
     name = config.port
     if is_pattern(name):
-        found = await asyncio.to_thread(matching, name)
-        if len(found) != 1:
-            said = f"{', '.join(found)} all match" if found else "nothing matches"
-            raise ModbusError(f"{said} modbus.port {name}: plug the adapter in, or name it by /dev/serial/by-id/…")
-        name = found[0]
-    ear = _Ear()
+        ports = await asyncio.to_thread(matching, name)
+        if len(ports) != 1:
+            listed = f"{', '.join(ports)} all match" if ports else "nothing matches"
+            raise ModbusError(f"{listed} modbus.port {name}: plug the adapter in, or name it by /dev/serial/by-id/…")
+        name = ports[0]
+    echo_detector = _EchoDetector()
     client = AsyncModbusSerialClient(
         name,
-        trace_packet=ear,
+        trace_packet=echo_detector,
         framer=FramerType.RTU,
         baudrate=config.baud,
         parity=config.parity[0].upper(),
@@ -190,14 +192,13 @@ async def open_port(config: ModbusConfig) -> Port:
     if not opened:
         client.close()
         raise ModbusError(f"cannot open modbus.port {name}: is the adapter plugged in, and is the port free?")
-    return Port(config, client, name, ear)
+    return Port(config, client, name, echo_detector)
 
 
 class ModbusLine:
     """Polls the registers of ``config`` until cancelled.
 
-    ``on_read(index, raw)`` and ``on_failed(index, why)`` run on the event loop, one of them for each poll that is due:
-    nothing waits unnoticed.
+    ``on_read(index, raw)`` and ``on_failed(index, reason)`` run on the event loop, one of them for each due poll.
     """
 
     def __init__(
@@ -233,7 +234,7 @@ class ModbusLine:
             await self._wait(full_jitter(failures, RETRY_BASE_S, RETRY_CAP_S, self._draw), why)
 
     async def _wait(self, pause_s: float, why: str) -> None:
-        """Without a line, every poll that falls due has failed."""
+        """While there is no line, every poll that falls due fails."""
         loop = asyncio.get_running_loop()
         until = loop.time() + max(0.1, pause_s)
         while (now := loop.time()) < until:
@@ -252,7 +253,7 @@ class ModbusLine:
         self._due[index] = later if later > now else now + poll_s  # missed polls are not made up for
 
     async def _poll(self, port: Port) -> tuple[bool, str]:
-        """Until the line is lost or nobody answers: whether anybody ever did, and what happened last."""
+        """Poll until the line is lost or no device answers. Returns whether any answered, and the last error."""
         loop = asyncio.get_running_loop()
         answered, unanswered, why = False, 0, ""
         while True:
@@ -284,7 +285,7 @@ class ModbusLine:
                 unanswered += 1
                 self._silence(register.device, loop.time())
                 await port.rest()
-                if unanswered >= BUDGET:
+                if unanswered >= MAX_UNANSWERED:
                     return answered, why
             else:
                 answered, unanswered = True, 0

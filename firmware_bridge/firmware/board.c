@@ -38,7 +38,7 @@ void board_line_down(board *b) {
     b->rx.length = 0;
     b->identity_due = false; /* a host that says HELLO at once shall hear one IDENTITY, its answer */
     b->identity_ms = hal_uptime_ms() + IDENTITY_EVERY_MS;
-    (void)put_byte_run(b, &delimiter, 1); /* ends whatever half frame the other side may hold */
+    (void)put_byte_run(b, &delimiter, 1); /* ends half a frame that the other side may hold */
 }
 
 /* The limits of requests for green times are those of the table, where there is one. */
@@ -74,7 +74,7 @@ void board_start(board *b) {
     if (n > 0 && settings_decode(&b->settings, kept, n, &phase) == PLAN_CODE_OK) {
         b->identity.table = crc32_of(kept, n);
         limit_plan(b);
-    } else { /* nothing kept, or by a firmware with other rules: signals flash until a table comes */
+    } else { /* no table, or one that this firmware refuses: signals flash until a table comes */
         b->settings = (settings){.detectors = preset};
     }
     uint64_t clock_ms = hal_clock_ms();
@@ -91,7 +91,7 @@ void board_start(board *b) {
 
 static void acknowledge(board *b, uint32_t ack) {
     if (ack >= b->events.next) {
-        b->rx_refused++; /* nobody can have what was never made */
+        b->rx_refused++; /* an acknowledgement of events that were never made */
     } else if (ack > b->acked) {
         b->acked = ack;
         ring_release(&b->events, ack);
@@ -305,7 +305,7 @@ static void transmit(board *b, uint64_t clock_ms) {
         b->identity_ms = now + IDENTITY_EVERY_MS;
     }
     if (b->linked && b->alive && b->sent + 1u < b->events.oldest) {
-        /* The ring no longer has what comes next: say so before going on. */
+        /* The ring no longer has the next event: send STATUS before going on. */
         b->lost += b->events.oldest - (b->sent + 1u);
         b->sent = b->events.oldest - 1u;
         b->status_ms = 0;
@@ -404,7 +404,7 @@ void board_step(board *b) {
             watch_detectors(b, (uint32_t)clock_ms);
             step_signals(b, clock_ms);
         }
-        /* Between slices STATUS must not promise more than what was taken. */
+        /* Between slices STATUS must not cover edges that have not been taken yet. */
         transmit(b, more ? seen_ms : clock_ms);
     }
 }

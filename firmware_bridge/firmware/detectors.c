@@ -11,7 +11,7 @@ void detectors_start(detectors *d, const detector_limits *limits, uint32_t ms) {
     d->due_ms = ms;
 }
 
-/* What one detector does next by itself, and when: ms from `from` on, NEVER when it waits for an edge. */
+/* The next timed change of one detector: ms from `from` on, NEVER when it waits for an edge. */
 enum act { NOTHING, SETTLE, STICK, MISS, WINDOW };
 
 static uint32_t sooner(uint32_t ms, uint32_t from, uint32_t best) {
@@ -52,7 +52,7 @@ static void settle(const detectors *d, detector *x, uint32_t ms, edge *out, uint
 }
 
 bool detectors_next(detectors *d, uint32_t ms, edge *out) {
-    /* A fault that an edge or a window's end changed is told at once, before anything later. */
+    /* A fault that an edge or the end of a window changed is reported at once, before anything later. */
     while (ms - d->due_ms < 0x80000000u) {
         uint32_t from = d->due_ms, soonest = NEVER, in;
         uint8_t who = 0;

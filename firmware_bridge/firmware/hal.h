@@ -1,4 +1,4 @@
-/* What a board must give the core. None of these blocks. */
+/* What the core needs from each machine. None of these functions blocks. */
 #ifndef WAYSIDE_HAL_H
 #define WAYSIDE_HAL_H
 

@@ -50,7 +50,7 @@
 #define INPUTS 4u
 #define BOOT_COUNTER 508u /* last bytes of the 512 */
 
-/* Tells whoever flashes the image what it is; there the board gets its name, too (docs/wire.md 1.11). */
+/* The label by which a flash identifies the image, and into which it writes the board's name (docs/wire.md 1.11). */
 #define TEXT_OF(name) #name
 #define TEXT(name) TEXT_OF(name)
 static const struct __attribute__((packed)) {
@@ -58,7 +58,7 @@ static const struct __attribute__((packed)) {
     uint8_t protocol;
     uint32_t schema;
     uint8_t major, minor, patch;
-    char chip[12], board[8];
+    char chip[12], board[BOARD_NAME_BYTES];
 } label PROGMEM = {{0x89, 'W', 'A', 'Y', 'S', 'I', 'D', 'E'}, PROTOCOL, SCHEMA, FIRMWARE_MAJOR, FIRMWARE_MINOR,
     FIRMWARE_PATCH, TEXT(__AVR_DEVICE_NAME__), BOARD_NAME};
 
@@ -70,7 +70,7 @@ static uint32_t bitten __attribute__((section(".noinit"))); /* outlives the watc
 static volatile uint8_t unfed_ms; /* since the loop fed the watchdog, up to BITE_MS; 0: the clock stands still */
 #define BITE_MS 250u
 
-/* Before anything else: why are we here, and no watchdog until the loop runs. A bootloader may have cleared the flags. */
+/* Before anything else: save the reset cause and stop the watchdog. A bootloader may have cleared the flags. */
 void keep_reset_flags(void) __attribute__((naked, used, section(".init3")));
 void keep_reset_flags(void) {
     reset_flags = MCUSR;
@@ -142,7 +142,7 @@ static uint16_t analog_value;
 
 static void see(uint8_t kind, uint8_t channel, uint16_t value) {
     uint8_t next = (uint8_t)((edge_head + 1u) % EDGES);
-    if (next == edge_tail) return; /* more than the loop takes: what is lost here bounced */
+    if (next == edge_tail) return; /* faster than the loop takes them: only bounces come so fast, and are dropped */
     edges[edge_head] = (edge){.ms = ms, .kind = kind, .channel = channel, .value = value};
     edge_head = next;
 }
@@ -218,7 +218,7 @@ void hal_heads(const signal_heads *h) {
     shift_out(h->green);
     PORTB |= _BV(LATCH);
     PORTB &= (uint8_t)~_BV(LATCH);
-    DDRB |= _BV(ENABLE); /* low, from the first time on that the registers hold something that is meant */
+    DDRB |= _BV(ENABLE); /* low once the registers hold a state that was written to them */
 }
 
 /* --- the board -------------------------------------------------------------------------------------- */

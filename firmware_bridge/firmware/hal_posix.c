@@ -154,7 +154,7 @@ static void open_feed(void) {
     if (!options.feed) return;
     feed = fopen(options.feed, "re");
     if (!feed) die("cannot read the feed %s: %s", options.feed, strerror(errno));
-    while (read_edge()) continue; /* the whole file is good, or nothing starts */
+    while (read_edge()) continue; /* check the whole file before the start */
     if (ferror(feed)) die("cannot read the feed %s: %s", options.feed, strerror(errno));
     rewind(feed);
     feed_line = 0;
@@ -222,13 +222,16 @@ bool hal_nv_flush(void) { return memory_file < 0 || fdatasync(memory_file) == 0;
 
 void hal_heads(const signal_heads *heads) { (void)heads; /* events tell what is shown */ }
 
-static void write_stats(void) {
-    if (!options.stats) return;
+static bool write_stats(void) {
+    if (!options.stats) return true;
     char beside[4096];
     const board *b = &the_board;
-    if ((size_t)snprintf(beside, sizeof beside, "%s.%ld", options.stats, (long)getpid()) >= sizeof beside) return;
+    if ((size_t)snprintf(beside, sizeof beside, "%s.%ld", options.stats, (long)getpid()) >= sizeof beside) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
     FILE *f = fopen(beside, "we");
-    if (!f) return;
+    if (!f) return false;
     fprintf(f,
         "{\"boot\": %" PRIu32 ", \"pty\": \"%s\", \"clock_ms\": %" PRIu64 ", \"feed_done\": %s, \"produced\": %" PRIu64
         ", \"skipped\": %" PRIu64 ", \"sent\": %" PRIu32 ", \"lost\": %" PRIu32 ", \"acked\": %" PRIu32
@@ -238,7 +241,11 @@ static void write_stats(void) {
         b->identity.boot, pty_name, hal_clock_ms(), has_pending ? "false" : "true", produced, skipped, b->events_sent,
         b->lost, b->acked, b->events.next, b->events.oldest, b->frames_sent, b->rx.frames, board_rx_errors(b),
         b->plans_accepted, b->plans_refused, b->signals.mode, b->alive ? "true" : "false");
-    if (fclose(f) != 0 || rename(beside, options.stats) != 0) unlink(beside); /* the disk is full: the board goes on */
+    if (fclose(f) == 0 && rename(beside, options.stats) == 0) return true;
+    int error = errno;
+    unlink(beside);
+    errno = error;
+    return false;
 }
 
 /* --- the process ---------------------------------------------------------------------------------- */
@@ -305,7 +312,7 @@ static void parse(int argc, char **argv) {
         case 'e': options.end_ms = number("end", optarg, 0, 1e15); break;
         case 'r': me->ring = (uint16_t)number("ring", optarg, 1, RING_MAX); break;
         case 'i':
-            if (length < 1 || length > 8) die("--id has 1 to 8 characters");
+            if (length < 1 || length > BOARD_NAME_BYTES) die("--id has 1 to %u characters", BOARD_NAME_BYTES);
             for (size_t i = 0; i < length; i++)
                 if (optarg[i] <= ' ' || optarg[i] > '~') die("--id is printable ASCII without spaces");
             memset(me->board, 0, sizeof me->board);
@@ -336,12 +343,13 @@ int main(int argc, char **argv) {
     open_line();
     atexit(close_line);
     board_start(&the_board);
+    if (!write_stats()) die("cannot write the counters %s: %s", options.stats, strerror(errno));
     printf("READY %s\n", pty_name);
     fflush(stdout);
     for (uint64_t stats_ms = 0; !stopped; wait_for_work()) {
         board_step(&the_board);
         if (hal_uptime_ms() >= stats_ms) {
-            write_stats();
+            write_stats(); /* the disk is full: the board goes on */
             stats_ms = hal_uptime_ms() + 1000;
         }
     }

@@ -10,9 +10,14 @@
 #define MAX_PAYLOAD 64u
 #define CRC_BYTES 4u
 #define MAX_FRAME 69u /* without the delimiter */
+#define BOARD_NAME_BYTES 8u
 #define MAX_PHASES 16u
 #define SIGNAL_PHASES 8u
+#define SIGNAL_RINGS 2u
 #define PART_BYTES 32u
+#define SETTINGS_FORMAT 1u
+#define SETTINGS_HEAD 14u
+#define SETTINGS_ROW 16u
 #define STATUS_EVERY_MS 100u
 #define IDENTITY_EVERY_MS 1000u
 #define HOST_SILENT_MS 2000u

@@ -35,7 +35,7 @@ enum plan_code settings_decode(settings *s, const uint8_t *b, size_t n, uint8_t 
 
 static uint16_t base(uint8_t slot) { return (uint16_t)(slot * SLOT_BYTES); }
 
-/* Reads a slot into s->bytes; its settings' size, or 0 when it is not whole. */
+/* Reads a slot into s->bytes. Returns the size of its settings, 0 when it is not whole. */
 static uint16_t read_slot(store *s, uint8_t slot) {
     for (uint16_t i = 0; i < SLOT_BYTES; i++) s->bytes[i] = hal_nv_read((uint16_t)(base(slot) + i));
     uint16_t size = u16(s->bytes + 4);

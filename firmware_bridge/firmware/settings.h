@@ -11,9 +11,6 @@
 
 #include "signals.h"
 
-#define SETTINGS_FORMAT 1u
-#define SETTINGS_HEAD 14u
-#define SETTINGS_ROW 16u
 #define SETTINGS_MAX (SETTINGS_HEAD + SETTINGS_ROW * SIGNAL_PHASES)
 #define SLOT_HEAD 6u /* generation, size */
 #define SLOT_BYTES (SLOT_HEAD + SETTINGS_MAX + CRC_BYTES)
@@ -30,7 +27,7 @@ typedef struct {
     signal_table signals;
 } settings;
 
-/* Reads and checks n bytes. Sets the phase that the code is about, or 0. */
+/* Reads and checks n bytes. Sets the phase to which the code refers, or 0. */
 enum plan_code settings_decode(settings *s, const uint8_t *bytes, size_t n, uint8_t *phase);
 
 enum store_state { STORE_IDLE, STORE_WRITING, STORE_DONE, STORE_BROKEN };

@@ -104,7 +104,7 @@ static bool crossing(const signals *s, const signal_ring *r) {
     return r->walking && r->ticks < row->walk + row->ped_clear;
 }
 
-/* A call passes over the rows between; nobody is passed over twice in a row. */
+/* A call passes over the rows between; no row is passed over twice in succession. */
 static enum plan_code call(signals *s, uint8_t ring, uint8_t row) {
     signal_ring *r = &s->rings[ring];
     const signal_ring *other = &s->rings[1u - ring];
@@ -129,7 +129,7 @@ enum plan_code signals_request(signals *s, uint8_t action, uint8_t phase) {
     switch (action) {
     case ACTION_PED_CALL:
         if (limits->walk == 0) return PLAN_CODE_NO_WALK;
-        if (!(green && r->walking && r->ticks < limits->walk)) s->ped_calls |= bit(row); /* who walks need not ask */
+        if (!(green && r->walking && r->ticks < limits->walk)) s->ped_calls |= bit(row); /* none while walk shows */
         return PLAN_CODE_OK;
     case ACTION_CALL: return call(s, ring, row);
     case ACTION_HOLD:
@@ -156,7 +156,7 @@ static bool green_ends(const signals *s, const signal_ring *r) {
     return r->forced || s->mode == SIGNAL_MODE_CLOSING || (!r->held && r->ticks >= s->green[r->row]);
 }
 
-/* Red clearance is over: whose turn is it? */
+/* Red clearance is over: choose the next row. */
 static void turn(signals *s, uint8_t ring) {
     signal_ring *r = &s->rings[ring];
     uint8_t next = r->called;
@@ -204,7 +204,7 @@ static void run(signals *s) {
     for (uint8_t ring = 0; ring < SIGNAL_RINGS; ring++)
         if (s->rings[ring].row != NO_ROW) pass_time(s, ring);
     if (s->mode == SIGNAL_MODE_RUN) {
-        uint8_t first = s->first; /* of two that are in each other's way, who waits longer */
+        uint8_t first = s->first; /* of two conflicting rows, the one that waits longer */
         start_green(s, first);
         start_green(s, (uint8_t)(1u - first));
     }
@@ -215,7 +215,7 @@ static void run(signals *s) {
     }
 }
 
-/* The conflict monitor looks at what is shown and trusts nothing above. */
+/* The conflict monitor judges the heads as they are shown, independently of the code above. */
 static bool heads_conflict(const signals *s) {
     signal_heads h = signals_look(s);
     uint8_t go = h.green | h.yellow;

@@ -15,7 +15,6 @@
 
 #include "messages.h"
 
-#define SIGNAL_RINGS 2u
 
 typedef struct { /* times in 0.1 s */
     uint8_t phase;     /* its number */
@@ -63,10 +62,10 @@ typedef struct { /* bits are rows; whatever is not named shows red and don't wal
     bool flash; /* all red, flashing */
 } signal_heads;
 
-/* Is this table one that can be run? Sets the phase that the code is about, or 0. */
+/* Whether this table can be run. Sets the phase to which the code refers, or 0. */
 enum plan_code signals_check(const signal_table *t, uint8_t *phase);
 
-/* Are its times within what a public road may have? Yellow 3 to 6 s, red clearance up to 6 s (MUTCD 4F.17). */
+/* Whether its times are allowed on a public road: yellow 3 to 6 s, red clearance up to 6 s (MUTCD 4F.17). */
 enum plan_code signals_legal(const signal_table *t, uint8_t *phase);
 
 /* Flashes; then all red, then the first row of each ring. Without a table it goes on flashing. */
@@ -81,7 +80,7 @@ enum plan_code signals_request(signals *s, uint8_t action, uint8_t phase);
 /* Greens of the rows from now on, in 0.1 s; minimum and maximum hold whatever they are. */
 void signals_greens(signals *s, const uint16_t greens[SIGNAL_PHASES]);
 
-/* The host fell silent: the fixed-time plan, and no hold, force-off or call of its any more. */
+/* The host fell silent: back to the fixed-time plan; its holds, force-offs and calls are void. */
 void signals_host_lost(signals *s);
 
 /* Every 0.1 s. Late ticks are not caught up: every time is then longer, never shorter. */

@@ -50,13 +50,13 @@ def tool() -> str:
     """The version of avrdude. Raises: FlashError: it is not installed."""
     if shutil.which("avrdude") is None:
         raise FlashError("avrdude is not installed: `sudo apt install avrdude`")
-    said = subprocess.run(["avrdude", "-?"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r"version (\S+?),", said)
-    return f"avrdude {found[1] if found else '?'}"
+    output = subprocess.run(["avrdude", "-?"], capture_output=True, text=True, check=False).stderr
+    match = re.search(r"version (\S+?),", output)
+    return f"avrdude {match[1] if match else '?'}"
 
 
 def detect(port: str, baud: int, chip: str | None = None, fds: tuple[int, ...] = ()) -> str:
-    """The chip at ``port``, told by the bootloader's signature; ``chip`` is what to ask for first. Writes nothing.
+    """Read the signature that the bootloader at ``port`` reports; ``chip`` is tried first. Writes nothing.
 
     Raises:
         FlashError: no bootloader answers, or the port cannot be used.
@@ -64,11 +64,11 @@ def detect(port: str, baud: int, chip: str | None = None, fds: tuple[int, ...] =
     first = chip or next(iter(PARTS))
     silent: FlashError | None = None
     for candidate in (first, *(other for other in PARTS if other != first)):
-        said = _steady(candidate, port, baud, ["-n"], fds)
-        if signature := _signature(said.text):
+        output = _Avrdude(candidate, port, baud, fds).run_steadily(["-n"])
+        if signature := _signature(output.text):
             return chip_of(signature)
-        silent = _translated(said, candidate, port)
-        if not said.silent:
+        silent = _translated(output, candidate, port)
+        if not output.silent:
             raise silent
     raise silent or FlashError(f"no bootloader answers at {port}")
 
@@ -86,23 +86,25 @@ def write(  # noqa: PLR0917
         file = Path(scratch) / "firmware.hex"
         file.write_bytes(program)
         # -D: no erasure of the whole chip; the bootloader erases page by page.
-        said = _steady(chip, port, baud, ["-D", "-U", f"flash:w:{file}:i"], fds, progress)
-    if said.status == 0 and said.verified:
+        output = _Avrdude(chip, port, baud, fds).run_steadily(["-D", "-U", f"flash:w:{file}:i"], progress)
+    if output.status == 0 and output.verified:
         return
-    if said.silent:
+    if output.silent:
         _name_another(port, chip, baud, fds)
-    raise _translated(said, chip, port)
+    raise _translated(output, chip, port)
 
 
 def _name_another(port: str, chip: str, baud: int, fds: tuple[int, ...]) -> None:
-    """Boards of different chips have different bootloaders: perhaps another answers."""
+    """Raise WrongPart if the bootloader of another chip answers: each kind of board has its own."""
     for other in PARTS:
-        if other != chip and (signature := _signature(_run(other, port, baud, ["-n"], fds).text)):
+        if other != chip and (signature := _signature(_Avrdude(other, port, baud, fds).run(["-n"]).text)):
             raise _wrong_part(chip_of(signature), chip, port)
 
 
-class _Said(NamedTuple):
-    status: int | None  # None: ended by us
+class _Output(NamedTuple):
+    """Result of one run of avrdude."""
+
+    status: int | None  # None: it made no progress and was killed
     text: str
     ready: bool  # the bootloader answered
     writing: bool
@@ -113,96 +115,91 @@ class _Said(NamedTuple):
         return not self.ready and (self.status is None or "not in sync" in self.text or "timeout" in self.text)
 
 
-def _steady(  # noqa: PLR0917
-    chip: str,
-    port: str,
-    baud: int,
-    what: list[str],
-    fds: tuple[int, ...],
-    progress: Progress = lambda stage, part: None,
-) -> _Said:
-    """Bytes lost or stale while the bootloader starts garble the first answers: then from the start again."""
-    for attempt in range(1, ATTEMPTS + 1):
-        said = _run(chip, port, baud, what, fds, progress)
-        known = _signature(said.text) in {part.signature for part in PARTS.values()}
-        garbled = said.ready and not known
-        if said.status == 0 or said.writing or attempt == ATTEMPTS or not (garbled or "sync byte" in said.text):
-            break
-    return said
+class _Avrdude(NamedTuple):
+    """avrdude for one chip at one port."""
+
+    chip: str
+    port: str
+    baud: int
+    fds: tuple[int, ...]  # of the loan
+
+    def run_steadily(self, what: list[str], progress: Progress = lambda stage, part: None) -> _Output:
+        """Run avrdude, again from the start where bytes lost while the bootloader started garbled its first answers."""
+        for attempt in range(1, ATTEMPTS + 1):
+            output = self.run(what, progress)
+            known = _signature(output.text) in {part.signature for part in PARTS.values()}
+            garbled = output.ready and not known
+            if output.status == 0 or output.writing or attempt == ATTEMPTS:
+                break
+            if not (garbled or "sync byte" in output.text):
+                break
+        return output
+
+    def run(self, what: list[str], progress: Progress = lambda stage, part: None) -> _Output:
+        tool()
+        part = PARTS[self.chip]
+        command = ["avrdude", "-p", part.name, "-c", part.programmer, "-P", self.port, "-b", str(self.baud), *what]
+        environment = {**os.environ, "LC_ALL": "C"}
+        # avrdude inherits the lock: if this process is killed, the agent stays off the port until avrdude has ended.
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            pass_fds=self.fds,
+        ) as process:
+            assert process.stderr is not None  # noqa: S101
+            output = bytearray()
+            status: int | None = None
+            moved = time.monotonic()
+            try:
+                while (left := moved + (IDLE_S if _READY in output else SYNC_S) - time.monotonic()) > 0:
+                    if not select.select([process.stderr], [], [], left)[0]:
+                        continue
+                    data = os.read(process.stderr.fileno(), 4096)
+                    if not data:
+                        status = process.wait(IDLE_S)
+                        break
+                    before = _marks(output)
+                    output += data
+                    if _marks(output) != before:
+                        moved = time.monotonic()
+                        _tell(output, progress)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                process.kill()  # no progress, or interrupted; otherwise it has ended already
+        text = output.decode(errors="replace")
+        return _Output(status, text, _READY in output, "Writing |" in text, "bytes of flash verified" in text)
 
 
-def _run(  # noqa: PLR0917
-    chip: str,
-    port: str,
-    baud: int,
-    what: list[str],
-    fds: tuple[int, ...],
-    progress: Progress = lambda stage, part: None,
-) -> _Said:
-    tool()
-    part = PARTS[chip]
-    command = ["avrdude", "-p", part.name, "-c", part.programmer, "-P", port, "-b", str(baud), *what]
-    environment = {**os.environ, "LC_ALL": "C"}
-    # It inherits the loan: should this process be killed, the agent stays away until avrdude has ended, too.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        pass_fds=fds,
-    ) as process:
-        assert process.stderr is not None  # noqa: S101
-        said = bytearray()
-        status: int | None = None
-        moved = time.monotonic()
-        try:
-            while (left := moved + (IDLE_S if _READY in said else SYNC_S) - time.monotonic()) > 0:
-                if not select.select([process.stderr], [], [], left)[0]:
-                    continue
-                data = os.read(process.stderr.fileno(), 4096)
-                if not data:
-                    status = process.wait(IDLE_S)
-                    break
-                before = _marks(said)
-                said += data
-                if _marks(said) != before:
-                    moved = time.monotonic()
-                    _tell(said, progress)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()  # out of patience, or interrupted; else it has ended already
-    text = said.decode(errors="replace")
-    return _Said(status, text, _READY in said, "Writing |" in text, "bytes of flash verified" in text)
-
-
-def _marks(said: bytes | bytearray) -> int:
+def _marks(output: bytes | bytearray) -> int:
     """What counts as progress: that the bootloader answered, and each step of avrdude's bars."""
-    return said.count(b"#") + (_READY in said)
+    return output.count(b"#") + (_READY in output)
 
 
-def _tell(said: bytearray, progress: Progress) -> None:
+def _tell(output: bytearray, progress: Progress) -> None:
     for stage, title in (("verify", b"Reading |"), ("write", b"Writing |")):
-        at = said.rfind(title)
+        at = output.rfind(title)
         if at >= 0:
-            progress(stage, min(1.0, said.count(b"#", at, at + len(title) + HASHES + 2) / HASHES))
+            progress(stage, min(1.0, output.count(b"#", at, at + len(title) + HASHES + 2) / HASHES))
             return
 
 
 def _signature(text: str) -> str | None:
-    found = _SIGNATURE.search(text)
-    return found[1].replace(" ", "").lower() if found else None
+    match = _SIGNATURE.search(text)
+    return match[1].replace(" ", "").lower() if match else None
 
 
 def _wrong_part(there: str, chip: str, port: str) -> WrongPart:
     return WrongPart(f"the board at {port} is an {there}, the firmware is for {chip}: nothing was written")
 
 
-def _translated(said: _Said, chip: str, port: str) -> FlashError:  # noqa: PLR0911 -- one per trouble
-    text, part = said.text, PARTS[chip]
+def _translated(output: _Output, chip: str, port: str) -> FlashError:  # noqa: PLR0911 -- one per trouble
+    text, part = output.text, PARTS[chip]
     signature = _signature(text)
-    if signature is not None and signature != part.signature and not said.writing:
+    if signature is not None and signature != part.signature and not output.writing:
         return _wrong_part(chip_of(signature), chip, port)
     opened = re.search(r"(?:cannot|can't) open (?:device|port)[^:]*: (.+)", text)
     if opened:
@@ -213,17 +210,17 @@ def _translated(said: _Said, chip: str, port: str) -> FlashError:  # noqa: PLR09
             "Device or resource busy": "end the program that uses it",
         }
         return FlashError(f"cannot open {port}: {why}; {fixes.get(why, 'is the board plugged in?')}")
-    half = "the board has half a firmware now; run the same command again" if said.writing else "nothing was written"
-    if said.silent:
+    half = "the board has half a firmware now; run the same command again" if output.writing else "nothing was written"
+    if output.silent:
         return FlashError(
             f"no bootloader answers at {port}: is it a board with an {chip} and its Arduino bootloader, "
             f"and does opening the port reset it? {half}"
         )
     if re.search(r"verification (error|mismatch)|mismatch", text):
         return FlashError(f"what was read back from {port} is not what was written; {half}")
-    if said.status is None:
+    if output.status is None:
         return FlashError(f"{port} fell silent for {IDLE_S:.0f} s; {half}")
     if re.search(r"Input/output error|No such device|(read|write) error|unable to (read|write)", text):
         return FlashError(f"the line to {port} broke: was it unplugged? {half}")
     lines = [line.strip() for line in text.splitlines() if line.strip() and "TIOCM" not in line and "Thank" not in line]
-    return FlashError(f"avrdude failed at {port}: {' / '.join(lines[-3:]) or f'status {said.status}'}; {half}")
+    return FlashError(f"avrdude failed at {port}: {' / '.join(lines[-3:]) or f'status {output.status}'}; {half}")

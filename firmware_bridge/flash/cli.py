@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from wayside.firmware_bridge.errors import BridgeError
+from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.flash import flash as flashing
 from wayside.firmware_bridge.flash.avr import Progress as Step
 from wayside.firmware_bridge.flash.record import Record, Seen
@@ -65,7 +65,7 @@ def run(
     ESP32s go through esptool: checks and --dry-run are tested, writing is
     not, for want of an emulator.
     """
-    with _said_plainly():
+    with sentences("flash"):
         order = flashing.Order(port, file, mcu, board, baud, rename, record, _number(address))
 
         def agree(plan: flashing.Plan) -> bool:
@@ -78,8 +78,8 @@ def run(
             return typer.confirm("Flash it?", default=True, err=True)
 
         with _shown_progress() as (step, pause):
-            asked = agree if yes else lambda plan: pause(lambda: agree(plan))
-            done = flashing.flash(order, asked, step, dry_run=dry_run)
+            confirm = agree if yes else lambda plan: pause(lambda: agree(plan))
+            done = flashing.flash(order, confirm, step, dry_run=dry_run)
         if as_json:
             typer.echo(json.dumps(msgspec.to_builtins(done.record), indent=2))
         else:
@@ -119,18 +119,6 @@ def _named(seen: Seen) -> str:
 def _table(record: Record) -> str:
     table = record.after.table if record.after else "00000000"
     return "no plan table" if table == "00000000" else f"plan table {table}"
-
-
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    try:
-        yield
-    except BridgeError as exc:
-        typer.echo(f"wayside flash: {exc}", err=True)
-        raise typer.Exit(1) from exc
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("\nwayside flash: interrupted; run the same command again", err=True)
-        raise typer.Exit(130) from None
 
 
 def _console() -> Console:

@@ -126,15 +126,15 @@ def _connected(port: str, image: Image, progress: Progress) -> Iterator[ESPLoade
 
 
 def _quiet(progress: Progress) -> None:
-    """esptool prints; from here on it tells ``progress`` instead. Its errors are exceptions anyway."""
+    """Send esptool's progress to ``progress`` instead of printing it; its errors are exceptions."""
     _logger().progress = progress
 
 
-@cache  # esptool takes another logger once
+@cache  # esptool accepts a logger only once
 def _logger() -> Any:
     from esptool.logger import TemplateLogger, log
 
-    class Told(TemplateLogger):  # type: ignore[misc]
+    class ProgressLogger(TemplateLogger):  # type: ignore[misc]
         progress: Progress
 
         def print(self, *args: Any, **kwargs: Any) -> None: ...
@@ -149,9 +149,9 @@ def _logger() -> Any:
         ) -> None:
             self.progress("write", cur_iter / max(1, total_iters))
 
-    told = Told()
-    log.set_logger(told)
-    return told
+    logger = ProgressLogger()
+    log.set_logger(logger)
+    return logger
 
 
 def _word(name: str) -> str:

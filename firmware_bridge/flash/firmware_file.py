@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from intelhex import IntelHex, IntelHexError
 
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES, is_board_name
 from wayside.firmware_bridge.errors import FlashError
 
 MAX_FILE_BYTES = 16 << 20
 MAGIC = b"\x89WAYSIDE"
 ESP_MAGIC = 0xE9
-NAME_BYTES = 8
 _END = re.compile(rb"^:00000001FF\s*$", re.IGNORECASE | re.MULTILINE)  # the last record of every Intel HEX file
-_LABEL = struct.Struct("<8sBIBBB12s8s")
+_LABEL = struct.Struct(f"<8sBIBBB12s{BOARD_NAME_BYTES}s")
 
 
 class Label(NamedTuple):
@@ -53,8 +53,8 @@ class Image(NamedTuple):
         if self.label is None:
             raise FlashError(f"{self.file} has no label, so it cannot be given a board's name; build it with the name")
         name = board_name(board)
-        at = self.label_at + _LABEL.size - NAME_BYTES
-        data = self.data[:at] + name.ljust(NAME_BYTES, b"\0") + self.data[at + NAME_BYTES :]
+        at = self.label_at + _LABEL.size - BOARD_NAME_BYTES
+        data = self.data[:at] + name.ljust(BOARD_NAME_BYTES, b"\0") + self.data[at + BOARD_NAME_BYTES :]
         return self._replace(data=data, label=self.label._replace(board=board))
 
     def hex(self) -> bytes:
@@ -67,8 +67,10 @@ class Image(NamedTuple):
 
 def board_name(board: str) -> bytes:
     """Raises: FlashError: not 1 to 8 printable ASCII characters."""
-    if not (board.isascii() and board.isprintable() and 0 < len(board) <= NAME_BYTES) or " " in board:
-        raise FlashError(f"a board's name is 1 to {NAME_BYTES} ASCII characters without a space; {board!r} is not")
+    if not is_board_name(board):
+        raise FlashError(
+            f"a board's name is 1 to {BOARD_NAME_BYTES} ASCII characters without a space; {board!r} is not"
+        )
     return board.encode()
 
 
@@ -83,7 +85,7 @@ def load_image(path: Path) -> Image:
             raise FlashError(f"{path} is larger than any board's flash: is it the right file?")
         raw = path.read_bytes()
     except OSError as exc:
-        raise FlashError(f"cannot read {path}: {exc.strerror}") from exc
+        raise FlashError(f"cannot read {path}: {exc.strerror}; name the firmware with --hex, or leave it out") from exc
     digest = hashlib.sha256(raw).hexdigest()
     if raw[:1] == b":":
         base, data = _intel_hex(path, raw)

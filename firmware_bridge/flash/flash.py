@@ -1,7 +1,8 @@
 """Flash a board and see that it runs what it was given.
 
-borrow the port → who is there → which chip → write, verify → who is there now → record. A board keeps its name and its
-plan table. Every step may be cut: the bootloader is never written, so the same command runs again.
+borrow the port → read the identity → detect the chip → write, verify → read the identity again → record. A board keeps
+its name and its plan table. Every step may be interrupted: the bootloader is never written, so the same command can be
+run again.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
 from wayside.firmware_bridge.line.messages import SCHEMA, Hello, Identity
 from wayside.firmware_bridge.line.transport import open_transport
 
-BEFORE_S = 8.0  # for a board to say who it is; it may start first, and unheard it would lose its name
+BEFORE_S = 8.0  # for a board to send its identity; it may have to start first. Without an answer it would lose its name
 AFTER_S = 15.0
-ASK_EVERY_S = 2.0  # an unlinked board says its name every second by itself
+ASK_EVERY_S = 2.0  # an unlinked board sends IDENTITY every second by itself
 
 
 class Order(NamedTuple):
@@ -143,7 +144,7 @@ def _port_of(order: Order) -> str:
 
 
 def _fits(image: Image, mcu: str | None) -> None:
-    """What can be refused before anything is touched."""
+    """Refuse what the file alone shows to be wrong, before the port is touched."""
     label = image.label
     if mcu is not None and label is not None and label.chip != mcu:
         raise WrongPart(f"{image.file} is firmware for {label.chip}, not for {mcu}: nothing was written")
@@ -163,7 +164,7 @@ def _fits(image: Image, mcu: str | None) -> None:
 def _image_and_chip(
     order: Order, image: Image | None, loan: Loan, progress: Progress, *, certain: bool
 ) -> tuple[Image, str]:
-    """What to write on which chip. avrdude looks at the signature again before it writes."""
+    """The image and the chip. avrdude compares the signature again before it writes."""
     if image is not None and image.kind == "esp":
         return image, esp.detect(loan.port, image) if certain else esp.chip_of(image)
     known = image.label.chip if image is not None and image.label is not None else order.mcu
@@ -194,7 +195,7 @@ def _built(chip: str, progress: Progress) -> Image:
 
 
 def _named(image: Image, order: Order, before: Seen | None, cut: Record | None) -> Image:
-    """The image with the board's name: the one ordered, else the one that it has or had before the last cut."""
+    """The image with the board's name: the one ordered, else its present one, else that of the interrupted flash."""
     has = before.board if before is not None else cut.board if cut is not None else None
     unnamed = image.label.board if image.label is not None else None  # as the firmware is built
     another = order.board is not None and before is not None and before.board not in (order.board, unnamed)
@@ -251,16 +252,20 @@ def _check(plan: Plan, after: Seen | None) -> None:
 
 
 async def _identity(port: str, baud: int, patience_s: float) -> Identity | None:
-    """Who is at ``port``, of any release; ``None`` when nobody says so in time."""
+    """The identity of the board at ``port``, whatever its release; ``None`` when it sends none in time.
+
+    No ``Conversation``: that refuses firmware of another release, and it speaks at once, which a bootloader would take
+    for its own protocol.
+    """
     line = open_transport(port, baud)
     decoder = frames.Decoder()
     began = time.monotonic()
-    next_ask, asked = began + ASK_EVERY_S, False  # bytes sent earlier would fall to the bootloader
+    next_ask, has_asked = began + ASK_EVERY_S, False  # bytes sent earlier would fall to the bootloader
     try:
         while (now := time.monotonic()) < began + patience_s:
             if now >= next_ask:
                 line.write(b"\0" + frames.encode(messages.encode(Hello(0, 0))))  # acknowledges nothing
-                next_ask, asked = now + ASK_EVERY_S, True
+                next_ask, has_asked = now + ASK_EVERY_S, True
             try:
                 async with asyncio.timeout(min(next_ask, began + patience_s) - now):
                     payloads = decoder.feed(await line.read())
@@ -271,8 +276,8 @@ async def _identity(port: str, baud: int, patience_s: float) -> Identity | None:
                     message = messages.decode(payload)
                     if isinstance(message, Identity):
                         return message
-            if payloads and not asked:
-                next_ask = now  # it talks, and thinks that its host is still there: then it says its name when asked
+            if payloads and not has_asked:
+                next_ask = now  # it still takes its former host for present, and sends IDENTITY only after a HELLO
         return None
     except LineError as exc:
         raise FlashError(

@@ -43,13 +43,13 @@ class Record(msgspec.Struct, kw_only=True):
     outcome: Literal["started", "done", "refused", "failed"] = "started"  # refused: nothing was written
     error: str | None = None
     port: str
-    device: str  # what the port's name stood for then
+    device: str  # the device that the port's name pointed to
     by: str
     tool: str
     chip: str
     file: str
     sha256: str  # of the file as it was given
-    firmware: str | None = None  # that the file says it is
+    firmware: str | None = None  # version in the file's label
     schema: str | None = None
     board: str | None = None  # the name that the board was given
     bytes: int

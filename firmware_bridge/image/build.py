@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, bytes done, by
 
 
 class ImageFile(Document, frozen=True, kw_only=True):
-    """One file of the personalization, as it must read back."""
+    """One file of the personalization, with what must be read back from the card."""
 
     where: Literal["boot", "root"]
     path: str
@@ -44,7 +44,7 @@ class ImageFile(Document, frozen=True, kw_only=True):
 
 
 class ImageManifest(Document, frozen=True, kw_only=True):
-    """Beside an image: what it is and whose. It holds no secret."""
+    """The manifest beside an image: what it is and which node's. It holds no secret."""
 
     wire: int = wire_field()
     image: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00]+\.img\Z")]
@@ -87,7 +87,7 @@ class PlainBase(NamedTuple):
 
 
 def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, progress: Progress = _quiet) -> Built:
-    """Make ``out`` from ``base``; what had these names before stands until the new one is whole.
+    """Make ``out`` from ``base``; earlier files of these names stay until the new ones are complete.
 
     Raises:
         ImageError: naming what is wrong with base, room, wheels or disk.
@@ -132,7 +132,7 @@ def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, pro
             )
             return _publish(part, out, bmap, manifest)
     except OSError as exc:
-        raise ImageError(f"{exc.filename or out}: {exc.strerror or exc}") from exc
+        raise ImageError(f"{exc.filename or out}: {exc.strerror or exc}; look at the base image and at --out") from exc
 
 
 def _refuse_to_replace(base: Path, out: Path) -> None:
@@ -214,7 +214,7 @@ def _knows_its_seed(root: Ext4) -> bool:
 
 
 def _instance(who: Personality, wheels: WheelSet) -> str:
-    """Another configuration is another instance, so that cloud-init acts on it."""
+    """An id that changes with the configuration, so that cloud-init runs again."""
     parts = (who.config_text.encode(), who.root, who.hub_ca or b"", (who.network or "").encode(), wheels.id.encode())
     return f"wayside-{hashlib.sha256(b''.join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]}"
 
@@ -272,18 +272,18 @@ def load_built(image: Path, manifest_path: Path | None = None) -> tuple[ImageMan
         ImageError: the image is not finished, or they do not belong together.
     """
     if not image.exists():
-        raise ImageError(f"{image} does not exist")
+        raise ImageError(f"{image} does not exist: `wayside image build` makes one")
     if image.is_dir():
-        raise ImageError(f"{image} is a folder, not an image")
+        raise ImageError(f"{image} is a folder: name the image in it")
     path = manifest_path or names_of(image)[1]
     try:
         manifest = decode(path.read_bytes(), ImageManifest)
     except FileNotFoundError as exc:
         raise ImageError(f"{path} is missing: the image is not finished; run `wayside image build` again") from exc
     except OSError as exc:
-        raise ImageError(f"{path}: {exc.strerror}") from exc
+        raise ImageError(f"cannot read the manifest {path}: {exc.strerror}; name it with --manifest") from exc
     except ContractError as exc:
-        raise ImageError(f"{path} is no manifest of an image: {exc}") from exc
+        raise ImageError(f"{path} is no manifest of an image: {exc}; name it with --manifest") from exc
     bmap_path = names_of(path.with_name(Path(manifest.image).name))[0]
     bmap = load_bmap(bmap_path)
     if _sha256(bmap.text().encode()) != manifest.bmap_sha256 or bmap.image_size != manifest.size:
@@ -346,7 +346,9 @@ def copy_base(base: Path, out: Path, progress: Progress) -> str:
     except (lzma.LZMAError, EOFError) as exc:
         raise ImageError(f"{base} is damaged or incomplete ({exc}): download it again") from exc
     except OSError as exc:
-        raise ImageError(f"{out.parent if exc.errno == errno.ENOSPC else base}: {exc.strerror}") from exc
+        if exc.errno == errno.ENOSPC:
+            raise ImageError(f"{out.parent}: {exc.strerror}; make room, or build elsewhere with --out") from exc
+        raise ImageError(f"cannot copy the base image {base}: {exc.strerror}; name the stock image") from exc
     return digest.hexdigest()
 
 
@@ -375,7 +377,7 @@ def clone(source: Path, out: Path, progress: Progress) -> None:
 
 
 class _Unpacked:
-    """The plain bytes of an xz stream, whole or not at all."""
+    """The unpacked bytes of an xz stream; a truncated one raises EOFError."""
 
     def __init__(self, source: Any) -> None:
         self._file = lzma.LZMAFile(source)  # noqa: SIM115 -- closed with its source

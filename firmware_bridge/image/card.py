@@ -27,7 +27,7 @@ _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261  # linux/fs.h
 
 
 class Machine(NamedTuple):
-    """Where the kernel tells what is in use; tests give another root."""
+    """The kernel's files that say what is in use; tests give another root."""
 
     root: Path = Path("/")
 
@@ -42,11 +42,11 @@ class Target(NamedTuple):
     path: Path
     size: int
     device: bool  # else a plain file, which stands for a card
-    told: str  # what will be erased, for a person
+    description: str  # what will be erased, for a person
 
 
 def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -- immutable
-    """What ``path`` is, if it may be written.
+    """Identify ``path``, if it may be written.
 
     Raises:
         CardError: it is no whole disk, is in use, holds the running system, or is write-protected.
@@ -73,7 +73,7 @@ def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -
     if tree["ro"]:
         raise CardError(f"{path} is write-protected: look at the slider on the card")
     try:
-        # The kernel's own word: refused while anything mounts or maps it.
+        # O_EXCL: the kernel refuses while anything mounts or maps it.
         os.close(os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC))
     except PermissionError as exc:
         raise CardError(f"{path} may be written by root alone: run this command with sudo") from exc
@@ -81,7 +81,7 @@ def look_at(path: Path, machine: Machine = Machine()) -> Target:  # noqa: B008 -
         raise CardError(
             f"{path}: {exc.strerror}: something uses it; unmount it and take care that it is the card"
         ) from exc
-    return Target(path, int(tree["size"]), True, _told(tree))
+    return Target(path, int(tree["size"]), True, _describe(tree))
 
 
 def refuse_if_used(path: Path, number: int, machine: Machine) -> None:
@@ -96,18 +96,18 @@ def refuse_if_used(path: Path, number: int, machine: Machine) -> None:
 
 def _used(machine: Machine) -> list[tuple[str, str]]:
     """Every block device in use, as major:minor, with what it is used for."""
-    found = []
+    uses = []
     for line in machine.lines("proc/self/mountinfo"):
         left, _, right = line.partition(" - ")
         fields, source = left.split(), right.split()
         if len(fields) > 4:
             where = fields[4].replace("\\040", " ")
-            found.append((fields[2], where))
+            uses.append((fields[2], where))
             if len(source) > 1 and source[1].startswith("/dev/"):  # btrfs and others show a number of their own
-                found.append((_number(machine, source[1]), where))
+                uses.append((_number(machine, source[1]), where))
     swaps = [line.split()[0] for line in machine.lines("proc/swaps") if line.startswith("/dev/")]
-    found += [(_number(machine, device), "swap") for device in swaps]
-    return [(number, where) for number, where in found if number]
+    uses += [(_number(machine, device), "swap") for device in swaps]
+    return [(number, where) for number, where in uses if number]
 
 
 def _number(machine: Machine, device: str) -> str:
@@ -133,7 +133,7 @@ def _under(number: str, machine: Machine, depth: int = 0) -> set[str]:
     return below
 
 
-def _told(tree: dict[str, Any]) -> str:
+def _describe(tree: dict[str, Any]) -> str:
     model = " ".join(str(tree.get("model") or "unnamed").split())
     bus = f", {tree['tran']}" if tree.get("tran") else ""
     removable = "removable" if tree.get("rm") else "NOT removable"
@@ -235,12 +235,12 @@ def _copy(image: Path, target: Target, bmap: Bmap, progress: Progress) -> None:
         path = Path(folder) / "rest.bmap"
         path.write_text(bmap.text())
         log = Path(folder) / "log"
-        with log.open("wb") as said:
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 ["bmaptool", "copy", "--bmap", str(path), str(image.resolve()), str(target.path)],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 env=environment,
             )
             try:

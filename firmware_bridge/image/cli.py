@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from wayside.firmware_bridge.errors import BridgeError
+from wayside.firmware_bridge.exits import sentences
 from wayside.firmware_bridge.image import build as images
 from wayside.firmware_bridge.image import card
-from wayside.firmware_bridge.image.files import personality, read_text_file
+from wayside.firmware_bridge.image.files import personality, read_named, read_named_text
 from wayside.firmware_bridge.image.wheels import fetch_wheels
 
 image = typer.Typer(
@@ -28,19 +29,6 @@ image = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Wheels = Annotated[Path, typer.Option(help="Folder that `wayside image wheels` filled.")]
 Manifest = Annotated[Path | None, typer.Option(help="The image's .json; its .bmap stands beside it.")]
-
-
-@contextmanager
-def said_plainly(verb: str) -> Iterator[None]:
-    """One message per error, on the error stream; Ctrl-C is 130."""
-    try:
-        yield
-    except BridgeError as exc:
-        typer.echo(f"wayside {verb}: {exc}", err=True)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt:
-        typer.echo(f"wayside {verb}: interrupted; the same command begins again", err=True)
-        raise typer.Exit(130) from None
 
 
 class Shown(NamedTuple):
@@ -66,7 +54,7 @@ def shown_progress() -> Iterator[Shown]:
                 size = f"{done / 1e6:,.0f} / {total / 1e6:,.0f} MB"
                 bars.update(task, completed=done, total=total, size=size)
 
-        yield Shown(step, lambda said: console.print(said, markup=False, soft_wrap=True))
+        yield Shown(step, lambda text: console.print(text, markup=False, soft_wrap=True))
 
 
 @image.command()
@@ -80,12 +68,12 @@ def wheels(
 
     Debian 12 has Python 3.11, Debian 13 has 3.13; both by default. Where packages come from is pip's configuration.
     """
-    with said_plainly("image wheels"):
-        found = []
+    with sentences("image wheels"):
+        fetched = []
         for version in python or ["3.11", "3.13"]:
-            made = fetch_wheels(folder, version, wayside=wayside, say=lambda said: typer.echo(said, err=True))
+            made = fetch_wheels(folder, version, wayside=wayside, say=lambda text: typer.echo(text, err=True))
             size = sum(path.stat().st_size for path in made.files)
-            found.append({"python": version, "folder": str(made.folder), "wheels": len(made.files), "bytes": size})
+            fetched.append({"python": version, "folder": str(made.folder), "wheels": len(made.files), "bytes": size})
             if not as_json:
                 typer.echo(
                     f"{made.folder}: {len(made.files)} wheels, {size / 1e6:.0f} MB, wayside {made.manifest.wayside}"
@@ -95,7 +83,7 @@ def wheels(
                         "  no wheel of lgpio exists for 3.13: GPIO contacts need Debian's python3-lgpio in the base"
                     )
         if as_json:
-            typer.echo(json.dumps(found))
+            typer.echo(json.dumps(fetched))
 
 
 @image.command()
@@ -118,19 +106,16 @@ def build(
 
     Writes OUT.img, its block map OUT.img.bmap and its manifest OUT.json. Nothing is mounted; no root is needed.
     """
-    with said_plainly("image build"), shown_progress() as shown:
-        try:
-            who = personality(
-                read_text_file(config, "--config").decode(),
-                read_text_file(root, "--root"),
-                token=read_text_file(token_file, "--token-file").decode() if token_file else None,
-                hub_ca=read_text_file(hub_ca, "--hub-ca") if hub_ca else None,
-                site=site,
-                ssh_key=read_text_file(ssh_key, "--ssh-key").decode() if ssh_key else None,
-                network=read_text_file(network_config, "--network-config").decode() if network_config else None,
-            )
-        except UnicodeDecodeError as exc:
-            raise BridgeError(f"one of the files given is not text: {exc}") from exc
+    with sentences("image build"), shown_progress() as shown:
+        who = personality(
+            read_named_text(config, "--config"),
+            read_named(root, "--root"),
+            token=read_named_text(token_file, "--token-file") if token_file else None,
+            hub_ca=read_named(hub_ca, "--hub-ca") if hub_ca else None,
+            site=site,
+            ssh_key=read_named_text(ssh_key, "--ssh-key") if ssh_key else None,
+            network=read_named_text(network_config, "--network-config") if network_config else None,
+        )
         made = images.build(base, out, who, wheels, shown.step)
     if as_json:
         typer.echo(made.manifest_path.read_text())
@@ -155,11 +140,11 @@ def write(
     Refuses the running system's disk and whatever is mounted. The first block is written last: an interrupted card
     does not boot, and the same command begins again.
     """
-    with said_plainly("image write"):
+    with sentences("image write"):
         facts, bmap = images.load_built(image_file, manifest)
         target = card.look_at(device)
         typer.echo(f"{image_file}: node {facts.node}, {bmap.mapped_bytes / 1e6:,.0f} MB to write", err=True)
-        typer.echo(f"this will be ERASED:\n{target.told}", err=True)
+        typer.echo(f"this will be ERASED:\n{target.description}", err=True)
         if not yes:
             if not sys.stdin.isatty():
                 raise BridgeError("there is nobody to ask: --yes writes without asking; nothing was written")
@@ -180,7 +165,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read an image or a card back: every block that counts, and that it is this node's."""
-    with said_plainly("image verify"), shown_progress() as shown:
+    with sentences("image verify"), shown_progress() as shown:
         if manifest is None and target.is_block_device():
             raise BridgeError(f"{target} is a device: say which image with --manifest OUT.json")
         facts, bmap = images.load_built(target, manifest)

@@ -64,8 +64,8 @@ def run_tool(
     words = [str(word) for word in command]
     done = subprocess.run(words, input=stdin or b"", capture_output=True, env=environment, pass_fds=fds, check=False)
     if done.returncode not in fine:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise ImageError(f"{name} failed ({done.returncode}): {said[-800:]}")
+        output = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise ImageError(f"{name} failed ({done.returncode}): {output[-800:]}")
     return done
 
 
@@ -119,9 +119,9 @@ class Fat:
 
     @property
     def label(self) -> str:
-        said = run_tool(["mlabel", "-s", "-i", self._at, "::"]).stdout.decode(errors="replace")
-        found = re.search(r"Volume label is (.*?)(?: \(abbr=.*)?$", said.strip())
-        return found[1].strip() if found else ""
+        output = run_tool(["mlabel", "-s", "-i", self._at, "::"]).stdout.decode(errors="replace")
+        match = re.search(r"Volume label is (.*?)(?: \(abbr=.*)?$", output.strip())
+        return match[1].strip() if match else ""
 
     @label.setter
     def label(self, name: str) -> None:
@@ -137,8 +137,8 @@ class Ext4:
             raise ImageError(f"{path}: a name with '?' cannot be given to e2fsprogs; rename it")
 
     def facts(self) -> dict[str, str]:
-        said = run_tool(["dumpe2fs", "-h", self._at]).stdout.decode(errors="replace")
-        return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in said.splitlines())}
+        output = run_tool(["dumpe2fs", "-h", self._at]).stdout.decode(errors="replace")
+        return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in output.splitlines())}
 
     def free_bytes(self) -> int:
         facts = self.facts()
@@ -146,10 +146,10 @@ class Ext4:
 
     def free_ranges(self) -> list[tuple[int, int]]:
         """Byte ranges, relative to the file system's start, that hold nothing: [begin, end)."""
-        said = run_tool(["dumpe2fs", self._at]).stdout.decode(errors="replace")
-        size = int(re.search(r"^Block size: +(\d+)", said, re.MULTILINE)[1])  # type: ignore[index]
+        output = run_tool(["dumpe2fs", self._at]).stdout.decode(errors="replace")
+        size = int(re.search(r"^Block size: +(\d+)", output, re.MULTILINE)[1])  # type: ignore[index]
         ranges = []
-        for line in re.findall(r"^  Free blocks: (.+)$", said, re.MULTILINE):
+        for line in re.findall(r"^  Free blocks: (.+)$", output, re.MULTILINE):
             for first, last in re.findall(r"(\d+)(?:-(\d+))?", line):
                 ranges.append((int(first) * size, (int(last or first) + 1) * size))
         return ranges
@@ -168,8 +168,8 @@ class Ext4:
         return self.inodes([path])[0]
 
     def inodes(self, paths: Sequence[str]) -> list[Inode | None]:
-        said, _ = self._ask([f"stat {_quoted(path)}" for path in paths])
-        return [_inode(part) for part in re.split(r"^debugfs: stat .*$", said, flags=re.MULTILINE)[1:]]
+        output, _ = self._ask([f"stat {_quoted(path)}" for path in paths])
+        return [_inode(part) for part in re.split(r"^debugfs: stat .*$", output, flags=re.MULTILINE)[1:]]
 
     def read(self, path: str) -> bytes | None:
         """The content of a regular file, links followed as the node would."""
@@ -182,8 +182,10 @@ class Ext4:
         return run_tool(["debugfs", "-R", f"cat {_quoted(path)}", self._at]).stdout
 
     def names(self, folder: str) -> list[str]:
-        said, _ = self._ask([f"ls -p {_quoted(folder)}"])
-        return [part[5] for part in (line.split("/") for line in said.splitlines()) if len(part) > 6 and part[1] != "0"]
+        output, _ = self._ask([f"ls -p {_quoted(folder)}"])
+        return [
+            part[5] for part in (line.split("/") for line in output.splitlines()) if len(part) > 6 and part[1] != "0"
+        ]
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Put ``entries`` there, replacing what has their names, with folders above them as needed.
@@ -192,11 +194,11 @@ class Ext4:
             ImageError: no room, or debugfs complained, or a folder stands where a file should.
         """
         wanted = {entry.path: entry for entry in _with_folders(entries)}
-        found = dict(zip(wanted, self.inodes(list(wanted)), strict=True))
+        present = dict(zip(wanted, self.inodes(list(wanted)), strict=True))
         with ExitStack() as stack:
             commands, fds = [], []
             for entry in wanted.values():
-                path, there = _quoted(entry.path), found[entry.path]
+                path, there = _quoted(entry.path), present[entry.path]
                 if entry.content is None and entry.source is None and entry.link is None:
                     if there is not None:
                         continue  # a folder of the base keeps what it has
@@ -231,8 +233,8 @@ class Ext4:
 
     def _ask(self, commands: Sequence[str], *, write: bool = False, fds: Sequence[int] = ()) -> tuple[str, list[str]]:
         """Its answers, and its complaints: debugfs ends with 0 whatever happened."""
-        said = "".join(f"{command}\n" for command in commands).encode()
-        done = run_tool(["debugfs", *(["-w"] if write else []), "-f", "-", self._at], said, fds=fds)
+        script = "".join(f"{command}\n" for command in commands).encode()
+        done = run_tool(["debugfs", *(["-w"] if write else []), "-f", "-", self._at], script, fds=fds)
         complaints = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         complaints = [c for c in complaints if not c.startswith("debugfs 1.")]
         if why := next((c for c in complaints if "while trying to open" in c), None):
@@ -271,12 +273,12 @@ def _with_folders(entries: Sequence[Entry]) -> list[Entry]:
     return sorted([*above.values(), *entries], key=lambda e: (e.path.count("/"), e.path))
 
 
-def _inode(said: str) -> Inode | None:
-    head = re.search(r"Type: (\S+)\s+Mode:\s+(\d+)", said)
-    owner = re.search(r"User:\s+(\d+)\s+Group:\s+(\d+).*?Size:\s+(\d+)", said, re.DOTALL)
+def _inode(output: str) -> Inode | None:
+    head = re.search(r"Type: (\S+)\s+Mode:\s+(\d+)", output)
+    owner = re.search(r"User:\s+(\d+)\s+Group:\s+(\d+).*?Size:\s+(\d+)", output, re.DOTALL)
     if head is None or owner is None:
         return None
-    link = re.search(r'Fast link dest: "(.*)"', said)
+    link = re.search(r'Fast link dest: "(.*)"', output)
     mode = int(head[2], 8) & 0o7777
     return Inode(head[1], mode, int(owner[1]), int(owner[2]), int(owner[3]), link[1] if link else None)
 

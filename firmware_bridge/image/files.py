@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import tomllib
 from collections.abc import Iterator
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, get_args
 
-from wayside.contracts.node_config import NodeConfig, load_node_config
+from wayside.contracts.node_check import checked_node_config
+from wayside.contracts.node_config import NodeConfig, Runtime, parsed_toml
 from wayside.contracts.wire import ContractError
 from wayside.firmware_bridge.errors import ImageError
 from wayside.firmware_bridge.image.disk import Entry, Ext4
@@ -21,6 +21,7 @@ from wayside.firmware_bridge.image.wheels import GLIBC, WheelSet
 STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
 CONFIG = "/etc/wayside/node.toml"
 CA_FILE = "hub-ca.pem"
+MAX_MISTAKES = 20  # that are named of one configuration
 _UNITS = "/etc/systemd/system"
 _SSH_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+|sk-\S+@openssh\.com) [A-Za-z0-9+/=]{40,}( [^\n]*)?")
 _AARCH64 = 183  # ELF e_machine
@@ -57,16 +58,17 @@ def personality(
     Raises:
         ImageError: naming what is wrong and where to mend it.
     """
-    text = config_text
+    text = config_text.removeprefix("\ufeff")
     if token is not None:
         text = with_hub_key(text, "token", token.strip())
     if hub_ca is not None:
         _check_authority(hub_ca)
         text = with_hub_key(text, "ca", CA_FILE)
     try:
-        config = load_node_config(text)
+        config = checked_node_config(text).config
     except ContractError as exc:
-        raise ImageError(f"the node's configuration: {exc}") from exc
+        listed = "; ".join(f"{field}: {rule}" for field, rule in exc.mistakes[:MAX_MISTAKES])
+        raise ImageError(f"the node's configuration: {listed}") from exc
     if config.hub is None:
         raise ImageError("the node's configuration has no [hub]: the node would never report; add hub.url")
     if config.hub.token is None:
@@ -77,7 +79,7 @@ def personality(
         raise ImageError('model.tuf_root is a plain file name beside node.toml, such as "root.json"')
     try:
         signed = json.loads(root)["signed"]["_type"]
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ImageError("the trust root is no TUF root.json; `wayside release init` makes one") from exc
     if signed != "root":
         raise ImageError(f"the trust root is TUF {signed!r} metadata, not root")
@@ -109,10 +111,10 @@ def with_hub_key(text: str, key: str, value: str) -> str:
     head = text[: table.end()]
     made = f"{head}{'' if head.endswith(chr(10)) else chr(10)}{line}\n{inside}{text[end:]}"
     try:
-        hub: dict[str, Any] = tomllib.loads(made).get("hub", {})
-    except tomllib.TOMLDecodeError as exc:
-        raise ImageError(f"the node's configuration is not TOML: {exc}") from exc
-    if hub.get(key) != value:
+        hub = parsed_toml(made).get("hub", {})
+    except ContractError as exc:
+        raise ImageError(f"the node's configuration: {exc}") from exc
+    if not isinstance(hub, dict) or hub.get(key) != value:
         raise ImageError(f"hub.{key} could not be put into the node's configuration: write [hub] as a plain table")
     return made
 
@@ -141,7 +143,17 @@ def base_python(root: Ext4) -> str:
 
 
 def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) -> list[Entry]:
-    """Everything for the root file system, with what the base has taken into account."""
+    """Everything for the root file system, given what the base already has.
+
+    Raises:
+        ImageError: what the configuration asks for is not among the wheels or in the base.
+    """
+    runtime = who.config.model.runtime
+    if not any(wheel.startswith(f"{runtime.replace('-', '_')}-") for wheel in wheels.manifest.files):
+        raise ImageError(
+            f"model.runtime is {runtime}, and the wheels for Python {wheels.manifest.python} have none of it: "
+            f"write {' or '.join(_runtimes(wheels)) or 'one that they have'}, or take a base with another Python"
+        )
     return [
         *_config(who, instance),
         *_agent(wheels),
@@ -150,12 +162,17 @@ def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) 
     ]
 
 
+def _runtimes(wheels: WheelSet) -> list[str]:
+    projects = {wheel.split("-")[0].replace("_", "-") for wheel in wheels.manifest.files}
+    return [runtime for runtime in get_args(Runtime) if runtime in projects]
+
+
 def _part(name: str) -> bytes:
     return (package_files("wayside.firmware_bridge") / "first_boot" / name).read_bytes()
 
 
 def _config(who: Personality, instance: str) -> Iterator[Entry]:
-    # Root's alone until the first boot has made the agent's user and given it to that: it holds the token.
+    # Readable by root alone: it holds the token. The first boot creates the agent's user and hands the file over.
     yield Entry(CONFIG, who.config_text.encode(), mode=0o600)
     yield Entry(f"/etc/wayside/{who.config.model.tuf_root}", who.root)
     if who.hub_ca is not None:
@@ -199,7 +216,7 @@ def _system(who: Personality, root: Ext4) -> Iterator[Entry]:
     yield Entry("/etc/sysusers.d/wayside.conf", users)
     yield Entry("/etc/udev/rules.d/60-wayside.rules", _part("udev.rules"))
     if root.inode("/usr/lib/systemd/system/userconfig.service"):
-        # Raspberry Pi OS would ask whoever holds a keyboard for a user of his own.
+        # Raspberry Pi OS would ask on the console for a user to create.
         yield Entry(f"{_UNITS}/userconfig.service", link="/dev/null")
 
 
@@ -236,8 +253,8 @@ def _text(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
 
 
-def read_text_file(path: Path, what: str, limit: int = 1 << 20) -> bytes:
-    """A small file that a person named.
+def read_named(path: Path, what: str, limit: int = 1 << 20) -> bytes:
+    """A small file that a person named; ``what`` is the option, or what the file is.
 
     Raises:
         ImageError: unreadable, or far too large to be it.
@@ -246,7 +263,19 @@ def read_text_file(path: Path, what: str, limit: int = 1 << 20) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as exc:
-        raise ImageError(f"{what}: {path}: {exc.strerror}") from exc
+        raise ImageError(f"{what}: cannot read {path}: {exc.strerror}; name the right file") from exc
     if len(data) > limit:
         raise ImageError(f"{what}: {path} is larger than {limit} bytes; is it the right file?")
     return data
+
+
+def read_named_text(path: Path, what: str, limit: int = 1 << 20) -> str:
+    """The same, of text; a byte order mark is left out.
+
+    Raises:
+        ImageError: as :func:`read_named`, or it is not UTF-8.
+    """
+    try:
+        return read_named(path, what, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ImageError(f"{what}: {path} is not UTF-8 text: save it as UTF-8, or name the right file") from exc

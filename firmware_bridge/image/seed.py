@@ -52,14 +52,14 @@ def seed_files(node: str, instance: str, network: str | None) -> dict[str, bytes
 
 
 def pointed_to_seed(cmdline: bytes, instance: str) -> bytes:
-    """Raspberry Pi OS's kernel command line with ``ds=nocloud;i=INSTANCE`` once: the seed is believed at every boot."""
+    """Raspberry Pi OS's kernel command line with ``ds=nocloud;i=INSTANCE`` once: the seed is read at every boot."""
     words = [word for word in cmdline.decode(errors="surrogateescape").split() if not word.startswith("ds=nocloud")]
     return " ".join([*words, f"ds=nocloud;i={instance}"]).encode(errors="surrogateescape") + b"\n"
 
 
 def cloud_config(label: str | None) -> bytes:
-    """Where another base than Raspberry Pi OS finds the seed: on the FAT of this label, else in its own seed folder."""
-    found = f"datasource:\n  NoCloud:\n    fs_label: {json.dumps(label)}\n" if label else ""
-    return (
-        f"# The seed is on this card: no network is asked for one.\ndatasource_list: [NoCloud, None]\n{found}".encode()
-    )
+    """Where another base than Raspberry Pi OS finds the seed: on its FAT partition, or else in its own folder."""
+    text = "# The seed is on this card: no network is asked for one.\ndatasource_list: [NoCloud, None]\n"
+    if label:
+        text += f"datasource:\n  NoCloud:\n    fs_label: {json.dumps(label)}\n"
+    return text.encode()

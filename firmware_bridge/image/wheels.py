@@ -45,7 +45,7 @@ class WheelManifest(Document, frozen=True, kw_only=True):
 
 
 class WheelSet(NamedTuple):
-    """The wheels of one Python, whole and as they were downloaded."""
+    """The wheels of one Python, complete and unchanged since the download."""
 
     folder: Path
     manifest: WheelManifest
@@ -66,7 +66,7 @@ class WheelSet(NamedTuple):
 
     @property
     def pip_checksum(self) -> bytes:
-        """For ``sha256sum -c``: pip checks the others, and is run before it could check itself."""
+        """For ``sha256sum -c``: pip checks every other wheel, but runs from its own."""
         return b"".join(f"{d}  {n}\n".encode() for n, d in self.manifest.files.items() if n.startswith("pip-"))
 
     @property
@@ -106,10 +106,10 @@ def load_wheels(folder: Path, python: str) -> WheelSet:
     for name, sha256 in manifest.files.items():
         try:
             with (place / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as exc:
             raise ImageError(f"{place / name}: {exc.strerror}; remove {place} and {again}") from exc
-        if found != sha256:
+        if digest != sha256:
             raise ImageError(f"{place / name} is damaged; remove {place} and {again}")
     if manifest.python != python:
         raise ImageError(f"{place} holds wheels for Python {manifest.python}, not {python}; remove it and {again}")
@@ -136,11 +136,10 @@ def fetch_wheels(
     place = folder / _tag(python)
     if (place / MANIFEST).exists():
         return load_wheels(folder, python)
-    folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{place.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         say(f"Python {python}: wayside's own wheel")
         own = _own_wheel(wayside, part)
         say(f"Python {python}: choosing versions for aarch64")
@@ -152,7 +151,7 @@ def fetch_wheels(
         manifest = make_manifest(part, python)
         _finish(part, place, manifest)
     except OSError as exc:
-        raise ImageError(f"{exc.filename or folder}: {exc.strerror}") from exc
+        raise ImageError(f"{exc.filename or folder}: {exc.strerror}; name another folder for the wheels") from exc
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return WheelSet(place, manifest)
@@ -166,8 +165,11 @@ def make_manifest(folder: Path, python: str) -> WheelManifest:
         raise ImageError(f"{folder} lacks the wheel of wayside or of pip")
     unpacked = 0
     for path in wheels:
-        with zipfile.ZipFile(path) as archive:
-            unpacked += sum(entry.file_size for entry in archive.infolist())
+        try:
+            with zipfile.ZipFile(path) as archive:
+                unpacked += sum(entry.file_size for entry in archive.infolist())
+        except zipfile.BadZipFile as exc:
+            raise ImageError(f"{path.name} came damaged from the package index: run the same command again") from exc
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels}
     # A third more for compiled Python and for blocks that are not full.
     return WheelManifest(python=python, wayside=version, files=digests, installed_kilobytes=unpacked * 4 // 3 // 1024)
@@ -189,6 +191,7 @@ def _tag(python: str) -> str:
 
 def _own_wheel(given: Path | None, out: Path) -> Path:
     if given is not None and given.suffix == ".whl":
+        _check_wheel(given)
         return Path(shutil.copy(given, out))
     source = given or (_SOURCE if (_SOURCE / "pyproject.toml").exists() else None)
     with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
@@ -207,6 +210,17 @@ def _own_wheel(given: Path | None, out: Path) -> Path:
                 SOURCE_DATE_EPOCH="1600000000",
             )
     return next(out.glob("wayside-*.whl"))
+
+
+def _check_wheel(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.getinfo("wayside/edge/wayside-agent.service")
+    except (OSError, zipfile.BadZipFile, KeyError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it holds no agent"
+        raise ImageError(
+            f"{path} is no wheel of wayside: {reason}; `pip wheel --no-deps wayside` makes one, or leave --wayside out"
+        ) from exc
 
 
 def _chosen(own: Path, python: str) -> bytes:
@@ -240,16 +254,16 @@ def _download(requirements: Path, out: Path, python: str) -> None:
 def pip_config() -> dict[str, str]:
     """pip's settings that say where packages come from; the environment's win, as for pip."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for line in sorted(
         done.stdout.splitlines(), key=lambda line: (line.startswith(":env:"), line.startswith("install."))
     ):
         name, _, value = line.partition("=")
         try:
-            found[name.rpartition(".")[2]] = str(ast.literal_eval(value))
+            settings[name.rpartition(".")[2]] = str(ast.literal_eval(value))
         except (ValueError, SyntaxError):
             continue
-    return found
+    return settings
 
 
 def uv_index(pip: dict[str, str]) -> list[str]:
@@ -271,9 +285,9 @@ def _run(command: Sequence[str], what: str, **environment: str) -> None:
     if "cert" in (pip := pip_config() if command[0] == "uv" else {}):
         variables.setdefault("SSL_CERT_FILE", pip["cert"])
     try:
-        done = subprocess.run(list(command), capture_output=True, text=True, env=variables, check=False)
+        finished = subprocess.run(list(command), capture_output=True, text=True, env=variables, check=False)
     except FileNotFoundError as exc:
         raise ImageError(f'{command[0]} is not installed here: pip install "wayside[bridge]"') from exc
-    if done.returncode != 0:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
-        raise ImageError(f"{what} could not be had: {said}")
+    if finished.returncode != 0:
+        output = "\n".join((finished.stderr or finished.stdout).strip().splitlines()[-8:])
+        raise ImageError(f"{what} could not be had: {output}")

@@ -1,11 +1,11 @@
-"""The host's end of the line, without I/O: bytes in, messages out; requests in, bytes out.
+"""The host's end of the serial protocol, without I/O: bytes in, messages out; requests in, bytes out.
 
 Exactly once. The board keeps every event until the host acknowledges it, and acknowledged means durable at the host.
 The link passes each seq on once and in order. When one is missing it asks again (its next ``heartbeat`` is then a
 HELLO) unless STATUS says that the board no longer has it: that, and only that, is a :class:`Gap`. So for each boot,
 events passed on plus events in gaps are all the events that there were.
 
-Nothing that arrives between HELLO and the IDENTITY that answers it is believed: it may be another board's.
+What arrives between HELLO and the IDENTITY that answers it is discarded: it may come from another board.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from wayside.firmware_bridge.line.messages import (
     TablePart,
 )
 
-STRANGER_BYTES = 2048  # without one good frame in them: this is no board
-PATIENCE = 5  # heartbeats without an IDENTITY, then HELLO again
+STRANGER_BYTES = 2048  # without a good frame: the device is no board
+PATIENCE = 5  # heartbeats without an IDENTITY before HELLO is repeated
 _EVENT_ID = IDS[Event]
 _EVENT_BYTES = LAYOUTS[Event].size
 _EVENT = struct.Struct("<x" + LAYOUTS[Event].format[2:])  # without the id
@@ -72,7 +72,7 @@ class Received(msgspec.Struct):
     statuses: int = 0
     identities: int = 0
     plan_results: int = 0
-    unasked: int = 0  # before IDENTITY: not believed
+    unasked: int = 0  # before IDENTITY: discarded
     refused: int = 0  # unknown id, wrong length, a host's message
 
 
@@ -98,7 +98,7 @@ class BoardLink:
         self._asked = False  # HELLO sent, IDENTITY still to come
         self._ask_again = True
         self._patience = 0
-        self._sample = b""  # the first bytes, to name a stranger
+        self._sample = b""  # the first bytes, quoted if no board sent them
 
     @property
     def counts(self) -> frames.Counts:
@@ -124,7 +124,7 @@ class BoardLink:
         if ack and not self._boot:
             raise ValueError("an acknowledged seq belongs to one boot of the board: pass that boot, too")
         self._asked, self._ask_again, self._patience = True, False, PATIENCE
-        # A zero first: the board may hold half a frame, of noise or of whoever had the line before.
+        # A zero first: the board may hold half a frame, of noise or from the host before.
         return b"\0" + frames.encode(messages.encode(Hello(self._boot, self._bounded(ack, boot))))
 
     def heartbeat(self, ack: int, boot: int | None = None) -> bytes:
@@ -185,9 +185,9 @@ class BoardLink:
         payloads = self._decoder.feed(data)
         if self.identity is None:
             self._suspect(data)
-        heard: list[Heard] = []
+        received: list[Heard] = []
         events = duplicates = 0
-        unpack, make, keep = _EVENT.unpack, Event._make, heard.append  # the hot loop: no attribute look-ups
+        unpack, make, keep = _EVENT.unpack, Event._make, received.append  # the hot loop: no attribute look-ups
         expected, last_ms = self._expected(), self._ms or 0
         for payload in payloads:
             if payload[0] == _EVENT_ID and len(payload) == _EVENT_BYTES:
@@ -212,36 +212,36 @@ class BoardLink:
             if expected >= 0:
                 self._next = expected
             self._ms = last_ms if events else self._ms
-            self._other(payload, heard)
+            self._other(payload, received)
             expected, last_ms = self._expected(), self._ms or 0
         if expected >= 0:
             self._next = expected
         self._ms = last_ms if events else self._ms
         self.received.events += events
         self.received.duplicates += duplicates
-        return heard
+        return received
 
     def _expected(self) -> int:
-        # Before IDENTITY and STATUS no event is believed: -1 is no seq.
+        # Before IDENTITY and STATUS every event is discarded: -1 is no seq.
         return -1 if self._asked or self._next is None or self._ms is None else self._next
 
-    def _other(self, payload: bytes, heard: list[Heard]) -> None:
+    def _other(self, payload: bytes, received: list[Heard]) -> None:
         try:
             message = messages.decode(payload)
         except MessageError:
             self.received.refused += 1
             return
         if isinstance(message, Identity):
-            self._on_identity(message, heard)
+            self._on_identity(message, received)
         elif isinstance(message, Status):
-            self._on_status(message, heard)
+            self._on_status(message, received)
         elif isinstance(message, PlanResult):
             self.received.plan_results += 1
-            heard.append(message)
+            received.append(message)
         else:
             self.received.refused += 1
 
-    def _on_identity(self, identity: Identity, heard: list[Heard]) -> None:
+    def _on_identity(self, identity: Identity, received: list[Heard]) -> None:
         if (identity.protocol, identity.schema) != (PROTOCOL, SCHEMA):
             raise WrongBoard(
                 f"board {identity.board!r} speaks protocol {identity.protocol}, schema {identity.schema:08x}; this "
@@ -252,39 +252,39 @@ class BoardLink:
         self.received.identities += 1
         rebooted = self._boot not in (0, identity.boot)
         if rebooted and self._next is not None and self._next < self._board_next:
-            self._gap(self._next, self._board_next - 1, heard)
+            self._gap(self._next, self._board_next - 1, received)
         if self._boot != identity.boot:
             self._boot, self._next, self._board_next, self._ms = identity.boot, None, 0, None
-            self._ask_again = not self._asked  # nobody asked: the board restarted, and knows no HELLO of ours
+            self._ask_again = not self._asked  # unasked: the board restarted and needs a HELLO
         self._asked = False
         self.identity = identity._replace(rebooted=rebooted)
-        heard.append(self.identity)
+        received.append(self.identity)
 
-    def _on_status(self, status: Status, heard: list[Heard]) -> None:
+    def _on_status(self, status: Status, received: list[Heard]) -> None:
         if self._asked or self.identity is None:
             self.received.unasked += 1
             return
         if status.next_seq < self._board_next:
-            self._ask_again = True  # numbers ran back: another boot, whose IDENTITY was lost
+            self._ask_again = True  # the numbers went back: another boot, whose IDENTITY was lost
             return
         self._board_next = status.next_seq
         if self._next is None:
             self._next = status.acked_seq + 1
         if status.oldest_seq > self._next:
-            self._gap(self._next, status.oldest_seq - 1, heard)
+            self._gap(self._next, status.oldest_seq - 1, received)
             self._next = status.oldest_seq
         if status.sent_seq >= self._next or not status.flags & Flag.LINKED:
-            self._ask_again = True  # it was sent and did not arrive; or the board knows no HELLO of ours
+            self._ask_again = True  # an event was lost on the line, or the board has had no HELLO
         ms = status.ms if self._ms is None else _unwrap(status.ms, self._ms)
         self._ms = ms if self._ms is None else max(ms, self._ms)
         self.received.statuses += 1
-        heard.append(status._replace(ms=ms))
+        received.append(status._replace(ms=ms))
 
-    def _gap(self, first: int, last: int, heard: list[Heard]) -> None:
+    def _gap(self, first: int, last: int, received: list[Heard]) -> None:
         gap = Gap(first, last)
         self.received.gaps += 1
         self.received.lost += gap.events
-        heard.append(gap)
+        received.append(gap)
 
     def _suspect(self, data: bytes) -> None:
         self._sample = (self._sample + data)[:32]

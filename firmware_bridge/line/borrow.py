@@ -1,12 +1,12 @@
-"""A serial port, borrowed from the agent that reads it: for a flash, a commissioning, a look with another tool.
+"""Borrow a serial port from the agent that reads it: to flash, to commission, to look with another tool.
 
-Whoever borrows holds flock(2) on a file named after the port; the agent looks at it with every heartbeat, closes its
-line, and opens it again when the lock is gone. The kernel drops the lock with the last process that holds it, so a
-killed technician's command leaves nothing behind but an empty file in memory (tmpfs).
+The borrower holds flock(2) on a file named after the port. The agent checks it with every heartbeat, closes its line,
+and opens it again when the lock is gone. The kernel releases the lock with the last process that holds it, so a killed
+command leaves nothing behind but an empty file in memory (tmpfs).
 
 Agent and technician may be different users: a file is readable by all, which is all that flock needs, and it is never
-opened with ``O_CREAT`` alone (in a sticky folder that fails on another user's file, ``fs.protected_regular``). So
-every account of a node may take the board from its agent, as it may fill the memory: a node has no strangers.
+opened with ``O_CREAT`` alone (in a sticky folder that fails on another user's file, ``fs.protected_regular``). The
+price: every account of a node can take the board from its agent. A node has no accounts but its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from wayside.firmware_bridge.errors import LineUnavailable
 
-NOTICE_S = 1.0  # within which an agent has seen the lock
+NOTICE_S = 1.0  # within which an agent notices the lock
 LOOK_S = 0.05
 _RUNTIME = Path("/run/lock")  # Debian's, for every user
 _LOCKS = Path("/proc/locks")
@@ -60,7 +60,7 @@ def is_lent(port: str) -> bool:
         try:
             fd = _open(path)
         except OSError:
-            continue  # nobody ever borrowed it, or what lies there is not ours
+            continue  # never borrowed, or a file that is not a lock
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,8 +71,8 @@ def is_lent(port: str) -> bool:
 
 
 def _lock_files(port: str) -> list[Path]:
-    # By its name and by where the name points: an adapter may change its number while it is on loan, and the agent may
-    # know it by another name. Sorted, so that two borrowers cannot each hold one half.
+    # One for the name and one for the device behind it: an adapter may change its number while it is on loan, and the
+    # agent may use another name. Sorted, so that two borrowers cannot hold one each.
     names = {port} if "://" in port else {os.path.abspath(port), os.path.realpath(port)}  # noqa: PTH100
     folder = _RUNTIME if _RUNTIME.is_dir() else Path(tempfile.gettempdir())
     return [folder / f"wayside{re.sub(r'[^A-Za-z0-9_-]', '.', name)[-200:]}.lent" for name in sorted(names)]
@@ -88,7 +88,7 @@ def _open(path: Path) -> int:
 
 def _open_or_make(path: Path) -> int:
     try:
-        while True:  # others make and remove it meanwhile
+        while True:  # other processes create and remove it meanwhile
             with contextlib.suppress(FileNotFoundError):
                 return _open(path)
             with contextlib.suppress(FileExistsError):
@@ -107,7 +107,7 @@ def _lock(path: Path, port: str, deadline: float) -> int:
             if os.path.samestat(os.fstat(fd), os.lstat(path)):
                 return fd
         except FileNotFoundError:
-            pass  # whoever had it removed it when we had opened it already
+            pass  # the former holder removed it after it was opened here
         except BlockingIOError as exc:  # also while an agent looks, for an instant
             if time.monotonic() > deadline:
                 os.close(fd)
@@ -143,7 +143,7 @@ def _holder(port: str) -> int | None:
     try:
         node, rows = os.stat(port), _LOCKS.read_text().splitlines()  # noqa: PTH116
     except OSError:
-        return None  # not plugged in: whoever opens it says so; or no Linux, and then no agent
+        return None  # not plugged in, which opening it reports; or not Linux, and then there is no agent
     where = f"{os.major(node.st_dev):02x}:{os.minor(node.st_dev):02x}:{node.st_ino}"
     for row in rows:  # proc(5): "1: FLOCK  ADVISORY  WRITE 6353 00:1a:3 0 EOF"
         words = row.split()

@@ -6,6 +6,7 @@ import re
 import struct
 from pathlib import Path
 
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES
 from wayside.firmware_bridge.line import frames, messages
 from wayside.firmware_bridge.line.messages import FROM_BOARD, FROM_HOST, LAYOUTS, Field, PhaseGreen, fields
 
@@ -39,9 +40,14 @@ def header() -> str:
         f"#define MAX_PAYLOAD {frames.MAX_PAYLOAD}u",
         f"#define CRC_BYTES {frames.CRC_BYTES}u",
         f"#define MAX_FRAME {frames.MAX_FRAME}u /* without the delimiter */",
+        f"#define BOARD_NAME_BYTES {BOARD_NAME_BYTES}u",
         f"#define MAX_PHASES {messages.MAX_PHASES}u",
         f"#define SIGNAL_PHASES {messages.SIGNAL_PHASES}u",
+        f"#define SIGNAL_RINGS {messages.SIGNAL_RINGS}u",
         f"#define PART_BYTES {messages.PART_BYTES}u",
+        f"#define SETTINGS_FORMAT {messages.TABLE_FORMAT}u",
+        f"#define SETTINGS_HEAD {messages.TABLE_HEAD.size}u",
+        f"#define SETTINGS_ROW {messages.TABLE_ROW.size}u",
         *(f"#define {name}_MS {ms}u" for name, ms in messages.TIMINGS_MS.items()),
         *(f"#define {name} {tenths}u" for name, tenths in messages.SIGNAL_LIMITS.items()),
     ]

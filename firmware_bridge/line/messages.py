@@ -13,21 +13,26 @@ import typing
 import zlib
 from typing import Annotated, NamedTuple
 
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES
 from wayside.firmware_bridge.errors import MessageError
 
 PROTOCOL = 2
 MAX_PHASES = 16  # of a request for green times
 SIGNAL_PHASES = 8  # that a board can drive
+SIGNAL_RINGS = 2
 PART_BYTES = 32
 
 U8 = Annotated[int, "uint8_t", "B"]
 U16 = Annotated[int, "uint16_t", "H"]
 U32 = Annotated[int, "uint32_t", "I"]
-Char8 = Annotated[str, "char", "8s"]
+Char8 = Annotated[str, "char", f"{BOARD_NAME_BYTES}s"]
 Bytes32 = Annotated[bytes, "uint8_t", "32s"]
 
 TIMINGS_MS = {"STATUS_EVERY": 100, "IDENTITY_EVERY": 1000, "HOST_SILENT": 2000}  # real time, not board time
 
+TABLE_FORMAT = 1  # of a plan table; its layout is docs/wire.md 1.8
+TABLE_HEAD = struct.Struct("<BBHHBBBBHH")
+TABLE_ROW = struct.Struct("<BBBBHHHHHBB")  # of a phase
 # What a plan table may hold, 0.1 s. Yellow and red clearance: MUTCD 4F.17; walk: 4I.06; start: NEMA TS 2 (6 s all red).
 SIGNAL_LIMITS = {
     "START_FLASH_MIN": 20,
@@ -69,8 +74,8 @@ class ResetCause(enum.IntEnum):
 
 
 class Flag(enum.IntFlag):
-    HOST_ALIVE = 1  # a heartbeat came within HOST_SILENT
-    FAIL_SAFE = 2  # nobody is there: the fixed-time plan holds
+    HOST_ALIVE = 1  # a good request came within HOST_SILENT
+    FAIL_SAFE = 2  # no host: the fixed-time plan is in force
     HOST_PLAN = 4  # an accepted request's plan is in force
     LINKED = 8  # a HELLO came since the start, or since the line last hung up
     SIGNALS = 16  # this board drives signals, and they run
@@ -85,12 +90,12 @@ class PlanCode(enum.IntEnum):
     BELOW_MIN_GREEN = 4
     ABOVE_MAX_GREEN = 5
     CYCLE_SUM = 6
-    NO_HOST = 7  # no HELLO yet: the board takes no plan from a stranger
+    NO_HOST = 7  # no HELLO yet: requests are refused
     NOT_RUNNING = 8  # start-up, a change of table, or a fault: nothing can be requested now
     NOT_GREEN = 9
     PEDESTRIAN = 10  # somebody crosses
     NO_WALK = 11  # this phase has no crossing
-    CONFLICT = 12  # with what the other ring was called to
+    CONFLICT = 12  # with the phase that the other ring was called to
     STARVES = 13  # a phase between would be passed over twice in a row
     UNKNOWN_ACTION = 14
     TABLE_CRC = 15  # parts are missing or damaged: send all of them again
@@ -108,7 +113,7 @@ class SignalMode(enum.IntEnum):
     ALL_RED = 1
     RUN = 2
     CLOSING = 3  # every green ends in order; then the new table
-    FAULT = 4  # the conflict monitor saw what must not be: flash until a person resets the board
+    FAULT = 4  # the conflict monitor tripped: flash until a person resets the board
 
 
 class Action(enum.IntEnum):  # NTCIP 1202's words
@@ -152,7 +157,7 @@ class Status(NamedTuple):
     oldest_seq: U32  # still held; next_seq when none is
     sent_seq: U32  # put on the line before this message
     acked_seq: U32
-    lost: U32  # events that the board had to skip for its hosts in this boot
+    lost: U32  # events of this boot that the ring dropped before a host took them
     rx_errors: U32
     flags: U8
 
@@ -168,7 +173,7 @@ class Status(NamedTuple):
 class PlanResult(NamedTuple):
     request: U16
     code: U8
-    phase: U8  # that the code is about, 0 when about none
+    phase: U8  # to which the code refers, 0: to none
 
 
 class Hello(NamedTuple):

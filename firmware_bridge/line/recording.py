@@ -1,8 +1,8 @@
-"""Sessions on the line, to be looked at and played again: one JSON object a line.
+"""Recordings of what crossed the serial line, to inspect and to replay: one JSON object a line.
 
 First ``{"format": 1, "port": …, "baud": …}``, then ``{"s": seconds, "from": "board" | "host", "hex": bytes}``. A
-recording that was cut off anywhere can be played up to there. ``replay://FILE`` is a port for every host: it hears what
-the board said, at the pace at which it was said, or ``?speed=`` times faster; what the host says now is not compared.
+recording that was cut off can be replayed up to there. ``replay://FILE`` is a port like any other: it delivers what the
+board sent, at the recorded pace or ``?speed=`` times faster. What the host sends meanwhile is ignored.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Head(msgspec.Struct):
     baud: int
 
 
-class Spoken(msgspec.Struct, rename={"speaker": "from"}):
+class Transmission(msgspec.Struct, rename={"speaker": "from"}):
     s: float
     speaker: str
     hex: str
 
 
 class Recorder:
-    """Writes a session as it happens."""
+    """Writes a recording."""
 
     def __init__(self, path: Path, port: str, baud: int) -> None:
         """Raises:
@@ -47,21 +47,21 @@ class Recorder:
         self._begun = time.monotonic()
         self._put(Head(FORMAT, port, baud))
 
-    def heard(self, data: bytes) -> None:
-        self._put(Spoken(round(time.monotonic() - self._begun, 6), "board", data.hex()))
+    def keep_received(self, data: bytes) -> None:
+        self._put(Transmission(round(time.monotonic() - self._begun, 6), "board", data.hex()))
 
-    def said(self, data: bytes) -> None:
-        self._put(Spoken(round(time.monotonic() - self._begun, 6), "host", data.hex()))
+    def keep_sent(self, data: bytes) -> None:
+        self._put(Transmission(round(time.monotonic() - self._begun, 6), "host", data.hex()))
 
     def close(self) -> None:
         self._file.close()
 
-    def _put(self, row: Head | Spoken) -> None:
+    def _put(self, row: Head | Transmission) -> None:
         self._file.write(msgspec.json.encode(row) + b"\n")
 
 
-def load(path: Path) -> list[Spoken]:
-    """What was said, in order; a last line that was cut off does not count.
+def load(path: Path) -> list[Transmission]:
+    """The transmissions in order; a last line that was cut off is ignored.
 
     Raises:
         LineUnavailable: no such file, or it is no recording; the message names the line.
@@ -69,15 +69,17 @@ def load(path: Path) -> list[Spoken]:
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError as exc:
-        raise LineUnavailable(f"cannot replay {path}: {exc.strerror}") from exc
-    rows: list[Spoken] = []
+        raise LineUnavailable(
+            f"cannot replay {path}: {exc.strerror}; `wayside board watch PORT --record FILE` makes a recording"
+        ) from exc
+    rows: list[Transmission] = []
     for number, line in enumerate(lines, 1):
         try:
             if number == 1:
                 if msgspec.json.decode(line, type=Head).format != FORMAT:
                     raise ValueError("another format")  # noqa: TRY301
             else:
-                rows.append(msgspec.json.decode(line, type=Spoken))
+                rows.append(msgspec.json.decode(line, type=Transmission))
                 bytes.fromhex(rows[-1].hex)
         except (msgspec.MsgspecError, ValueError) as exc:
             raise LineUnavailable(f"{path}, line {number}, is no recording: {exc}") from exc
@@ -87,7 +89,7 @@ def load(path: Path) -> list[Spoken]:
 
 
 class ReplayLine:
-    """A recording as a line: reads come at the recorded times, writes go nowhere, the end is a line that hung up."""
+    """A recording as a line: reads return at the recorded times, writes are dropped, at the end the line is lost."""
 
     def __init__(self, url: str) -> None:
         """Raises:
@@ -121,7 +123,7 @@ class ReplayLine:
         raise LineLost(f"{self.url}: {'closed' if self._closed.is_set() else 'the recording ends'}")
 
     def write(self, data: bytes) -> None:
-        """Nobody listens."""
+        """Dropped. Raises: LineLost: after :meth:`close`."""
         if self._closed.is_set():
             raise LineLost(f"{self.url}: closed")
 

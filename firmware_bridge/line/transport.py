@@ -25,7 +25,7 @@ PAUSE_BYTES = 1 << 20  # unread bytes at which the line waits for its reader; th
 
 
 class Line(Protocol):
-    """What a host needs of a line, whatever it is made of."""
+    """A serial line: a device, an address or a recording."""
 
     url: str
 
@@ -37,7 +37,7 @@ class Line(Protocol):
 
 
 def open_transport(url: str, baud: int, record: Path | None = None) -> Line:
-    """Open ``url``, and write all that is heard and said to ``record``. Call it where an event loop runs.
+    """Open ``url``; with ``record``, write all that is received and sent there. Call it where an event loop runs.
 
     Raises:
         LineUnavailable: no such port, it is taken, or the address is not one that pyserial knows.
@@ -49,27 +49,40 @@ def open_transport(url: str, baud: int, record: Path | None = None) -> Line:
 
 
 def _open_port(url: str, baud: int) -> SerialLine:
-    # Two agents on one line would each get half of the bytes; only real ports can be taken, not addresses.
+    # Two agents on one line would each get half of the bytes. Only real ports can be locked, addresses cannot.
     exclusive = {} if "://" in url else {"exclusive": True}
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0, **exclusive)
     except (OSError, ValueError, LookupError) as exc:
-        # pyserial wraps the system's words in its own, twice; the number behind them says it once.
-        why = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
-        denied = isinstance(exc, OSError) and exc.errno == errno.EACCES
-        fix = (
-            "`sudo usermod -aG dialout $USER`, then log in again"
-            if denied
-            else "is the board plugged in, and is it free?"
-        )
-        raise LineUnavailable(f"cannot open {url}: {why}; {fix}") from exc
+        number = _error_number(exc)
+        reason = os.strerror(number) if number else str(exc)
+        remedy = _REMEDIES.get(number, "is the board plugged in, and is it free?")
+        raise LineUnavailable(f"cannot open {url}: {reason}; {remedy}") from exc
     if exclusive:
         _leave_dtr_up(port.fileno())
     return SerialLine(port, url)
 
 
+_REMEDIES = {
+    errno.EACCES: "`sudo usermod -aG dialout $USER`, then log in again",
+    errno.ENOTTY: "it is no serial port: `ls /dev/serial/by-id` shows those that are plugged in",
+    errno.EISDIR: "it is a folder: name the port in it, or a pattern with board.identity",
+    errno.ECONNREFUSED: "nothing listens there: start what serves the line, or correct the address",
+}
+
+
+def _error_number(exc: BaseException | None) -> int:
+    """The system's error number, 0 if there is none. pyserial puts its own words around it, and often drops it."""
+    while exc is not None:
+        number = exc.errno if isinstance(exc, OSError) else exc.args[0] if isinstance(exc, termios.error) else None
+        if isinstance(number, int) and number:
+            return number
+        exc = exc.__context__
+    return 0
+
+
 def _leave_dtr_up(fd: int) -> None:
-    """An Arduino is reset when DTR rises, and its signals with it: an agent that stops and starts again shall not."""
+    """Keep DTR high after closing: its rise resets an Arduino and its signals, also when an agent merely restarts."""
     with contextlib.suppress(termios.error):
         attributes = termios.tcgetattr(fd)
         attributes[2] &= ~termios.HUPCL
@@ -83,12 +96,12 @@ class _RecordedLine:
 
     async def read(self) -> bytes:
         data = await self._line.read()
-        self._recorder.heard(data)
+        self._recorder.keep_received(data)
         return data
 
     def write(self, data: bytes) -> None:
         self._line.write(data)
-        self._recorder.said(data)
+        self._recorder.keep_sent(data)
 
     def close(self) -> None:
         self._line.close()

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from wayside.firmware_bridge.errors import ProvisionError
-from wayside.firmware_bridge.image.cli import AsJson, Wheels, said_plainly, shown_progress
-from wayside.firmware_bridge.image.files import read_text_file
+from wayside.firmware_bridge.exits import sentences
+from wayside.firmware_bridge.image.cli import AsJson, Wheels, shown_progress
+from wayside.firmware_bridge.image.files import read_named, read_named_text
 from wayside.firmware_bridge.provision import sites as work
 
 provision = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -38,17 +38,14 @@ def make(
     token. The operator's token is taken from WAYSIDE_OPERATOR_TOKEN. OUT/journal holds the sites' tokens: keep it to
     yourself.
     """
-    with said_plainly("provision"), shown_progress() as shown:
-        try:
-            common = work.Common(
-                root=read_text_file(root, "--root"),
-                wheels=wheels,
-                hub_ca=read_text_file(hub_ca, "--hub-ca") if hub_ca else None,
-                ssh_key=read_text_file(ssh_key, "--ssh-key").decode() if ssh_key else None,
-                network=read_text_file(network_config, "--network-config").decode() if network_config else None,
-            )
-        except UnicodeDecodeError as exc:
-            raise ProvisionError(f"one of the files given is not text: {exc}") from exc
+    with sentences("provision"), shown_progress() as shown:
+        common = work.Common(
+            root=read_named(root, "--root"),
+            wheels=wheels,
+            hub_ca=read_named(hub_ca, "--hub-ca") if hub_ca else None,
+            ssh_key=read_named_text(ssh_key, "--ssh-key") if ssh_key else None,
+            network=read_named_text(network_config, "--network-config") if network_config else None,
+        )
         place = work.Hub(hub, os.environ.get("WAYSIDE_OPERATOR_TOKEN"), ttl_days * 86_400)
         done = work.provision(
             sites,

@@ -74,6 +74,6 @@ def _text(pdf: fpdf.FPDF, manifest: ImageManifest, left: float, top: float) -> N
         pdf.set_font("helvetica", style, size)
         pdf.set_xy(left, top)
         # The built-in fonts know Latin-1; the QR code has every letter.
-        said = f"{name} {text}".strip().encode("latin-1", "replace").decode("latin-1")
-        pdf.multi_cell(width, size * 0.45, said, align="L", max_line_height=size * 0.45)
+        line = f"{name} {text}".strip().encode("latin-1", "replace").decode("latin-1")
+        pdf.multi_cell(width, size * 0.45, line, align="L", max_line_height=size * 0.45)
         top = pdf.get_y() + 1

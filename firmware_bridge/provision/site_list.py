@@ -15,7 +15,7 @@ import msgspec
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import ContractError, Document, from_builtins
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
-from wayside.firmware_bridge.image.files import Personality, read_text_file
+from wayside.firmware_bridge.image.files import Personality, read_named_text
 from wayside.firmware_bridge.image.seed import hostname
 
 MAX_BYTES, MAX_ROWS, MAX_SAID = 8 << 20, 10_000, 20
@@ -60,10 +60,9 @@ def read_sites(path: Path, template: Path | None, check: Callable[[SiteRow, str]
         ProvisionError: every mistake found, each with its line and column.
     """
     try:
-        text = read_text_file(path, "the list of sites", MAX_BYTES).decode("utf-8-sig")
-    except (ImageError, UnicodeDecodeError) as exc:
-        said = "is not UTF-8 text: save it as CSV UTF-8" if isinstance(exc, UnicodeDecodeError) else str(exc)
-        raise ProvisionError(f"{path}: {said}") from exc
+        text = read_named_text(path, "the list of sites", MAX_BYTES)
+    except ImageError as exc:
+        raise ProvisionError(str(exc)) from exc
     header, _, _ = text.partition("\n")
     separator = ";" if header.count(";") > header.count(",") else ","
     sites: list[Site] = []
@@ -101,7 +100,8 @@ def read_sites(path: Path, template: Path | None, check: Callable[[SiteRow, str]
 
 def _check_columns(path: Path, columns: list[str]) -> None:
     if "node" not in columns:
-        raise ProvisionError(f"{path}, line 1: there is no column 'node'; the columns are: {', '.join(columns)}")
+        listed = ", ".join(columns)[:200]
+        raise ProvisionError(f"{path}, line 1: there is no column 'node'; the columns are: {listed!r}")
     if twice := next((name for name in columns if columns.count(name) > 1), None):
         raise ProvisionError(f"{path}, line 1: column {twice!r} stands there twice")
 
@@ -120,10 +120,7 @@ def _filled(path: Path, row: SiteRow, template: Path | None, templates: dict[Pat
     if source is None:
         raise ProvisionError("there is no configuration: give --template, or a column 'config'")
     if source not in templates:
-        try:
-            templates[source] = string.Template(read_text_file(source, "the template").decode())
-        except UnicodeDecodeError as exc:
-            raise ProvisionError(f"the template {source} is not UTF-8 text") from exc
+        templates[source] = string.Template(read_named_text(source, "the template"))
     values = {"node": row.node, "site": row.site or "", **row.fields}
     try:
         return templates[source].substitute({k: json.dumps(v, ensure_ascii=False)[1:-1] for k, v in values.items()})

@@ -20,7 +20,9 @@ from typing import Annotated, Literal, NamedTuple
 import httpx
 import msgspec
 
+from wayside.contracts.hub_api import TokenReply, TokenRequest, TokenText
 from wayside.contracts.reading import Name
+from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 from wayside.durable import finish_file, replace_file
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
@@ -30,7 +32,6 @@ from wayside.firmware_bridge.image.wheels import Sha256
 from wayside.firmware_bridge.provision.labels import label_png, sheet_pdf
 from wayside.firmware_bridge.provision.site_list import Site, SiteRow, read_sites
 
-TokenText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
 UnixMs = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _UNKNOWN_TOKEN = "x" * 43  # stands for one while rows are checked
 
@@ -52,21 +53,6 @@ class BaseJournal(Document, frozen=True, kw_only=True):
     size: int
     modified_ns: int
     sha256: Sha256
-
-
-class TokenReply(Document, frozen=True, kw_only=True):
-    """What the hub answers to ``POST /api/v1/tokens``."""
-
-    wire: int = wire_field()
-    token: TokenText
-    node: Name | None = None
-    expires_ms: UnixMs
-
-
-class HubError(Document, frozen=True, kw_only=True):
-    wire: int = wire_field()
-    error: str
-    message: str = ""
 
 
 class Common(NamedTuple):
@@ -157,7 +143,7 @@ def _personality(common: Common, row: SiteRow, text: str, token: str) -> Persona
 
 
 def _one(site: Site, out: Path, base: _Base, work: _Work) -> tuple[ImageManifest, bool]:
-    """Bring one site to its end; whether anything was left to do."""
+    """Finish one site. Returns whether anything had to be done."""
     common, progress = work.common, work.progress
     path = out / "journal" / f"{site.slug}.json"
     image = out / f"{site.slug}.img"
@@ -191,7 +177,7 @@ def _whole(image: Path) -> bool:
 
 
 def _expired(journal: SiteJournal) -> bool:
-    """A token that no card carries yet and that the hub would not take any more."""
+    """Whether the token expired before an image with it was made."""
     return journal.state == "token" and journal.expires_ms is not None and journal.expires_ms < time.time() * 1000
 
 
@@ -229,22 +215,22 @@ def _token(site: Site, hub: Hub, common: Common) -> SiteJournal:
             "or give the list a column 'token'"
         )
     url = hub.url or _personality(common, site.row, site.config_text, _UNKNOWN_TOKEN).hub
-    request = {"wire": 1, "node": node, "site": site.row.site, "ttl_s": hub.ttl_s}
+    request = encode(TokenRequest(node=node, site=site.row.site, ttl_s=hub.ttl_s))
     try:
         trust: ssl.SSLContext | bool = True
         if common.hub_ca is not None and url.startswith("https:"):
             trust = ssl.create_default_context(cadata=common.hub_ca.decode("ascii", "ignore"))
         with httpx.Client(timeout=15.0, trust_env=False, verify=trust) as client:
             headers = {"Authorization": f"Bearer {hub.operator_token}"}
-            answer = client.post(f"{url.rstrip('/')}/api/v1/tokens", json=request, headers=headers)
+            answer = client.post(f"{url.rstrip('/')}/api/v1/tokens", content=request, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as exc:
-        said = f"the hub at {url} does not answer: {exc or type(exc).__name__}"
-        raise ProvisionError(f"{said}; --hub names another. The same command goes on from here") from exc
+        reason = f"the hub at {url} does not answer: {exc or type(exc).__name__}"
+        raise ProvisionError(f"{reason}; --hub names another. The same command goes on from here") from exc
     try:
         if answer.status_code == httpx.codes.CREATED:
             reply = decode(answer.content[:65_536], TokenReply)
             return SiteJournal(node=node, state="token", token=reply.token, expires_ms=reply.expires_ms)
-        refusal = decode(answer.content[:65_536], HubError)
+        refusal = decode(answer.content[:65_536], ErrorReply)
     except ContractError as exc:
         raise ProvisionError(f"{url} answers {answer.status_code}, but not as a hub does ({exc})") from exc
     if answer.status_code in (401, 403):

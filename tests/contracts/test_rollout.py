@@ -6,7 +6,15 @@ import itertools
 
 import pytest
 
-from wayside.contracts.rollout import ROLLOUT_TRANSITIONS, UPDATE_TRANSITIONS, RolloutState, UpdateState, advance
+from wayside.contracts.rollout import (
+    MEMBER_TRANSITIONS,
+    ROLLOUT_TRANSITIONS,
+    UPDATE_TRANSITIONS,
+    MemberState,
+    RolloutState,
+    UpdateState,
+    advance,
+)
 from wayside.contracts.wire import ContractError
 
 
@@ -28,11 +36,27 @@ def test_a_rollout_moves_only_as_the_table_allows(now: RolloutState, to: Rollout
             advance(now, to)
 
 
+@pytest.mark.parametrize(("now", "to"), list(itertools.product(MemberState, MemberState)))
+def test_a_member_moves_only_as_the_table_allows(now: MemberState, to: MemberState) -> None:
+    if to in MEMBER_TRANSITIONS[now]:
+        assert advance(now, to) is to
+    else:
+        with pytest.raises(ContractError, match=f"{now.value}.*{to.value}"):
+            advance(now, to)
+
+
 def test_the_tables_name_every_state_and_ended_rollouts_stay_ended() -> None:
     assert set(UPDATE_TRANSITIONS) == set(UpdateState)
     assert set(ROLLOUT_TRANSITIONS) == set(RolloutState)
-    assert not ROLLOUT_TRANSITIONS[RolloutState.COMPLETED]
-    assert not ROLLOUT_TRANSITIONS[RolloutState.ABORTED]
+    assert set(MEMBER_TRANSITIONS) == set(MemberState)
+    for state in RolloutState:
+        assert bool(ROLLOUT_TRANSITIONS[state]) == (state in (RolloutState.RUNNING, RolloutState.PAUSED))
+
+
+def test_a_member_can_come_to_run_it_from_everywhere_and_who_runs_it_needs_no_excuse() -> None:
+    for state in MemberState:
+        assert state is MemberState.ACTIVE or MemberState.ACTIVE in MEMBER_TRANSITIONS[state]
+    assert MemberState.EXCUSED not in MEMBER_TRANSITIONS[MemberState.ACTIVE]
 
 
 def test_a_model_never_becomes_active_untested() -> None:

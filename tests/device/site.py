@@ -74,12 +74,10 @@ identity = "{BOARD}"
 [[detectors]]
 channel = 1
 datastream = "det/1"
-phase = 2
 
 [[detectors]]
 channel = 2
 datastream = "det/2"
-phase = 4
 
 [gpio]
 factory = "lgpio"
@@ -94,10 +92,15 @@ pin = {DOOR}
 datastream = "cabinet/door"
 role = "cabinet_door"
 
-[task]
+[[tasks]]
+name = "flow"
 bundle = "traffic-flow"
 interval_s = {INTERVAL_S}
-step_s = {INTERVAL_S}
+sites = [{{ output = "det/1", constants = {{ lanes = 1 }} }}, {{ output = "det/2", constants = {{ lanes = 1 }} }}]
+
+[[sums]]
+name = "intersection/volume"
+of = ["det/1", "det/2"]
 """
 
 

@@ -184,6 +184,16 @@ def test_every_node_runs_the_released_int8_model(report: dict[str, Any]) -> None
     assert {n["variant"] for n in report["nodes"]} == {"onnx-int8", "tflite-int8"}
 
 
+def test_node_1_runs_two_models_side_by_side(report: dict[str, Any]) -> None:
+    assert report["rollouts"] == {"traffic-flow": "completed", "traffic-score": "completed"}
+    both, *others = report["nodes"]
+    assert [m["bundle"] for m in both["models"]] == ["traffic-flow", "traffic-score"]
+    assert {(m["version"], m["variant"]) for m in both["models"]} == {("1.0.0", "onnx-int8")}
+    assert both["forecasts"] > 100
+    assert both["scores"] > 100
+    assert all([m["bundle"] for m in n["models"]] == ["traffic-flow"] and not n["scores"] for n in others)
+
+
 def test_the_forecast_beats_the_naive_floor_on_the_held_out_days(report: dict[str, Any]) -> None:
     assert report["forecast_mae"] < report["naive_mae"]
 

@@ -18,7 +18,6 @@ from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, 
 from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.contracts.reading import Stamp
 from wayside.contracts.wire import decode, encode
-from wayside.edge.commission.asked import QUIET_S, REST_S, Asked, Question, State, Target, targets
 from wayside.edge.commission.page import lines, page, summary
 from wayside.edge.commission.record import (
     BOOT,
@@ -31,6 +30,7 @@ from wayside.edge.commission.record import (
     verified,
     write_record,
 )
+from wayside.edge.commission.sensor_walk import QUIET_S, REST_S, Question, SensorWalk, State, Target, targets
 from wayside.edge.commission.walk import Options, commission
 from wayside.edge.identity import load_or_create
 
@@ -47,7 +47,7 @@ class Walked:
     def __init__(self, target: Target) -> None:
         self.states = {name: State() for name in ALL}
         self.at_s = 100.0
-        self.asked = Asked(target, self.states, ALL, self.at_s)
+        self.asked = SensorWalk(target, self.states, ALL, self.at_s)
 
     def moves(self, name: str, *levels: int) -> Walked:
         for level in levels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import socket
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,21 +121,108 @@ def test_a_disk_smaller_than_what_the_node_may_need_fails(tmp_path: Path) -> Non
     assert "outbox_bytes" in disk.fix
 
 
-def test_the_installed_model_is_tested_here_and_a_damaged_one_fails(tmp_path: Path) -> None:
+def bundle_in(unit: str, bundle: str = "traffic-flow") -> bytes:
+    """The exported bundle, as if its model forecast ``unit``."""
     content = exported().bundle
     assert content is not None
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(made, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "passport.json":
+                passport = json.loads(data)
+                passport["bundle"], passport["task"]["output_unit"] = bundle, unit
+                passport["task"]["inputs"][0]["unit"] = unit
+                data = json.dumps(passport).encode()
+            new.writestr(name, data)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("folder", ["state/model", "state/model/traffic-flow"])
+def test_the_installed_model_is_tested_here_and_a_damaged_one_fails(tmp_path: Path, folder: str) -> None:
+    content = bundle_in("{veh}")
     node = config(model=ModelConfig())
-    folder = tmp_path / "state" / "model"
-    folder.mkdir(parents=True)
-    assert found(node, tmp_path)["model"].state == "skip"
-    slot = Slots(folder).write(content, keep=None)
-    good = found(node, tmp_path)["model"]
+    nothing = found(node, tmp_path)["task flow"]
+    assert (nothing.state, "no version of traffic-flow has come yet" in nothing.said) == ("warn", True)
+    slot = Slots(tmp_path / folder).write(content, keep=None)
+    good = found(node, tmp_path)["task flow"]
     assert good.state == "ok"
     assert "golden test passed" in good.said
     damaged = bytearray(content)
     damaged[len(content) // 2] ^= 1
-    (folder / f"{slot}.bundle").write_bytes(damaged)
-    assert found(node, tmp_path)["model"].state == "fail"
+    (tmp_path / folder / f"{slot}.bundle").write_bytes(damaged)
+    assert found(node, tmp_path)["task flow"].state == "fail"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lambda: bundle_in("kW"), "the model wants volume in kW"),
+        (lambda: bundle_in("{veh}", "pm25"), "this is pm25; the task flow takes traffic-flow and no other"),
+    ],
+)
+def test_an_installed_model_that_does_not_fit_its_task_fails_with_the_misfit(
+    tmp_path: Path, content: Callable[[], bytes], why: str
+) -> None:
+    Slots(tmp_path / "state" / "model").write(content(), keep=None)
+    task = found(config(), tmp_path)["task flow"]
+    assert task.state == "fail"
+    assert task.said.startswith("runs no model, because")
+    assert why in task.said
+    assert "wayside node check --passport" in task.fix
+
+
+def test_what_the_agent_says_of_its_models_and_conditions_is_passed_on(tmp_path: Path) -> None:
+    since = {"boot": "0" * 32, "mono_ns": 5, "wall_ms": 1_704_067_200_000, "clock": "ntp"}
+    worse = {"code": "model_worse", "subject": "flow", "message": "MAE 9, persistence 5", "since": since}
+    noisy = {"code": "hub_slow", "subject": "hub", "message": "slow", "since": {**since, "wall_ms": None}}
+    noisy = {**noisy, "since": {"boot": "0" * 32, "mono_ns": 5}, "severe": False, "times": 4}
+    runs = {"name": "flow", "bundle": "traffic-flow", "model": "1.2.0"}
+    measured = {"compared": 412, "mae": 4.3, "mae_persistence": 5.1}
+    model = {"bundle": "traffic-flow", "version": "1.2.0", "variant": "onnx-int8", "runtime": "onnxruntime"}
+    agent_says(tmp_path, tasks=[runs | measured], models=[model], conditions=[noisy, worse, "nonsense"])
+    findings = list(examine(config(), tmp_path, listen_s=0.1))
+    (task,) = [f for f in findings if f.check == "task flow"]
+    assert task.state == "ok"
+    assert task.said == (
+        "traffic-flow 1.2.0 (onnx-int8 on onnxruntime), 412 forecasts compared, MAE 4.3 vs persistence 5.1"
+    )
+    severe, other = [f for f in findings if f.check == "condition"]
+    assert (severe.state, other.state) == ("fail", "warn")
+    assert severe.said == "flow: MAE 9, persistence 5 (model_worse), since 2024-01-01 00:00 UTC"
+    assert other.said == "hub: slow (hub_slow, 4 times), since before the clock was known"
+    (agent,) = [f for f in findings if f.check == "agent"]
+    assert (agent.state, "model_worse" in agent.said) == ("fail", True)
+
+
+def test_the_status_shows_every_task_and_every_open_condition(tmp_path: Path) -> None:
+    since = {"boot": "0" * 32, "mono_ns": 5}
+    fault = {"code": "signal_fault", "subject": "signal", "message": "the conflict monitor has tripped", "since": since}
+    tasks = [
+        {"name": "flow", "bundle": "traffic-flow", "model": "1.2.0"},
+        {"name": "air", "bundle": "pm25-24h", "why": "no version of pm25-24h fits"},
+        {"name": "load", "bundle": "load"},
+    ]
+    agent_says(tmp_path, healthy=False, tasks=tasks, conditions=[fault])
+    (tmp_path / "node.toml").write_text(node_toml("/dev/nothing", anchor_s=ANCHOR))
+    shown = wayside("node", "status", str(tmp_path / "node.toml")).stdout
+    rows = {line[:24].strip(): line[25:] for line in shown.splitlines()}
+    assert rows["healthy"] == "no"
+    assert rows["task flow"] == "traffic-flow 1.2.0"
+    assert rows["task air"] == "runs no model, because no version of pm25-24h fits"
+    assert rows["task load"] == "runs no model, because none came yet"
+    assert rows["wrong"].startswith("signal: the conflict monitor has tripped (signal_fault), since before the clock")
+    (tmp_path / "state" / "status.json").write_text('{"readings": 3}')
+    refused = wayside("node", "status", str(tmp_path / "node.toml"))
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+
+
+def test_a_task_without_a_model_fails_with_the_agents_reason(tmp_path: Path) -> None:
+    why = "this model classifies pictures; the task flow forecasts det/1"
+    agent_says(tmp_path, tasks=[{"name": "flow", "bundle": "traffic-flow", "why": why}])
+    task = found(config(), tmp_path)["task flow"]
+    assert (task.state, task.said) == ("fail", f"runs no model, because {why}")
+    assert "wayside rollout start traffic-flow" in task.fix
 
 
 def test_a_hub_that_does_not_answer_fails_and_the_trust_root_is_looked_at(tmp_path: Path) -> None:
@@ -307,7 +396,7 @@ def test_a_user_who_may_not_look_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "state").chmod(0o700)
     with without_root():
         said = found(node, tmp_path)
-    for check in ("disk", "enrolment", "model"):
+    for check in ("disk", "enrolment", "task flow"):
         assert said[check].state == "fail", check
         assert "sudo" in said[check].fix
 
@@ -402,5 +491,5 @@ def test_whatever_fails_comes_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "state" / "model" / "a.json").write_text("{")
     said = found(node, tmp_path, machine)
     failed = {name for name, finding in said.items() if finding.state == "fail"}
-    assert failed == {"power", "temperature", "port", "board", "modbus", "hub", "trust root", "model"}
+    assert failed == {"power", "temperature", "port", "board", "modbus", "hub", "trust root", "task flow"}
     assert all(finding.fix for finding in said.values() if finding.state in ("fail", "warn"))

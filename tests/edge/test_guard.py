@@ -1,16 +1,30 @@
-"""No plan that the guard allows breaks a limit, whatever was proposed."""
+"""No action that the guard allows breaks a limit, whatever was proposed."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
-from wayside.edge.guard import check
-from wayside.edge.policies.signal_timing import propose, toward_fixed
+from wayside.contracts.action import Action, Greens, Notice, Setpoint
+from wayside.contracts.actuator_config import (
+    ActuatorConfig,
+    NoticeConfig,
+    PhaseLimits,
+    RegisterTarget,
+    SetpointConfig,
+    SignalConfig,
+)
+from wayside.edge.guard.check import check as judge
+from wayside.edge.guard.signal import check
+from wayside.edge.guard.verdict import Situation
+from wayside.edge.policies import signal_timing
+from wayside.edge.policies.signal_timing import greens as greens_for
 
 SIGNAL = SignalConfig(
     name="signal",
@@ -85,12 +99,17 @@ def test_doubtful_readings_and_an_unknown_clock_hold_the_fixed_plan() -> None:
     assert not check(FIXED, SIGNAL, last=None, quality_ok=True, clock_known=False).allowed
 
 
+def test_the_first_plan_is_judged_against_the_fixed_one_that_the_board_follows() -> None:
+    (reason, _) = judge(Greens(FIXED | {2: 60.0, 4: 19.0}), SIGNAL, Situation(None)).reasons
+    assert reason == "phase 2: green changes by 12.0 s, over 10.0 s at once"
+
+
 flows = st.dictionaries(st.sampled_from([2, 4, 6, 8]), st.floats(0, 2500))
 
 
 @given(flows)
 def test_the_policy_fills_each_cycle_to_the_tenth(demand: dict[int, float]) -> None:
-    plan = propose(demand, SIGNAL)
+    plan = greens_for(demand, SIGNAL)
     for ring in (1, 2):
         total = sum(plan[p.phase] + p.yellow_s + p.red_clearance_s for p in SIGNAL.phases if p.ring == ring)
         assert math.isclose(total, SIGNAL.cycle_s, abs_tol=1e-6)
@@ -100,18 +119,116 @@ def test_the_policy_fills_each_cycle_to_the_tenth(demand: dict[int, float]) -> N
 @given(st.floats(100, 1500), st.floats(100, 1500))
 def test_more_demand_means_more_green(low: float, high: float) -> None:
     assume(high > low * 1.05)
-    plan = propose({2: high, 4: low, 6: 300, 8: 300}, SIGNAL)
+    plan = greens_for({2: high, 4: low, 6: 300, 8: 300}, SIGNAL)
     assert plan[2] > plan[4]
     assert plan[6] == pytest.approx(plan[8], abs=0.2)
 
 
+def toward_fixed(plan: dict[int, float]) -> dict[int, float]:
+    return dict(signal_timing.soften(Greens(plan), SIGNAL).seconds)
+
+
 def test_halfway_to_the_fixed_plan_is_halfway() -> None:
-    assert toward_fixed({2: 68.0, 4: 11.0, 6: 50.0, 8: 29.0}, SIGNAL) == {2: 58.0, 4: 21.0, 6: 50.0, 8: 29.0}
+    assert toward_fixed({2: 68.0, 4: 11.0, 6: 50.0, 8: 29.0}) == {2: 58.0, 4: 21.0, 6: 50.0, 8: 29.0}
 
 
 @given(flows)
 def test_refused_proposals_come_to_rest_within_the_limits(demand: dict[int, float]) -> None:
-    plan = propose(demand, SIGNAL)
+    plan = greens_for(demand, SIGNAL)
     for _ in range(12):
-        plan = toward_fixed(plan, SIGNAL)
+        plan = toward_fixed(plan)
     assert check(plan, SIGNAL, last=FIXED, quality_ok=True, clock_known=True).allowed
+
+
+# --- set-points and notices: every combination against the rules, said otherwise --------------------------------
+
+HEATER = SetpointConfig(
+    name="heater",
+    register=RegisterTarget(device=1, address=0, table="holding", scale=0.5, offset=0),
+    low=10,
+    high=30,
+    safe=12,
+    max_change=5,
+    min_hold_s=60,
+    max_changes_per_day=3,
+)
+NAN = math.nan
+
+
+@pytest.mark.parametrize("needs_clock", [True, False])
+def test_a_set_point_is_allowed_exactly_where_every_rule_is_kept(needs_clock: bool) -> None:
+    limits = msgspec.structs.replace(HEATER, needs_clock=needs_clock)
+    seen = Counter[bool]()
+    for value, now, held_s, changes, fresh, answered, clock in itertools.product(
+        [NAN, math.inf, -math.inf, 9.9, 10.0, 12.0, 17.0, 17.1, 30.0, 30.1],
+        [None, 10.0, 12.0, 25.0, 30.0],
+        [None, 0.0, 59.9, 60.0],
+        [0, 2, 3, 4],
+        [True, False],
+        [True, False],
+        [True, False],
+    ):
+        in_force = None if now is None else Setpoint(now)
+        verdict = judge(Setpoint(value), limits, Situation(in_force, fresh, answered, clock, held_s, changes))
+        before = 12.0 if now is None else now
+        sound = value in (10.0, 12.0, 17.0, 17.1, 30.0) and fresh and answered and (clock or not needs_clock)
+        paced = value == before or (abs(value - before) <= 5 and held_s in (None, 60.0) and changes in (0, 2))
+        assert verdict.allowed is (sound and paced), (verdict, value, now, held_s, changes)
+        assert verdict.pace_only is (sound and not paced)
+        assert all(reason.strip() for reason in verdict.reasons)
+        seen[verdict.allowed] += 1
+    assert min(seen[True], seen[False]) > 50
+
+
+def test_a_set_point_that_its_register_cannot_hold_is_refused() -> None:
+    relay = SetpointConfig(name="relay", register=RegisterTarget(device=1, address=0), low=0, high=1, safe=0)
+    assert judge(Setpoint(0.5), relay, Situation(None)).reasons == ("0.5 cannot be written to a coil",)
+    assert judge(Setpoint(1.0), relay, Situation(None)).allowed
+
+
+@pytest.mark.parametrize(
+    ("proposal", "situation", "says"),
+    [
+        (Setpoint(NAN), Situation(None), "the value is not a number"),
+        (Setpoint(31.0), Situation(Setpoint(30.0)), "31 is outside 10 to 30"),
+        (Setpoint(20.0), Situation(None), "changes by 8, over 5 at once"),
+        (Setpoint(13.0), Situation(None, held_s=1.0), "changes after 1 s, has to stay for 60 s"),
+        (Setpoint(13.0), Situation(None, changes=3), "changed 3 times in a day, at most 3"),
+        (Setpoint(13.0), Situation(None, clock_known=False), "the clock is not known: the safe value 12 holds"),
+        (Setpoint(13.0), Situation(None, fresh=False), "stale or doubtful: the safe value 12 holds"),
+    ],
+)
+def test_a_refused_set_point_is_told_what_and_which_limit(proposal: Setpoint, situation: Situation, says: str) -> None:
+    (reason,) = judge(proposal, HEATER, situation).reasons
+    assert says in reason
+
+
+def test_a_notice_is_allowed_exactly_where_every_rule_is_kept() -> None:
+    limits = NoticeConfig(name="people", at_most_per_h=2)
+    same = Notice("t", 2, "one")
+    seen = Counter[bool]()
+    for topic, level, text, value, in_force, fresh, changes in itertools.product(
+        ["", "t", "t" * 64, "t" * 65],
+        [-1, 0, 1, 2, 3, 4],
+        ["", "  ", "one", "x" * 200, "x" * 201],
+        [None, 1.0, NAN],
+        [None, same],
+        [True, False],
+        [0, 1, 2, 3],
+    ):
+        notice = Notice(topic, level, text, value)
+        verdict = judge(notice, limits, Situation(in_force, fresh=fresh, changes=changes))
+        sound = topic in ("t", "t" * 64) and level in (0, 1, 2, 3) and text != "x" * 201 and value in (None, 1.0)
+        sound = sound and (level == 0 or (fresh and text in ("one", "x" * 200)))
+        paced = level == 0 or notice == in_force or changes < 2
+        assert verdict.allowed is (sound and paced), (verdict, notice)
+        assert verdict.pace_only is (sound and not paced)
+        seen[verdict.allowed] += 1
+    assert min(seen[True], seen[False]) > 50
+
+
+@pytest.mark.parametrize("limits", [SIGNAL, HEATER, NoticeConfig(name="people")], ids=lambda c: c.name)
+@pytest.mark.parametrize("action", [Greens(FIXED), Setpoint(12.0), Notice("t", 2, "x")], ids=lambda a: type(a).__name__)
+def test_an_action_is_allowed_only_at_an_actuator_of_its_kind(limits: ActuatorConfig, action: Action) -> None:
+    fits = {"signal": Greens, "heater": Setpoint, "people": Notice}[limits.name] is type(action)
+    assert judge(action, limits, Situation(None)).allowed is fits

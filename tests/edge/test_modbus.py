@@ -416,8 +416,8 @@ MODBUS = '\n[modbus]\nport = "/dev/rs485"\n[[modbus.registers]]\ndevice = 1\nadd
         ("scale = nan", "scale"),
         ('unit = ""', "unit"),
         ("\n[[modbus.registers]]\ndevice = 1\naddress = 65535\ntype = 'float32'\ndatastream = 'n'", "65535"),
-        ("\n[[modbus.registers]]\ndevice = 1\naddress = 1\ndatastream = 'm'", "datastream m stands 2 times"),
-        ("\n[board]\nport = '/dev/rs485'", "port each"),
+        ("\n[[modbus.registers]]\ndevice = 1\naddress = 1\ndatastream = 'm'", "datastream m is given twice"),
+        ("\n[board]\nport = '/dev/rs485'", "each needs its own"),
     ],
 )
 def test_a_mistake_in_the_table_of_registers_is_named(change: str, rule: str) -> None:

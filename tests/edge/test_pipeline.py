@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 
 from tests.simulators.agent import node_toml
 from tests.simulators.tiny_model import TinyModel
+from wayside.contracts.action import Greens
 from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.contracts.reading import ClockState, Quality
 from wayside.contracts.sensor_config import DetectorConfig
 from wayside.contracts.summary import Kind
 from wayside.contracts.task import Input, TaskSpec
 from wayside.edge.clock import LocalCalendar, ScaledClock, SystemClock, open_clock, stamp
-from wayside.edge.guard import check
+from wayside.edge.guard.signal import check
 from wayside.edge.intervals import Intervals, Lost, Step
 from wayside.edge.outbox import Outbox
-from wayside.edge.policies.signal_timing import propose, toward_fixed
+from wayside.edge.policies import signal_timing
 from wayside.edge.quality import DetectorHealth
 from wayside.edge.runtimes.runtime import RuntimeRunError
 from wayside.edge.tasks import Pipeline
@@ -325,12 +326,12 @@ def test_what_the_policy_proposes_fills_the_cycle_and_only_legal_plans_pass(
     flows: dict[int, float], before: float
 ) -> None:
     last = {2: round(before, 1), 4: round(52 - before, 1)}
-    proposal = propose(flows, SIGNAL)
+    proposal = signal_timing.greens(flows, SIGNAL)
     for _ in range(3):
         assert sum(proposal.values()) == pytest.approx(52, abs=1e-6)
         if check(proposal, SIGNAL, last=last, quality_ok=True, clock_known=True).allowed:
             _legal(proposal, last)
-        proposal = toward_fixed(proposal, SIGNAL)
+        proposal = dict(signal_timing.soften(Greens(proposal), SIGNAL).seconds)
 
 
 def _legal(plan: dict[int, float], last: dict[int, float]) -> None:

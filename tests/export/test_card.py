@@ -10,9 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.simulators.exported_bundle import exported
+from wayside.contracts.fit import UNKNOWN_SITE
+from wayside.contracts.passport import Accuracy
 from wayside.contracts.task import TaskSpec
 from wayside.export import card, cli, pipeline
 from wayside.export.card import render
+from wayside.export.needs import needs
 
 
 def made(**changes) -> dict[str, str]:
@@ -50,6 +53,21 @@ def test_what_was_left_out_and_weights_that_saw_everything_are_said():
     assert "tflite-int8 is left out: mae, all: 9 is 5.00% worse." in text
     assert "seen all days until 2024-05-13" in text
     assert "holdout: mae 4.5" in text
+
+
+def test_it_says_which_nodes_can_run_it_and_how_it_fares_at_unknown_sites():
+    unknown = Accuracy(slice=UNKNOWN_SITE, n=77, mae={"naive": 10.7, "onnx-int8": 7.83})
+    text = made(accuracy=(*exported().passport.accuracy, unknown))[card.MARKDOWN]
+    for need in needs(exported().passport):
+        assert f"| {need.what} | {need.needed} |" in text
+    assert "77 of them) the mean absolute error is naive 10.7, onnx-int8 7.83" in text
+    assert "does not know" not in exported().cards[card.MARKDOWN]
+
+
+@pytest.mark.parametrize(("missing", "says"), [("graph", "A missing value is NaN."), ("last", "the last one before")])
+def test_it_says_who_fills_gaps(missing, says):
+    task = msgspec.structs.replace(exported().passport.task, missing=missing)
+    assert says in made(task=task)[card.MARKDOWN]
 
 
 def test_names_from_the_data_are_escaped():

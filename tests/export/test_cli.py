@@ -15,6 +15,8 @@ from tests.simulators.exported_bundle import exported, trained
 from tests.simulators.signed_hub import bundle, signed_hub
 from tests.simulators.trained_run import build
 from tests.simulators.tuf_repository import TufRepository
+from wayside.contracts.hub_api import Candidates, Excluded, RolloutPreview
+from wayside.contracts.wire import encode
 from wayside.export import checkpoint, cli, pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +116,49 @@ class TestRelease:
                 "--operator-token", hub.repository.token, "--json",
             )  # fmt: skip
             assert json.loads(result.stdout)["target"] == "models/traffic-flow-1.0.0.bundle"
+
+    @pytest.mark.parametrize(
+        ("candidates", "warns"),
+        [
+            (Candidates(can=("a", "b"), cannot=(Excluded(why="no task for traffic-flow", nodes=("c",)),)), False),
+            (Candidates(cannot=(Excluded(why="no task for traffic-flow", nodes=("c",)),)), True),
+            (Candidates(), False),
+        ],
+    )
+    def test_publish_says_which_nodes_could_take_it_and_warns_if_none_can(self, tmp_path, candidates, warns):
+        path = tmp_path / "b.bundle"
+        path.write_bytes(bundle())
+        target = "models/traffic-flow-1.0.0.bundle"
+        summary = "so many nodes can take it, others not"
+        with signed_hub(tmp_path) as hub:
+            told = RolloutPreview(
+                bundle="traffic-flow", version="1.0.0", target=target, candidates=candidates, summary=summary
+            )
+            hub.repository.preview = (200, encode(told))
+            result = call(
+                cli.release, "publish", path, "--keys", hub.keys, "--hub", hub.repository.url,
+                "--operator-token", hub.repository.token,
+            )  # fmt: skip
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[-1] == summary
+        assert ("no node can take it now" in result.stderr) == warns
+
+    @pytest.mark.parametrize(
+        ("answer", "says"), [((500, b""), "HTTP 500"), ((200, b"<html>"), "is none"), ((404, b""), "")]
+    )
+    def test_what_is_published_stays_so_whatever_the_hub_answers_then(self, tmp_path, answer, says):
+        path = tmp_path / "b.bundle"
+        path.write_bytes(bundle())
+        with signed_hub(tmp_path) as hub:
+            hub.repository.preview = answer
+            result = call(
+                cli.release, "publish", path, "--keys", hub.keys, "--hub", hub.repository.url,
+                "--operator-token", hub.repository.token, "--json",
+            )  # fmt: skip
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["nodes"] is None
+        assert says in result.stderr
+        assert bool(says) == bool(result.stderr)
 
     def test_a_refusal_of_the_hub_is_one_sentence(self, tmp_path):
         call(cli.release, "keys", tmp_path)

@@ -208,7 +208,9 @@ class TestGate:
         assert [m.graph.name for m in result.measured] == ["onnx-fp32", "tflite-fp32"]
         assert set(result.refused) == {"onnx-int8", "tflite-int8"}
         for why in result.refused.values():
-            assert re.search(r"-int8 on .*: held-out mae, all: .* veh is .*% worse than torch's .*; the limit is", why)
+            assert re.search(
+                r"-int8 on .*: held-out mae, all: .* \{veh\} is .*% worse than torch's .*; the limit is", why
+            )
         assert "onnx-int8" not in result.accuracy[0].mae
 
     def test_int8_that_costs_accuracy_in_one_hour_is_left_out_with_the_number(self):
@@ -262,6 +264,23 @@ class TestGate:
         np.savez(folder / "windows.npz", **data)
         with pytest.raises(GateRefused, match="one number"):
             run(folder, Options(formats=("onnx",)), until="parity", build=build)
+
+    @pytest.mark.parametrize(
+        ("broken", "says"),
+        [
+            (lambda w: w.fill_(torch.nan), r"256 of 256 numbers of its weight net.2.weight are not finite"),
+            (lambda w: w.fill_(3e38), r"it gives no finite number for \d+ of \d+ (golden|held-out) windows"),
+        ],
+    )
+    def test_a_model_that_is_not_finite_is_refused_in_a_sentence_before_anything_is_made(self, tmp_path, broken, says):
+        folder = write_run(tmp_path, steps=1)
+        held = torch.load(folder / "checkpoint.pt", weights_only=True)
+        with torch.no_grad():
+            broken(held["state_dict"]["net.2.weight"][:4])
+        torch.save(held, folder / "checkpoint.pt")
+        with pytest.raises(GateRefused, match=says.replace("256 of 256", r"256 of \d+")) as refusal:
+            run(folder, Options(formats=("onnx",)), until="graph", build=build)
+        assert "train again" in str(refusal.value)
 
     def test_the_tolerance_lets_the_measured_pass_and_a_wrong_vector_not(self):
         spread = float(np.ptp(exported().parity.golden_outputs))

@@ -426,6 +426,31 @@ def test_a_nodes_name_becomes_a_host_name(node: str, host: str) -> None:
     assert hostname(node) == host
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('[board]\nport = "p"\nidentity = "WS-000001"\n', r"\$\.board\.identity: no board can be called 'WS-000001'"),
+        ('[clock]\ntimezone = "Mars/Olympus"\n[[sums]]\n', r"\$\.sums\[0\]: misses name; \$\.sums\[0\]: misses of"),
+        ('[modell]\nruntime = "x"\n', r"\$\.modell: is unknown here; is model meant"),
+    ],
+)
+def test_no_card_is_made_of_a_file_that_a_check_refuses(more: str, said: str) -> None:
+    text = 'node = "n"\nstate_dir = "/var/lib/wayside"\n[hub]\nurl = "https://h"\n' + more
+    with pytest.raises(ImageError, match=said):
+        personality(text, ROOT_JSON, token=TOKEN)
+
+
+def test_no_card_is_made_for_a_runtime_that_its_wheels_do_not_have(things: Path, tmp_path: Path) -> None:
+    who = personality(NODE_TOML + '[model]\nruntime = "tflite-runtime"\n', ROOT_JSON, token=TOKEN)
+    with pytest.raises(ImageError, match=r"wheels for Python 3\.11 have none of it: write onnxruntime, or take"):
+        images.build(things / "raspberry.img", tmp_path / "out.img", who, things / "wheels")
+
+
+def test_a_configuration_with_a_byte_order_mark_becomes_a_card_of_the_same_meaning() -> None:
+    who = personality("\ufeff" + NODE_TOML, ROOT_JSON, token=TOKEN)
+    assert who.config == somebody().config
+
+
 def test_fstab_loses_access_times_and_gains_tmp_in_memory_once() -> None:
     once = sparing_fstab(b"# keep\nUUID=1 / ext4 rw,relatime,errors=remount-ro 0 1\nUUID=2 /boot vfat defaults 0 2\n")
     assert once == (

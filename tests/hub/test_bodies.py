@@ -15,6 +15,7 @@ from wayside.cloud.hub.errors import ContractBrokenError
 from wayside.cloud.hub.openapi import decoded
 from wayside.contracts.summary import Kind
 from wayside.contracts.sync import MAX_SUMMARIES, SyncRequest
+from wayside.contracts.task_config import Offer
 from wayside.contracts.wire import encode
 
 BAD = "no such name!"
@@ -87,12 +88,41 @@ def test_unknown_fields_are_kept_wherever_they_stand() -> None:
 
 JUNK = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80) | st.just([]) | st.just({})
 KEYS = st.sampled_from([*SyncRequest.__struct_fields__, "newer"])
-ROW_KEYS = st.sampled_from(["node", "boot", "seq", "kind", "datastream", "at", "value", "quality", "extra", "newer"])
+ROW_KEYS = st.sampled_from(
+    ["node", "boot", "seq", "kind", "datastream", "at", "value", "quality", "derived", "extra", "newer"]
+)
+OFFER_KEYS = st.sampled_from([*Offer.__struct_fields__, "newer"])
 
 
-@given(st.dictionaries(KEYS, JUNK, max_size=2), st.dictionaries(ROW_KEYS, JUNK, max_size=2), JUNK)
-def test_any_body_gets_the_contracts_own_answer(top: dict[str, Any], row: dict[str, Any], whole: object) -> None:
+@given(
+    st.dictionaries(KEYS, JUNK, max_size=2),
+    st.dictionaries(ROW_KEYS, JUNK, max_size=2),
+    st.dictionaries(OFFER_KEYS, JUNK, max_size=2),
+    JUNK,
+)
+def test_any_body_gets_the_contracts_own_answer(
+    top: dict[str, Any], row: dict[str, Any], offer: dict[str, Any], whole: object
+) -> None:
     same(whole)
     plain = body(1)
     plain["summaries"][0] |= row
+    plain["offer"] |= offer
     same(plain | top)
+
+
+@pytest.mark.parametrize("steps", ["interval_s", "step_s"])
+def test_an_offer_that_breaks_its_own_rule_is_refused_by_name(steps: str) -> None:
+    plain = body()
+    plain["offer"]["tasks"][0][steps] = 1000.5
+    assert same(plain) == "refused"
+
+
+def test_new_fields_reach_the_reader_the_short_way() -> None:
+    plain = body()
+    plain["summaries"][0]["derived"] = True
+    assert same(plain) == "read"
+    document = decoded_sync(json.dumps(plain).encode())
+    assert type(document) is not SyncRequest
+    assert [row.derived for row in document.summaries] == [True, False, False, False]
+    assert document.offer is not None
+    assert document.offer.tasks[0].bundle == "traffic-flow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.bundles import air_offer, bundle_of
 from tests.hub.conftest import OPERATOR, ROOT, HubProcess
 from tests.hub.offline_keys import OfflineKeys
 
@@ -74,7 +76,9 @@ def test_a_rollout_from_the_command_line(hub_process: Callable[[], HubProcess]) 
     node = hub.node("node-1")
     keys = OfflineKeys(hub.client)
     keys.initialise()
-    keys.publish("1.0.0", b"x")
+    for version in ("1.0.0", "1.0.1"):
+        keys.publish(version, bundle_of(version))
+    node.sync()
     start = ("rollout", "start", "traffic-flow", "1.0.0", "--hub", hub.url, "--phases", "100", "--json")
     assert "operator" in complaint(wayside(*start))
     made = wayside(*start, WAYSIDE_OPERATOR_TOKEN=OPERATOR)
@@ -91,3 +95,43 @@ def test_a_rollout_from_the_command_line(hub_process: Callable[[], HubProcess]) 
     assert "may not go" in complaint(
         wayside("rollout", "abort", number, "--hub", hub.url, "--operator-token", OPERATOR)
     )
+
+
+def test_a_way_back_from_the_command_line(hub_process: Callable[[], HubProcess]) -> None:
+    hub = hub_process()
+    node, other = hub.node("node-1"), hub.node("node-2")
+    other.offer = air_offer()
+    keys = OfflineKeys(hub.client)
+    keys.initialise()
+    for version in ("1.0.0", "1.0.1"):
+        keys.publish(version, bundle_of(version))
+    node.run("1.0.0")
+    node.sync()
+    other.sync()
+    told = functools.partial(wayside, WAYSIDE_OPERATOR_TOKEN=OPERATOR, WAYSIDE_HUB=hub.url)
+
+    seen = told("rollout", "start", "traffic-flow", "1.0.1", "--dry-run").stdout
+    assert "1 of 2 nodes can take traffic-flow 1.0.1; 1 cannot (1: no task for traffic-flow)" in " ".join(seen.split())
+    assert json.loads(told("rollout", "list", "--json").stdout)["rollouts"] == []
+    shown = told("rollout", "start", "traffic-flow", "1.0.1", "--phases", "100").stdout
+    assert "running, phase 1 of 1: 0 of 1 nodes run it" in shown
+    assert "1 cannot take it: no task for traffic-flow" in shown
+    node.run("1.0.1")
+    node.sync()
+    for _ in range(2):
+        back = json.loads(told("rollout", "back", "traffic-flow", "--now", "--json").stdout)
+        assert (back["version"], back["back_of"]) == ("1.0.0", 1)
+    assert len(json.loads(told("rollout", "list", "--json").stdout)["rollouts"]) == 2
+    node.run("1.0.0")
+    node.sync()
+    assert "completed: all 1 nodes ran it" in told("rollout", "show", "traffic-flow", "--watch").stdout
+
+    assert "say why" in complaint(told("rollout", "withdraw", "traffic-flow", "1.0.1"))
+    withdraw = ("rollout", "withdraw", "traffic-flow", "1.0.1")
+    assert "Nobody gets it again" in told(*withdraw, "--reason", "double in rain").stdout
+    listed = told("rollout", "list").stdout
+    assert "withdrawn: traffic-flow 1.0.1: double in rain" in listed
+    assert "double in rain" in complaint(told("rollout", "start", "traffic-flow", "1.0.1"))
+    assert json.loads(told(*withdraw, "--undo", "--json").stdout)["withdrawn"] is False
+    assert "no rollout of 'none'" in complaint(told("rollout", "back", "none"))
+    assert "no_fit" not in complaint(told("rollout", "start", "none", "1.0.0"))

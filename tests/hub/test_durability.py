@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.hub.bundles import bundle_of
 from tests.hub.conftest import AUTH, Hub, HubProcess, initialise
 from tests.hub.offline_keys import OfflineKeys
 from wayside.cloud.hub.engine import DATABASE, open_engine
@@ -67,7 +68,8 @@ def test_a_restart_keeps_nodes_rollouts_and_keys_and_asks_only_for_a_fresh_nonce
     node = hub.node("node-1")
     keys = OfflineKeys(hub.client)
     keys.initialise()
-    keys.publish("1.0.0", b"x")
+    keys.publish("1.0.0", bundle_of("1.0.0"))
+    node.sync()
     ask = {"bundle": "traffic-flow", "version": "1.0.0", "target": "models/traffic-flow-1.0.0.bundle", "phases": [100]}
     assert hub.client.post("/api/v1/rollouts", json=ask, headers=AUTH).status_code == 201
     online = hub.client.get("/api/v1/tuf/online-key").json()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.hub.bundles import bundle_of
 from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
 from tests.hub.test_replacement import node_of, said
@@ -121,7 +122,7 @@ def release(hub: Hub) -> Hub:
     """A hub that rolls version 1.0.0 out to node-1."""
     keys = OfflineKeys(hub.client)
     keys.initialise()
-    assert keys.publish("1.0.0", b"bundle").status_code == 204
+    assert keys.publish("1.0.0", bundle_of("1.0.0")).status_code == 204
     return hub
 
 
@@ -135,6 +136,7 @@ def test_the_enrolled_computer_works_on_with_a_notice_and_the_copy_is_refused(re
     node = SimulatedNode(hub.client)
     node.machine = THIS
     assert node.enrol(hub.token()).status_code == 200
+    node.sync()
     roll_out(hub)
     copy = node.copied()
     copy.machine = OTHER
@@ -195,6 +197,7 @@ def test_where_nobody_can_tell_both_are_stored_both_are_told_and_neither_gets_mo
     node = SimulatedNode(hub.client)
     node.machine = machine
     node.enrol(hub.token())
+    node.sync()
     roll_out(hub)
     copy = node.copied()
     assert node.sync([node.summary(1.0)]).desired is not None

@@ -81,3 +81,72 @@ def test_a_hub_of_the_first_schema_keeps_its_nodes_keys_and_rows(tmp_path: Path)
         assert kept == [(7, "node-1", new.public_key, "Main St")]
         assert database.execute("SELECT count(*) FROM summaries").fetchone() == (3,)
         assert database.execute("SELECT hash, node FROM tokens WHERE hash = 'abc'").fetchall() == [("abc", "node-1")]
+
+
+SECOND = """
+INSERT INTO nodes (id, name, public_key, enrolled_ms) VALUES (7, 'node-1', '{key}', 1), (8, 'node-2', '{key}', 1);
+INSERT INTO node_keys (node_id, public_key, since_ms) VALUES (7, '{key}', 1), (8, '{key}', 1);
+INSERT INTO boots (id, node_id, boot, first_ms) VALUES (3, 7, '{boot}', 5);
+INSERT INTO datastreams (id, node_id, name) VALUES
+  (1, 7, 'intersection/volume'), (2, 7, 'detector/2/volume'), (3, 7, 'signal/plan');
+INSERT INTO summaries (boot_id, seq, datastream_id, kind, mono_ns, clock, duration_s, value, forecast, naive, unit,
+  quality, n, received_ms) VALUES
+  (3, 0, 1, 'interval', 1, 'unknown', 900, 80, 40, 40, '{{vehicle}}', 'good', 9, 6),
+  (3, 1, 2, 'interval', 1, 'unknown', 900, 40, 42, 50, '{{vehicle}}', 'good', 9, 6),
+  (3, 2, 3, 'decision', 1, 'unknown', 0, NULL, NULL, NULL, '1', 'good', 0, 6);
+INSERT INTO rollouts (id, bundle, version, target, phases, deadline_s, state, phase, created_ms, phase_started_ms,
+  reason) VALUES
+         (1, 'traffic-flow', '1.0.0', 'models/traffic-flow-1.0.0.bundle', '[100]', 60, 'completed', 0, 1, 1, NULL),
+         (2, 'traffic-flow', '1.0.1', 'models/traffic-flow-1.0.1.bundle', '[100]', 60, 'completed', 0, 2, 2, NULL),
+         (3, 'traffic-flow', '1.0.2', 'models/traffic-flow-1.0.2.bundle', '[100]', 60, 'paused', 0, 3, 3, 'by hand');
+INSERT INTO rollout_nodes (rollout_id, node, phase, state, reason) VALUES
+  (1, 'node-1', 0, 'active', NULL), (1, 'node-2', 0, 'waiting', NULL),
+  (2, 'node-1', 0, 'active', NULL), (2, 'node-2', 0, 'excused', 'golden: off by 4'),
+  (3, 'node-1', 0, 'waiting', 'golden: off by 9'), (3, 'node-2', 0, 'failed', 'golden: off by 5');
+"""
+
+
+def test_a_hub_of_the_second_schema_keeps_its_rollouts_and_says_of_them_what_is_true(tmp_path: Path) -> None:
+    data = initialise(tmp_path / "hub")
+    migrate(data, "0002", down=True)
+    second = columns(data)
+    node = SimulatedNode(None)
+    with sqlite3.connect(data / DATABASE) as database:
+        database.executescript(SECOND.format(key=node.public_key, boot=node.boot))
+    with TestClient(create_app(data, OPERATOR), raise_server_exceptions=False) as client:
+        hub = Hub(data, client)
+        node.client, node.seq = client, 3
+        shown = {r["id"]: r for r in hub.get("/api/v1/rollouts")["rollouts"]}  # type: ignore[attr-defined]
+        assert shown[1]["summary"] == "completed: all 1 nodes ran it"
+        assert [n["node"] for n in shown[1]["joined_later"]] == ["node-2"]
+        assert shown[2]["state"] == "completed_with_exceptions", "it was called completed"
+        assert shown[2]["summary"] == "completed, 1 excused: node-2 (golden: off by 4)"
+        assert shown[3]["state"] == "paused"
+        assert hub.get("/api/v1/stats")["forecast"] == {"n": 1, "mae": 2.0, "naive_mae": 10.0}, "the sum is derived"
+        streams = {d["datastream"]: (d["unit"], d["derived"]) for d in hub.get("/api/v1/datastreams")["datastreams"]}  # type: ignore[attr-defined]
+        assert streams == {
+            "intersection/volume": ("{vehicle}", True),
+            "detector/2/volume": ("{vehicle}", False),
+            "signal/plan": (None, False),
+        }
+        node.refuse("1.0.2", reason="off by 9")  # said before the start already: no news
+        reply = node.sync([node.summary(41.0, datastream="mast/pm25", unit="ug/m3")])
+        assert [d.version for d in reply.wanted] == ["1.0.1"]
+        again = client.post("/api/v1/rollouts/3/resume", headers={"Authorization": f"Bearer {OPERATOR}"}).json()
+        assert again["state"] == "running"
+        node.sync()
+        assert hub.get("/api/v1/rollouts/3")["state"] == "running"
+    migrate(data, "0002", down=True)
+    assert columns(data) == second
+    with sqlite3.connect(data / DATABASE) as database:
+        assert database.execute("SELECT id, state FROM rollouts ORDER BY id").fetchall() == [
+            (1, "completed"),
+            (2, "completed"),
+            (3, "running"),
+        ]
+        assert database.execute("SELECT count(*) FROM summaries").fetchone() == (4,)
+        members = database.execute("SELECT node, state, reason FROM rollout_nodes WHERE rollout_id = 3 ORDER BY node")
+        assert members.fetchall() == [
+            ("node-1", "waiting", "golden: off by 9"),
+            ("node-2", "excused", "golden: off by 5"),
+        ]

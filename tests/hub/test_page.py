@@ -1,4 +1,4 @@
-"""The page in a real browser: three nodes, the chart, the model, nothing from elsewhere, no errors."""
+"""The page in a real browser: four nodes, what runs and what is wrong, nothing from elsewhere, no errors."""
 
 from __future__ import annotations
 
@@ -43,14 +43,42 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(hub.url)
         page.wait_for_selector("#connection.live")  # the first round is shown to its end
-        assert page.locator("#nodes tbody tr").count() == 3
-        assert "traffic-flow 1.0.0" in page.inner_text("#nodes")
-        assert page.locator("#nodes .fresh").count() == 3
+        assert page.locator("#nodes tbody tr").count() == 4
+        row = lambda name: page.inner_text(f"#nodes tr[data-node='{name}']")  # noqa: E731
+        assert "traffic-flow 1.0.0" in row("node-3")
+        assert page.locator("#nodes .fresh").count() == 2, "node-3 and the mast say that nothing is wrong"
+        # two models of one node, and a task that runs none
+        assert "traffic-flow 1.0.0 runs in flow" in row("node-1")
+        assert "air-pm25: none" in row("node-1")
+        assert "task air runs no model: refused 2.0.0: golden window 1" in row("node-1")
+        assert "air-pm25 2.0.0" in row("park-mast")
+        # a tripped conflict monitor is red, and the first thing that is wrong
+        fault = page.locator("#nodes tr[data-node='node-2'] .fault")
+        assert fault.inner_text() == "signal fault"
+        assert fault.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(180, 35, 24)"
+        assert "unhealthy" in row("node-2")
+        first = page.locator("#conditions li").first.inner_text()
+        assert "open, severe" in first
+        assert "conflict monitor has tripped" in first
+        # a condition that is over is one span, what only happened is one row
+        (span,) = page.locator("#spans li").all_inner_texts()
+        assert "node-3 · cabinet/door" in span
+        assert "lasted 16 min; began 7 times" in span
+        assert "the agent was restarted" in page.inner_text("#alerts")
+        assert "door" not in page.inner_text("#alerts")
+        # rollouts: what was completed and by whom not, and who cannot take it
+        air = page.locator("#rollouts .rollout:has-text('air-pm25 2.0.0')")
+        assert "completed, 1 excused: node-1 (golden: golden window 1: 9.4 ug/m3" in air.inner_text()
+        assert "completed, not by all" in air.inner_text()
+        assert air.locator("h3 .completed").count() == 0, "it is not shown as what it is not"
+        assert "2 of 4 nodes are not part of it" in air.inner_text()
+        air.locator("summary").click()
+        assert "2: no task for air-pm25 node-2, node-3" in air.inner_text()
+        assert "wayside rollout back" in air.inner_text()
         assert int(page.get_attribute("#chart", "data-points") or 0) == 92  # 96 less 4 missing: breaks, not zeros
         assert "4 missing" in page.inner_text("#chart-note")
         assert "golden window 3" in page.inner_text("#rollouts")
         assert "over the maximum" in page.inner_text("#decisions")
-        assert "it is open" in page.inner_text("#alerts")
         assert "swapped" in page.inner_text("#identity")
         assert "water in the cabinet" in page.inner_text("#identity")
         assert page.locator("#identity .failed").count() == 2, "the record and one of its sensors"

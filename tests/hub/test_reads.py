@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hub.conftest import Hub
-from wayside.cloud.hub.queries import _health
+from wayside.cloud.hub.health import health
 from wayside.contracts.reading import ClockState, Quality, Stamp
 from wayside.contracts.summary import Kind
 
@@ -48,7 +48,7 @@ def test_forecast_errors_are_over_the_intervals_that_have_both(hub: Hub) -> None
             node.summary(20.0, forecast=19.0, naive=10.0, **one),
             node.summary(30.0, forecast=1.0, **one),
             node.summary(None, forecast=5.0, naive=6.0, **one),
-            node.summary(900.0, forecast=1.0, naive=1.0),  # the sum over detectors is not counted beside them
+            node.summary(900.0, forecast=1.0, naive=1.0, derived=True),  # a sum is not counted beside its parts
         ]
     )
     forecast = hub.get("/api/v1/stats")["forecast"]
@@ -88,7 +88,7 @@ def test_a_series_is_in_phenomenon_time_with_null_where_nothing_was_measured(hub
 def test_health_is_judged_by_the_nodes_usual_gap(
     age: float | None, gap: float | None, healthy: bool, word: str
 ) -> None:
-    assert _health(age, gap, {"healthy": healthy}) == word
+    assert health(age, gap, {"healthy": healthy}) == word
 
 
 def test_metrics_name_nodes_rows_errors_and_rollouts(hub: Hub) -> None:

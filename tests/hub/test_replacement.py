@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.hub.bundles import bundle_of
 from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import SimulatedNode
@@ -179,7 +180,8 @@ def test_the_new_hardware_is_given_the_sites_release(hub: Hub) -> None:
     old = hub.node()
     keys = OfflineKeys(hub.client)
     keys.initialise()
-    assert keys.publish("1.0.0", b"bundle").status_code == 204
+    assert keys.publish("1.0.0", bundle_of("1.0.0")).status_code == 204
+    old.sync()
     rollout = {"bundle": "traffic-flow", "version": "1.0.0", "target": "models/traffic-flow-1.0.0.bundle"}
     assert hub.client.post("/api/v1/rollouts", json=rollout | {"phases": [100]}, headers=AUTH).status_code == 201
     old.run("1.0.0")

@@ -1,285 +1,574 @@
-"""Rollouts: canary first, stopped by a refusal or a deadline, never past a node that is not active."""
+"""Rollouts as stories: who gets a version, what stops it, what is said of it, and the ways back."""
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import sqlite3
+import time
+from typing import Any
 
+import pytest
+
+from tests.hub.bundles import AIR, AIR_TASK, MAST, PICTURES, air_offer, bundle_of
 from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
-from tests.simulators.node import SimulatedNode
-from wayside.cloud.hub.rollouts import Member, MemberState, Rollout, plan
-from wayside.contracts.rollout import ROLLOUT_TRANSITIONS, Refusal, RolloutState, UpdateState
+from tests.simulators.node import FLOW, STREAM, SimulatedNode, offer
+from wayside.cloud.hub.engine import DATABASE
+from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.sync import Reported
-from wayside.contracts.wire import ContractError
-
-ACTIVE = Reported(state=UpdateState.ACTIVE, bundle="flow", version="2.0.0", attempted="2.0.0")
-REFUSED = Reported(state=UpdateState.REFUSED, attempted="2.0.0", refusal=Refusal.GOLDEN, reason="off by 4")
-NO_NETWORK = Reported(state=UpdateState.REFUSED, attempted="2.0.0", refusal=Refusal.DOWNLOAD)
-ROLLED_BACK = Reported(state=UpdateState.ROLLED_BACK, attempted="2.0.0")
-DOWNLOADING = Reported(state=UpdateState.DOWNLOADING, version="1.0.0", attempted="2.0.0")
+from wayside.contracts.task_config import Datastream
 
 
-def rollout_of(nodes: list[str], phases: tuple[int, ...], deadline_s: float = 60.0) -> Rollout:
-    return Rollout(
-        id=1,
-        bundle="flow",
-        version="2.0.0",
-        target="models/flow-2.0.0.bundle",
-        phases=phases,
-        deadline_s=deadline_s,
-        created_ms=0,
-        phase_started_ms=0,
-        members=plan("flow", nodes, phases),
-    )
+def ask(
+    bundle: str = "traffic-flow", version: str = "1.0.0", phases: tuple[int, ...] = (34, 100), **other: object
+) -> dict[str, object]:
+    target = f"models/{bundle}-{version}.bundle"
+    return {"bundle": bundle, "version": version, "target": target, "phases": phases, **other}
 
 
-# --- the plan --------------------------------------------------------------------------------------
+def post(hub: Hub, path: str, document: object = None) -> Any:
+    answer = hub.client.post(f"/api/v1/{path}", json=document if document is not None else {}, headers=AUTH)
+    assert answer.status_code in (200, 201), answer.text
+    return answer.json()
 
 
-def test_a_third_of_three_nodes_is_one_canary() -> None:
-    phases = [m.phase for m in plan("flow", ["a", "b", "c"], (34, 100)).values()]
-    assert sorted(phases) == [0, 1, 1]
+def refused(hub: Hub, path: str, document: object = None) -> tuple[str, str]:
+    answer = hub.client.post(f"/api/v1/{path}", json=document if document is not None else {}, headers=AUTH)
+    assert answer.status_code >= 400, answer.text
+    return answer.json()["error"], answer.json()["message"]
 
 
-@given(
-    nodes=st.lists(st.text("abcdef", min_size=1), unique=True, min_size=1, max_size=40),
-    phases=st.lists(st.integers(1, 100), unique=True, min_size=1, max_size=5).map(sorted),
-)
-def test_a_plan_is_stable_takes_everyone_at_100_and_nobody_twice(nodes: list[str], phases: list[int]) -> None:
-    made = plan("flow", nodes, tuple(phases))
-    assert made == plan("flow", reversed(nodes), tuple(phases))
-    assert any(m.phase == 0 for m in made.values())
-    if phases[-1] == 100:
-        assert set(made) == set(nodes)
-    for i, percent in enumerate(phases):
-        assert abs(sum(m.phase <= i for m in made.values()) - len(nodes) * percent / 100) <= 1
+def start(
+    hub: Hub, version: str, phases: tuple[int, ...] = (34, 100), bundle: str = "traffic-flow", **other: object
+) -> Any:
+    return post(hub, "rollouts", ask(bundle, version, phases, **other))
 
 
-# --- the state machine -----------------------------------------------------------------------------
-
-ACTS = st.one_of(
-    st.tuples(
-        st.just("observe"),
-        st.integers(0, 7),
-        st.sampled_from([ACTIVE, REFUSED, NO_NETWORK, ROLLED_BACK, DOWNLOADING, Reported()]),
-    ),
-    st.tuples(st.just("tick"), st.integers(0, 90)),
-    st.tuples(st.sampled_from(["pause", "resume", "abort"])),
-)
+def shown(hub: Hub, rollout: Any) -> Any:
+    return hub.get(f"/api/v1/rollouts/{rollout['id']}")
 
 
-@settings(max_examples=300, deadline=None)
-@given(phases=st.sampled_from([(100,), (34, 100), (10, 50, 100), (20, 40)]), acts=st.lists(ACTS, max_size=40))
-def test_whatever_happens_the_promises_hold(phases: tuple[int, ...], acts: list[tuple]) -> None:  # type: ignore[type-arg]
-    nodes = [f"n{i}" for i in range(8)]
-    rollout = rollout_of(nodes, phases)
-    now = 0
-    for act in acts:
-        before_state, before_phase = rollout.state, rollout.phase
-        try:
-            match act:
-                case ("observe", i, reported):
-                    rollout.observe(nodes[i], reported, now)
-                case ("tick", seconds):
-                    now += seconds * 1000
-                    rollout.tick(now)
-                case ("pause",):
-                    rollout.pause("by hand")
-                case ("resume",):
-                    rollout.resume(now)
-                case ("abort",):
-                    rollout.abort("by hand")
-        except ContractError:
-            assert rollout.state is before_state  # refused, and nothing changed
-        state = rollout.state
-        # resuming may complete at once, when nobody is left to wait for
-        completed = before_state is RolloutState.PAUSED and state is RolloutState.COMPLETED
-        assert state is before_state or state in ROLLOUT_TRANSITIONS[before_state] or completed
-        assert rollout.phase >= before_phase
-        for member in rollout.members.values():
-            settled = member.state in (MemberState.ACTIVE, MemberState.EXCUSED)
-            assert (
-                member.phase >= rollout.phase
-                or settled
-                or state is not RolloutState.RUNNING
-                or (member.state is MemberState.FAILED)
-            )
-            if state is RolloutState.COMPLETED:
-                assert settled or member.state is MemberState.FAILED
-            if state is RolloutState.ABORTED:
-                assert not rollout.offers(member.node)
-            if state is RolloutState.RUNNING and member.phase > rollout.phase:
-                assert not rollout.offers(member.node)
-            if state is RolloutState.PAUSED:
-                assert rollout.offers(member.node) == (member.state is MemberState.ACTIVE)
-        if state is RolloutState.PAUSED and before_state is RolloutState.RUNNING:
-            assert rollout.reason
+def states(hub: Hub, rollout: Any) -> dict[str, str]:
+    return {n["node"]: n["state"] for p in shown(hub, rollout)["phases"] for n in p["nodes"]}
 
 
-def test_phases_follow_one_another_when_every_node_is_active() -> None:
-    rollout = rollout_of(["a", "b", "c"], (34, 100))
-    (canary,) = [m.node for m in rollout.members.values() if m.phase == 0]
-    others = {"a", "b", "c"} - {canary}
-    assert rollout.offers(canary)
-    assert not any(rollout.offers(n) for n in others)
-    rollout.observe(canary, ACTIVE, 5)
-    assert all(rollout.offers(n) for n in others)
-    for node in others:
-        assert rollout.state is RolloutState.RUNNING
-        rollout.observe(node, ACTIVE, 6)
-    assert rollout.state is RolloutState.COMPLETED
-
-
-def test_a_failed_download_does_not_pause() -> None:
-    rollout = rollout_of(["a"], (100,))
-    rollout.observe("a", NO_NETWORK, 1)
-    assert rollout.state is RolloutState.RUNNING
-
-
-@pytest.mark.parametrize("reported", [REFUSED, ROLLED_BACK])
-def test_a_refusal_or_rollback_pauses_and_says_why(reported: Reported) -> None:
-    rollout = rollout_of(["a", "b"], (50, 100))
-    (canary,) = [m.node for m in rollout.members.values() if m.phase == 0]
-    rollout.observe(canary, reported, 1)
-    assert rollout.state is RolloutState.PAUSED
-    assert canary in (rollout.reason or "")
-    assert not rollout.offers(canary)
-
-
-def test_a_phase_that_takes_too_long_pauses_and_names_the_nodes() -> None:
-    rollout = rollout_of(["a"], (100,), deadline_s=60)
-    assert not rollout.tick(60_000)
-    assert rollout.tick(60_001)
-    assert rollout.state is RolloutState.PAUSED
-    assert "a" in (rollout.reason or "").split()[-1]
-
-
-def test_resuming_excuses_those_who_refused() -> None:
-    rollout = rollout_of(["a"], (100,))
-    rollout.observe("a", REFUSED, 1)
-    rollout.resume(2)
-    assert rollout.members["a"] == Member("a", 0, MemberState.EXCUSED, "golden: off by 4")
-    assert rollout.state is RolloutState.COMPLETED
-
-
-# --- through the API -------------------------------------------------------------------------------
-
-
-def start(hub: Hub, version: str, phases: tuple[int, ...] = (34, 100), **other: object) -> dict:  # type: ignore[type-arg]
-    answer = hub.client.post(
-        "/api/v1/rollouts",
-        json={
-            "bundle": "traffic-flow",
-            "version": version,
-            "target": f"models/traffic-flow-{version}.bundle",
-            "phases": phases,
-            **other,
-        },
-        headers=AUTH,
-    )
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
-@pytest.fixture
-def fleet(hub: Hub) -> list[SimulatedNode]:
-    keys = OfflineKeys(hub.client)
-    keys.initialise()
-    for version in ("1.0.0", "1.0.1"):
-        assert keys.publish(version, version.encode()).status_code == 204
-    return [hub.node(f"node-{i}") for i in range(3)]
+def wanted(node: SimulatedNode, bundle: str = "traffic-flow") -> str | None:
+    """The version that the hub wants ``node`` to run."""
+    return next((d.version for d in node.sync().wanted if d.bundle == bundle), None)
 
 
 def follow(nodes: list[SimulatedNode], rounds: int = 6) -> None:
     """Nodes sync and do what they are told."""
     for _ in range(rounds):
         for node in nodes:
-            desired = node.sync().desired
-            if desired is not None and node.reported.version != desired.version:
-                node.run(desired.version)
+            for desired in node.sync().wanted:
+                if desired.bundle not in node.models or node.models[desired.bundle].version != desired.version:
+                    node.run(desired.version, desired.bundle)
 
 
-def test_a_good_version_reaches_every_node_and_a_late_one_too(hub: Hub, fleet: list[SimulatedNode]) -> None:
-    made = start(hub, "1.0.0")
-    assert [len(p["nodes"]) for p in made["phases"]] == [1, 2]
-    assert sum(node.sync().desired is not None for node in fleet) == 1
-    follow(fleet)
-    shown = hub.get(f"/api/v1/rollouts/{made['id']}")
-    assert shown["state"] == "completed"
-    assert [p["state"] for p in shown["phases"]] == ["complete", "complete"]  # type: ignore[union-attr]
-    late = hub.node("node-late")
-    desired = late.sync().desired
-    assert desired is not None
-    assert desired.version == "1.0.0"
+def wait_for(hub: Hub, rollout: Any, state: str) -> Any:
+    for _ in range(100):
+        if (found := shown(hub, rollout))["state"] == state:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"still {found['state']}: {found['summary']}")
 
 
-def test_a_refused_version_stops_at_the_canary_and_abort_returns_to_the_one_before(
+@pytest.fixture
+def keys(hub: Hub) -> OfflineKeys:
+    """A repository with three versions of the forecast, and one each of another domain."""
+    keys = OfflineKeys(hub.client)
+    keys.initialise()
+    for version in ("1.0.0", "1.0.1", "1.0.2"):
+        assert keys.publish(version, bundle_of(version)).status_code == 204
+    assert keys.publish("1.0.0", bundle_of("1.0.0", "air-pm25", **AIR), "air-pm25").status_code == 204
+    assert keys.publish("1.0.0", bundle_of("1.0.0", "pictures", **PICTURES), "pictures").status_code == 204
+    return keys
+
+
+@pytest.fixture
+def fleet(hub: Hub, keys: OfflineKeys) -> list[SimulatedNode]:
+    """Three nodes that forecast traffic; each has said so."""
+    nodes = [hub.node(f"node-{i}") for i in range(3)]
+    for node in nodes:
+        node.sync()
+    return nodes
+
+
+def canary_of(rollout: Any, fleet: list[SimulatedNode]) -> tuple[SimulatedNode, list[SimulatedNode]]:
+    name = rollout["phases"][0]["nodes"][0]["node"]
+    return next(n for n in fleet if n.name == name), [n for n in fleet if n.name != name]
+
+
+# --- who gets it --------------------------------------------------------------------------------------
+
+
+def test_a_picture_classifier_does_not_begin_on_traffic_nodes_and_it_is_said_why(
     hub: Hub, fleet: list[SimulatedNode]
 ) -> None:
-    start(hub, "1.0.0")
-    follow(fleet)
-    made = start(hub, "1.0.1")
-    (canary,) = [n for n in fleet if n.name == made["phases"][0]["nodes"][0]["node"]]
-    assert canary.sync().desired.version == "1.0.1"  # type: ignore[union-attr]
-    canary.refuse("1.0.1", Refusal.GOLDEN, "golden window 3: 4.2 veh, tolerance 1.0")
-    canary.sync()
-    shown = hub.get(f"/api/v1/rollouts/{made['id']}")
-    assert shown["state"] == "paused"
-    assert "golden window 3" in str(shown["reason"])
+    code, message = refused(hub, "rollouts", ask("pictures"))
+    assert code == "no_fit"
+    assert "0 of 3 nodes can take pictures 1.0.0" in message
+    assert "3: no task for pictures" in message
+    assert hub.get("/api/v1/rollouts")["rollouts"] == []
+
+
+def test_a_model_under_the_right_name_that_does_not_fit_the_task_does_not_begin(
+    hub: Hub, keys: OfflineKeys, fleet: list[SimulatedNode]
+) -> None:
+    """The classifier was exported as traffic-flow: its passport tells it apart."""
+    keys.publish("1.1.0", bundle_of("1.1.0", **PICTURES))
+    code, message = refused(hub, "rollouts", ask(version="1.1.0"))
+    assert code == "no_fit"
+    assert "this model classifies pictures (scene); the task flow forecasts detector/2/volume" in message
+
+
+def test_a_rollout_goes_to_the_nodes_that_can_take_it_and_names_the_others_with_the_reason(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    fleet[0].reconfigure(air_offer())
+    kilograms = Datastream(name="mast/pm25", unit="kg", aggregate="mean")
+    fleet[1].reconfigure(offer(AIR_TASK, datastreams=(kilograms,)))
     for node in fleet:
-        assert node.sync().desired.version == "1.0.0"  # type: ignore[union-attr]
-    assert hub.get(f"/api/v1/nodes/{canary.name}")["heartbeat"]["reported"]["refusal"] == "golden"  # type: ignore[index]
-    answer = hub.client.post(f"/api/v1/rollouts/{made['id']}/abort", headers=AUTH)
-    assert answer.json()["state"] == "aborted"
-    assert hub.client.post(f"/api/v1/rollouts/{made['id']}/resume", headers=AUTH).status_code == 409
+        node.sync()
+    made = start(hub, "1.0.0", bundle="air-pm25")
+    assert states(hub, made) == {"node-0": "waiting"}
+    why = {group["why"]: group["nodes"] for group in made["cannot"]}
+    assert why["no task for air-pm25"] == ["node-2"]
+    assert ["node-1"] in why.values()
+    assert any("the model wants pm25 in ug/m3" in reason for reason in why)
+    assert made["fleet"] == 3
+    assert wanted(fleet[0], "air-pm25") == "1.0.0"
+    assert wanted(fleet[1], "air-pm25") is None
+
+
+def test_a_preview_says_the_same_and_starts_nothing(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    hub.node("node-new")
+    look = lambda target, **q: hub.client.get("/api/v1/rollouts/preview", params={"target": target}, **q)  # noqa: E731
+    seen = look("models/traffic-flow-1.0.0.bundle", headers=AUTH).json()
+    assert seen["candidates"]["can"] == ["node-0", "node-1", "node-2"]
+    assert seen["candidates"]["unknown"] == ["node-new"]
+    assert seen["summary"].startswith("3 of 4 nodes can take traffic-flow 1.0.0; 1 have not said what they offer")
+    assert "3: no task for pictures" in look("models/pictures-1.0.0.bundle", headers=AUTH).json()["summary"]
+    assert look("models/none-1.0.0.bundle", headers=AUTH).json()["error"] == "not_published"
+    assert look("models/traffic-flow-1.0.0.bundle").status_code == 401
+    assert hub.get("/api/v1/rollouts")["rollouts"] == []
+
+
+def test_an_agent_that_says_nothing_of_its_tasks_takes_part_only_in_the_bundle_that_it_reports(
+    hub: Hub, keys: OfflineKeys
+) -> None:
+    old, empty = hub.node("node-old"), hub.node("node-empty")
+    old.old = empty.old = True
+    old.run("0.9.0")
+    for node in (old, empty):
+        node.sync()
+    made = start(hub, "1.0.0", (100,))
+    assert states(hub, made) == {"node-old": "waiting"}
+    assert made["unknown"] == ["node-empty"]
+    reply = old.sync()
+    assert reply.desired is not None
+    assert (reply.desired.version, reply.offer_wanted) == ("1.0.0", True)
+    assert refused(hub, "rollouts", ask("air-pm25"))[0] == "no_fit"
+
+
+def test_a_node_that_comes_later_or_is_configured_later_takes_part(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    fleet[2].reconfigure(air_offer())
+    fleet[2].sync()
+    made = start(hub, "1.0.0", (50, 100))
+    follow(fleet)
+    assert shown(hub, made)["state"] == "completed"
+    fleet[2].reconfigure(offer(FLOW, AIR_TASK, datastreams=(STREAM, MAST)))
+    late = hub.node("node-late")
+    assert wanted(fleet[2]) == wanted(late) == "1.0.0"
+    after = shown(hub, made)
+    assert after["summary"] == "completed: all 2 nodes ran it"
+    assert {n["node"]: n["state"] for n in after["joined_later"]} == {"node-2": "waiting", "node-late": "waiting"}
+    follow([late])
+    assert {n["node"]: n["state"] for n in shown(hub, made)["joined_later"]}["node-late"] == "active"
+
+
+def test_a_node_whose_task_is_taken_away_is_no_longer_told_to_run_the_bundle(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    made = start(hub, "1.0.0", (100,))
+    fleet[0].reconfigure(air_offer())
+    assert wanted(fleet[0]) is None
+    follow(fleet[1:])
+    after = shown(hub, made)
+    assert after["state"] == "completed_with_exceptions"
+    assert after["summary"] == "completed, 1 excused: node-0 (it can no longer take it: no task for traffic-flow)"
+
+
+def test_what_a_node_offers_is_asked_for_in_each_boot_and_kept(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    node = fleet[0]
+    assert not node.sync().offer_wanted
+    node.restart()
+    node.offer_due = False
+    assert node.sync().offer_wanted
+    assert not node.sync().offer_wanted
+    kept = hub.get(f"/api/v1/nodes/{node.name}")["offer"]
+    assert [task["bundle"] for task in kept["tasks"]] == ["traffic-flow"]  # type: ignore[index]
+
+
+# --- what is said of it -------------------------------------------------------------------------------
+
+
+def test_a_good_version_reaches_every_node_canary_first(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    made = start(hub, "1.0.0")
+    assert [len(p["nodes"]) for p in made["phases"]] == [1, 2]
+    assert sum(wanted(node) is not None for node in fleet) == 1
+    follow(fleet)
+    after = shown(hub, made)
+    assert (after["state"], after["summary"]) == ("completed", "completed: all 3 nodes ran it")
+    assert [p["state"] for p in after["phases"]] == ["complete", "complete"]
+
+
+def test_a_version_that_a_node_refuses_for_good_stops_at_the_canary(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    follow_first = start(hub, "1.0.0")
+    follow(fleet)
+    assert shown(hub, follow_first)["state"] == "completed"
+    made = start(hub, "1.0.1")
+    canary, others = canary_of(made, fleet)
+    assert wanted(canary) == "1.0.1"
+    canary.refuse("1.0.1", Refusal.UNSUPPORTED, "the model wants speed; detector/2/volume is vehicles")
+    canary.sync()
+    after = shown(hub, made)
+    assert after["state"] == "paused"
+    assert "the model wants speed" in after["reason"]
+    assert {wanted(node) for node in others} == {"1.0.0"}
+    assert "0 of 3 nodes run it" in after["summary"]
+
+
+@pytest.mark.parametrize("passing", [Refusal.DOWNLOAD, Refusal.METADATA, Refusal.HASH, Refusal.STORAGE])
+def test_what_may_pass_by_itself_is_tried_until_the_deadline(
+    hub: Hub, fleet: list[SimulatedNode], passing: Refusal
+) -> None:
+    made = start(hub, "1.0.0", (100,))
+    fleet[0].refuse("1.0.0", passing, "a portal's page")
+    fleet[0].sync()
+    after = shown(hub, made)
+    assert after["state"] == "running"
+    assert {n["node"]: (n["state"], n["reason"]) for n in after["phases"][0]["nodes"]}["node-0"] == (
+        "trying",
+        f"{passing.value}: a portal's page",
+    )
+    follow(fleet)
+    assert shown(hub, made)["state"] == "completed"
+
+
+def test_a_refusal_counts_for_its_own_bundle_only_also_under_the_same_version_number(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    both = offer(FLOW, AIR_TASK, datastreams=(STREAM, MAST))
+    for node in fleet:
+        node.reconfigure(both)
+        node.sync()
+    flow, air = start(hub, "1.0.0", (100,)), start(hub, "1.0.0", (100,), "air-pm25")
+    assert {d.bundle for d in fleet[0].sync().wanted} == {"traffic-flow", "air-pm25"}
+    for node in fleet:
+        node.refuse("1.0.0", Refusal.GOLDEN, bundle="air-pm25")
+        node.run("1.0.0")
+        node.sync()
+    assert shown(hub, flow)["state"] == "completed"
+    assert shown(hub, air)["state"] == "paused"
+
+
+def test_two_bundles_may_be_under_way_at_once_and_two_versions_of_one_may_not(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    for node in fleet:
+        node.reconfigure(offer(FLOW, AIR_TASK, datastreams=(STREAM, MAST)))
+        node.sync()
+    flow, air = start(hub, "1.0.0"), start(hub, "1.0.0", bundle="air-pm25")
+    code, message = refused(hub, "rollouts", ask(version="1.0.1"))
+    assert (code, f"rollout {flow['id']}" in message) == ("running", True)
+    post(hub, f"rollouts/{flow['id']}/pause")
+    assert refused(hub, "rollouts", ask(version="1.0.1"))[0] == "running"
+    post(hub, f"rollouts/{flow['id']}/resume")
+    follow(fleet)
+    assert [shown(hub, r)["state"] for r in (flow, air)] == ["completed", "completed"]
+    reply = fleet[0].sync()
+    assert {(d.bundle, d.version) for d in reply.wanted} == {("traffic-flow", "1.0.0"), ("air-pm25", "1.0.0")}
+    assert reply.desired == reply.wanted[0]
+
+
+def test_a_node_that_runs_the_version_is_active_whatever_it_refused_otherwise(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    for node in fleet:
+        node.run("1.0.0")
+        node.refuse("0.9.9")
+    made = start(hub, "1.0.0", (100,))
+    follow(fleet)
+    assert shown(hub, made)["state"] == "completed"
 
 
 def test_a_second_attempt_is_not_stopped_by_the_refusal_of_the_first(hub: Hub, fleet: list[SimulatedNode]) -> None:
     first = start(hub, "1.0.1", (100,))
     fleet[0].refuse("1.0.1")
     fleet[0].sync()
-    assert hub.client.post(f"/api/v1/rollouts/{first['id']}/abort", headers=AUTH).status_code == 200
+    post(hub, f"rollouts/{first['id']}/abort")
     second = start(hub, "1.0.1", (100,))
     fleet[0].sync()  # still says what it said before
-    assert hub.get(f"/api/v1/rollouts/{second['id']}")["state"] == "running"
-    fleet[0].reported = Reported(state=UpdateState.DOWNLOADING, attempted="1.0.1")
+    assert shown(hub, second)["state"] == "running"
+    fleet[0].try_("1.0.1")
     fleet[0].sync()
     fleet[0].refuse("1.0.1")  # tried again, refused again: that is news
     fleet[0].sync()
-    assert hub.get(f"/api/v1/rollouts/{second['id']}")["state"] == "paused"
+    assert shown(hub, second)["state"] == "paused"
 
 
-def test_a_rollout_needs_a_published_version_nodes_and_no_other_running(hub: Hub) -> None:
-    ask = {"bundle": "flow", "version": "1.0.0", "target": "models/flow-1.0.0.bundle", "phases": [100]}
-    post = lambda: hub.client.post("/api/v1/rollouts", json=ask, headers=AUTH).json()["error"]  # noqa: E731
-    assert post() == "not_published"
-    keys = OfflineKeys(hub.client)
-    keys.initialise()
-    keys.publish("1.0.0", b"x", bundle="flow")
-    assert post() == "no_nodes"
-    hub.node()
-    assert start(hub, "1.0.0", (100,), bundle="flow", target=ask["target"])["state"] == "running"
-    assert post() == "running"
-    ask["bundle"] = "other"
-    assert post() == "not_that_version"
+def test_completed_is_not_said_while_nodes_are_excused(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    made = start(hub, "1.0.0")
+    canary, others = canary_of(made, fleet)
+    follow([canary])
+    others[0].refuse("1.0.0", Refusal.GOLDEN, "window 3 is 4.2 off")
+    others[0].sync()
+    assert shown(hub, made)["state"] == "paused"
+    post(hub, f"rollouts/{made['id']}/resume")
+    follow([others[1]])
+    after = shown(hub, made)
+    assert after["state"] == "completed_with_exceptions"
+    assert after["summary"] == f"completed, 1 excused: {others[0].name} (golden: window 3 is 4.2 off)"
+    assert after["phases"][1]["state"] == "over"
 
 
-def test_a_deadline_passes_without_any_sync(hub: Hub, fleet: list[SimulatedNode]) -> None:
-    import time
+def test_failures_within_the_stated_share_do_not_pause_and_are_named_at_the_end(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    made = start(hub, "1.0.0", (100,), max_failed_percent=34)
+    fleet[0].refuse("1.0.0")
+    fleet[0].sync()
+    assert shown(hub, made)["state"] == "running"
+    follow(fleet[1:])
+    assert shown(hub, made)["summary"] == "completed, 1 failed: node-0 (golden: window 3 is 4.2 off)"
 
-    made = start(hub, "1.0.0", deadline_s=0.1)
-    for _ in range(50):
-        if hub.get(f"/api/v1/rollouts/{made['id']}")["state"] == "paused":
+
+def test_an_ended_rollout_is_history_that_later_reports_do_not_rewrite(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    made = start(hub, "1.0.0", (100,))
+    follow(fleet)
+    before = shown(hub, made)
+    fleet[0].models["traffic-flow"] = Reported(
+        bundle="traffic-flow", version="0.9.0", state=UpdateState.ROLLED_BACK, attempted="1.0.0"
+    )
+    fleet[1].refuse("1.0.0")
+    for node in fleet:
+        node.sync()
+    after = shown(hub, made)
+    assert (after["state"], after["summary"]) == (before["state"], before["summary"])
+    members = {n["node"]: n for n in after["phases"][0]["nodes"]}
+    assert (members["node-0"]["state"], members["node-0"]["runs"]) == ("active", "0.9.0"), "then, and now"
+
+
+# --- dead nodes ---------------------------------------------------------------------------------------
+
+
+def test_a_dead_node_does_not_hold_the_others_beyond_the_deadline_and_gets_it_when_it_comes_back(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    made = start(hub, "1.0.0", (34, 67, 100), deadline_s=1.5)
+    canary, _ = canary_of(made, fleet)
+    dead = next(n for n in fleet if n.name == made["phases"][1]["nodes"][0]["node"])
+    last = next(n for n in fleet if n not in (canary, dead))
+    follow([canary])
+    for _ in range(100):
+        last.sync()
+        if shown(hub, made)["phase"] == 3:
             break
         time.sleep(0.1)
-    else:
-        raise AssertionError("still running")
+    follow([last])
+    after = shown(hub, made)
+    assert after["state"] == "completed_with_exceptions"
+    assert after["summary"].startswith(f"completed, 1 silent: {dead.name} (not heard from for ")
+    assert wanted(dead) == "1.0.0"
+    follow([dead])
+    members = {n["node"]: n for p in shown(hub, made)["phases"] for n in p["nodes"]}
+    assert (members[dead.name]["state"], members[dead.name]["runs"]) == ("silent", "1.0.0")
+
+
+def test_the_first_phase_does_not_end_with_a_silent_canary(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    made = start(hub, "1.0.0", deadline_s=0.2)
+    canary, others = canary_of(made, fleet)
+    after = wait_for(hub, made, "paused")
+    assert after["reason"].startswith(f"no node of the first phase runs 1.0.0: {canary.name} (not heard from")
+    assert [wanted(n) for n in others] == [None, None]
+    post(hub, f"rollouts/{made['id']}/resume")  # waits for it once more
+    follow([canary], 1)
+    canary.sync()
+    assert shown(hub, made)["phase"] == 2
+
+
+def test_a_node_that_answers_and_does_not_run_it_is_late_and_that_is_no_silence(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    made = start(hub, "1.0.0", (100,), deadline_s=1)
+    follow(fleet[1:])
+    fleet[0].refuse("1.0.0", Refusal.STORAGE, "the disk is full")
+    while shown(hub, made)["state"] == "running":
+        fleet[0].sync()
+        time.sleep(0.1)
+    after = shown(hub, made)
+    assert after["state"] == "paused"
+    assert "node-0 (not active after 1 s: storage: the disk is full)" in after["reason"]
+
+
+def test_a_canary_is_a_node_that_is_alive(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    first = start(hub, "1.0.0")
+    canary, _ = canary_of(first, fleet)
+    post(hub, f"rollouts/{first['id']}/abort")
+    with sqlite3.connect(hub.data / DATABASE) as database:
+        database.execute("UPDATE nodes SET last_seen_ms = 1 WHERE name = ?", (canary.name,))
+    again = start(hub, "1.0.1")
+    assert again["phases"][0]["nodes"][0]["node"] != canary.name
+    assert again["phases"][1]["nodes"]
+
+
+# --- ways back ----------------------------------------------------------------------------------------
+
+
+def test_abort_moves_nobody_those_who_run_it_keep_it_and_nobody_else_gets_it(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    """Aborting a good one once put the fleet back on the bad one before it."""
+    start(hub, "1.0.0")
+    follow(fleet)
+    made = start(hub, "1.0.1")
+    canary, others = canary_of(made, fleet)
+    follow([canary], 1)
+    canary.sync()
+    done = post(hub, f"rollouts/{made['id']}/abort")
+    assert done["summary"] == "aborted: 1 of 3 nodes run it and keep it, nobody else gets it"
+    assert wanted(canary) == "1.0.1"
+    assert {wanted(n) for n in others} == {"1.0.0"}
+    assert refused(hub, f"rollouts/{made['id']}/resume")[0] == "state"
+
+
+def test_back_returns_the_fleet_to_the_version_before_and_twice_is_once(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    start(hub, "1.0.0")
+    follow(fleet)
+    bad = start(hub, "1.0.1")
+    follow(fleet)
+    assert shown(hub, bad)["state"] == "completed"
+    made = post(hub, f"rollouts/{bad['id']}/back")
+    assert (made["version"], made["back_of"], made["state"]) == ("1.0.0", bad["id"], "running")
+    assert [len(p["nodes"]) for p in made["phases"]] == [1, 2], "phase by phase, as it came"
+    assert sorted(str(wanted(n)) for n in fleet) == ["1.0.0", "1.0.1", "1.0.1"]
+    assert post(hub, f"rollouts/{bad['id']}/back")["id"] == made["id"]
+    follow(fleet)
+    assert shown(hub, made)["summary"] == "completed: all 3 nodes ran it"
+    assert post(hub, f"rollouts/{bad['id']}/back")["id"] == made["id"]
+    assert {wanted(n) for n in fleet} == {"1.0.0"}
+    assert shown(hub, bad)["summary"] == "completed: all 3 nodes ran it", "its history stays"
+
+
+def test_back_at_once_stops_a_rollout_that_is_under_way(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    for node in fleet:
+        node.run("1.0.0")  # brought by hand, by no rollout
+        node.sync()
+    bad = start(hub, "1.0.1")
+    canary, _ = canary_of(bad, fleet)
+    follow([canary], 1)
+    canary.sync()
+    made = post(hub, f"rollouts/{bad['id']}/back", {"now": True})
+    assert shown(hub, bad)["state"] == "aborted"
+    assert [p["percent"] for p in made["phases"]] == [100]
+    assert {wanted(n) for n in fleet} == {"1.0.0"}
+    follow(fleet)
+    assert shown(hub, made)["state"] == "completed"
+
+
+def test_back_needs_something_to_go_back_to_and_goes_from_the_newest(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    first = start(hub, "1.0.0", (100,))
+    assert refused(hub, f"rollouts/{first['id']}/back")[0] == "nothing_before"
+    assert shown(hub, first)["state"] == "running", "a refused back changes nothing"
+    follow(fleet)
+    start(hub, "1.0.1", (100,))
+    assert refused(hub, f"rollouts/{first['id']}/back")[0] == "not_newest"
+    assert refused(hub, "rollouts/99/back")[0] == "rollout"
+
+
+def test_a_withdrawn_version_is_gone_from_every_node_and_nobody_gets_it_again(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    start(hub, "1.0.0")
+    follow(fleet)
+    bad = start(hub, "1.0.1")
+    follow(fleet)
+    about = {"bundle": "traffic-flow", "version": "1.0.1", "reason": "forecasts double in rain"}
+    done = post(hub, "withdrawals", about)
+    assert done["returning"] == {f"node-{i}": "1.0.0" for i in range(3)}
+    assert "3 nodes that run it are wanted back on 1.0.0" in done["summary"]
+    assert {wanted(n) for n in fleet} == {"1.0.0"}
+    code, message = refused(hub, "rollouts", ask(version="1.0.1"))
+    assert (code, "forecasts double in rain" in message, "--undo" in message) == ("withdrawn", True, True)
+    assert shown(hub, bad)["summary"] == "completed: all 3 nodes ran it; the version was withdrawn since"
+    assert shown(hub, bad)["withdrawn"] == "forecasts double in rain"
+    late = hub.node("node-late")
+    assert wanted(late) == "1.0.0"
+    follow(fleet)
+    again = post(hub, "withdrawals", about | {"reason": "said again"})
+    assert again["returning"] == {}
+    (listed,) = hub.get("/api/v1/withdrawals")["withdrawals"]  # type: ignore[misc]
+    assert listed["reason"] == "forecasts double in rain"
+
+
+def test_withdrawing_stops_the_rollout_and_a_node_without_an_earlier_version_is_named(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    made = start(hub, "1.0.0")
+    canary, _ = canary_of(made, fleet)
+    follow([canary], 1)
+    canary.sync()
+    done = post(hub, "withdrawals", {"bundle": "traffic-flow", "version": "1.0.0", "reason": "wrong data"})
+    assert done["aborted"] == [made["id"]]
+    assert done["stranded"] == [canary.name]
+    assert "keep running it" in done["summary"]
+    assert {wanted(n) for n in fleet} == {None}
+
+
+def test_a_node_that_was_away_goes_back_when_it_returns(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    for node in fleet:
+        node.run("1.0.0")
+        node.sync()
+    start(hub, "1.0.1", (100,))
+    follow(fleet)
+    post(hub, "withdrawals", {"bundle": "traffic-flow", "version": "1.0.1", "reason": "wrong"})
+    assert wanted(fleet[2]) == "1.0.0", "what it ran before, though no rollout brought that"
+
+
+def test_an_undone_withdrawal_moves_nobody_by_itself(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    start(hub, "1.0.0")
+    follow(fleet)
+    start(hub, "1.0.1")
+    follow(fleet)
+    post(hub, "withdrawals", {"bundle": "traffic-flow", "version": "1.0.1", "reason": "wrong"})
+    follow(fleet[:2])
+    undo = {"bundle": "traffic-flow", "version": "1.0.1"}
+    for _ in range(2):
+        answer = hub.client.delete("/api/v1/withdrawals", params=undo, headers=AUTH)
+        assert answer.status_code == 200
+    assert [wanted(n) for n in fleet] == ["1.0.0", "1.0.0", "1.0.1"]
+    assert start(hub, "1.0.1")["state"] == "running"
+
+
+def test_only_a_version_that_somebody_knows_can_be_withdrawn(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    about = {"bundle": "traffic-flow", "version": "9.9.9", "reason": "typed wrong"}
+    assert refused(hub, "withdrawals", about)[0] == "unknown_version"
+
+
+# --- the API's own -----------------------------------------------------------------------------------
+
+
+def test_a_rollout_needs_a_published_version_and_nodes(hub: Hub) -> None:
+    assert refused(hub, "rollouts", ask("flow"))[0] == "not_published"
+    keys = OfflineKeys(hub.client)
+    keys.initialise()
+    keys.publish("1.0.0", bundle_of("1.0.0", "flow"), bundle="flow")
+    assert refused(hub, "rollouts", ask("flow"))[0] == "no_nodes"
+    other = ask("other") | {"target": "models/flow-1.0.0.bundle"}
+    assert refused(hub, "rollouts", other)[0] == "not_that_version"
 
 
 @pytest.mark.parametrize("phases", [[], [0], [101], [50, 50], [100, 50], ["all"], [1.5]])
 def test_phases_that_make_no_sense_are_refused(hub: Hub, phases: list[object]) -> None:
-    ask = {"bundle": "flow", "version": "1.0.0", "target": "models/flow-1.0.0.bundle", "phases": phases}
-    answer = hub.client.post("/api/v1/rollouts", json=ask, headers=AUTH)
-    assert (answer.status_code, answer.json()["error"]) == (422, "broken_contract")
+    assert refused(hub, "rollouts", ask() | {"phases": phases})[0] == "broken_contract"

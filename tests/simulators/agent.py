@@ -67,6 +67,8 @@ class AgentProcess:
             return []
         db = sqlite3.connect(path)
         try:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone():
+                return []  # the agent is still making it
             found = db.execute("SELECT body FROM outbox ORDER BY id").fetchall()
         except sqlite3.OperationalError:  # the agent is about to make its tables
             return []
@@ -120,14 +122,27 @@ def node_toml(
     extra: str = "",
 ) -> str:
     """Detectors of ``detectors`` call the phases 2 and 4 in turn; time begins at 2024-01-01T00:00 UTC."""
-    rows = [
-        f'[[detectors]]\nchannel = {c}\ndatastream = "det/{c}"\nphase = {(2, 4)[i % 2]}\nlanes = 1\n'
-        for i, c in enumerate(detectors)
-    ]
+    names = [f"det/{c}" for c in detectors]
+    rows = [f'[[detectors]]\nchannel = {c}\ndatastream = "{n}"\n' for c, n in zip(detectors, names, strict=True)]
+    phases = ", ".join(f'"{name}" = {(2, 4)[i % 2]}' for i, name in enumerate(names))
+    sites = ", ".join(f'{{ output = "{name}", constants = {{ lanes = 1 }} }}' for name in names)
+    task = f"""
+[[tasks]]
+name = "flow"
+bundle = "traffic-flow"
+interval_s = 900
+step_s = {step_s}
+policy = "signal_timing"
+actuator = "intersection/signal"
+settings = {{ phases = {{ {phases} }} }}
+sites = [{sites}]
+"""
+    total = f'[[sums]]\nname = "intersection/volume"\nof = {json.dumps(names)}\n' if len(names) > 1 else ""
     return f"""
 wire = 1
 node = "node-1"
 state_dir = "state"
+{"" if names else f"rows_s = {step_s:.0f}"}
 [clock]
 kind = "{clock}"
 speed = {speed}
@@ -136,23 +151,22 @@ anchor_unix_s = {anchor_s:.6f}
 [board]
 port = "{port}"
 baud = 921600
-[task]
-bundle = "traffic-flow"
-interval_s = 900
-step_s = {step_s}
 [storage]
 checkpoint_s = 0.2
 {hub}
-[signal]
+{task if names else ""}
+[[actuators]]
+name = "intersection/signal"
+kind = "signal"
 cycle_s = 60
-[[signal.phases]]
+[[actuators.phases]]
 phase = 2
 green_s = 26
 min_green_s = 8
 max_green_s = 45
 yellow_s = 3
 red_clearance_s = 1
-[[signal.phases]]
+[[actuators.phases]]
 phase = 4
 green_s = 26
 min_green_s = 8
@@ -160,5 +174,6 @@ max_green_s = 45
 yellow_s = 3
 red_clearance_s = 1
 {"".join(rows)}
+{total}
 {extra}
 """

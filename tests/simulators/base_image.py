@@ -115,6 +115,7 @@ def make_wheels(folder: Path, python: str = "3.11", *, bulk: int = 0) -> WheelSe
     own = {"wayside/__init__.py": b"", "wayside/__main__.py": _WAYSIDE}
     small_wheel(place, "wayside", "0.1.0", own | {"wayside/edge/wayside-agent.service": unit.read_bytes()})
     small_wheel(place, "pip", "26.0", {"pip/__init__.py": b""})
+    small_wheel(place, "onnxruntime", "1.23.0", {"onnxruntime/__init__.py": b""})
     small_wheel(place, "bulk", "1.0", {"bulk.bin": os.urandom(bulk) if bulk else b"little"})
     manifest = make_manifest(place, python)
     (place / "wheels.json").write_bytes(encode(manifest))

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import httpx
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wayside.contracts.commissioning import CommissioningRecord, SensorCheck, SignedCommissioning, commissioning_input
@@ -17,9 +18,21 @@ from wayside.contracts.reading import ClockState, Quality, Stamp
 from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.summary import Kind, Summary
 from wayside.contracts.sync import Counters, EnrolRequest, Heartbeat, Reported, SyncReply, SyncRequest
+from wayside.contracts.task_config import Datastream, Offer, SiteConfig, TaskOffer
 from wayside.contracts.wire import decode, encode
 
 SYNC = "/api/v1/sync"
+STREAM = Datastream(name="detector/2/volume", unit="{vehicle}", aggregate="sum")
+
+
+def offer(*tasks: TaskOffer, datastreams: tuple[Datastream, ...] = (STREAM,), **other: Any) -> Offer:
+    """What a node with these tasks offers: int8 on onnxruntime."""
+    defaults: dict[str, Any] = {"agent": "0.1.0", "runtime": "onnxruntime", "precision": "int8"}
+    return Offer(**{**defaults, **other}, datastreams=datastreams, tasks=tasks)
+
+
+FLOW = TaskOffer(name="flow", bundle="traffic-flow", sites=(SiteConfig(output="detector/2/volume"),))
+OFFER = offer(FLOW)
 
 
 class SimulatedNode:
@@ -33,7 +46,11 @@ class SimulatedNode:
         self.machine: str | None = None
         self.seq = 0
         self.nonce = "none"
-        self.reported = Reported()
+        self.models: dict[str, Reported] = {}  # by bundle; the first is that of the first task
+        self.offer: Offer | None = OFFER
+        self.offer_due = True
+        self.beat: dict[str, Any] = {}  # of the heartbeat, beside what is said otherwise
+        self.old = False  # an agent that knows only one model, and nothing of offers
         self.wall_ms = 1_715_300_000_000 - 1_715_300_000_000 % 900_000  # a day in May 2024: a simulated clock
 
     @property
@@ -83,6 +100,10 @@ class SimulatedNode:
         self.seq += 1
         return row
 
+    @property
+    def reported(self) -> Reported:
+        return next(iter(self.models.values()), Reported())
+
     def heartbeat(self, **other: Any) -> Heartbeat:
         defaults: dict[str, Any] = {
             "agent": "0.1.0",
@@ -90,19 +111,25 @@ class SimulatedNode:
             "uptime_s": 12.0,
             "healthy": True,
             "reported": self.reported,
+            "models": () if self.old else tuple(self.models.values()),
             "counters": Counters(summaries_produced=self.seq),
             "rss_bytes": 90_000_000,
         }
-        return Heartbeat(**{**defaults, **other})
+        return Heartbeat(**{**defaults, **self.beat, **other})
 
     def request(self, summaries: list[Summary], **heartbeat: Any) -> bytes:
         beat = self.heartbeat(**heartbeat)
-        return encode(
-            SyncRequest(node=self.name, boot=self.boot, machine=self.machine, heartbeat=beat, summaries=summaries)
-        )
+        said = self.offer if self.offer_due and not self.old else None
+        about: dict[str, Any] = {"node": self.name, "boot": self.boot, "machine": self.machine, "offer": said}
+        return encode(SyncRequest(**about, heartbeat=beat, summaries=summaries))
 
     def restart(self) -> None:
-        self.boot, self.seq = secrets.token_hex(16), 0
+        self.boot, self.seq, self.offer_due = secrets.token_hex(16), 0, True
+
+    def reconfigure(self, offer: Offer) -> None:
+        """Start again with another configuration."""
+        self.restart()
+        self.offer = offer
 
     def copied(self) -> SimulatedNode:
         """Another computer with a copy of this one's card, which starts now."""
@@ -143,7 +170,9 @@ class SimulatedNode:
         """
         answer = self.post(self.request(summaries or [], **heartbeat))
         assert answer.status_code == 200, answer.text
-        return decode(answer.content, SyncReply)
+        reply = decode(answer.content, SyncReply)
+        self.offer_due = reply.offer_wanted
+        return reply
 
     def walked(self, **about: Any) -> SignedCommissioning:
         """A signed record of a commissioning, of two detectors that passed unless told otherwise."""
@@ -182,7 +211,7 @@ class SimulatedNode:
 
     def run(self, version: str, bundle: str = "traffic-flow") -> None:
         """Report that a model is active."""
-        self.reported = Reported(
+        self.models[bundle] = Reported(
             state=UpdateState.ACTIVE,
             bundle=bundle,
             version=version,
@@ -191,15 +220,20 @@ class SimulatedNode:
             attempted=version,
         )
 
-    def refuse(self, version: str, refusal: Refusal = Refusal.GOLDEN, reason: str = "window 3 is 4.2 off") -> None:
+    def refuse(
+        self,
+        version: str,
+        refusal: Refusal = Refusal.GOLDEN,
+        reason: str = "window 3 is 4.2 off",
+        bundle: str = "traffic-flow",
+    ) -> None:
         """Report that an update was refused; the old model runs on."""
-        self.reported = Reported(
-            state=UpdateState.REFUSED,
-            bundle=self.reported.bundle,
-            version=self.reported.version,
-            variant=self.reported.variant,
-            runtime=self.reported.runtime,
-            attempted=version,
-            refusal=refusal,
-            reason=reason,
+        was = self.models.get(bundle, Reported(bundle=bundle))
+        self.models[bundle] = msgspec.structs.replace(
+            was, state=UpdateState.REFUSED, attempted=version, refusal=refusal, reason=reason
         )
+
+    def try_(self, version: str, state: UpdateState = UpdateState.DOWNLOADING, bundle: str = "traffic-flow") -> None:
+        """Report that an update is under way."""
+        was = self.models.get(bundle, Reported(bundle=bundle))
+        self.models[bundle] = msgspec.structs.replace(was, state=state, attempted=version, refusal=None, reason=None)

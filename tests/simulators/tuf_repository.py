@@ -35,6 +35,7 @@ class TufRepository:
         self.tampered: dict[str, bytes] = {}
         self.down = False
         self.manners: dict[str, Manner] = {}  # part of a path → how it is answered instead
+        self.preview: tuple[int, bytes] = (404, error("not_found", "an older hub"))  # of every target
         self.requests: list[str] = []
         self.snapshot = self.timestamp = 0
         repository = self
@@ -90,6 +91,8 @@ class TufRepository:
             key = self.online.public_key
             fields = {"wire": 1, "keyid": key.keyid, "keytype": key.keytype, "scheme": key.scheme}
             return 200, json.dumps(fields | {"public": key.keyval["public"]}).encode()
+        if path.startswith("/api/v1/rollouts/preview?"):
+            return self.preview
         content = self.tampered.get(path, self.served.get(path))
         return (404, error("not_found", "there is no such file")) if content is None else (200, content)
 

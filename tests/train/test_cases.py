@@ -11,6 +11,7 @@ from tests.train.taskfiles import taskfile
 from tests.train.test_pictures import pictures, task, write
 from tests.train.test_windows import LONG, grid_of
 from wayside.cloud.train import cases, datasets
+from wayside.cloud.train.taskfile import load_task
 
 
 def test_calibration_holds_the_extremes_and_the_gaps_and_the_golden_ones() -> None:
@@ -69,3 +70,24 @@ def test_pictures_of_every_class_and_a_covered_lens_are_checked(tmp_path: Path) 
     rare = x[190:].astype(np.float32)
     assert all((golden == picture).all(axis=(1, 2, 3)).any() for picture in rare)
     assert stored["holdout_y"].dtype.kind == "i"
+
+
+@pytest.mark.parametrize("missing", ["graph", "last"])
+def test_a_model_whose_gaps_are_filled_is_checked_with_filled_windows(missing: str) -> None:
+    """What trains, calibrates, checks and judges it holds no gap: on a node it is given none either."""
+    made = taskfile(LONG, inputs=("volume", "hour", "weekday", "rain"), window=4, missing=missing)
+    train = datasets.split(grid_of(made, gaps=0.05), made).train
+    stored = cases.stored(made, train, train, 0)
+    for windows in (train.x, *(stored[name] for name in ("calibration", "golden", "holdout_x"))):
+        assert np.isnan(windows).any() == (missing == "graph")
+
+
+def test_scores_are_judged_by_incidents_of_which_the_window_says_whether_it_is_in_one() -> None:
+    made = load_task("traffic_score")
+    grid = datasets.load(made)[0]
+    held = datasets.split(grid, made).holdout
+    stored = cases.stored(made, held, held, 0)
+    labels = stored["holdout_label"]
+    assert 0 < labels.sum() < len(labels) // 20
+    changed = np.any(stored["holdout_x"] != held.x, axis=(1, 2))
+    assert changed[labels].all()

@@ -15,6 +15,7 @@ from wayside.cloud.hub.errors import ForbiddenError, NotFoundError
 from wayside.cloud.hub.ingest import Ingest, Stored
 from wayside.cloud.hub.instances import Instances, Verdict
 from wayside.cloud.hub.metrics import Metrics
+from wayside.cloud.hub.offers import Offers
 from wayside.cloud.hub.openapi import answers, decoded, reply, takes
 from wayside.cloud.hub.registry import Node, Registry
 from wayside.cloud.hub.rollout_store import RolloutStore
@@ -41,6 +42,7 @@ def routes(
     nonces: Nonces,
     signed: SignedRequests,
     ingest: Ingest,
+    offers: Offers,
     rollouts: RolloutStore,
     instances: Instances,
     metrics: Metrics,
@@ -68,9 +70,7 @@ def routes(
         at = now_ms()
 
         def job(connection: sa.Connection) -> Node:
-            node, outcome = registry.enrol(connection, document, at)
-            if outcome == "new":
-                rollouts.join(connection, node.name)
+            node, _ = registry.enrol(connection, document, at)
             instances.forget(node.id)
             return node
 
@@ -97,24 +97,32 @@ def routes(
             raise ForbiddenError("other_node", f"{node.name} signed, but the request says {document.node}", "node")
         at = now_ms()
 
-        def job(connection: sa.Connection) -> tuple[Verdict, Stored, Desired | None]:
+        def job(connection: sa.Connection) -> tuple[Verdict, Stored, bool, tuple[Desired, ...]]:
             verdict = instances.judge(connection, node, document.boot, document.machine, at)
             if verdict.refusal is not None:
-                return verdict, Stored(0, 0), None
+                return verdict, Stored(0, 0), False, ()
             done = ingest.store(connection, node.id, document, sent_bytes, at)
             if verdict.disputed:
-                return verdict, done, None
-            rollouts.observe(connection, node.name, document.heartbeat.reported, at)
-            return verdict, done, rollouts.desired(connection, node.name)
+                return verdict, done, False, ()
+            offer = offers.keep(connection, node.id, document.boot, document.offer)
+            rollouts.observe(connection, node.name, document.heartbeat, offer, at)
+            return verdict, done, offer.wanted, rollouts.wanted(connection, node.name, document.heartbeat)
 
-        verdict, done, desired = await writer.write(job)
+        verdict, done, offer_wanted, wanted = await writer.write(job)
         if verdict.refusal is not None:  # not raised by the job: what it learned is to stay
             raise verdict.refusal
         metrics.rows.inc(done.stored)
         metrics.duplicates.inc(done.duplicates)
-        notices = verdict.notices
         return reply(
-            SyncReply(stored=done.stored, duplicates=done.duplicates, hub_unix_ms=at, desired=desired, notices=notices)
+            SyncReply(
+                stored=done.stored,
+                duplicates=done.duplicates,
+                hub_unix_ms=at,
+                desired=wanted[0] if wanted else None,
+                wanted=wanted,
+                offer_wanted=offer_wanted,
+                notices=verdict.notices,
+            )
         )
 
     return router

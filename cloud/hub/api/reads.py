@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Response
 
-from wayside.cloud.hub import queries, views
+from wayside.cloud.hub import conditions, queries, rollout_views, views
 from wayside.cloud.hub.clock import now_ms
 from wayside.cloud.hub.openapi import answers, reply
-from wayside.cloud.hub.rollout_store import load, load_all
+from wayside.cloud.hub.rollout_store import Published, list_withdrawals, load
 
 Id = Annotated[int | None, Query(ge=0, le=2**53)]
 Text = Annotated[str | None, Query(max_length=64)]
@@ -18,7 +18,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 Kind = Literal["interval", "alert", "decision", "gap"]
 
 
-def routes(engine: sa.Engine, stats: queries.RecentStats) -> APIRouter:
+def routes(engine: sa.Engine, stats: queries.RecentStats, published: Published) -> APIRouter:
     router = APIRouter(tags=["reads"])
 
     @router.get("/api/v1/nodes", responses=answers(views.NodeList))
@@ -26,7 +26,7 @@ def routes(engine: sa.Engine, stats: queries.RecentStats) -> APIRouter:
         """Every node: what it reports, what it should run, when it was last seen."""
         with engine.connect() as connection:
             at = now_ms()
-            return reply(views.NodeList(hub_unix_ms=at, nodes=queries.list_nodes(connection, at)))
+            return reply(views.NodeList(hub_unix_ms=at, nodes=queries.list_nodes(connection, at, published)))
 
     @router.get("/api/v1/nodes/{node:path}/keys", responses=answers(views.KeyList, errors=(404, 422)))
     def list_keys(node: Annotated[str, Path(max_length=64)]) -> Response:
@@ -37,7 +37,7 @@ def routes(engine: sa.Engine, stats: queries.RecentStats) -> APIRouter:
     @router.get("/api/v1/nodes/{node:path}", responses=answers(views.NodeView, errors=(404, 422)))
     def get_node(node: Annotated[str, Path(max_length=64)]) -> Response:
         with engine.connect() as connection:
-            return reply(queries.get_node(connection, node, now_ms()))
+            return reply(queries.get_node(connection, node, now_ms(), published))
 
     @router.get("/api/v1/datastreams", responses=answers(views.DatastreamList, errors=(422,)))
     def list_datastreams(node: Text = None) -> Response:
@@ -79,6 +79,12 @@ def routes(engine: sa.Engine, stats: queries.RecentStats) -> APIRouter:
                 )
             )
 
+    @router.get("/api/v1/conditions", responses=answers(views.SpanList, errors=(422,)))
+    def list_conditions(node: Text = None, limit: Limit = 50) -> Response:
+        """What was wrong from when to when, the newest first: beginnings and ends of conditions, paired."""
+        with engine.connect() as connection:
+            return reply(views.SpanList(conditions=conditions.spans(connection, node, limit)))
+
     @router.get("/api/v1/series", responses=answers(views.Series, errors=(404, 422)))
     def get_series(
         node: Annotated[str, Query(max_length=64)],
@@ -96,14 +102,21 @@ def routes(engine: sa.Engine, stats: queries.RecentStats) -> APIRouter:
 
     @router.get("/api/v1/rollouts", responses=answers(views.RolloutList))
     def list_rollouts() -> Response:
+        """Every rollout, the newest first."""
         with engine.connect() as connection:
-            found = [queries.rollout_view(r) for r in load_all(connection)]
-        return reply(views.RolloutList(rollouts=found))
+            return reply(views.RolloutList(rollouts=rollout_views.list_views(connection)))
 
     @router.get("/api/v1/rollouts/{rollout}", responses=answers(views.RolloutView, errors=(404, 422)))
     def get_rollout(rollout: Annotated[int, Path(ge=0, le=2**53)]) -> Response:
         with engine.connect() as connection:
-            return reply(queries.rollout_view(load(connection, rollout)))
+            return reply(rollout_views.view(connection, load(connection, rollout)))
+
+    @router.get("/api/v1/withdrawals", responses=answers(views.WithdrawalList))
+    def list_withdrawn() -> Response:
+        """Versions that nobody gets any more, the newest first."""
+        with engine.connect() as connection:
+            found = [views.WithdrawalView(**w._asdict()) for w in list_withdrawals(connection)]
+        return reply(views.WithdrawalList(withdrawals=found))
 
     @router.get("/healthz", responses=answers(views.HealthReply))
     def healthz() -> Response:

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
-from wayside.cloud.hub import views
 from wayside.cloud.hub.auth import operator_only
 from wayside.cloud.hub.bodies import read_body, too_large
 from wayside.cloud.hub.errors import BadRequestError
 from wayside.cloud.hub.openapi import answers, failures, reply
 from wayside.cloud.hub.tuf_repository import MAX_METADATA_BYTES, TufRepository
+from wayside.contracts.hub_api import OnlineKey, StagedFile
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.durable import finish_file
 
@@ -28,7 +28,7 @@ FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
 def routes(tuf: TufRepository, token: str) -> APIRouter:
     router = APIRouter(tags=["updates"])
 
-    @router.get("/api/v1/tuf/online-key", responses=answers(views.OnlineKey))
+    @router.get("/api/v1/tuf/online-key", responses=answers(OnlineKey))
     def online_key() -> Response:
         """The key that the root gives the roles snapshot and timestamp to."""
         return reply(tuf.online_key)
@@ -37,7 +37,7 @@ def routes(tuf: TufRepository, token: str) -> APIRouter:
         "/api/v1/tuf/files/models/{name}",
         status_code=201,
         dependencies=[operator_only(token)],
-        responses=answers(views.StagedFile, 201, errors=(400, 401, 413, 422, 507)),
+        responses=answers(StagedFile, 201, errors=(400, 401, 413, 422, 507)),
         openapi_extra={"requestBody": {"required": True, "content": _BINARY}} | _OPERATOR,
     )
     async def stage(request: Request, name: FileName) -> Response:
@@ -60,7 +60,7 @@ def routes(tuf: TufRepository, token: str) -> APIRouter:
             raise BadRequestError("disconnected", "the connection broke before the file was complete") from exc
         finally:
             part.unlink(missing_ok=True)
-        return reply(views.StagedFile(sha256=digest.hexdigest(), bytes=size), status=201)
+        return reply(StagedFile(sha256=digest.hexdigest(), bytes=size), status=201)
 
     @router.put(
         "/api/v1/tuf/metadata/{role}",

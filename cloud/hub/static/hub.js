@@ -3,13 +3,14 @@
 (() => {
   const POLL_MS = 3000;
   const byId = (id) => document.getElementById(id);
-  const choice = { node: null, datastream: "intersection/volume", hours: 24 };
+  const choice = { node: null, datastream: null, hours: 24 };
   let plot = null, plotted = "", lastSeen = 0;
 
+  class HubAway extends Error {}
   async function ask(path) {
-    const answer = await fetch(path, { headers: { Accept: "application/json" } });
-    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-    return answer.json();
+    const answer = await fetch(path, { headers: { Accept: "application/json" } }).catch((error) => { throw new HubAway(error.message); });
+    if (!answer.ok) throw new HubAway(`${path}: ${answer.status}`);
+    return answer.json().catch((error) => { throw new HubAway(error.message); });
   }
 
   // --- words -----------------------------------------------------------------------------------
@@ -36,7 +37,8 @@
   function when(ms, node) {
     return ms === null || ms === undefined ? "time unknown" : formats[zoneOf(node)].format(new Date(ms));
   }
-  const unitWord = (unit) => ({ "{vehicle}": "vehicles", "1": "", "s": "s", "%": "%" }[unit] ?? (unit || "").replace(/[{}]/g, ""));
+  const UNITS = { "{vehicle}": "vehicles", "{veh}": "vehicles", "{ped}": "pedestrians", "{pat}": "patients", "1": "", Cel: "°C", "ug/m3": "µg/m³" };
+  const unitWord = (unit) => UNITS[unit] ?? (unit || "").replace(/[{}]/g, "");
 
   // --- DOM: built with textContent only, replaced only when different ----------------------------
   function element(tag, attributes = {}, ...children) {
@@ -122,32 +124,51 @@
   }
 
   // --- nodes ---------------------------------------------------------------------------------------
+  const modelsOf = (beat) => (beat.models?.length ? beat.models : [beat.reported ?? {}]);
+  // One line a bundle: what runs, by which task, and what stands in the way of what is wanted.
+  function modelLine(model, wanted, tasks) {
+    const goal = wanted.find((w) => w.bundle === model.bundle), at = (model.state ?? "idle").replaceAll("_", " ");
+    const by = tasks.filter((t) => t.bundle === model.bundle && t.model === model.version).map((t) => t.name).join(", ");
+    const line = element("div", { class: "model" },
+      element("strong", {}, model.version ? `${model.bundle} ${model.version}` : model.bundle ? `${model.bundle}: none` : "no model"),
+      model.version && by ? element("small", { class: "inline" }, ` runs in ${by}`) : null);
+    const told = !model.version && tasks.some((t) => t.bundle === model.bundle && !t.model && t.why); // by the task, below
+    if (model.refusal && model.attempted !== model.version && !told) {
+      line.append(element("small", { class: "refusal" }, `refused ${model.attempted ?? ""}: ${model.reason ?? model.refusal}`));
+    } else if (goal && goal.version !== model.version) line.append(element("small", {}, `wanted: ${goal.version}, ${at}`));
+    else if (model.state === "rolled_back") line.append(element("small", { class: "refusal" }, `rolled back ${model.attempted ?? ""}: ${model.reason ?? ""}`));
+    return line;
+  }
+  function modelCell(node, beat) {
+    const models = modelsOf(beat), tasks = beat.tasks || [], wanted = node.wanted || [];
+    const unheard = wanted.filter((w) => !models.some((m) => m.bundle === w.bundle));
+    return element("td", { class: "models" },
+      ...models.map((m) => modelLine(m, wanted, tasks)),
+      ...unheard.map((w) => element("div", { class: "model" }, element("small", {}, `wanted: ${w.bundle} ${w.version}`))),
+      ...tasks.filter((t) => !t.model).map((t) => element("small", { class: "refusal" }, `task ${t.name} runs no model: ${t.why ?? "no reason given"}`)));
+  }
+  function boardCell(board) {
+    const word = !board ? "none" : board.lent ? "lent to a technician" : !board.connected ? "not connected" : board.fail_safe ? "fixed-time plan" : "connected";
+    return element("td", {}, board?.signal_fault ? tag("signal fault", "fault") : null, element("div", {}, word),
+      element("small", {}, [board?.identity, board?.signal_mode ? `signal: ${board.signal_mode.replaceAll("_", " ")}` : ""].filter(Boolean).join(", ")));
+  }
   function nodeRow(node) {
     const beat = node.heartbeat || {}, reported = beat.reported || {}, counters = beat.counters || {};
-    const board = beat.board;
-    const model = element("td", {}, element("strong", {}, reported.version ? `${reported.bundle} ${reported.version}` : "no model"));
-    if (reported.refusal) {
-      model.append(element("small", { class: "refusal" }, `refused ${reported.attempted ?? ""}: ${reported.reason ?? reported.refusal}`));
-    } else if (node.desired && node.desired.version !== reported.version) {
-      model.append(element("small", {}, `wanted: ${node.desired.version} (${reported.state ?? "idle"})`));
-    } else if (reported.state && reported.state !== "idle") {
-      model.append(element("small", {}, reported.state.replace("_", " ")));
-    }
-    const boardWord = !board ? "none" : !board.connected ? "not connected" : board.fail_safe ? "fixed-time plan" : "connected";
-    const at = beat.at || {};
-    const row = element("tr", { "data-node": node.node, tabindex: "0", "aria-selected": String(node.node === choice.node) },
+    const variants = [...new Set(modelsOf(beat).map((m) => m.variant).filter(Boolean))];
+    const at = beat.at || {}, trouble = (node.trouble || []).filter((why) => !why.startsWith("task "));
+    return element("tr", { "data-node": node.node, tabindex: "0", "aria-selected": String(node.node === choice.node) },
       element("td", {}, element("strong", {}, node.node), element("small", {}, node.site || ""),
         node.clone ? element("small", { class: "refusal" }, "two computers use its key") : moved(node) ? element("small", { class: "refusal" }, "on other hardware") : null),
-      element("td", {}, tag(node.health)),
+      element("td", { class: "health" }, tag(node.health), ...trouble.slice(0, 3).map((why) => element("small", { class: "refusal" }, why)),
+        trouble.length > 3 ? element("small", { class: "refusal" }, `and ${trouble.length - 3} more`) : null),
       element("td", {}, age(node.age_s)),
-      model,
-      element("td", {}, reported.variant || "–", element("small", {}, reported.runtime || "")),
-      element("td", {}, boardWord, element("small", {}, board && board.identity ? board.identity : "")),
+      modelCell(node, beat),
+      element("td", {}, variants.join(", ") || "–", element("small", {}, reported.runtime || "")),
+      boardCell(beat.board),
       element("td", { class: "number" }, count(beat.backlog || 0)),
       element("td", { class: "number" }, count(node.stored), element("small", {}, node.duplicates ? `${count(node.duplicates)} twice` : "")),
       element("td", { class: "number" }, count(counters.readings_lost || 0), element("small", {}, counters.readings_received ? `of ${count((counters.readings_received || 0) + (counters.readings_lost || 0))}` : "")),
       element("td", {}, when(at.wall_ms, node.node), element("small", {}, at.clock || "")));
-    return row;
   }
   function select(node) {
     if (!node || node === choice.node) return;
@@ -165,7 +186,7 @@
     const inTouch = nodes.filter((n) => n.health === "fresh").length;
     text("total-nodes", `${inTouch} of ${nodes.length}`);
     const others = ["unhealthy", "late", "silent", "never"].map((h) => [nodes.filter((n) => n.health === h).length, h]);
-    text("note-nodes", others.filter(([n]) => n).map(([n, h]) => `${n} ${h}`).join(", ") || (nodes.length ? "all fresh" : " "));
+    text("note-nodes", others.filter(([n]) => n).map(([n, h]) => `${n} ${h}`).join(", ") || (nodes.length ? "each synced in its usual time" : " "));
     const total = (name) => nodes.reduce((sum, n) => sum + ((n.heartbeat?.counters || {})[name] || 0), 0);
     const allowed = total("proposals_allowed"), refused = total("proposals_refused");
     text("total-decisions", `${count(allowed)} allowed`);
@@ -254,8 +275,10 @@
     const { datastreams } = await ask("/api/v1/datastreams");
     const names = nodes.map((n) => n.node);
     if (!names.includes(choice.node)) choice.node = (datastreams[0] || {}).node || names[0] || null;
-    const ours = datastreams.filter((d) => d.node === choice.node).map((d) => d.datastream).filter((d) => !d.startsWith("signal/") && !d.startsWith("board/"));
-    const wanted = ours.includes(choice.datastream) ? choice.datastream : ours.find((d) => d.includes("volume")) || ours[0] || null;
+    const series = datastreams.filter((d) => d.node === choice.node && d.unit !== null);
+    const ours = series.map((d) => d.datastream);
+    // Sums are configured for people: one of them is shown first.
+    const wanted = ours.includes(choice.datastream) ? choice.datastream : (series.find((d) => d.derived) || series[0])?.datastream ?? null;
     choice.datastream = wanted ?? choice.datastream;
     options(byId("choose-node"), names, choice.node ?? "");
     options(byId("choose-datastream"), ours, wanted ?? "");
@@ -264,18 +287,74 @@
   }
 
   // --- rollouts, alerts, decisions --------------------------------------------------------------------
-  function showRollouts(rollouts) {
-    const cards = rollouts.slice(0, 4).map((r) => element("div", { class: "rollout" },
-      element("h3", {}, `${r.bundle} ${r.version}`, tag(r.state)),
+  const nameAt = (n, r) => {
+    const ended = r.state !== "running" && r.state !== "paused", differs = ended && (n.runs === r.version) !== (n.state === "active");
+    return `${n.node} ${n.state}${differs ? `, runs ${n.runs ?? "none"} now` : ""}`;
+  };
+  const stateTag = (r) => tag(r.state === "completed_with_exceptions" ? "completed, not by all" : r.state, r.state);
+  function commands(r) { // the page has no operator's token: it says what to type
+    if (r.withdrawn !== null) return [`wayside rollout withdraw ${r.bundle} ${r.version} --undo`];
+    const onward = r.state === "paused" ? [`wayside rollout resume ${r.id}`] : [];
+    return [...onward, `wayside rollout back ${r.id}`, `wayside rollout withdraw ${r.bundle} ${r.version} --reason …`];
+  }
+  function rolloutCard(r) {
+    const reasons = r.phases.flatMap((p) => p.nodes).filter((n) => n.reason && n.state !== "active");
+    return element("div", { class: "rollout", "data-rollout": r.id },
+      element("h3", {}, `${r.bundle} ${r.version}`, stateTag(r), r.withdrawn !== null ? tag("withdrawn", "aborted") : null, element("span", { class: "note" }, `rollout ${r.id}`)),
+      element("p", { class: "summary" }, r.summary),
+      r.withdrawn !== null ? element("p", { class: "why" }, `withdrawn: ${r.withdrawn}`) : null,
       r.reason ? element("p", { class: "why" }, r.reason) : null,
+      r.back_of !== null ? element("p", { class: "note" }, `takes rollout ${r.back_of} back`) : null,
       element("ol", { class: "phases" }, ...r.phases.map((p, i) => element("li", {},
         element("b", {}, `phase ${i + 1}: to ${p.percent} %`), tag(p.state),
-        ...p.nodes.slice(0, 12).map((n) => element("span", { class: `tag ${n.state}`, title: n.reason }, `${n.node} ${n.state}`)),
-        p.nodes.length > 12 ? element("span", {}, `and ${p.nodes.length - 12} more`) : null)))));
+        ...p.nodes.slice(0, 12).map((n) => element("span", { class: `tag ${n.state}`, title: n.reason }, nameAt(n, r))),
+        p.nodes.length > 12 ? element("span", {}, `and ${p.nodes.length - 12} more`) : null))),
+      r.joined_later.length ? element("p", { class: "note" }, `joined later: ${r.joined_later.slice(0, 12).map((n) => nameAt(n, r)).join(", ")}`) : null,
+      r.state === "running" && reasons.length ? element("p", { class: "note" }, reasons.slice(0, 5).map((n) => `${n.node}: ${n.reason}`).join("; ")) : null,
+      r.cannot.length || r.unknown.length ? element("details", {},
+        element("summary", {}, `${count(r.cannot.reduce((sum, g) => sum + g.nodes.length, 0) + r.unknown.length)} of ${count(r.fleet)} nodes are not part of it`),
+        element("ul", {}, ...r.cannot.map((g) => element("li", {}, `${g.nodes.length}: ${g.why} `, element("small", {}, g.nodes.slice(0, 8).join(", ")))),
+          r.unknown.length ? element("li", {}, `${r.unknown.length}: have not said what they offer `, element("small", {}, r.unknown.slice(0, 8).join(", "))) : null)) : null,
+      r.state !== "running" ? element("p", { class: "commands" }, ...commands(r).map((c) => element("code", {}, c))) : null);
+  }
+  function showRollouts(rollouts, withdrawals) {
+    // The newest of each bundle, and whatever is under way.
+    const newest = new Map();
+    for (const r of rollouts) if (!newest.has(r.bundle)) newest.set(r.bundle, r);
+    const shown = rollouts.filter((r, i) => newest.get(r.bundle) === r || ["running", "paused"].includes(r.state) || i < 4).slice(0, 12);
+    const gone = withdrawals.filter((w) => !shown.some((r) => r.bundle === w.bundle && r.version === w.version));
+    const open = new Set([...document.querySelectorAll("#rollouts details[open]")].map((d) => d.closest("[data-rollout]").dataset.rollout));
+    const cards = shown.map(rolloutCard);
+    for (const card of cards) if (open.has(card.dataset.rollout)) card.querySelector("details")?.setAttribute("open", "");
+    if (gone.length) cards.push(element("p", { class: "note" }, `withdrawn too: ${gone.map((w) => `${w.bundle} ${w.version} (${w.reason})`).join(", ")}`));
     fill(byId("rollouts"), cards.length ? cards : [element("p", { class: "empty" }, "None yet.")]);
-    const latest = rollouts[0];
-    text("total-rollout", latest ? latest.version : "–");
-    text("note-rollout", latest ? `${latest.state}, phase ${latest.phase} of ${latest.phases.length}` : "none yet");
+    const live = rollouts.filter((r) => ["running", "paused"].includes(r.state)), latest = live[0] ?? rollouts[0];
+    text("total-rollout", latest ? `${latest.bundle} ${latest.version}` : "–");
+    text("note-rollout", latest ? `${latest.summary.length > 90 ? `${latest.summary.slice(0, 88)}…` : latest.summary}${live.length > 1 ? `; ${live.length - 1} more under way` : ""}` : "none yet");
+  }
+
+  // --- conditions: open ones from the heartbeats, severe first; past ones as spans ------------------------
+  function openConditions(nodes) {
+    const rows = nodes.flatMap((n) => (n.heartbeat?.conditions || []).map((c) => ({ ...c, node: n.node, since: c.since.wall_ms ?? null })));
+    rows.sort((a, b) => Number(b.severe ?? true) - Number(a.severe ?? true) || (a.since ?? 0) - (b.since ?? 0));
+    return rows.map((c) => element("li", {},
+      tag(c.severe ?? true ? "open, severe" : "open", c.severe ?? true ? "fault" : "held"),
+      element("span", { class: "where" }, `${c.node} · ${c.subject}`),
+      element("time", {}, `since ${when(c.since, c.node)}`),
+      element("span", { class: "what" }, `${c.message}${(c.times ?? 1) > 1 ? `; began ${c.times} times` : ""}`)));
+  }
+  function lasting(seconds) {
+    if (seconds < 90) return `${Math.round(seconds)} s`;
+    return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${short(seconds / 3600)} h`;
+  }
+  function spanRow(s) {
+    const clock = (ms) => (ms === null ? "?" : when(ms, s.node));
+    const began = clock(s.begin_ms), ended = clock(s.end_ms), until = began.slice(0, 10) === ended.slice(0, 10) ? ended.slice(11) : ended;
+    const seconds = s.lasted_s ?? (s.begin_ms !== null && s.end_ms !== null ? (s.end_ms - s.begin_ms) / 1000 : null);
+    return element("li", {}, tag(s.state === "over" ? "over" : "end not told", "never"),
+      element("span", { class: "where" }, `${s.node} · ${s.subject}`),
+      element("time", {}, s.state === "over" ? `${began} – ${until}` : `from ${began}`),
+      element("span", { class: "what" }, [s.message, seconds !== null ? `lasted ${lasting(seconds)}` : "", s.times > 1 ? `began ${s.times} times` : ""].filter(Boolean).join("; ")));
   }
   const MAIN = ["why", "what", "explanation", "reason", "message"], VERDICT = ["verdict"];
   const LABELS = { greens: "green times (phase:s)", flows_veh_h_lane: "forecast flow (phase:veh/h per lane)" };
@@ -299,16 +378,18 @@
     running = true;
     clearTimeout(timer);
     try {
-      const [fleet, stats, rollouts, alerts, decisions] = await Promise.all([
-        ask("/api/v1/nodes"), ask("/api/v1/stats"), ask("/api/v1/rollouts"), ask("/api/v1/alerts?limit=20"),
-        ask("/api/v1/summaries?kind=decision&order=newest&limit=20")]);
+      const [fleet, stats, rollouts, alerts, decisions, spans, gone] = await Promise.all([
+        ask("/api/v1/nodes"), ask("/api/v1/stats"), ask("/api/v1/rollouts"), ask("/api/v1/alerts?limit=60"),
+        ask("/api/v1/summaries?kind=decision&order=newest&limit=20"), ask("/api/v1/conditions?limit=30"), ask("/api/v1/withdrawals")]);
       for (const n of fleet.nodes) zones[n.node] = n.heartbeat?.timezone || "UTC";
       await showChart(fleet.nodes);
       showNodes(fleet.nodes);
       await showIdentity(fleet.nodes);
       showStats(stats);
-      showRollouts(rollouts.rollouts);
-      showList("alerts", alerts.summaries.map((r) => line(r, "alert", "alert")), "None.");
+      showRollouts(rollouts.rollouts, gone.withdrawals);
+      showList("conditions", openConditions(fleet.nodes), fleet.nodes.length ? "No node says that something is wrong." : "None.");
+      showList("spans", spans.conditions.filter((s) => s.state !== "open").map(spanRow), "None yet.");
+      showList("alerts", alerts.summaries.filter((r) => r.detail.condition === undefined).slice(0, 20).map((r) => line(r, "alert", "alert")), "None.");
       showList("decisions", decisions.summaries.map((r) => {
         const verdict = String(r.detail.verdict ?? "held");
         return line(r, verdict, ["allowed", "refused", "held"].includes(verdict) ? verdict : "never");
@@ -318,7 +399,10 @@
       text("connection", "live, every 3 s");
     } catch (error) {
       byId("connection").className = "lost";
-      text("connection", lastSeen ? `the hub does not answer; shown is ${age((Date.now() - lastSeen) / 1000)}` : "the hub does not answer");
+      if (!(error instanceof HubAway)) {
+        console.error(error);
+        text("connection", "this page failed; the browser's console says where");
+      } else text("connection", lastSeen ? `the hub does not answer; shown is ${age((Date.now() - lastSeen) / 1000)}` : "the hub does not answer");
     }
     running = false;
     timer = setTimeout(poll, again ? 0 : POLL_MS);

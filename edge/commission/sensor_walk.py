@@ -1,8 +1,8 @@
-"""Walking one sensor: what is asked, what moved, what the technician answered. Sans-I/O.
+"""The walk of one sensor: what is asked, what moved, what the technician answered. Sans-I/O.
 
-A detector or button is right when it answered to the person who was sent to it, and rests empty afterwards. What moves
-instead says which wires are swapped; what rests occupied on an empty lane is inverted. Only the technician knows
-whether it was their vehicle, so on an open road they say so; a button that nobody else presses passes by itself.
+A detector or button passes when it reacts to the technician and is off again afterwards. If another one reacts instead,
+their wires are swapped; if it stays on over an empty lane, it is inverted. On an open road only the technician knows
+whether it was their vehicle, so they are asked; a button passes without a question.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 from wayside.contracts.commissioning import SensorCheck
 from wayside.contracts.node_config import NodeConfig
 
-QUIET_S = 4.0  # occupied for so long after something moved: perhaps it rests there
-REST_S = 1.0  # the same, where it fell before it rose
-JUST_S = 0.7  # a question that went away so lately is what a key still answers
+QUIET_S = 4.0  # on for so long after the last change: ask whether the lane is empty
+REST_S = 1.0  # the same, where the first edge was a falling one
+JUST_S = 0.7  # a key pressed so soon after a question vanished still answers it
 
 
 class Target(NamedTuple):
@@ -40,7 +40,8 @@ class Target(NamedTuple):
 
 def targets(config: NodeConfig) -> tuple[Target, ...]:
     """Every sensor of a node, in the order of its configuration."""
-    phases = {name: phase for t in config.tasks for name, phase in t.settings.get("phases", {}).items()}
+    settings = [t.settings.get("phases") for t in config.tasks]
+    phases = {name: phase for each in settings if isinstance(each, dict) for name, phase in each.items()}
     found = [
         Target(d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream)))
         for d in config.detectors
@@ -58,10 +59,10 @@ def _channel(channel: int, phase: int | None) -> str:
 
 
 class State:
-    """What a sensor shows now."""
+    """The present reading of a sensor."""
 
     def __init__(self) -> None:
-        self.level: bool | None = None  # occupied, closed; None: it has said nothing yet
+        self.level: bool | None = None  # occupied or closed; None: no reading yet
         self.value: str | None = None  # of a register, with its unit
         self.trouble: str | None = None
 
@@ -77,8 +78,8 @@ class Question(enum.Enum):
     FAULT = enum.auto()  # something is wrong: again, or note it
 
 
-class Asked:
-    """One sensor while it is asked for. ``check`` is its outcome, None until there is one."""
+class SensorWalk:
+    """One sensor while it is walked. ``check`` is its outcome, None until there is one."""
 
     def __init__(self, target: Target, states: Mapping[str, State], others: Mapping[str, Target], at_s: float) -> None:
         self.target = target
@@ -166,7 +167,7 @@ class Asked:
     # --- what the technician answers -------------------------------------------------------------------------------
 
     def key(self, key: str, at_s: float) -> None:
-        """One of y n w r f; anything else is told so."""
+        """One of y n w r f; any other key gets a remark."""
         self.remark = ""
         question = Question.FAULT if self.fault is not None else self._answered(at_s)
         if key == "r":
@@ -233,8 +234,8 @@ class Asked:
         said = f"shows {state.value}" if state.value is not None else state.trouble or ""
         self._settle("passed", said, polarity)
 
-    def _fail(self, said: str) -> None:
-        self._settle("failed", said, "inverted" if self._inverted else "unknown")
+    def _fail(self, remark: str) -> None:
+        self._settle("failed", remark, "inverted" if self._inverted else "unknown")
 
     def _settle(
         self,
@@ -242,7 +243,7 @@ class Asked:
         said: str,
         polarity: Literal["right", "inverted", "unknown"] = "unknown",
     ) -> None:
-        # On a road others move while one is asked for; only where nothing else explains it do they mean something.
+        # On a road other detectors move, too; that counts only where nothing else explains the silence.
         others = tuple(sorted(self.elsewhere)) if outcome == "failed" and not self.rises else ()
         self.check = SensorCheck(
             datastream=self.target.datastream,
@@ -267,7 +268,7 @@ class Asked:
         return f"shows {level}, counted {self.rises}"
 
     def says(self, hint_s: float) -> list[str]:
-        """The question, and what speaks for it."""
+        """The question, and the observations behind it."""
         state = self._states[self.target.datastream]
         lines: list[str] = []
         if self.elsewhere:

@@ -1,25 +1,17 @@
-"""May this signal plan be given to the board? A pure function: the legal limits of one node, nothing learned.
+"""May this signal plan be given to the board? The legal limits of one intersection, nothing learned.
 
-The guard is the last word on the node; the board's firmware checks again. Each rule is a line of :func:`check`.
+The board's firmware checks again. Each rule is a line of :func:`check`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from wayside.contracts.actuator_config import SignalConfig
+from wayside.edge.guard.verdict import Verdict
 
 TENTH_S = 0.05  # the board counts in tenths: sums may be off by half of one
-
-
-class Verdict(NamedTuple):
-    reasons: tuple[str, ...] = ()  # each names the phase, what was proposed and the limit
-
-    @property
-    def allowed(self) -> bool:
-        return not self.reasons
 
 
 def check(

@@ -1,0 +1,181 @@
+"""What must agree between the sections of a node's file that are each right: a node with such a mistake does not start.
+
+Each rule names the sections that it compares (:class:`~wayside.contracts.mistakes.Mistake`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
+from wayside.contracts.mistakes import Mistake, Place
+from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
+
+MAX_ROW_NAME = 64
+"""Characters of a row's datastream: contracts.reading.Name."""
+_SOURCES = frozenset({"detectors", "gpio", "modbus"})
+
+
+class Sections(Protocol):
+    """What is compared: those of :class:`contracts.node_config.NodeConfig`, which calls this."""
+
+    @property
+    def board(self) -> BoardConfig | None: ...
+    @property
+    def gpio(self) -> GpioConfig: ...
+    @property
+    def modbus(self) -> ModbusConfig | None: ...
+    @property
+    def detectors(self) -> tuple[DetectorConfig, ...]: ...
+    @property
+    def tasks(self) -> tuple[TaskConfig, ...]: ...
+    @property
+    def actuators(self) -> tuple[ActuatorConfig, ...]: ...
+    @property
+    def sums(self) -> tuple[SumConfig, ...]: ...
+    @property
+    def calendar(self) -> dict[str, tuple[str, ...]]: ...
+    def datastreams(self) -> tuple[Datastream, ...]: ...
+
+
+def disagreements(config: Sections) -> Iterator[Mistake]:
+    """Every one, in the order of the sections."""
+    yield from _given_twice(config)
+    yield from _lines(config)
+    yield from _actuators(config)
+    yield from _tasks(config)
+    yield from _sums(config)
+    yield from _calendar(config)
+
+
+def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
+    """Each datastream that a file names, with the place where it does: detectors, contacts, registers."""
+    named: list[tuple[Place, str]] = []
+    named += [(("detectors", i, "datastream"), d.datastream) for i, d in enumerate(config.detectors)]
+    named += [(("gpio", "contacts", i, "datastream"), c.datastream) for i, c in enumerate(config.gpio.contacts)]
+    registers = config.modbus.registers if config.modbus else ()
+    named += [(("modbus", "registers", i, "datastream"), r.datastream) for i, r in enumerate(registers)]
+    return named
+
+
+def _given_twice(config: Sections) -> Iterator[Mistake]:
+    sums = [(("sums", i, "name"), s.name) for i, s in enumerate(config.sums)]
+    groups: tuple[tuple[str, list[tuple[Place, object]]], ...] = (
+        ("channel", [(("detectors", i, "channel"), d.channel) for i, d in enumerate(config.detectors)]),
+        ("datastream", [*named_datastreams(config), *sums]),
+        ("pin", [(("gpio", "contacts", i, "pin"), c.pin) for i, c in enumerate(config.gpio.contacts)]),
+        ("task", [(("tasks", i, "name"), t.name) for i, t in enumerate(config.tasks)]),
+        ("bundle", [(("tasks", i, "bundle"), t.bundle) for i, t in enumerate(config.tasks)]),
+        ("actuator", [(("actuators", i, "name"), a.name) for i, a in enumerate(config.actuators)]),
+    )
+    for what, values in groups:
+        first: dict[object, Place] = {}
+        for place, value in values:
+            if value in first:
+                compares = frozenset({str(place[0]), str(first[value][0])})
+                yield Mistake(place, f"the {what} {value} is given twice; it has to be distinct", compares)
+            first.setdefault(value, place)
+
+
+def _lines(config: Sections) -> Iterator[Mistake]:
+    if config.detectors and config.board is None:
+        yield Mistake(("detectors",), "need a [board] that counts for them", frozenset({"detectors", "board"}))
+    if config.modbus is not None and config.board is not None and config.modbus.port == config.board.port:
+        yield Mistake(("modbus", "port"), "is the board's; each needs its own", frozenset({"board", "modbus"}))
+
+
+def _actuators(config: Sections) -> Iterator[Mistake]:
+    signals = [i for i, a in enumerate(config.actuators) if isinstance(a, SignalConfig)]
+    for i in signals[1:]:
+        yield Mistake(("actuators", i), "is a second signal; a board drives one", frozenset({"actuators"}))
+    both = frozenset({"tasks", "actuators"})
+    users = Counter(t.actuator for t in config.tasks if t.actuator is not None)
+    for i, actuator in enumerate(config.actuators):
+        if users[actuator.name] > 1 and not isinstance(actuator, NoticeConfig):
+            rule = f"{actuator.name} takes proposals of one task, not of {users[actuator.name]}"
+            yield Mistake(("actuators", i, "name"), rule, both)
+    names = {a.name for a in config.actuators}
+    for i, task in enumerate(config.tasks):
+        if task.actuator is not None and task.actuator not in names:
+            rule = f"{task.actuator} is no actuator of this file; it has {', '.join(sorted(names)) or 'none'}"
+            yield Mistake(("tasks", i, "actuator"), rule, both)
+
+
+def _tasks(config: Sections) -> Iterator[Mistake]:
+    streams = {d.name for d in config.datastreams()}
+    compares = _SOURCES | {"tasks"}
+    written: set[str] = set()  # datastreams whose interval rows an earlier task writes
+    for i, task in enumerate(config.tasks):
+        for place, name in _taken(task, i):
+            if name not in streams:
+                yield Mistake(place, _unknown(name, streams), compares)
+        for j, site in enumerate(task.sites):
+            row = f"{task.name}/{site.output}"
+            if site.output in written and len(row) > MAX_ROW_NAME:
+                rule = f"{row} names its rows, and has more than {MAX_ROW_NAME} characters"
+                yield Mistake(("tasks", i, "sites", j, "output"), rule, frozenset({"tasks"}))
+            for place, names in (
+                (("tasks", i, "sites", j, "inputs"), site.inputs),
+                (("tasks", i, "sites", j, "constants"), site.constants),
+                (("tasks", i, "inputs"), task.inputs if j == 0 else {}),
+            ):
+                for name in names:
+                    if name in CALENDAR or name == SITE:
+                        rule = f"the node makes {name} itself: remove it"
+                        yield Mistake((*place, name), rule, frozenset({"tasks"}))
+        written |= {site.output for site in task.sites}
+
+
+def _taken(task: TaskConfig, i: int) -> Iterator[tuple[Place, str]]:
+    """Each datastream that a task names."""
+    for column, name in task.inputs.items():
+        yield ("tasks", i, "inputs", column), name
+    for j, site in enumerate(task.sites):
+        if task.kind not in ("classify", "count"):  # their output is a camera's
+            yield ("tasks", i, "sites", j, "output"), site.output
+        for column, name in site.inputs.items():
+            yield ("tasks", i, "sites", j, "inputs", column), name
+
+
+def _sums(config: Sections) -> Iterator[Mistake]:
+    streams = {d.name: d for d in config.datastreams()}
+    compares = _SOURCES | {"sums"}
+    for i, one in enumerate(config.sums):
+        for j, name in enumerate(one.of):
+            if name not in streams:
+                rule = _unknown(name, streams)
+                yield Mistake(("sums", i, "of", j), rule, compares)
+        units = sorted({streams[n].unit for n in one.of if n in streams})
+        if len(units) > 1:
+            yield Mistake(("sums", i, "of"), f"adds {' to '.join(units)}; a sum is of one unit", compares)
+
+
+def _calendar(config: Sections) -> Iterator[Mistake]:
+    streams = {name for _, name in named_datastreams(config)}
+    for name, dates in config.calendar.items():
+        if name in (*CALENDAR, SITE):
+            yield Mistake(("calendar", name), "is an input that the node makes itself", frozenset({"calendar"}))
+        elif name in streams:
+            yield Mistake(("calendar", name), "is the name of a datastream, too", _SOURCES | {"calendar"})
+        for i, date in enumerate(dates):
+            try:
+                datetime.date.fromisoformat(date)
+            except ValueError as exc:
+                rule = f"{date} is no date ({exc})"
+                yield Mistake(("calendar", name, i), rule, frozenset({"calendar"}))
+
+
+def _unknown(name: str, streams: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(streams), n=2)
+    return f"no source of this file gives {name}; " + (f"is {' or '.join(near)} meant?" if near else _given(streams))
+
+
+def _given(streams: Iterable[str]) -> str:
+    known = sorted(streams)
+    more = f" and {len(known) - 6} more" if len(known) > 6 else ""
+    return f"they give {', '.join(known[:6])}{more}" if known else "it has none"

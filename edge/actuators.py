@@ -1,0 +1,115 @@
+"""Where an allowed action goes: the board's plan, a register that is read back, a notice to people. All sans-I/O.
+
+``carry`` takes what a :class:`wayside.edge.decisions.Decider` lets through; None is the actuator's safe action.
+"""
+
+from __future__ import annotations
+
+import re
+
+from wayside.contracts.action import Action, Greens, Notice, Setpoint
+from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
+from wayside.contracts.task_config import TaskConfig
+from wayside.edge.guard.check import fixed_plan
+from wayside.edge.ledger import Ledger
+
+UNCONFIRMED = "actuator_unconfirmed"
+UNCONFIRMED_AFTER = 3  # attempts in a row: one lost answer on a serial line is no fault
+NOTICE_CODES = {1: "notice_information", 2: "notice_warning", 3: "notice_alarm"}
+
+
+class BoardSignal:
+    """The plan that the board is given next. A later one replaces one that waits."""
+
+    def __init__(self, config: SignalConfig) -> None:
+        self._fixed = fixed_plan(config)
+        self.cycle_s = config.cycle_s
+        self.plan: dict[int, float] | None = None  # green seconds by phase; the line takes it
+
+    def carry(self, action: Action | None) -> None:
+        if not isinstance(action, Greens | None):
+            raise TypeError(f"a signal is given green times, not {action!r}")
+        self.plan = dict(self._fixed if action is None else action.seconds)
+
+    def take(self) -> dict[int, float] | None:
+        """The plan to send now, once."""
+        plan, self.plan = self.plan, None
+        return plan
+
+
+class RegisterSetpoint:
+    """A coil or register that is written and read back until it holds what is wanted.
+
+    What it holds when the agent starts nobody knows, so the safe value is written first; at the end, too
+    (:meth:`stop`). Its owner writes what is :meth:`pending`, reads the register back and tells what it read, or why
+    it could not.
+    """
+
+    def __init__(self, config: SetpointConfig, ledger: Ledger) -> None:
+        self._config, self._ledger = config, ledger
+        self._wanted = config.safe
+        self._confirmed = self._stopped = False
+        self._failures = 0
+
+    def carry(self, action: Action | None) -> None:
+        if not isinstance(action, Setpoint | None):
+            raise TypeError(f"a register is given a set-point, not {action!r}")
+        if not self._stopped:
+            self._want(self._config.safe if action is None else action.value)
+
+    def pending(self) -> float | None:
+        """The value that has to be written, in the actuator's unit; None: the register holds what is wanted."""
+        return None if self._confirmed else self._wanted
+
+    def confirmed(self, value: float) -> None:
+        """The register was read and holds ``value``. Another one than is wanted is written over."""
+        self._confirmed = abs(value - self._wanted) <= 0.501 * self._config.register.scale
+        if self._confirmed:
+            self._failures = 0
+            self._ledger.end(UNCONFIRMED, self._config.name)
+        else:
+            self.failed(f"it holds {value:g} where {self._wanted:g} was written")
+
+    def failed(self, why: str) -> None:
+        """It could not be written or read: it stays pending."""
+        self._confirmed = False
+        self._failures += 1
+        if self._failures >= UNCONFIRMED_AFTER:
+            self._ledger.begin(UNCONFIRMED, self._config.name, f"{self._config.name} does not take its value: {why}")
+
+    def stop(self) -> None:
+        """The agent ends: only the safe value is written from here on."""
+        self._want(self._config.safe)
+        self._stopped = True
+
+    def _want(self, value: float) -> None:
+        self._confirmed = self._confirmed and value == self._wanted
+        self._wanted = value
+
+
+class NoticeBoard:
+    """A task's notices, as conditions: an alert row when one begins and one when it is over.
+
+    Each level is a condition of its own, so that a warning which becomes an alarm is told. None of them makes the
+    *node* unhealthy.
+    """
+
+    def __init__(self, task: TaskConfig, ledger: Ledger) -> None:
+        self._task, self._ledger = task.name, ledger
+
+    def carry(self, action: Action | None) -> None:
+        if not isinstance(action, Notice):
+            raise TypeError(f"a notice begins and ends by name, not by {action!r}")
+        subject = f"{self._task}/{re.sub('[^A-Za-z0-9_./-]', '_', action.topic)}"[:64]
+        for level, code in NOTICE_CODES.items():
+            if level != action.level:
+                self._ledger.end(code, subject, why=action.text[:256])
+        if action.level in NOTICE_CODES:
+            self._ledger.begin(
+                NOTICE_CODES[action.level],
+                subject,
+                action.text,
+                severe=False,
+                level=action.level,
+                value=action.value,
+            )

@@ -1,0 +1,120 @@
+"""``wayside commission``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from wayside.edge.configuration.arguments import AsJson, Config, failed, load
+from wayside.edge.errors import EdgeError
+
+
+class _WalkUnlessNamed(TyperGroup):
+    """``wayside commission CONFIG`` is ``wayside commission walk CONFIG``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in ("--help", "-h"))
+        return super().parse_args(ctx, args if named or not args else ["walk", *args])
+
+
+commission = typer.Typer(
+    cls=_WalkUnlessNamed,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Commission a node at the cabinet. `wayside commission CONFIG` walks its sensors.",
+)
+
+
+@commission.command("walk")
+def walk(
+    config: Config,
+    by: Annotated[str | None, typer.Option(help="who walks; asked for if it is not given", show_default=False)] = None,
+    site: Annotated[str | None, typer.Option(help="the site's own name or number")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only this datastream; may be repeated")] = None,
+    again: Annotated[bool, typer.Option("--again", help="forget a walk that was begun")] = False,
+    seconds_per_sensor: Annotated[float, typer.Option(min=1, help="after so long without a movement, say so")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Walk the sensors one by one, ask the doctor, write a signed record. Run again, it goes on where it stopped.
+
+    Single keys answer: y n, r again, s skip with a reason, f note as failed, q stop.
+
+    Works beside a running agent, which lends its board meanwhile. The exit status is 0 if everything passed.
+    """
+    loaded = load(config)
+    import hashlib
+
+    from rich.console import Console
+
+    from wayside.edge.commission.walk import Options, Stopped, is_label
+    from wayside.edge.commission.walk import commission as walked
+
+    screen = Console(highlight=False, stderr=as_json)
+    for name, label in (("--by", by), ("--site", site)):
+        if label is not None and not is_label(label):
+            raise failed(f"{name} has 1 to 64 characters that can be printed")
+    options = Options(by, site, tuple(only or ()), again, seconds_per_sensor)
+    try:
+        digest = hashlib.sha256(config.read_bytes()).hexdigest()
+        record, path = walked(loaded, digest, config.resolve().parent, options, screen)
+    except Stopped as exc:
+        raise failed(f"{exc}; what is walked is kept: run the same command to go on") from exc
+    except KeyboardInterrupt:
+        typer.echo("\nwayside: interrupted; what is walked is kept: run the same command to go on", err=True)
+        raise typer.Exit(130) from None
+    except (EdgeError, OSError) as exc:
+        raise failed(str(exc)) from exc
+    from wayside.edge.commission.page import lines, summary
+
+    if as_json:
+        from wayside.contracts.wire import to_builtins
+
+        typer.echo(json.dumps(to_builtins(record), indent=1))
+    else:
+        for line in lines(record):
+            screen.print(line, markup=False, soft_wrap=True)
+    screen.print(f"{summary(record)}  {path}", markup=False, soft_wrap=True)
+    if not record.passed:
+        raise typer.Exit(1)
+
+
+@commission.command()
+def show(
+    config: Config,
+    html: Annotated[Path | None, typer.Option(help="write a page to print")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest record of this node, its signature verified."""
+    loaded = load(config)
+    from wayside.contracts.wire import to_builtins
+    from wayside.durable import replace_file
+    from wayside.edge.commission.page import lines, page, summary
+    from wayside.edge.commission.record import records
+
+    state_dir = (config.resolve().parent / loaded.state_dir).resolve()
+    try:
+        stored = list(records(state_dir))
+        if not stored:
+            raise failed(f"no record in {state_dir}: `wayside commission {config}` makes one")
+        newest = stored[-1]
+        if newest.record is None:
+            raise failed(f"{newest.path}: {newest.trouble}")
+        if html is not None:
+            replace_file(html, page(newest).encode())
+    except (EdgeError, OSError) as exc:
+        raise failed(str(exc)) from exc
+    if as_json:
+        document = {"record": to_builtins(newest.record), "file": str(newest.path), "trouble": newest.trouble}
+        typer.echo(json.dumps(document, indent=1))
+    else:
+        for line in (*lines(newest.record), summary(newest.record), newest.state):
+            typer.echo(line)
+    if html is not None:
+        typer.echo(f"{html}: print it", err=as_json)
+    if newest.trouble is not None:
+        raise typer.Exit(1)

@@ -1,0 +1,42 @@
+"""The status of an agent as lines for people: `wayside node status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from wayside.edge.doctor.conditions import open_conditions, sentence, since
+from wayside.edge.doctor.model import model_sentence, task_states
+
+
+def lines(status: dict[str, Any]) -> Iterator[str]:
+    """Name and value, one a line: the node, its tasks and conditions, its counters, its last readings."""
+    board = status.get("board") or {}
+    yield _row("node", status.get("node"))
+    yield _row("healthy", {True: "yes", False: "no"}.get(status.get("healthy", ""), "-"))
+    yield _row("uptime", f"{status.get('uptime_s', 0):.0f} s")
+    yield _row("board", board.get("identity"))
+    tasks = task_states(status)
+    for task in tasks:
+        runs = model_sentence(task, status) if task.model else f"runs no model, because {task.why or 'none came yet'}"
+        yield _row(f"task {task.name}", runs)
+    if not tasks:
+        reported = status.get("reported") or {}
+        yield _row(
+            "model", f"{reported.get('bundle', '-')} {reported.get('version', '')} ({reported.get('state', 'idle')})"
+        )
+    for condition in open_conditions(status):
+        yield _row("wrong" if condition.severe else "notable", f"{sentence(condition)}, since {since(condition)}")
+    yield _row("memory", f"{(status.get('rss_bytes') or 0) / 1e6:.0f} MB")
+    yield _row("waiting", f"{status.get('backlog', 0)} rows")
+    yield _row("notices", "; ".join(str(n.get("message")) for n in status.get("notices", [])) or "none")
+    yield _row("trouble", "; ".join(v for v in status.get("trouble", {}).values() if v) or "none")
+    for name, value in status.get("counters", {}).items():
+        yield _row(name, value)
+    for reading in status.get("readings", []):
+        value = "-" if reading["value"] is None else f"{reading['value']:g} {reading['unit']}"
+        yield _row(reading["datastream"], f"{value} ({reading['quality']})")
+
+
+def _row(name: str, value: object) -> str:
+    return f"{name:<24} {value if value is not None else '-'}"

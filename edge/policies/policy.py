@@ -1,0 +1,163 @@
+"""What a policy module is, where it is looked up, and how its part of the configuration is read.
+
+A policy is a module of pure functions that stands on ``contracts`` alone: what is simulated is what runs. It proposes;
+the guard judges, and what holds in doubt is the actuator's safe action, not the policy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, cast
+
+import msgspec
+
+from wayside.contracts.action import Action, Answers, Greens, Notice, Setpoint
+from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
+from wayside.contracts.task_config import TaskConfig
+from wayside.edge.policies import incident_notice, setpoint_threshold, signal_timing
+from wayside.edge.policies.settings import PolicySettings
+
+KINDS: dict[type[ActuatorConfig], type[Action]] = {
+    SignalConfig: Greens,
+    SetpointConfig: Setpoint,
+    NoticeConfig: Notice,
+}
+WORDS: dict[type[Action], str] = {Greens: "green times", Setpoint: "a set-point", Notice: "notices"}
+
+
+class Policy(Protocol):
+    """A module of this package. It has also ``Settings``, a type of :class:`PolicySettings` (:func:`settings_type`)."""
+
+    @property
+    def ACTION(self) -> type[Action]:  # noqa: N802 -- a constant of the module
+        """The kind of action that it proposes."""
+        ...
+
+    def propose(self, answers: Answers, settings: Any, limits: Any, in_force: Any) -> Action | None:
+        """What it would have carried out; None: nothing, the actuator's safe action holds.
+
+        Asked only when one of the sites that it reads has an answer. ``in_force`` is None while the safe action is. A
+        policy of notices that has nothing to say proposes level 0.
+        """
+        ...
+
+    def soften(self, action: Any, limits: Any) -> Action | None:
+        """What is asked for after ``action`` was refused; None: nothing softer, hold."""
+        ...
+
+    def explain(self, answers: Answers, settings: Any) -> Mapping[str, str | float]:
+        """What a decision row says beside the action: what the proposal rests on."""
+        ...
+
+
+class SettingsError(ValueError):
+    """A task's policy is none, does not fit its actuator, or its settings are wrong. ``mistakes`` are sentences."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Chosen(NamedTuple):
+    policy: Policy
+    settings: PolicySettings
+
+
+_SHIPPED: dict[str, Policy] = {
+    "incident_notice": incident_notice,
+    "setpoint_threshold": setpoint_threshold,
+    "signal_timing": signal_timing,
+}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(sorted(_SHIPPED))
+
+
+def find(name: str) -> Policy | None:
+    return _SHIPPED.get(name)
+
+
+def settings_type(policy: Policy) -> type[PolicySettings]:
+    return cast(type[PolicySettings], policy.Settings)  # type: ignore[attr-defined]
+
+
+def check(task: TaskConfig, actuator: ActuatorConfig) -> list[str]:
+    """All that is wrong between a task, its policy's settings and its actuator, one sentence each."""
+    try:
+        choose(task, actuator)
+    except SettingsError as exc:
+        return exc.mistakes
+    return []
+
+
+def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:
+    """The task's policy with its settings.
+
+    Raises:
+        SettingsError: with all mistakes.
+    """
+    name = str(task.policy)
+    policy = find(name)
+    if policy is None:
+        raise SettingsError([f"task {task.name}: there is no policy {name!r}; there are {', '.join(names())}"])
+    mistakes = []
+    if policy.ACTION is not KINDS[type(actuator)]:
+        kind = type(actuator).__struct_config__.tag
+        mistakes.append(f"it proposes {WORDS[policy.ACTION]}, the actuator {actuator.name} is of kind {kind!r}")
+    kind_of_settings = settings_type(policy)
+    mistakes += _wrong_fields(kind_of_settings, task.settings)
+    settings = None
+    if not any(m.startswith("settings") for m in mistakes):
+        try:
+            settings = _convert(kind_of_settings, task)
+        except msgspec.ValidationError as exc:
+            mistakes.append(_sentence("settings", exc))
+    if settings is not None:
+        outputs = {s.output for s in task.sites}
+        for site in settings.sites() or ():
+            if site not in outputs:
+                mistakes.append(f"settings: {site} is no site of this task; they are {', '.join(sorted(outputs))}")
+        if policy.ACTION is KINDS[type(actuator)]:
+            mistakes += settings.mistakes(task, actuator)
+    if mistakes or settings is None:
+        raise SettingsError([f"task {task.name}, policy {name}: {m}"[:1000] for m in mistakes])
+    return Chosen(policy, settings)
+
+
+def settings_of(task: TaskConfig, actuator: ActuatorConfig) -> PolicySettings:
+    """The settings alone.
+
+    Raises:
+        SettingsError: with all mistakes.
+    """
+    return choose(task, actuator).settings
+
+
+def _convert(kind: type[PolicySettings], task: TaskConfig) -> PolicySettings:
+    raw = dict(task.settings)
+    for name in kind.from_constants:
+        raw[name] = {s.output: s.constants[name] for s in task.sites if name in s.constants}
+    return msgspec.convert(raw, kind)
+
+
+def _wrong_fields(kind: type[PolicySettings], raw: dict[str, Any]) -> Iterator[str]:
+    """Each field by itself, so that all mistakes are told at once."""
+    fields = {f.encode_name: f.type for f in msgspec.structs.fields(kind) if f.name != "extra"}
+    own = [name for name in fields if name not in kind.from_constants]
+    for name, value in raw.items():
+        if name in kind.from_constants:
+            yield f"settings.{name}: stands in the constants of the task's sites: constants = {{ {name} = 2 }}"
+        elif name not in fields:
+            yield f"settings.{name}: there is no such setting; there are {', '.join(own)}"
+        else:
+            try:
+                msgspec.convert(value, fields[name])
+            except msgspec.ValidationError as exc:
+                yield _sentence(f"settings.{name}", exc)
+
+
+def _sentence(where: str, exc: msgspec.ValidationError) -> str:
+    # msgspec gives the path only inside its message: "<rule> - at `$.a.b`".
+    rule, _, path = str(exc).partition(" - at `")
+    return f"{where}{path.rstrip('`').removeprefix('$')}: {rule}"
