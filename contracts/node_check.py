@@ -13,10 +13,8 @@ from urllib.parse import urlsplit
 from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
 from wayside.contracts.mistakes import Mistake, refusal
 from wayside.contracts.node_config import Loaded, NodeConfig, read_node_config
-from wayside.contracts.sensor_config import BOARD_NAME_BYTES, is_board_name
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES, BOARD_PHASES, is_board_name
 
-BOARD_PHASES = 8
-"""That a board can drive."""
 Python = tuple[int, int]
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 # Last Python that a runtime has wheels for (pyproject.toml); the others have none such.

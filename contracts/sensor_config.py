@@ -13,6 +13,7 @@ from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document
 
 BOARD_NAME_BYTES = 8  # on the serial line and in the firmware's image
+BOARD_PHASES = 8  # that one board can drive
 
 
 def is_board_name(text: str) -> bool:

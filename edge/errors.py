@@ -12,6 +12,8 @@ EdgeError
 │   └── HubRefused         the hub answered no
 ├── BundleRefused          a bundle that this node may not or cannot use
 ├── GoldenMismatch         a model does not give its golden outputs on this node
+├── PolicyError            the table of a task or actuator does not fit its policy
+├── MigrationError         a node's old file cannot be written anew
 ├── TaskMismatch           a model and the task that should run it do not fit
 ├── RuntimeLoadError       no runtime here can load the model
 ├── RuntimeRunError        the model failed while it ran

@@ -31,13 +31,15 @@ Wheels = Annotated[Path, typer.Option(help="Folder that `wayside image wheels` f
 Manifest = Annotated[Path | None, typer.Option(help="The image's .json; its .bmap stands beside it.")]
 
 
-class Shown(NamedTuple):
+class ProgressDisplay(NamedTuple):
+    """How a verb reports on long work."""
+
     step: images.Progress
     say: Callable[[str], None]  # a line above the bar
 
 
 @contextmanager
-def shown_progress() -> Iterator[Shown]:
+def shown_progress() -> Iterator[ProgressDisplay]:
     """One bar on the error stream, while that is a terminal: what is being done now, and how far it is."""
     console = Console(stderr=True, highlight=False)
     columns = TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.fields[size]}"), TimeElapsedColumn()
@@ -54,7 +56,7 @@ def shown_progress() -> Iterator[Shown]:
                 size = f"{done / 1e6:,.0f} / {total / 1e6:,.0f} MB"
                 bars.update(task, completed=done, total=total, size=size)
 
-        yield Shown(step, lambda text: console.print(text, markup=False, soft_wrap=True))
+        yield ProgressDisplay(step, lambda text: console.print(text, markup=False, soft_wrap=True))
 
 
 @image.command()

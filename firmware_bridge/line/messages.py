@@ -13,12 +13,12 @@ import typing
 import zlib
 from typing import Annotated, NamedTuple
 
-from wayside.contracts.sensor_config import BOARD_NAME_BYTES
+from wayside.contracts.sensor_config import BOARD_NAME_BYTES, BOARD_PHASES
 from wayside.firmware_bridge.errors import MessageError
 
 PROTOCOL = 2
 MAX_PHASES = 16  # of a request for green times
-SIGNAL_PHASES = 8  # that a board can drive
+SIGNAL_PHASES = BOARD_PHASES
 SIGNAL_RINGS = 2
 PART_BYTES = 32
 

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from wayside.contracts.node_check import BOARD_PHASES, checked_node_config, obstacles
+from wayside.contracts.node_check import checked_node_config, obstacles
 from wayside.contracts.node_config import HubConfig, NodeConfig, load_node_config, read_node_config
 from wayside.contracts.wire import ContractError
-from wayside.firmware_bridge.line.messages import SIGNAL_PHASES
 
 DOCS = Path(__file__).parents[2] / "docs" / "node.md"
 DOCUMENTED = re.search(r"```toml\n(.*?)```", DOCS.read_text(), re.DOTALL)[1]  # type: ignore[index]
@@ -179,10 +178,6 @@ def test_a_hubs_name_may_have_other_letters_as_dns_spells_them() -> None:
 def test_a_runtime_is_judged_by_the_nodes_python() -> None:
     text = MINIMAL + "[model]\nruntime = 'tflite-runtime'\n"
     assert checked_node_config(text, (3, 11)).config == checked_node_config(text).config
-
-
-def test_a_board_drives_as_many_phases_as_its_messages_have() -> None:
-    assert BOARD_PHASES == SIGNAL_PHASES
 
 
 @given(st.one_of(st.from_regex(r"https?://[a-z0-9.:@\[\]/%?#_~-]{1,20}", fullmatch=True), st.text(max_size=20)))

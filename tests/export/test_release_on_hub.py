@@ -58,6 +58,7 @@ def test_a_release_travels_from_the_keys_through_the_hub_onto_a_node(hub, tmp_pa
         path.write_bytes(bundle(version, golden_shift=shift))
         publish = ("publish", path, "--keys", keys, "--hub", url, "--json")
         published = json.loads(call(*publish, token=token))
+        assert published["nodes"] == f"0 of 0 nodes can take traffic-flow {version}"
         reported = node.install(Desired(bundle="traffic-flow", version=version, target=published["target"])).reported
         if shift:
             assert (reported.state, reported.refusal) == (UpdateState.REFUSED, Refusal.GOLDEN)

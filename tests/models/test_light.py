@@ -107,9 +107,10 @@ def test_a_whole_hidden_window_leaves_the_profile() -> None:
 
 def test_training_with_hidden_sites_and_values_teaches_the_unknown_site() -> None:
     x, y = weeks(1)
-    module = built(site_dropout=0.5, missing=0.5)
+    module = built(missing=0.5)
     module.prepare(x, y)
     module.train()
+    x[::2, :, module.columns.site] = module.sites  # as training hides them
     for parameter in module.trunks.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     module.training_loss(x, y).backward()
