@@ -56,9 +56,25 @@ def run(config: Config) -> None:
         await Agent(loaded.config, config.resolve().parent).run()
 
     try:
-        asyncio.run(life())
+        with asyncio.Runner() as runner:
+            runner.run(life())
+            _leave_threads()
     except EdgeError as exc:
         raise failed(str(exc)) from exc
+
+
+def _leave_threads() -> None:
+    """End here where a thread would hold the end up: it waits for a name server, or is inside a model's native code.
+
+    All that matters is on disk, and systemd would kill the agent anyway, a little later.
+    """
+    import os
+    import threading
+
+    if any(t is not threading.main_thread() for t in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _log_for(people: bool) -> None:

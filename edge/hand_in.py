@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 
 import structlog
 
 from wayside.contracts.commissioning import SignedCommissioning
 from wayside.contracts.wire import ContractError, decode
+from wayside.durable import rename
 from wayside.edge.hub_client import HubClient, HubRefused
 
 FOLDER = "commissioning"
@@ -58,12 +59,5 @@ async def hand_in(client: HubClient, state_dir: Path) -> int:
 
 
 def _become(path: Path, suffix: str) -> None:
-    try:
-        path.rename(path.with_suffix(suffix))
-    except FileNotFoundError:
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with contextlib.suppress(FileNotFoundError):
+        rename(path, path.with_suffix(suffix))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from wayside.durable import replace_file
 from wayside.edge.errors import EdgeError
 
 KEY_FILE = "node.key"
@@ -80,22 +80,8 @@ def machine_fingerprint(node: str, root: Path = Path("/")) -> str | None:
 def _create(path: Path) -> Identity:
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    part = path.with_suffix(".part")
     try:
-        # Written whole, on disk, then named: power lost in between leaves no half key.
-        part.unlink(missing_ok=True)
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(fd, pem)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        part.replace(path)
-        fd = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        replace_file(path, pem, mode=0o600)
     except OSError as exc:
         raise IdentityError(f"{path}: {exc.strerror}; the node's key could not be written") from exc
     return Identity(key)

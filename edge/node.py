@@ -37,7 +37,7 @@ from wayside.edge.tasks.forecast import ForecastTask
 from wayside.edge.tasks.picture import Picture
 from wayside.edge.tasks.runner import InlineRunner, Job, Runner
 from wayside.edge.tasks.score import ScoreTask
-from wayside.edge.tasks.task import Model, Parts
+from wayside.edge.tasks.task import NO_MODEL, Model, Parts
 from wayside.firmware_bridge.line.board import Heard
 from wayside.firmware_bridge.line.messages import Identity, Status
 
@@ -210,11 +210,15 @@ class Node:
 
     # --- models ---------------------------------------------------------------------------------
 
-    def set_model(self, bundle: str, model: Model | None, why: str | None = None) -> None:
-        """The tasks of ``bundle`` use ``model`` from their next step on; None: they run none, and say ``why``."""
+    def set_model(self, bundle: str, model: Model | None, why: str = NO_MODEL, *, waits: bool = False) -> None:
+        """The task of ``bundle`` uses ``model`` from its next step on; None: it runs none, and says ``why``.
+
+        Args:
+            waits: for its first one: nothing is wrong.
+        """
         for task in (*self._tasks, *self._pictures):
             if task.bundle == bundle:
-                task.set_model(model, why)
+                task.set_model(model, why, waits=waits)
 
     def fits(self, passport: Passport, task: str) -> None:
         """Raises: TaskMismatch: the model cannot run in that task; the message says all that keeps it."""

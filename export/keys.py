@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
+from wayside.durable import sync_folder
 from wayside.export.errors import ReleaseError
 
 ROOT_KEYS = ("root-1", "root-2", "root-3")
@@ -36,6 +37,7 @@ def make_keys(folder: Path) -> None:
             with os.fdopen(fd, "wb") as file:
                 file.write(CryptoSigner.generate_ed25519().private_bytes)
                 os.fsync(file.fileno())
+        sync_folder(folder)
     except OSError as exc:
         raise ReleaseError(f"the keys cannot be written: {exc}") from exc
 

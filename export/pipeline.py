@@ -17,6 +17,7 @@ import msgspec
 
 from wayside.contracts.passport import PASSPORT_FILE, Passport
 from wayside.contracts.wire import ContractError, encode
+from wayside.durable import replace_file
 from wayside.edge.runtimes.load import available
 from wayside.edge.runtimes.runtime import FORMATS
 from wayside.edge.trusted_bundle import open_bundle
@@ -271,9 +272,7 @@ def put(out: Path, files: dict[str, bytes]) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            temporary = out / f".{name}.tmp"
-            temporary.write_bytes(content)
-            temporary.replace(out / name)
+            replace_file(out / name, content)
     except OSError as exc:
         raise ExportError(f"{out} cannot be written: {exc}") from exc
     return [out / name for name in files]

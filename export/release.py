@@ -8,7 +8,6 @@ can withhold releases, not make them. TUF specification 1.0, roles in §2 and §
 from __future__ import annotations
 
 import datetime
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from wayside.contracts.hub_api import OnlineKey, RolloutPreview
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError, decode
+from wayside.durable import replace_file
 from wayside.edge.trusted_bundle import BundleRefused, open_bundle
 from wayside.export.errors import ReleaseError
 from wayside.export.keys import ROOT_KEYS, ROOT_THRESHOLD, signer
@@ -97,8 +97,8 @@ def initialize(keys: Path, hub: Hub) -> Path:
     if not signed["root"].exists():
         for role, metadata in _first_metadata(keys, online).items():
             if role != "root":
-                _replace(signed[role], metadata.to_bytes())
-        _replace(signed["root"], _first_root(keys, online).to_bytes())  # last: it marks the set as whole
+                replace_file(signed[role], metadata.to_bytes())
+        replace_file(signed["root"], _first_root(keys, online).to_bytes())  # last: it marks the set as whole
     root = _root(signed["root"])
     if online.keyid not in root.signed.roles["timestamp"].keyids:
         raise ReleaseError(f"{signed['root']} was made for another hub than {hub.url}; use another keys directory")
@@ -282,15 +282,6 @@ def _root_bytes(path: Path) -> bytes:
 
 def _in_days(days: int) -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=days)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _words(reply: httpx.Response) -> str:

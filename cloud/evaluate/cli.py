@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from wayside.cloud.evaluate.errors import EvaluateError, NothingToJudge
 from wayside.contracts.wire import ContractError
+from wayside.durable import replace_file
 
 if TYPE_CHECKING:
     from wayside.cloud.evaluate.job import Job
@@ -129,9 +130,7 @@ def _read(path: Path) -> tuple[list[Row], dict[str, str]]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(text)
-        temporary.replace(path)
+        replace_file(path, text.encode())
     except OSError as exc:
         raise EvaluateError(f"{path} cannot be written: {exc}; choose another --page") from exc
 

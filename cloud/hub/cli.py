@@ -62,14 +62,15 @@ def init(data: Data) -> None:
     """Make the data directory: database, operator's token, online TUF key. What exists already stays."""
     from wayside.cloud.hub.auth import OPERATOR_TOKEN_FILE
     from wayside.cloud.hub.engine import migrate
-    from wayside.cloud.hub.tuf_repository import make_online_key, write_durably
+    from wayside.cloud.hub.tuf_repository import make_online_key
+    from wayside.durable import replace_file
 
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate(data)
         make_online_key(data)
         if not (data / OPERATOR_TOKEN_FILE).exists():
-            write_durably(data / OPERATOR_TOKEN_FILE, secrets.token_hex(32).encode() + b"\n", mode=0o600)
+            replace_file(data / OPERATOR_TOKEN_FILE, secrets.token_hex(32).encode() + b"\n", mode=0o600)
     except OSError as exc:
         raise ConfigurationError("data", f"cannot use {data}: {exc.strerror}") from exc
     typer.echo(f"{data} is ready: the operator's token is in {data / OPERATOR_TOKEN_FILE}")

@@ -72,10 +72,10 @@ def main(
 
 
 def _write(file: Path, token: str) -> None:
-    from wayside.cloud.hub.tuf_repository import write_durably
+    from wayside.durable import replace_file
 
     try:
-        write_durably(file, token.encode() + b"\n", mode=0o600)
+        replace_file(file, token.encode() + b"\n", mode=0o600)
     except OSError as exc:
         raise ConfigurationError(
             "token_file", f"cannot write {file}: {exc.strerror}; run it again with another --token-file"

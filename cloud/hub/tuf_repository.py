@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -41,6 +40,7 @@ from wayside.cloud.hub.bundles import read_passport
 from wayside.cloud.hub.errors import ConfigurationError, ConflictError, ContractBrokenError, NotFoundError
 from wayside.contracts.hub_api import OnlineKey
 from wayside.contracts.passport import Passport
+from wayside.durable import rename, replace_file
 
 DELEGATED = "models"
 SNAPSHOT_LIFE = dt.timedelta(days=7)
@@ -61,7 +61,7 @@ def make_online_key(data: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    write_durably(file, pem, mode=0o600)
+    replace_file(file, pem, mode=0o600)
 
 
 class TufRepository:
@@ -219,8 +219,7 @@ class TufRepository:
         for staged, published in moves:
             if staged is not None:
                 published.parent.mkdir(parents=True, exist_ok=True)
-                staged.replace(published)
-                _sync_folder(published.parent)
+                rename(staged, published)
         self._store(DELEGATED, new, data)
         self._models = new
 
@@ -282,7 +281,7 @@ class TufRepository:
             )
         )
         self._sign("timestamp", fresh)
-        write_durably(self.metadata_dir / "timestamp.json", fresh.to_bytes())
+        replace_file(self.metadata_dir / "timestamp.json", fresh.to_bytes())
         return True
 
     def _roles(self) -> list[tuple[str, Metadata[Targets]]]:
@@ -307,7 +306,7 @@ class TufRepository:
         return self.metadata_dir / f"{metadata.signed.version}.{role}.json"
 
     def _store(self, role: str, metadata: Metadata[Any], data: bytes) -> None:
-        write_durably(self._path(role, metadata), data)
+        replace_file(self._path(role, metadata), data)
 
     def _newest(self, role: str, kind: type[Any]) -> Metadata[Any] | None:
         versions = [int(f.name.split(".")[0]) for f in self.metadata_dir.glob(f"[1-9]*.{role}.json")]
@@ -320,27 +319,6 @@ class TufRepository:
 
 def _not_published(target: str) -> ConflictError:
     return ConflictError("not_published", f"{target} is not published: `wayside release publish` it first")
-
-
-def write_durably(file: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write beside, fsync, rename, fsync the folder: the file is old or new, never half."""
-    beside = file.with_name(f".{file.name}.tmp")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(file)
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _existing(folder: Path, name: str, pattern: re.Pattern[str]) -> Path:

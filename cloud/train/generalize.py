@@ -31,6 +31,7 @@ from wayside.cloud.train.fitted import OnEpoch
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.cloud.train.windows import Array, Windows
 from wayside.contracts.task import TaskSpec
+from wayside.durable import replace_file
 
 Mask = npt.NDArray[np.bool_]
 OnModel = Callable[[str, int, int], OnEpoch]
@@ -166,11 +167,10 @@ def write(out: Path, result: dict[str, Any]) -> Path:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        temporary = out / f".{RESULT}.tmp"
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-        return temporary.replace(out / RESULT)
+        replace_file(out / RESULT, json.dumps(result, indent=1).encode() + b"\n")
     except OSError as exc:
         raise OutputError(f"cannot write {out / RESULT}: {exc}; choose another --out") from exc
+    return out / RESULT
 
 
 def _trained(taskfile: TaskFile, split: Split, seed: int, on_epoch: OnEpoch) -> nn.Module:

@@ -34,6 +34,7 @@ from wayside.cloud.train.errors import ClusterError, OutputError, TaskError, Tra
 from wayside.cloud.train.run import STAGE, folder_of, train
 from wayside.cloud.train.taskfile import Fit, TaskFile, load_task
 from wayside.contracts.wire import ContractError, Document, decode, decode_toml, encode
+from wayside.durable import replace_file
 from wayside.models.errors import ModelError
 
 RESULT = "sweep.json"
@@ -154,9 +155,7 @@ def sweep(
     done.sort(key=lambda o: [j.folder for j in chosen].index(o.folder))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        temporary = out / f".{RESULT}.tmp"
-        temporary.write_text(json.dumps([asdict(o) for o in done], indent=1) + "\n")
-        temporary.replace(out / RESULT)
+        replace_file(out / RESULT, json.dumps([asdict(o) for o in done], indent=1).encode() + b"\n")
     except OSError as exc:
         raise OutputError(f"cannot write {out / RESULT}: {exc}; choose another --out") from exc
     return done

@@ -92,9 +92,9 @@ def show(
     """Show the newest record of this node, its signature verified."""
     loaded = load(config)
     from wayside.contracts.wire import to_builtins
+    from wayside.durable import replace_file
     from wayside.edge.commission.page import lines, page, summary
     from wayside.edge.commission.record import records
-    from wayside.edge.update.slots import replace_file
 
     state_dir = (config.resolve().parent / loaded.state_dir).resolve()
     try:

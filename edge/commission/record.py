@@ -30,10 +30,10 @@ from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import Stamp
 from wayside.contracts.sync import Board, Key, Label
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.durable import replace_file
 from wayside.edge.clock import open_clock, stamp
 from wayside.edge.errors import EdgeError
 from wayside.edge.identity import KEY_FILE, Identity, load_or_create
-from wayside.edge.update.slots import replace_file
 
 FOLDER = "commissioning"
 BOOT = secrets.token_hex(16)  # of this program: what Stamp calls a boot

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from wayside.contracts.fit import misfits
 from wayside.contracts.node_config import NodeConfig
@@ -17,8 +16,9 @@ from wayside.edge.doctor.conditions import open_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.errors import EdgeError
 from wayside.edge.trusted_bundle import open_bundle
-from wayside.edge.update.slots import Slots
-from wayside.edge.update.updater import choose, try_out
+from wayside.edge.update.layout import slots_folder
+from wayside.edge.update.slots import NAMES, Slots
+from wayside.edge.update.trial import choose, try_out
 
 
 def check_models(config: NodeConfig, state_dir: Path, agent: dict[str, Any] | None) -> Iterator[Finding]:
@@ -77,10 +77,8 @@ def check_installed(config: NodeConfig, task: TaskConfig, state_dir: Path) -> Fi
 
 def model_folder(state_dir: Path, bundle: str) -> Path | None:
     """Where the slots of ``bundle`` are; None: there are none yet. Before tasks, one pair lay in ``model`` itself."""
-    for folder in (state_dir / "model" / quote(bundle, safe=""), state_dir / "model"):
-        if any((folder / f"{slot}.json").exists() for slot in ("a", "b")):
-            return folder
-    return None
+    folder = slots_folder(state_dir, bundle)
+    return folder if any((folder / f"{slot}.json").exists() for slot in NAMES) else None
 
 
 def task_states(status: dict[str, Any]) -> list[TaskState]:

@@ -33,16 +33,16 @@ class Picture:
         if wrong:
             raise TaskMismatch("; ".join(m.message for m in wrong))
 
-    def set_model(self, model: Model | None, why: str | None = None) -> None:
+    def set_model(self, model: Model | None, why: str = NO_MODEL, *, waits: bool = False) -> None:
         if model is not None:
             try:
                 self.fits(model.passport)
             except TaskMismatch as exc:
-                model, why = None, str(exc)
+                model, why, waits = None, str(exc), False
         self._model, self.why = model, None
         if model is None:
-            self.why = why or NO_MODEL
-            say_no_model(self._ledger, self.name, self.why)
+            self.why = why
+            say_no_model(self._ledger, self.name, why, waits=waits)
         else:
             self._ledger.end("no_model", self.name)
 

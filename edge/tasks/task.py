@@ -44,10 +44,10 @@ class Model(Protocol):
     def runtime(self) -> Runtime: ...
 
 
-def say_no_model(ledger: Ledger, task: str, why: str) -> None:
-    """A task that is still to get its first model does not make the node unhealthy: else the rollout that brings
-    another task's would be held up by it."""
-    ledger.begin("no_model", task, f"the task {task} runs no model, because {why}"[:256], severe=why != NO_MODEL)
+def say_no_model(ledger: Ledger, task: str, why: str, *, waits: bool) -> None:
+    """A task that ``waits`` for its first model does not make the node unhealthy: else the rollout that brings another
+    task's would be held up by it."""
+    ledger.begin("no_model", task, f"this task runs no model, because {why}"[:256], severe=not waits)
 
 
 class Parts(NamedTuple):
@@ -134,7 +134,7 @@ class Task:
         if wrong:
             raise TaskMismatch("; ".join(m.message for m in wrong))
 
-    def set_model(self, model: Model | None, why: str | None = None) -> None:
+    def set_model(self, model: Model | None, why: str = NO_MODEL, *, waits: bool = False) -> None:
         """Use ``model`` from the next step on. None, or one that does not fit: none runs, and ``why`` is said."""
         before = self._model
         if before is not None and (model is None or model.runtime is not before.runtime):
@@ -146,12 +146,12 @@ class Task:
                 self.fits(model.passport)
                 self._adopt(model)
             except TaskMismatch as exc:
-                model, why = None, str(exc)
+                model, why, waits = None, str(exc), False
         if model is None:
-            self.why = why or NO_MODEL
+            self.why = why
             for code in MODEL_CONDITIONS:
                 self._over(code)
-            say_no_model(self._ledger, self.name, self.why)
+            say_no_model(self._ledger, self.name, why, waits=waits)
         else:
             self.why = None
             self._ledger.end("no_model", self.name)

@@ -10,9 +10,7 @@ synced before the next. Power may fail between or within any two steps; until th
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -22,6 +20,7 @@ import structlog
 
 from wayside.contracts.passport import MAX_BUNDLE_BYTES, Sha256
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.durable import remove, replace_file
 
 NAMES = ("a", "b")
 log = structlog.get_logger(__name__)
@@ -39,11 +38,9 @@ class Slot(NamedTuple):
 
 
 class Slots:
-    """The pair of slots in ``folder``, which is made if it is absent."""
+    """The pair of slots in ``folder``, which may be absent until the first write."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises: OSError."""
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.damaged: dict[str, str] = {}  # slots that should have been readable and were not → why
 
@@ -71,12 +68,11 @@ class Slots:
         Raises:
             OSError: no room, or the disk failed. ``keep`` is still whole.
         """
+        self._folder.mkdir(parents=True, exist_ok=True)
         name = next(n for n in NAMES if n != keep)
         sequence = max((r.sequence for r in self._records().values()), default=0) + 1
         record = self._folder / f"{name}.json"
-        if record.exists():
-            record.unlink()
-            _sync_folder(self._folder)
+        remove(record)
         replace_file(self._folder / f"{name}.bundle", content)
         replace_file(record, encode(Record(sequence=sequence, sha256=hashlib.sha256(content).hexdigest())))
         return name
@@ -95,36 +91,3 @@ class Slots:
     def _damage(self, name: str, what: str) -> None:
         log.error("slot damaged", slot=name, what=what)
         self.damaged[name] = what
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that after a power cut either the old or the new file is there, whole.
-
-    Raises:
-        OSError: no room, or the disk failed; the old file is still there.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # gives the room back
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename or unlink is durable once its directory is (fsync(2))."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

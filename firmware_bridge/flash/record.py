@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from wayside.firmware_bridge.durable import write_whole
+from wayside.durable import replace_file
 from wayside.firmware_bridge.errors import FlashError
 from wayside.firmware_bridge.line.messages import Identity
 
@@ -79,7 +79,7 @@ def save(path: Path, record: Record) -> None:
     """Raises: FlashError: the folder cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        replace_file(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
     except OSError as exc:
         raise FlashError(f"cannot write the record {path}: {exc.strerror}; choose a folder with --record") from exc
 

@@ -20,7 +20,7 @@ from typing import IO, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
-from wayside.firmware_bridge.durable import sync_folder, write_whole
+from wayside.durable import finish_file, remove, replace_file
 from wayside.firmware_bridge.errors import ImageError
 from wayside.firmware_bridge.image.bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
 from wayside.firmware_bridge.image.disk import Disk, Entry, Ext4, read_disk
@@ -258,13 +258,10 @@ def differences(disk: Disk, files: tuple[ImageFile, ...]) -> list[str]:
 
 def _publish(part: Path, out: Path, bmap: Bmap, manifest: ImageManifest) -> Built:
     bmap_path, manifest_path = names_of(out)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    manifest_path.unlink(missing_ok=True)  # the old image is none any more
-    sync_folder(out.parent)
-    part.rename(out)
-    write_whole(bmap_path, bmap.text().encode())
-    write_whole(manifest_path, msgspec.json.format(encode(manifest), indent=1) + b"\n")
+    remove(manifest_path)  # the old image is none any more
+    finish_file(part, out)
+    replace_file(bmap_path, bmap.text().encode())
+    replace_file(manifest_path, msgspec.json.format(encode(manifest), indent=1) + b"\n")
     return Built(out, bmap_path, manifest_path, manifest)
 
 

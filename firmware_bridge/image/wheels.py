@@ -23,7 +23,7 @@ import msgspec
 
 from wayside.contracts.version import VERSION
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
-from wayside.firmware_bridge.durable import sync_folder
+from wayside.durable import rename, sync_folder
 from wayside.firmware_bridge.errors import ImageError
 
 MANIFEST = "wheels.json"
@@ -182,8 +182,7 @@ def _finish(part: Path, place: Path, manifest: WheelManifest) -> None:
             os.fsync(file.fileno())
     sync_folder(part)
     shutil.rmtree(place, ignore_errors=True)  # without its manifest: never finished
-    part.rename(place)
-    sync_folder(place.parent)
+    rename(part, place)
 
 
 def _tag(python: str) -> str:

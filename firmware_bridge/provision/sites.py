@@ -24,7 +24,7 @@ from wayside.contracts.hub_api import TokenReply, TokenRequest, TokenText
 from wayside.contracts.reading import Name
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
-from wayside.firmware_bridge.durable import sync_folder, write_whole
+from wayside.durable import finish_file, replace_file
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
 from wayside.firmware_bridge.image.build import ImageManifest, PlainBase, Progress, build, copy_base, load_built
 from wayside.firmware_bridge.image.files import Personality, personality
@@ -123,7 +123,7 @@ def provision(
                 manifests.append(manifest)
                 (made if new else kept).append(site.row.node)
             labels = out / "labels.pdf"
-            write_whole(labels, sheet_pdf(manifests))
+            replace_file(labels, sheet_pdf(manifests))
             stock.put_away()
     except OSError as exc:
         raise ProvisionError(f"{exc.filename or out}: {exc.strerror}; the same command goes on from here") from exc
@@ -164,7 +164,7 @@ def _one(site: Site, out: Path, base: _Base, work: _Work) -> tuple[ImageManifest
         journal = msgspec.structs.replace(journal, state="image", inputs=inputs)
         _note(path, journal)
     manifest = load_built(image)[0]
-    write_whole(image.with_suffix(".png"), label_png(manifest))
+    replace_file(image.with_suffix(".png"), label_png(manifest))
     _note(path, msgspec.structs.replace(journal, state="done"))
     return manifest, True
 
@@ -194,7 +194,7 @@ def _journal(path: Path, node: str) -> SiteJournal | None:
 
 
 def _note(path: Path, journal: SiteJournal) -> None:
-    write_whole(path, encode(journal), mode=0o600)
+    replace_file(path, encode(journal), mode=0o600)
 
 
 def _inputs(who: Personality, base: _Base, common: Common) -> str:
@@ -260,7 +260,7 @@ class _Base:
             self._journal.unlink(missing_ok=True)
             self._unpacked.unlink(missing_ok=True)
             self.sha256 = self._read()
-            write_whole(self._journal, encode(msgspec.structs.replace(about, sha256=self.sha256)))
+            replace_file(self._journal, encode(msgspec.structs.replace(about, sha256=self.sha256)))
 
     def plain(self) -> PlainBase:
         if self._base.suffix != ".xz":
@@ -277,10 +277,7 @@ class _Base:
         part = self._unpacked.with_name(f"{self._unpacked.name}.part")
         part.write_bytes(b"")
         sha256 = copy_base(self._base, part, self._progress)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.rename(self._unpacked)
-        sync_folder(self._unpacked.parent)
+        finish_file(part, self._unpacked)
         return sha256
 
     def put_away(self) -> None:

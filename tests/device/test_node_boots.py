@@ -62,8 +62,9 @@ from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.version import VERSION
 from wayside.edge.update.slots import Slots
 from wayside.edge.trusted_bundle import open_bundle
-from wayside.edge.update.updater import choose, try_out
-slot = next(iter(Slots(Path("/var/lib/wayside/model")).sound()))
+from wayside.edge.update.trial import choose, try_out
+(record,) = Path("/var/lib/wayside/model").glob("*/?.json")
+slot = next(iter(Slots(record.parent).sound()))
 bundle = open_bundle(slot.content, agent_version=VERSION)
 said = {}
 for name in ("onnxruntime", "tflite-runtime"):

@@ -31,7 +31,7 @@ for name in NEEDS:
 from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.version import VERSION
 from wayside.edge.trusted_bundle import open_bundle
-from wayside.edge.update.updater import choose, try_out
+from wayside.edge.update.trial import choose, try_out
 bundle = open_bundle(Path("/opt/it.bundle").read_bytes(), agent_version=VERSION)
 said = {"machine": platform.machine()}
 for name in ("onnxruntime", "tflite-runtime"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import shutil
 import ssl
@@ -12,13 +13,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tuf.api.exceptions import DownloadError
 
 from tests.edge.test_lost_in_time import in_1970
 from tests.hub.conftest import AUTH, ROOT, HubProcess, hub_process
 from tests.hub.test_cli import complaint, wayside
 from tests.simulators.agent import AgentProcess
 from tests.simulators.authority import Authority
-from tests.simulators.signed_hub import SignedHub
+from tests.simulators.signed_hub import SignedHub, offer_of
 from tests.simulators.tuf_repository import TufRepository
 from wayside.contracts.node_config import HubConfig, ModelConfig, load_node_config
 from wayside.contracts.reading import Stamp
@@ -29,7 +31,8 @@ from wayside.edge.doctor.hub import check_hub
 from wayside.edge.hub_client import HubClient, HubUnreachable
 from wayside.edge.hub_tls import HubTls
 from wayside.edge.identity import load_or_create
-from wayside.edge.update.updater import Fetcher, Updater
+from wayside.edge.update.fetch import Fetcher
+from wayside.edge.update.updater import Updater
 
 __all__ = ["hub_process", "in_1970"]
 TOML = 'node = "node-1"\nstate_dir = "state"\n[hub]\nurl = "%s"\nca = "%s"\n[task]\nbundle = "b"\n'
@@ -63,6 +66,11 @@ def server(certificate: Path, key: Path, answers: type[Answers] = Answers) -> It
             thread.join()
 
 
+def fetch(tls: HubTls, url: str) -> None:
+    with Fetcher(tls) as fetcher:
+        assert b"".join(fetcher.fetch(f"{url}/tuf/metadata/1.root.json"))
+
+
 async def talk(url: str, folder: Path, ca: str | None, *, disciplined: bool) -> None:
     """One exchange as the agent has it, and one as the updater has it.
 
@@ -75,7 +83,7 @@ async def talk(url: str, folder: Path, ca: str | None, *, disciplined: bool) -> 
     try:
         status, _, _ = await client._send("GET", "/api/v1/nonce?node=node-1", b"", {})
         assert status == 200
-        assert b"".join(Fetcher(url, tls).fetch(f"{url}/tuf/metadata/1.root.json"))
+        await asyncio.to_thread(fetch, tls, url)
     finally:
         await client.close()
 
@@ -102,8 +110,8 @@ async def test_a_hub_of_another_authority_is_refused_and_the_message_says_what_t
         with pytest.raises(HubUnreachable, match=r"name it in hub\.ca"):
             await talk(url, tmp_path, None, disciplined=disciplined)
         tls = HubTls(HubConfig(url=url, ca=str(city.ca)), tmp_path, lambda: disciplined)
-        with pytest.raises(Exception, match="Failed to download") as refused:
-            b"".join(Fetcher(url, tls).fetch(f"{url}/tuf/metadata/1.root.json"))
+        with pytest.raises(DownloadError, match="certificate verify failed") as refused:
+            await asyncio.to_thread(fetch, tls, url)
         assert "another machine answers" in str(tls.why(refused.value)), "the updater says it in the same words"
 
 
@@ -111,9 +119,9 @@ def test_the_updater_refuses_a_stranger_in_the_same_words(tmp_path: Path, city: 
     with server(*Authority(tmp_path / "stranger").issue("127.0.0.1")) as url:
         tls = HubTls(HubConfig(url=url, ca="city/ca.pem"), tmp_path)
         with TufRepository() as repository:
-            root = SignedHub(tmp_path / "release", repository).root
-        updater = Updater(tmp_path / "node", ModelConfig(), root, url, "0.1.0", tls=tls)
-        reported = updater.install(Desired(bundle="b", version="1.0.0", target="models/b-1.0.0.bundle"))
+            root = SignedHub(tmp_path / "release", repository).root_file
+        updater = Updater(tmp_path / "node", ModelConfig(), offer_of("b"), root, url, tls=tls)
+        reported = updater.install(Desired(bundle="b", version="1.0.0", target="models/b-1.0.0.bundle")).reported
     assert reported.refusal is Refusal.DOWNLOAD, "worth repeating"
     assert "does not come from the authority in" in str(reported.reason)
 
@@ -194,8 +202,8 @@ def test_the_updater_is_not_sent_elsewhere(tmp_path: Path, city: Authority) -> N
         try:
             with server(*city.issue("127.0.0.1"), Elsewhere) as url:
                 tls = HubTls(HubConfig(url=url, ca="city/ca.pem"), tmp_path)
-                with pytest.raises(Exception, match="Failed to download"):
-                    b"".join(Fetcher(url, tls).fetch(f"{url}/tuf/metadata/1.root.json"))
+                with pytest.raises(DownloadError, match="302"):
+                    fetch(tls, url)
         finally:
             other.shutdown()
             thread.join()

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wayside.edge.update import slots as module
 from wayside.edge.update.slots import Slots
 
 OLD, NEW, NEWER = b"old" * 1000, b"new" * 1200, b"newer" * 900
@@ -100,11 +99,11 @@ def test_a_full_or_failing_disk_raises_and_leaves_the_running_bundle(tmp_path, m
         raise OSError(error, os.strerror(error))
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.os, "write", full)
+        patch.setattr(os, "write", full)
         with pytest.raises(OSError, match=os.strerror(error)):
             slots.write(NEW, keep=running)
     assert active(tmp_path) == OLD
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
 
 
 @settings(max_examples=25, deadline=None)

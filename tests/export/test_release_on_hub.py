@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.simulators.signed_hub import bundle
-from wayside.contracts.node_config import ModelConfig
+from tests.simulators.signed_hub import bundle, node_updater
 from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.sync import Desired
-from wayside.edge.update.updater import Updater
 from wayside.export.cli import release
 
 pytest.importorskip("wayside.cloud.hub.cli", reason="the hub's packages are not installed here")
@@ -51,9 +49,9 @@ def test_a_release_travels_from_the_keys_through_the_hub_onto_a_node(hub, tmp_pa
     assert "HTTP 401" in refused
     for _ in range(2):  # the second changes nothing
         assert "pin" in call("init", "--keys", keys, "--hub", url, token=token)
-    node = Updater(tmp_path / "node", ModelConfig(), (keys / "root.json").read_bytes(), url, "0.1.0")
+    node = node_updater(tmp_path / "node", keys / "root.json", url)
     early = Desired(bundle="traffic-flow", version="1.0.0", target="models/traffic-flow-1.0.0.bundle")
-    assert node.install(early).refusal is Refusal.METADATA
+    assert node.install(early).reported.refusal is Refusal.METADATA
 
     for version, shift in (("1.0.0", 0.0), ("1.1.0", 0.0), ("1.2.0", 5.0)):
         path = tmp_path / f"{version}.bundle"
@@ -61,7 +59,7 @@ def test_a_release_travels_from_the_keys_through_the_hub_onto_a_node(hub, tmp_pa
         publish = ("publish", path, "--keys", keys, "--hub", url, "--json")
         published = json.loads(call(*publish, token=token))
         assert published["nodes"] == f"0 of 0 nodes can take traffic-flow {version}"
-        reported = node.install(Desired(bundle="traffic-flow", version=version, target=published["target"]))
+        reported = node.install(Desired(bundle="traffic-flow", version=version, target=published["target"])).reported
         if shift:
             assert (reported.state, reported.refusal) == (UpdateState.REFUSED, Refusal.GOLDEN)
             assert reported.version == "1.1.0"

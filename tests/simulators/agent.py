@@ -70,6 +70,8 @@ class AgentProcess:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone():
                 return []  # the agent is still making it
             found = db.execute("SELECT body FROM outbox ORDER BY id").fetchall()
+        except sqlite3.OperationalError:  # the agent is about to make its tables
+            return []
         finally:
             db.close()
         return [msgspec.json.decode(body, type=Summary) for (body,) in found]

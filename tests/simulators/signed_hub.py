@@ -13,10 +13,14 @@ import numpy as np
 
 from tests.simulators.exported_bundle import exported
 from tests.simulators.tuf_repository import TufRepository
-from wayside.contracts.passport import Passport
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.passport import Golden, Passport
 from wayside.contracts.sync import Desired
+from wayside.contracts.task import Input, TaskSpec
+from wayside.contracts.task_config import Datastream, Offer, SiteConfig, TaskOffer
+from wayside.edge.update.updater import Updater
 from wayside.export import release
-from wayside.export.bundle import GOLDEN_OUTPUTS, files_of, npy, pack
+from wayside.export.bundle import GOLDEN_INPUTS, GOLDEN_OUTPUTS, files_of, npy, pack
 from wayside.export.keys import make_keys
 
 
@@ -25,7 +29,8 @@ class SignedHub:
         self.keys, self.repository = folder / "keys", repository
         self.hub = release.Hub(repository.url, repository.token)
         make_keys(self.keys)
-        self.root = release.initialize(self.keys, self.hub).read_bytes()
+        self.root_file = release.initialize(self.keys, self.hub)
+        self.root = self.root_file.read_bytes()
 
     def publish(self, content: bytes, version: str = "1.0.0") -> Desired:
         path = self.keys.parent / "next.bundle"
@@ -35,9 +40,36 @@ class SignedHub:
 
 
 @contextlib.contextmanager
-def signed_hub(folder: Path) -> Iterator[SignedHub]:
-    with TufRepository() as repository:
-        yield SignedHub(folder, repository)
+def signed_hub(folder: Path, repository: TufRepository | None = None) -> Iterator[SignedHub]:
+    with repository or TufRepository() as serving:
+        yield SignedHub(folder, serving)
+
+
+def offer_of(*bundles: str, agent: str = "0.1.0", runtime: str = "onnxruntime", precision: str = "int8") -> Offer:
+    """Of a traffic node with one task, on one detector, for each of ``bundles``."""
+    return Offer(
+        agent=agent,
+        runtime=runtime,
+        precision=precision,
+        datastreams=(Datastream(name="det/1", unit="{veh}", aggregate="sum"),),
+        tasks=tuple(
+            TaskOffer(name=f"task-{i}", bundle=b, sites=(SiteConfig(output="det/1"),)) for i, b in enumerate(bundles)
+        ),
+    )
+
+
+def node_updater(
+    state_dir: Path,
+    root: Path,
+    url: str,
+    bundles: tuple[str, ...] = ("traffic-flow",),
+    agent: str = "0.1.0",
+    **config: Any,
+) -> Updater:
+    """The updater of a traffic node; called again, that of the node after a restart."""
+    model = ModelConfig(**config)
+    offer = offer_of(*bundles, agent=agent, runtime=model.runtime, precision=model.precision)
+    return Updater(state_dir, model, offer, root, url)
 
 
 def bundle(
@@ -63,3 +95,32 @@ def bundle(
         )
         passport = msgspec.structs.replace(passport, variants=variants)
     return pack(passport, contents)
+
+
+def picture_bundle(version: str) -> bytes:
+    """A classifier of pictures under the traffic bundle's name, sound but for that: nobody here can feed it."""
+    task = TaskSpec(
+        name="pictures",
+        domain="safety",
+        kind="classify",
+        inputs=(Input(name="pixel", unit="1", low=0, high=255),),
+        output="class",
+        output_unit="1",
+        window=1,
+        horizon=1,
+        interval_s=900,
+        season=1,
+        image=(8, 8, 3),
+        classes=("empty", "vehicle"),
+    )
+    arrays = npy(np.zeros((2, 8, 8, 3), np.float32)), npy(np.zeros((2, 2), np.float32))
+    golden = Golden(
+        inputs=GOLDEN_INPUTS,
+        outputs=GOLDEN_OUTPUTS,
+        inputs_sha256=hashlib.sha256(arrays[0]).hexdigest(),
+        outputs_sha256=hashlib.sha256(arrays[1]).hexdigest(),
+        count=2,
+    )
+    work = exported()
+    contents = files_of(work.trained, work.parity) | dict(zip((GOLDEN_INPUTS, GOLDEN_OUTPUTS), arrays, strict=True))
+    return pack(msgspec.structs.replace(work.passport, version=version, task=task, golden=golden), contents)

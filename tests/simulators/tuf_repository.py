@@ -1,21 +1,25 @@
 """A hub's TUF half on a loopback port: the operator's PUTs, the online key, static metadata and targets.
 
-It is honest unless told otherwise: ``tampered`` replaces what a path serves, ``down`` refuses everything.
+It is honest unless told otherwise: ``tampered`` replaces what a path serves, ``down`` refuses everything, ``manners``
+answer in another way (:mod:`tests.simulators.manners`).
 Its snapshot and timestamp are signed as a hub signs them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import http.server
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
+Manner = Callable[[http.server.BaseHTTPRequestHandler, bytes], None]
 ORDER = ("root", "targets", "models")
 
 
@@ -30,6 +34,7 @@ class TufRepository:
         self.served: dict[str, bytes] = {}  # path → content
         self.tampered: dict[str, bytes] = {}
         self.down = False
+        self.manners: dict[str, Manner] = {}  # part of a path → how it is answered instead
         self.preview: tuple[int, bytes] = (404, error("not_found", "an older hub"))  # of every target
         self.requests: list[str] = []
         self.snapshot = self.timestamp = 0
@@ -37,8 +42,20 @@ class TufRepository:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                status, body = repository.get(self.path)
-                self._reply(status, body)
+                self._answer(*repository.get(self.path))
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self._answer(*repository.post(self.path, body))
+
+            def _answer(self, status: int, body: bytes) -> None:
+                manner = next((m for part, m in repository.manners.items() if part in self.path), None)
+                if manner is None:
+                    return self._reply(status, body)
+                with contextlib.suppress(OSError):  # the client has had enough
+                    manner(self, body)
+                self.close_connection = True
+                return None
 
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -78,6 +95,10 @@ class TufRepository:
             return self.preview
         content = self.tampered.get(path, self.served.get(path))
         return (404, error("not_found", "there is no such file")) if content is None else (200, content)
+
+    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        self.requests.append(path)
+        return 404, error("not_found", "this repository has no hub around it")
 
     def put(self, path: str, body: bytes) -> tuple[int, bytes]:
         if path.startswith("/api/v1/tuf/files/"):

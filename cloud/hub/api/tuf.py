@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import secrets
 from typing import Annotated, Any, Literal
 
@@ -19,6 +18,7 @@ from wayside.cloud.hub.openapi import answers, failures, reply
 from wayside.cloud.hub.tuf_repository import MAX_METADATA_BYTES, TufRepository
 from wayside.contracts.hub_api import OnlineKey, StagedFile
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
+from wayside.durable import finish_file
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _OPERATOR: dict[str, Any] = {"security": [{"operator": []}]}
@@ -53,11 +53,9 @@ def routes(tuf: TufRepository, token: str) -> APIRouter:
                         raise too_large(MAX_BUNDLE_BYTES)
                     digest.update(chunk)
                     out.write(chunk)
-                out.flush()
-                await asyncio.to_thread(os.fsync, out.fileno())
             if size == 0:
                 raise BadRequestError("empty", "the body is the bundle's bytes; there are none")
-            part.replace(file)
+            await asyncio.to_thread(finish_file, part, file)
         except ClientDisconnect as exc:
             raise BadRequestError("disconnected", "the connection broke before the file was complete") from exc
         finally:
