@@ -16,7 +16,7 @@ from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.passport import Passport
 from wayside.contracts.reading import Quality, Reading
 from wayside.contracts.sensor_config import ContactConfig
-from wayside.contracts.summary import Kind, Summary
+from wayside.contracts.summary import Kind
 from wayside.contracts.sync import TaskState
 from wayside.contracts.task_config import SumConfig
 from wayside.contracts.version import VERSION
@@ -287,9 +287,6 @@ class Node:
         """How many entries of the history a restart, or a model to come, may need."""
         return self._history.capacity * (sum(bool(s.datastreams) for s in self._sources) + len(self._tasks))
 
-    def restamp(self, row: Summary) -> Summary:
-        return self.ledger.restamp(row)
-
     def clock_arrived(self) -> bool:
         """True once: a trusted time came after a start without one. The rows that wait here have it now."""
         now_ns = self._clock.mono_ns()
@@ -356,7 +353,9 @@ class Node:
             pieces: what :meth:`state` gave, by :attr:`PIECES`; an older agent's are taken over.
             history: bodies of :attr:`steps`, oldest first.
         """
-        self._restore_counters(pieces.get("counters") or {})
+        counters = dict(pieces.get("counters") or {})
+        self._board.restore_totals(*[counters.pop(f"readings_{what}", 0) for what in ("received", "lost", "sent")])
+        self.ledger.counters.update(counters)
         self.ledger.restore(pieces.get("ledger"))
         node, older = pieces.get("node"), pieces.get("pipeline")
         if not node:
@@ -388,13 +387,6 @@ class Node:
         for source, recent in enumerate(self._recents):
             newest = self._history.newest[source]
             recent.forget(newest - KEPT_STEPS - max([self._rows.steps, *(t.reach for t in self._tasks)]))
-
-    def _restore_counters(self, counters: Mapping[str, int]) -> None:
-        own = dict(counters)
-        self._board.received = own.pop("readings_received", 0)
-        self._board.lost = own.pop("readings_lost", 0)
-        self._board.restore_sent(own.pop("readings_sent", 0))
-        self.ledger.counters.update(own)
 
     def _restore(self, what: str, restore: Any, state: Any) -> None:
         if state is None:

@@ -325,9 +325,9 @@ class BoardSource:
             "unknown": list(self._unknown.items()),
         }
 
-    def restore_sent(self, sent: int) -> None:
-        """Of the totals, where the state itself is lost."""
-        self._sent_before = sent
+    def restore_totals(self, received: int, lost: int, sent: int) -> None:
+        """Of the counters; where the state itself is lost they are all that is left."""
+        self.received, self.lost, self._sent_before = received, lost, sent
 
     def restore(self, state: Mapping[str, Any]) -> None:
         if list(state["names"]) == list(self._names) and state["step_ms"] == self._intervals.step_ms:
