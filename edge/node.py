@@ -231,8 +231,6 @@ class Node:
         states = {t.name: t.state_of_model() for t in (*self._tasks, *self._pictures)}
         return tuple(states[t.name] for t in self._config.tasks)
 
-    # --- for whoever owns the node --------------------------------------------------------------
-
     @property
     def board(self) -> Identity | None:
         return self._board.identity
