@@ -53,14 +53,14 @@ def test_a_site_that_is_left_out_leaves_no_trace_in_the_model(street: Street) ->
     assert other[0].scores[UNSEEN] != folds[0].scores[UNSEEN]
 
 
-def test_a_strange_site_carries_the_index_after_the_last(street: Street) -> None:
+def test_an_unknown_site_carries_the_index_after_the_last(street: Street) -> None:
     taskfile, grid = street
     windows = datasets.split(grid, taskfile).holdout
     column = [i.name for i in taskfile.task.inputs].index("site")
     assert set(windows.take(np.arange(len(windows)))[0][:, :, column].ravel()) == {0, 1, 2}
-    strange = generalize.strange(taskfile.task, windows)
-    assert set(strange.take(np.arange(len(windows)))[0][:, :, column].ravel()) == {3}
-    assert np.array_equal(strange.y, windows.y)
+    unknown = generalize.at_unknown_site(taskfile.task, windows)
+    assert set(unknown.take(np.arange(len(windows)))[0][:, :, column].ravel()) == {3}
+    assert np.array_equal(unknown.y, windows.y)
 
 
 def test_some_folds_are_drawn_by_the_seed(street: Street) -> None:
