@@ -157,6 +157,9 @@ class Agent:
         log.info("agent starts", node=self._config.node, boot=self._boot, version=VERSION)
         try:
             self._contacts.start()
+            for contact in self._config.gpio.contacts:
+                if contact.role == "cabinet_door" and not self._contacts.closed[contact.datastream]:
+                    self.node.contact(contact, False)  # before the restart it may have been open
         except GpioError as exc:  # the detectors still count
             self.node.ledger.alert("gpio", str(exc))
         try:

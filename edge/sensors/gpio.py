@@ -69,8 +69,8 @@ class Contacts:
                 )
                 self._buttons[contact.pin] = button
                 self.closed[contact.datastream] = bool(button.is_pressed)
-                if contact.role == "cabinet_door":  # also a closed one: before a restart it may have been open
-                    loop.call_soon(self._on_change, contact, bool(button.is_pressed))
+                if contact.role == "cabinet_door" and button.is_pressed:
+                    loop.call_soon(self._on_change, contact, True)
                 # gpiozero calls from a thread of its own
                 button.when_pressed = self._relay(loop, contact, closed=True)
                 button.when_released = self._relay(loop, contact, closed=False)
