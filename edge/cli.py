@@ -49,11 +49,12 @@ def run(config: Config) -> None:
     log = structlog.get_logger(__name__)
     for hint in loaded.hints:
         log.warning("old configuration", hint=hint)
-    for obstacle in obstacles(loaded.config):  # the rest of the node works: it starts
-        log.error("will not work", field=spelled(loaded.as_written(obstacle.place)), rule=obstacle.rule)
 
     async def life() -> None:
-        await Agent(loaded.config, config.resolve().parent).run()
+        agent = Agent(loaded.config, config.resolve().parent)
+        for obstacle in obstacles(loaded.config):  # the rest of the node works: it starts
+            log.error("will not work", field=spelled(loaded.as_written(obstacle.place)), rule=obstacle.rule)
+        await agent.run()
 
     try:
         with asyncio.Runner() as runner:

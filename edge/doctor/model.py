@@ -108,8 +108,8 @@ def model_sentence(task: TaskState, status: dict[str, Any]) -> str:
 
 
 def _runs_none(check: str, state: TaskState, agent: dict[str, Any]) -> Finding:
-    """A failure where the agent calls it severe or gives a reason; only waiting for the first rollout is none."""
-    severe = any(c.severe and c.subject == state.name for c in open_conditions(agent))
+    """A failure, unless the agent says that the task only waits for its first rollout."""
+    waits = any(c.code == "no_model" and c.subject == state.name and not c.severe for c in open_conditions(agent))
     why = state.why or f"no version of {state.bundle} has come yet"
     fix = f"start a rollout of a version that fits: `wayside rollout start {state.bundle} VERSION`"
-    return Finding(check, "fail" if severe or state.why else "warn", f"runs no model, because {why}", fix)
+    return Finding(check, "warn" if waits else "fail", f"runs no model, because {why}", fix)

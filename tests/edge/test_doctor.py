@@ -225,6 +225,15 @@ def test_a_task_without_a_model_fails_with_the_agents_reason(tmp_path: Path) -> 
     assert "wayside rollout start traffic-flow" in task.fix
 
 
+def test_a_task_that_waits_for_its_first_rollout_does_not_fail(tmp_path: Path) -> None:
+    why = "no traffic-flow has been installed yet; a rollout brings one"
+    waits = {"code": "no_model", "subject": "flow", "message": f"this task runs no model, because {why}"}
+    waits |= {"since": {"boot": "0" * 32, "mono_ns": 5}, "severe": False}
+    agent_says(tmp_path, tasks=[{"name": "flow", "bundle": "traffic-flow", "why": why}], conditions=[waits])
+    task = found(config(), tmp_path)["task flow"]
+    assert (task.state, task.said) == ("warn", f"runs no model, because {why}")
+
+
 def test_a_hub_that_does_not_answer_fails_and_the_trust_root_is_looked_at(tmp_path: Path) -> None:
     toml = node_toml("/dev/nothing", anchor_s=ANCHOR, hub='[hub]\nurl = "http://127.0.0.1:9"\n')
     said = found(load_node_config(toml), tmp_path)
