@@ -241,8 +241,9 @@ def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.
         return
     typer.echo(f"{waiting} rows wait")
     for row in rows:
-        value = row.get("value")
-        shown = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", row.get("detail", ""))
+        value, detail = row.get("value"), row.get("detail", {})
+        shown = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", "")
+        shown = detail.get("verdict") or detail.get("what") or shown
         typer.echo(f"  {row['seq']:>6}  {row['kind']:<9} {row['datastream']:<28} {shown}")
 
 

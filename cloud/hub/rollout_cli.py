@@ -219,7 +219,7 @@ def _preview(preview: dict[str, Any], as_json: bool) -> None:
         typer.echo(json.dumps(preview))
         return
     console = Console()
-    console.print(Text(preview["summary"]))
+    console.print(Text(preview["summary"].partition("; ")[0]))  # the others stand below, all of them
     candidates = preview["candidates"]
     console.print(_others(candidates.get("cannot", []), candidates.get("unknown", [])))
     if preview.get("withdrawn"):
@@ -255,10 +255,16 @@ def _card(r: dict[str, Any]) -> Group:
 
 
 def _others(cannot: list[dict[str, Any]], unknown: list[str]) -> Group:
-    lines = [Text(f"{len(group['nodes'])} cannot take it: {group['why']}") for group in cannot]
+    lines = [Text(f"{len(group['nodes'])} cannot take it: {group['why']} ({_few(group['nodes'])})") for group in cannot]
     if unknown:
-        lines.append(Text(f"{len(unknown)} have not said what they offer (older agents, or never synced)"))
+        lines.append(
+            Text(f"{len(unknown)} have not said what they offer (older agents, or never synced): {_few(unknown)}")
+        )
     return Group(*lines)
+
+
+def _few(nodes: list[str], most: int = 5) -> str:
+    return ", ".join(nodes[:most]) + (f" and {len(nodes) - most} more" if len(nodes) > most else "")
 
 
 def _member(n: dict[str, Any], r: dict[str, Any]) -> Text:

@@ -33,7 +33,7 @@ def check_models(config: NodeConfig, state_dir: Path, agent: dict[str, Any] | No
         if installed.state == "fail" or agent is None or state is None:
             yield installed
         elif state.model is not None:
-            yield Finding(check, "ok", model_sentence(state, agent))
+            yield _runs_one(check, state, agent)
         else:
             yield _runs_none(check, state, agent)
 
@@ -105,6 +105,15 @@ def model_sentence(task: TaskState, status: dict[str, Any]) -> str:
     if isinstance(compared, int) and isinstance(mae, int | float) and isinstance(persistence, int | float):
         text += f", {compared} forecasts compared, MAE {mae:.3g} vs persistence {persistence:.3g}"
     return text
+
+
+def _runs_one(check: str, state: TaskState, agent: dict[str, Any]) -> Finding:
+    """Not "ok" while its agent says that something is wrong with the task; what, stands with the conditions."""
+    wrong = ", ".join(c.code for c in open_conditions(agent) if c.subject == state.name)
+    sentence = model_sentence(state, agent)
+    if not wrong:
+        return Finding(check, "ok", sentence)
+    return Finding(check, "warn", f"{sentence}, with {wrong}", "see its conditions above")
 
 
 def _runs_none(check: str, state: TaskState, agent: dict[str, Any]) -> Finding:

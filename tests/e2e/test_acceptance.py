@@ -227,7 +227,7 @@ def began_at_an_earlier_hub(city: City, bundle: str, version: str, node: str) ->
         row = {"bundle": bundle, "version": version, "target": f"models/{bundle}-{version}.bundle", "phases": "[50]"}
         row |= {"deadline_s": 600, "state": "running", "phase": 0, "created_ms": now, "phase_started_ms": now}
         marks = ", ".join("?" * len(row))
-        done = db.execute(f"INSERT INTO rollouts ({', '.join(row)}) VALUES ({marks})", list(row.values()))  # noqa: S608
+        done = db.execute(f"INSERT INTO rollouts ({', '.join(row)}) VALUES ({marks})", list(row.values()))
         db.execute(
             "INSERT INTO rollout_nodes (rollout_id, node, phase, state) VALUES (?, ?, 0, 'waiting')",
             (done.lastrowid, node),
@@ -264,8 +264,8 @@ SENTENCES = {
     "km/h": "the model wants speed in km/h (speed); det/1 is vehicles, {veh}",
     "kW": "the model wants load in kW (power); det/1 is vehicles, {veh}",
     "hourly": "the model's interval is 3600 s, the task's 900 s",
-    "elsewhere": "det/1 names no site, and the model's passport does not say how good it is at an unknown one; it knows "
-    "Elm St, Oak St",
+    "elsewhere": "det/1 names no site, and the model's passport does not say how good it is at an unknown one; "
+    "it knows Elm St, Oak St",
 }
 
 

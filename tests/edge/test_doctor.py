@@ -183,9 +183,10 @@ def test_what_the_agent_says_of_its_models_and_conditions_is_passed_on(tmp_path:
     agent_says(tmp_path, tasks=[runs | measured], models=[model], conditions=[noisy, worse, "nonsense"])
     findings = list(examine(config(), tmp_path, listen_s=0.1))
     (task,) = [f for f in findings if f.check == "task flow"]
-    assert task.state == "ok"
+    assert task.state == "warn"
     assert task.said == (
-        "traffic-flow 1.2.0 (onnx-int8 on onnxruntime), 412 forecasts compared, MAE 4.3 vs persistence 5.1"
+        "traffic-flow 1.2.0 (onnx-int8 on onnxruntime), 412 forecasts compared, MAE 4.3 vs persistence 5.1, "
+        "with model_worse"
     )
     severe, other = [f for f in findings if f.check == "condition"]
     assert (severe.state, other.state) == ("fail", "warn")

@@ -111,7 +111,8 @@ def test_a_way_back_from_the_command_line(hub_process: Callable[[], HubProcess])
     told = functools.partial(wayside, WAYSIDE_OPERATOR_TOKEN=OPERATOR, WAYSIDE_HUB=hub.url)
 
     seen = told("rollout", "start", "traffic-flow", "1.0.1", "--dry-run").stdout
-    assert "1 of 2 nodes can take traffic-flow 1.0.1; 1 cannot (1: no task for traffic-flow)" in " ".join(seen.split())
+    whole = "1 of 2 nodes can take traffic-flow 1.0.1 1 cannot take it: no task for traffic-flow (node-2)"
+    assert " ".join(seen.split()) == whole
     assert json.loads(told("rollout", "list", "--json").stdout)["rollouts"] == []
     shown = told("rollout", "start", "traffic-flow", "1.0.1", "--phases", "100").stdout
     assert "running, phase 1 of 1: 0 of 1 nodes run it" in shown
