@@ -29,7 +29,6 @@ from wayside.edge.policies.policy import check as policy_mistakes
 from wayside.edge.runtimes.load import available
 from wayside.edge.trusted_bundle import open_bundle
 
-
 ALONE = ("node", "state_dir", "clock", "hub", "model", "board", "modbus", "storage")
 """Sections that are right or wrong whatever the others say."""
 

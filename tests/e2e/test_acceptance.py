@@ -102,6 +102,10 @@ class City(NamedTuple):
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
+    def reload(self) -> None:
+        """The hub reads its rollouts anew, as it does after each write that it refuses."""
+        self.rollout("withdraw", "traffic-second", "9.9.9", "--reason", "nothing")
+
     def shown(self, name: str, version: str) -> dict[str, Any]:
         """The newest rollout of a version."""
         every = self.get("rollouts")["rollouts"]
@@ -281,6 +285,16 @@ def test_a_rollout_that_no_node_can_take_does_not_begin_and_says_why(city: City,
         assert "no task for traffic-flow" in done.words
         assert done.status == (0 if words else 1)
     assert [r["id"] for r in city.get("rollouts")["rollouts"]] == [r["id"] for r in before]
+
+
+@pytest.mark.parametrize("other", [name for name in SENTENCES if name != "pictures"])
+def test_a_node_that_is_told_to_run_it_all_the_same_refuses_it_in_the_same_words(city: City, other: str) -> None:
+    version = f"3.0.{list(live_models.OTHERS).index(other)}"
+    began_at_an_earlier_hub(city, "traffic-flow", version, "main-st")
+    city.reload()
+    assert f"main-st (unsupported: {SENTENCES[other]}" in city.paused("traffic-flow", version)["reason"]
+    assert city.reported("main-st", "traffic-flow")["version"] == "1.0.0"
+    assert city.rollout("abort", "traffic-flow").status == 0
 
 
 def test_a_task_that_runs_no_model_for_a_bad_reason_says_so_and_the_doctor_fails(city: City) -> None:
