@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import time
 from typing import Annotated, Any
 
@@ -66,6 +68,9 @@ def start(
         percents = [int(p) for p in phases.split(",")]
     except ValueError as exc:
         raise ConfigurationError("phases", f"--phases {phases!r} is not a list of percentages like 5,25,100") from exc
+    if any(a >= b for a, b in itertools.pairwise(percents)) or not all(1 <= p <= 100 for p in percents):
+        raise ConfigurationError("phases", f"--phases {phases!r}: percentages from 1 to 100 that rise, like 5,25,100")
+    _check_version(version)
     target = f"models/{bundle}-{version}.bundle"
     client = client_of(url, operator_token)
     if dry_run:
@@ -178,6 +183,7 @@ def withdraw(
 
     Its rollouts are aborted, and none can start. A second time does nothing more.
     """
+    _check_version(version)
     client = client_of(url, operator_token)
     if undo:
         done = client.undo_withdrawal(bundle, version)
@@ -186,6 +192,12 @@ def withdraw(
     else:
         done = client.withdraw(bundle, version, reason)
     typer.echo(json.dumps(done) if as_json else done["summary"])
+
+
+def _check_version(version: str) -> None:
+    """Raises: ConfigurationError."""
+    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version):
+        raise ConfigurationError("version", f"{version!r} is no version: it is MAJOR.MINOR.PATCH, like 1.2.0")
 
 
 def _change(which: str, act: str, url: str, operator_token: str, as_json: bool) -> None:
