@@ -63,7 +63,7 @@ class SetpointTurn:
         if not self.pending:
             self._tried, self._failures = None, 0
             self._due = asyncio.get_running_loop().time() + READ_BACK_S
-        elif value is not None:
+        elif self._setpoint.pending() == value:
             self._retry_later()
 
     def fail(self, why: str) -> None:

@@ -195,6 +195,7 @@ def test_what_the_guard_allows_the_actuator_takes(
         assert board.take() == proposal.seconds
     elif isinstance(proposal, Setpoint):
         register = RegisterSetpoint(actuator, ledger_of())  # type: ignore[arg-type]
+        register.confirmed(actuator.safe)  # type: ignore[union-attr]
         register.carry(proposal)
         assert register.pending() == proposal.value
     else:
