@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
+from pymodbus.framer import FramerRTU
 
 from tests.edge.test_ledger import Hand
 from tests.simulators.agent import AgentProcess
@@ -28,6 +30,7 @@ from wayside.edge.ledger import Ledger
 from wayside.edge.node import Node
 from wayside.edge.sensors import modbus, setpoints
 from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.sensors.modbus_port import open_port
 
 PATIENCE_S = 30.0
 RELAY = SetpointConfig(name="relay", register=RegisterTarget(device=1, address=3), low=0, high=1, safe=0)
@@ -216,6 +219,53 @@ async def test_the_line_ends_safe_in_the_middle_of_an_exchange_and_while_its_por
             cable.plug()
         assert held(meters, 3)[-1] == 0
         assert line.ledger.conditions() == ()
+
+
+async def test_set_points_that_are_always_due_leave_every_other_turn_to_the_polls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setpoints, "RETRY_CAP_S", 0.0)
+    monkeypatch.setattr(setpoints, "MIN_RETRY_S", 0.0)
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: WORDS}) as meters:
+        meters.get_stuck()
+        async with writing(cable, RELAY, LAMP) as line:
+            await line.until(lambda: line.complains("relay") and line.complains("lamp"))
+            polls = len(line.values)
+            await line.until(lambda: len(line.values) >= polls + 5)
+
+
+async def test_the_answer_to_a_write_never_passes_for_a_value_that_was_read(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: WORDS}) as meters:
+        meters.get_stuck()
+        written = b""
+
+        def late(data: bytes) -> bytes:
+            nonlocal written
+            if data[1] == 6:
+                written = data[:2] + (2).to_bytes(2) + (60).to_bytes(2)
+                written += FramerRTU.compute_CRC(written).to_bytes(2)
+                return written
+            return written if data[1] == 3 and written else data
+
+        cable.to_node = late
+        async with writing(cable, LAMP, timeout_s=0.1) as line:
+            await line.until(lambda: line.complains("lamp"))
+            assert not line.confirmed("lamp")
+            assert set(line.values) <= {5.0}
+
+
+async def test_after_a_request_that_was_cut_short_its_late_answer_is_waited_for(tmp_path: Path) -> None:
+    with Cable(tmp_path) as cable, Meters(cable.device, {1: [111, 222]}):
+        config = ModbusConfig(port=str(cable.node), registers=(METER,), timeout_s=0.5)
+        port = await open_port(config)
+        cable.late_s = 0.3
+        first = asyncio.create_task(port.read(METER))
+        while not cable.heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert await port.read(msgspec.structs.replace(METER, address=1)) == 222
+        port.close()
 
 
 # --- a whole node -----------------------------------------------------------------------------------------------------
