@@ -26,7 +26,8 @@ from wayside.edge.doctor.examine import examine
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.ledger import Ledger
 from wayside.edge.sensors import modbus
-from wayside.edge.sensors.modbus import ModbusError, ModbusLine, open_port
+from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.sensors.modbus_port import ModbusError, open_port
 from wayside.edge.sources.registers import RegisterSource
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 
