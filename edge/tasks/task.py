@@ -257,7 +257,10 @@ class Task:
     def answered(self, job: Job, now_ns: int) -> None:
         """``job`` is done. One that was given up is not listened to any more."""
         if job is self._job:
-            self._finish(job)
+            if job.seconds > job.deadline_s:  # and nobody has looked at the time meanwhile
+                self._give_up()
+            else:
+                self._finish(job)
             self.advance(now_ns)
 
     def _finish(self, job: Job) -> None:

@@ -204,7 +204,7 @@ def configured(city: City, name: str, bundle: str, more: str, port: str, anchor:
     toml = node_toml(
         port, anchor_s=anchor, speed=SPEED, hub=hub_section(city, name), detectors=(1,), extra=trust + more
     )
-    deadline = f'bundle = "{bundle}"\ndeadline_s = 0.4' if bundle == "live-late" else f'bundle = "{bundle}"'
+    deadline = f'bundle = "{bundle}"\ndeadline_s = 0.6' if bundle == "live-late" else f'bundle = "{bundle}"'
     return toml.replace('node = "node-1"', f'node = "{name}"').replace('bundle = "traffic-flow"', deadline)
 
 
@@ -381,7 +381,7 @@ def test_a_model_that_is_late_holds_up_neither_sync_nor_plan_and_is_told(city: C
     city.runs("elm-st", "live-late", "1.0.0")
     until(lambda: ("model_late", "flow") in city.open_at("elm-st"))
     (span,) = city.spans("elm-st", "model_late", "flow")
-    assert "it did not answer within 0.4 s" in span["message"]
+    assert "it did not answer within 0.6 s" in span["message"]
     before, began = city.get("nodes/elm-st")["requests"], time.monotonic()
     time.sleep(4 * SLOW_S)
     syncs, passed_s = city.get("nodes/elm-st")["requests"] - before, time.monotonic() - began
@@ -395,7 +395,9 @@ def test_a_model_that_is_late_holds_up_neither_sync_nor_plan_and_is_told(city: C
     city.start("live-late", "1.0.1")
     city.runs("elm-st", "live-late", "1.0.1")
     until(lambda: ("model_late", "flow") not in city.open_at("elm-st"))
-    (over,) = until(lambda: [s for s in city.spans("elm-st", "model_late", "flow") if s["state"] == "over"])
+    mine = [s for s in city.spans("elm-st", "model_late", "flow") if s["begin_ms"] == span["begin_ms"]]
+    (over,) = mine  # a busy machine may be late once more
+    assert over["state"] == "over"
     assert over["times"] == 1
 
 
