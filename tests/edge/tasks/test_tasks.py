@@ -405,6 +405,21 @@ def test_a_hung_model_holds_up_neither_rows_nor_other_tasks_and_is_told_when_its
     assert town.rows("det/1")[-1].forecast == 40
 
 
+def test_a_late_answer_is_dropped_also_where_nobody_looked_at_the_time_meanwhile() -> None:
+    loop = Loop()
+
+    def slow(x: Float32) -> float:
+        time.sleep(0.1)
+        return newest(x)
+
+    town = Town(table("slow", deadline_s=0.05), runner=ThreadRunner(loop)).use(Made("slow", slow))
+    town.step(10)
+    loop.give(town.node)
+    assert ("model_late", "slow") in town.open()
+    town.step(20)
+    assert all(r.forecast is None for r in town.rows("det/1"))
+
+
 def test_steps_that_closed_while_the_model_computed_are_dealt_with_in_order_afterwards() -> None:
     loop = Loop()
     town = Town(table("flow"), runner=ThreadRunner(loop)).use(Made("flow", newest))
