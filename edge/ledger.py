@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from wayside.contracts.condition import Condition
+from wayside.contracts.condition import MAX_CONDITIONS, Condition
 from wayside.contracts.reading import Quality, Stamp
 from wayside.contracts.summary import Kind, Summary
 from wayside.edge.clock import Clock, stamp
 
 FLAP_S = 600.0  # of the node's own time
-MAX_CONDITIONS = 64  # of one heartbeat
 Detail = dict[str, str | float | int | bool | None]
 log = structlog.get_logger(__name__)
 
