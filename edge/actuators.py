@@ -46,7 +46,7 @@ class RegisterSetpoint:
     """
 
     def __init__(self, config: SetpointConfig, ledger: Ledger) -> None:
-        self._config, self._ledger = config, ledger
+        self.config, self._ledger = config, ledger
         self._wanted = config.safe
         self._confirmed = self._stopped = False
         self._failures = 0
@@ -55,7 +55,7 @@ class RegisterSetpoint:
         if not isinstance(action, Setpoint | None):
             raise TypeError(f"a register is given a set-point, not {action!r}")
         if not self._stopped:
-            self._want(self._config.safe if action is None else action.value)
+            self._want(self.config.safe if action is None else action.value)
 
     def pending(self) -> float | None:
         """The value that has to be written, in the actuator's unit; None: the register holds what is wanted."""
@@ -63,10 +63,10 @@ class RegisterSetpoint:
 
     def confirmed(self, value: float) -> None:
         """The register was read and holds ``value``. Another one than is wanted is written over."""
-        self._confirmed = abs(value - self._wanted) <= 0.501 * self._config.register.scale
+        self._confirmed = abs(value - self._wanted) <= 0.501 * self.config.register.scale
         if self._confirmed:
             self._failures = 0
-            self._ledger.end(UNCONFIRMED, self._config.name)
+            self._ledger.end(UNCONFIRMED, self.config.name)
         else:
             self.failed(f"it holds {value:g} where {self._wanted:g} was written")
 
@@ -75,11 +75,15 @@ class RegisterSetpoint:
         self._confirmed = False
         self._failures += 1
         if self._failures >= UNCONFIRMED_AFTER:
-            self._ledger.begin(UNCONFIRMED, self._config.name, f"{self._config.name} does not take its value: {why}")
+            self.is_out_of_reach(why)
+
+    def is_out_of_reach(self, why: str) -> None:
+        """Nothing can be written."""
+        self._ledger.begin(UNCONFIRMED, self.config.name, f"{self.config.name} does not take its value: {why}")
 
     def stop(self) -> None:
         """The agent ends: only the safe value is written from here on."""
-        self._want(self._config.safe)
+        self._want(self.config.safe)
         self._stopped = True
 
     def _want(self, value: float) -> None:

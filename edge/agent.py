@@ -105,7 +105,11 @@ class Agent:
             self.committer.count_board(self.board)
         self.modbus: ModbusLine | None = None
         if config.modbus is not None:
-            self.modbus = ModbusLine(config.modbus, node.register_read, node.register_failed)
+            setpoints = tuple(node.outputs.setpoints.values())
+            self.modbus = ModbusLine(config.modbus, node.register_read, node.register_failed, setpoints)
+        else:
+            for setpoint in node.outputs.setpoints.values():
+                setpoint.is_out_of_reach("there is no [modbus] line")
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(

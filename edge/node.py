@@ -67,7 +67,7 @@ class Node:
         self._older = False  # the state was an older agent's: its keys are cleared with the next commit
         ground = (clock, self._grid, self.ledger)
         signal = config.signal
-        self._board = BoardSource(config.detectors, *ground, drives_signal=signal is not None)
+        self._board = BoardSource(config.detectors, *ground, signal=signal.name if signal is not None else None)
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self._registers = RegisterSource(config.modbus.registers if config.modbus else (), *ground)
         self._sources: tuple[Source, ...] = (self._board, self._contacts, self._registers)

@@ -24,7 +24,6 @@ from wayside.contracts.sync import Notice
 
 MAX_INSTANCES = 4  # that are named; more tell a person nothing new
 SHOWN = 12  # leading digits of a fingerprint or boot, where people read and type it
-MIN_TYPED = 6
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):

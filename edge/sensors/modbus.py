@@ -1,4 +1,5 @@
-"""A Modbus RTU line (MODBUS over Serial Line V1.02): registers polled one at a time through pymodbus.
+"""A Modbus RTU line (MODBUS over Serial Line V1.02): registers polled and set-points written, one at a time, through
+pymodbus.
 
 The line may be silent, echo, chatter or be torn off; each request has a deadline of its own here, whatever the library
 does. After a time-out the line rests for another one: Modbus answers carry no number, so a late answer would pass for
@@ -9,11 +10,12 @@ answers any more the port is closed, which also ends whatever a babbling line co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 import structlog
 from pymodbus import FramerType
@@ -21,12 +23,15 @@ from pymodbus.client import AsyncModbusSerialClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
+from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.sensor_config import ModbusConfig, RegisterConfig
 from wayside.edge.backoff import full_jitter
 from wayside.edge.errors import EdgeError
 from wayside.firmware_bridge.line.finder import is_pattern, matching
 
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
+SETPOINT_S = 2.0  # from one look at a set-point's register to the next
+STOP_S = 4.0  # for the safe values at the end
 SILENT_CAP_S = 30.0  # at most between two requests to a device that does not answer
 MAX_UNANSWERED = 3  # requests in a row, of whatever device; then the line is opened anew
 REFUSALS = {
@@ -72,6 +77,17 @@ class _EchoDetector:
         return data
 
 
+class Setpoint(Protocol):
+    """A register that is to hold a value: :class:`wayside.edge.actuators.RegisterSetpoint`."""
+
+    config: SetpointConfig
+
+    def pending(self) -> float | None: ...
+    def confirmed(self, value: float, /) -> None: ...
+    def failed(self, why: str, /) -> None: ...
+    def stop(self) -> None: ...
+
+
 class Port:
     """An open line. One request at a time."""
 
@@ -89,11 +105,31 @@ class Port:
         Raises:
             LineSilent, Refused: also for an answer that is not the one to this question.
         """
-        where = f"device {register.device} on {self.name}"
-        timeout_s = self._config.timeout_s
+        answer = await self._exchange(register, self._ask(register))
+        if self._echo_detector.echo:
+            raise LineSilent(f"{self._where(register)}: the adapter hears itself: set modbus.echo = true")
+        return _value(answer, register, self._where(register))
+
+    async def write(self, register: RegisterConfig, raw: int) -> None:
+        """Write one coil or holding register. That it was answered says little: read it back.
+
+        Raises:
+            LineSilent, Refused.
+        """
+        if register.table == "coil":
+            request = self._client.write_coil(register.address, bool(raw), device_id=register.device)
+        else:
+            request = self._client.write_register(register.address, raw, device_id=register.device)
+        await self._exchange(register, request)  # a good answer is the request again, as an echo is
+
+    def _where(self, register: RegisterConfig) -> str:
+        return f"device {register.device} on {self.name}"
+
+    async def _exchange(self, register: RegisterConfig, request: Awaitable[ModbusPDU]) -> ModbusPDU:
+        where = self._where(register)
         try:
-            async with asyncio.timeout(2 * timeout_s + 1):
-                answer = await self._ask(register)
+            async with asyncio.timeout(2 * self._config.timeout_s + 1):
+                answer = await request
         except (ModbusException, TimeoutError, OSError) as exc:
             if self._echo_detector.echo:
                 raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true") from exc
@@ -106,8 +142,6 @@ class Port:
         if task is not None and task.cancelling():
             # The library waits with wait_for, which up to Python 3.11 loses a cancellation that comes with the answer.
             raise asyncio.CancelledError
-        if self._echo_detector.echo:
-            raise LineSilent(f"{where}: the adapter hears itself: set modbus.echo = true")
         if answer.isError():
             code = answer.exception_code
             refusal = REFUSALS.get(code, f"refuses with code {code}")
@@ -116,7 +150,7 @@ class Port:
             )
         if answer.dev_id != register.device:
             raise LineSilent(f"{where}: device {answer.dev_id} answered instead")
-        return _value(answer, register, where)
+        return answer
 
     async def rest(self) -> None:
         """Wait until a late answer has arrived and was discarded."""
@@ -155,6 +189,14 @@ def _value(answer: ModbusPDU, register: RegisterConfig, where: str) -> float:
     if not math.isfinite(value):
         raise Refused(f"{where}: register {register.address} is no number; is its type {register.type}?")
     return float(value)
+
+
+def _register_of(setpoint: SetpointConfig) -> RegisterConfig:
+    """How a set-point's register is read back."""
+    target = setpoint.register
+    return RegisterConfig(
+        datastream=setpoint.name, device=target.device, address=target.address, table=target.table, poll_s=SETPOINT_S
+    )
 
 
 async def open_port(config: ModbusConfig) -> Port:
@@ -196,9 +238,10 @@ async def open_port(config: ModbusConfig) -> Port:
 
 
 class ModbusLine:
-    """Polls the registers of ``config`` until cancelled.
+    """Polls the registers of ``config`` until cancelled, and keeps each set-point's register at its value.
 
-    ``on_read(index, raw)`` and ``on_failed(index, reason)`` run on the event loop, one of them for each due poll.
+    ``on_read(index, raw)`` and ``on_failed(index, reason)`` run on the event loop, one of them for each due poll. When
+    it is cancelled the safe values are written, if the line still answers.
     """
 
     def __init__(
@@ -206,9 +249,12 @@ class ModbusLine:
         config: ModbusConfig,
         on_read: Callable[[int, float], None],
         on_failed: Callable[[int, str], None],
+        setpoints: Sequence[Setpoint] = (),
     ) -> None:
         self._config, self._on_read, self._on_failed = config, on_read, on_failed
-        self._due = [0.0] * len(config.registers)
+        self._setpoints = setpoints
+        self._registers = (*config.registers, *(_register_of(s.config) for s in setpoints))
+        self._due = [0.0] * len(self._registers)
         self._silent_until: dict[int, float] = {}  # by device
         self._silences: dict[int, int] = {}
         self._draw = random.Random()  # noqa: S311
@@ -227,6 +273,9 @@ class ModbusLine:
             self.opened += 1
             try:
                 answered, why = await self._poll(port)
+            except asyncio.CancelledError:
+                await self._make_safe(port)
+                raise
             finally:
                 self.connected = False
                 port.close()
@@ -245,10 +294,49 @@ class ModbusLine:
         for index, due in enumerate(self._due):
             if due <= now:
                 self._reschedule(index, now)
-                self._on_failed(index, why)
+                self._fail(index, why)
+
+    def _setpoint(self, index: int) -> Setpoint | None:
+        """Set-points come behind the registers that are polled."""
+        own = index - len(self._config.registers)
+        return self._setpoints[own] if own >= 0 else None
+
+    def _fail(self, index: int, why: str) -> None:
+        setpoint = self._setpoint(index)
+        if setpoint is not None:
+            setpoint.failed(why)
+        else:
+            self._on_failed(index, why)
+
+    async def _serve(self, port: Port, index: int) -> None:
+        """Read a register; of a set-point write what is pending first. Raises: LineSilent, Refused."""
+        register, setpoint = self._registers[index], self._setpoint(index)
+        if setpoint is None:
+            self._on_read(index, await port.read(register))
+            return
+        target, value = setpoint.config.register, setpoint.pending()
+        if value is not None:
+            await port.write(register, target.raw(value))
+        setpoint.confirmed(target.value(round(await port.read(register))))
+
+    async def _make_safe(self, port: Port) -> None:
+        """In a task of its own, since the caller's is cancelled, and once a request that was cut short is answered."""
+
+        async def write() -> None:
+            await port.rest()
+            for own, setpoint in enumerate(self._setpoints):
+                setpoint.stop()
+                with contextlib.suppress(ModbusError):
+                    await self._serve(port, len(self._config.registers) + own)
+
+        if self._setpoints and not port.lost:
+            task = asyncio.create_task(write())
+            await asyncio.wait({task}, timeout=STOP_S)
+            task.cancel()
+            await asyncio.wait({task})
 
     def _reschedule(self, index: int, now: float) -> None:
-        poll_s = self._config.registers[index].poll_s
+        poll_s = self._registers[index].poll_s
         later = self._due[index] + poll_s
         self._due[index] = later if later > now else now + poll_s  # missed polls are not made up for
 
@@ -264,22 +352,22 @@ class ModbusLine:
                 if port.lost:
                     return answered, f"{port.name} is gone: plug the adapter in again"
                 continue
-            register = self._config.registers[index]
+            register = self._registers[index]
             self._reschedule(index, now)
             if now < self._silent_until.get(register.device, 0.0):
-                self._on_failed(index, f"device {register.device} on {port.name} does not answer")
+                self._fail(index, f"device {register.device} on {port.name} does not answer")
                 continue
             self.polls += 1
             try:
-                raw = await port.read(register)
+                await self._serve(port, index)
             except Refused as exc:
                 self.errors += 1
                 answered, unanswered = True, 0
-                self._on_failed(index, str(exc))
+                self._fail(index, str(exc))
             except LineSilent as exc:
                 self.errors += 1
                 why = str(exc)
-                self._on_failed(index, why)
+                self._fail(index, why)
                 if port.lost:
                     return answered, f"{port.name} is gone: plug the adapter in again"
                 unanswered += 1
@@ -291,7 +379,6 @@ class ModbusLine:
                 answered, unanswered = True, 0
                 self._silences.pop(register.device, None)
                 self.connected = True
-                self._on_read(index, raw)
 
     def _silence(self, device: int, now: float) -> None:
         times = self._silences[device] = self._silences.get(device, 0) + 1

@@ -114,7 +114,10 @@ class Cable:
 
 
 class Meters:
-    """pymodbus's server as a process. ``set`` changes what its registers read, from the next question on."""
+    """pymodbus's server as a process. ``set`` changes what its registers read, from the next question on.
+
+    A holding register that the node has written reads as :attr:`written` says, by ``DEVICE/ADDRESS``.
+    """
 
     def __init__(self, port: Path, registers: dict[int, list[int]]) -> None:
         """``registers``: by device, its holding and input registers from address 0; coils are their lowest bits."""
@@ -129,6 +132,14 @@ class Meters:
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"READY\n"
+
+    @property
+    def written(self) -> dict[str, int]:
+        try:
+            values: dict[str, int] = json.loads(self._file.with_suffix(".written").read_text())
+        except (OSError, ValueError):
+            return {}
+        return values
 
     def set(self, device: int, address: int, *values: int) -> None:
         self._registers[device][address : address + len(values)] = values
@@ -160,12 +171,21 @@ async def _serve(port: str, file: Path) -> None:
         loaded: dict[str, list[int]] = json.loads(file.read_text())
         return loaded
 
+    written = file.with_suffix(".written")
+
+    def loaded() -> dict[str, int]:
+        return json.loads(written.read_text()) if written.exists() else {}
+
     def device(number: str, values: list[int]) -> SimDevice:
         async def read(function: int, start: int, address: int, count: int, current: list[int], new: Any) -> None:
+            if new is not None:
+                if function in (6, 16):
+                    written.write_text(json.dumps(loaded() | {f"{number}/{address}": new[0]}))
+                return
             with contextlib.suppress(OSError, ValueError):
-                fresh = registers()[number]
+                fresh = [loaded().get(f"{number}/{i}", v) for i, v in enumerate(registers()[number])]
                 for i in range(len(current)):
-                    if function in (1, 2):
+                    if function in (1, 2, 5, 15):
                         continue
                     current[i] = fresh[start + i] if start + i < len(fresh) else current[i]
 
