@@ -130,9 +130,9 @@ class Node:
 
     # --- what is heard --------------------------------------------------------------------------
 
-    def receive(self, heard: Iterable[Heard]) -> None:
+    def receive(self, messages: Iterable[Heard]) -> None:
         """Take what the board's line heard, in order."""
-        self._board.receive(heard)
+        self._board.receive(messages)
         self._drain(0)
 
     def contact(self, contact: ContactConfig, closed: bool) -> None:

@@ -93,11 +93,11 @@ class BoardSource:
 
     # --- what is heard --------------------------------------------------------------------------
 
-    def receive(self, heard: Iterable[Heard]) -> None:
+    def receive(self, messages: Iterable[Heard]) -> None:
         """Take what the link heard, in order."""
         event, closed = self._intervals.event, self._lost_now
         received = 0
-        for item in heard:
+        for item in messages:
             if type(item) is Event:
                 if not self._intervals.started:
                     self._start(item.ms)
