@@ -125,15 +125,6 @@ def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:
     return Chosen(policy, settings)
 
 
-def settings_of(task: TaskConfig, actuator: ActuatorConfig) -> PolicySettings:
-    """The settings alone.
-
-    Raises:
-        SettingsError: with all mistakes.
-    """
-    return choose(task, actuator).settings
-
-
 def _convert(kind: type[PolicySettings], task: TaskConfig) -> PolicySettings:
     raw = dict(task.settings)
     for name in kind.from_constants:

@@ -269,7 +269,7 @@ def test_all_mistakes_are_named_by_their_field(config: TaskConfig, actuator: Act
 
 
 def test_lanes_come_from_the_constants_of_the_sites() -> None:
-    chosen = policies.settings_of(FLOW, SIGNAL)
+    chosen = policies.choose(FLOW, SIGNAL).settings
     assert chosen.lanes == {s.output: 2.0 for s in SITES}  # type: ignore[attr-defined]
 
 
