@@ -281,7 +281,7 @@ class BoardSource:
     def _set_troubles(self, subject: str, begun: int, over: int) -> None:
         for code, bit, _, what in DETECTOR_TROUBLES:
             if begun & bit:
-                self._ledger.begin(code, subject, f"{subject}: {what}", severe=False)
+                self._ledger.begin(code, subject, what, severe=False)
             elif over & bit:
                 self._ledger.end(code, subject)
 

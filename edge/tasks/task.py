@@ -305,7 +305,7 @@ class Task:
 
     def _begin(self, code: str, what: str, at: Stamp, *, severe: bool = True) -> None:
         self._open.add(code)
-        self._ledger.begin(code, self.name, f"the model of {self.name}: {what}"[:256], at=at, severe=severe)
+        self._ledger.begin(code, self.name, f"the model: {what}", at=at, severe=severe)
 
     def _over(self, code: str) -> None:
         if code in self._open:
