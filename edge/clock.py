@@ -19,6 +19,7 @@ from wayside.contracts.node_config import ClockConfig
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.edge.errors import EdgeError
 
+SIMULATED = ClockState.SIMULATED
 DRIFT_PPM = 50  # of a free-running crystal, with margin for a cabinet in the sun
 HUB_TRUST_NS = 86_400 * 1_000_000_000  # after that without word from the hub its time is 'held'
 
@@ -131,7 +132,7 @@ class ScaledClock:
         return max(0, int((time.time_ns() - self._anchor_ns) * self.speed))
 
     def wall(self, mono_ns: int) -> Wall:
-        return Wall(max(0, int(self._start_ms + mono_ns / 1e6)), ClockState.SIMULATED, 1)
+        return Wall(max(0, int(self._start_ms + mono_ns / 1e6)), SIMULATED, 1)
 
     def hear_hub(self, hub_unix_ms: int, sent_ns: int, received_ns: int) -> None:
         pass

@@ -10,8 +10,8 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from wayside.contracts.action import Answer
-from wayside.contracts.reading import Quality, Stamp
-from wayside.contracts.summary import Kind
+from wayside.contracts.reading import GOOD, MISSING, Stamp
+from wayside.contracts.summary import INTERVAL
 from wayside.contracts.task_config import SumConfig, TaskConfig
 from wayside.contracts.windows import Float32
 from wayside.edge.decisions import Decider
@@ -88,7 +88,7 @@ class ForecastTask(Task):
         if past is not None:
             forecast, naive = past.forecasts[i], past.values[i]
             band = past.bands[i] if past.bands else None
-            believed = value is not None and (quality is Quality.GOOD or quality in USABLE)
+            believed = value is not None and (quality is GOOD or quality in USABLE)
             if forecast is not None and value is not None and believed and model is not None:
                 anomaly = abs(value - forecast) / model.passport.residual_std
                 self._judge(i, value, forecast, anomaly, at)
@@ -96,7 +96,7 @@ class ForecastTask(Task):
                     self._health.compared(value, forecast, naive)
         self._residuals[i] = anomaly
         self._ledger.row(
-            Kind.INTERVAL,
+            INTERVAL,
             self._names[i],
             at,
             duration_s=seconds,
@@ -132,20 +132,20 @@ class ForecastTask(Task):
             self._ledger.end("forecast_strange", self._names[i], at=at, value=value, anomaly=anomaly)
 
     def _sum_row(self, name: str, members: Sequence[int], seconds: float, at: Stamp, past: Past | None) -> None:
-        seen, quality, n = self._seen, Quality.GOOD, 0
+        seen, quality, n = self._seen, GOOD, 0
         for i in members:
             quality = worst(quality, seen.qualities[i])
             n += seen.n[i]
         value = _sum([seen.values[i] for i in members])
         forecast = _sum([past.forecasts[i] for i in members]) if past else None
         self._ledger.row(
-            Kind.INTERVAL,
+            INTERVAL,
             name,
             at,
             duration_s=seconds,
             value=value,
             unit=self.sites[members[0]].unit,
-            quality=quality if value is not None else Quality.MISSING,
+            quality=quality if value is not None else MISSING,
             n=n,
             forecast=forecast,
             naive=_sum([past.values[i] for i in members]) if past else None,
