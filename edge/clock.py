@@ -190,7 +190,7 @@ class LocalTime(NamedTuple):
     hour: float  # fractional, 0 <= hour < 24
     weekday: float  # Monday 0
     yearday: float  # fractional, from 0 at the year's beginning
-    naive: datetime  # the local time itself
+    local: datetime  # with its zone: subtracting from it is subtracting from the clock on the wall
 
 
 class LocalCalendar:
@@ -208,7 +208,7 @@ class LocalCalendar:
         self._year = self._new_year = 0
 
     def of(self, unix_s: int) -> LocalTime:
-        local = datetime.fromtimestamp(unix_s, self._zone).replace(tzinfo=None)
+        local = datetime.fromtimestamp(unix_s, self._zone)
         seconds = local.hour * 3600 + local.minute * 60 + local.second
         if local.year != self._year:
             self._year, self._new_year = local.year, date(local.year, 1, 1).toordinal()
