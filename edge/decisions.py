@@ -138,13 +138,14 @@ class Decider:
         if not answered:
             self._hold(at, f"{why_none or 'no site that the policy reads has an answer'}: {self._holds}")
             return
+        changes = self._changes
         situation = Situation(
-            in_force=self.in_force,
-            fresh=answers.fresh,
-            answered=answered * 2 > len(sites),
-            clock_known=answers.clock_known and at.wall_ms is not None,
-            held_s=self._changes.held_s(),
-            changes=self._changes.count(),
+            self.in_force,
+            answers.fresh,
+            answered * 2 > len(sites),
+            answers.clock_known and at.wall_ms is not None,
+            changes.held_s(),
+            changes.count(),
         )
         try:
             self._propose(answers, situation, at, model)

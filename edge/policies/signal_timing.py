@@ -78,7 +78,7 @@ def propose(flows: Mapping[int, float], settings: Settings, limits: SignalConfig
 def soften(action: Greens, limits: SignalConfig) -> Greens:
     """Halfway between ``action`` and the fixed plan."""
     halfway = {p.phase: (action.seconds[p.phase] + p.green_s) / 2 for p in limits.phases}
-    return Greens(_tenths(halfway, _rings(limits)))
+    return Greens(_tenths(halfway, limits.rings))
 
 
 def explain(flows: Mapping[int, float]) -> Mapping[str, str | float]:
@@ -89,8 +89,7 @@ def explain(flows: Mapping[int, float]) -> Mapping[str, str | float]:
 def greens(flows: Mapping[int, float], limits: SignalConfig, saturation_flow_veh_h: float = 1800.0) -> dict[int, float]:
     """Green seconds by phase for ``flows`` (vehicles per hour and lane). A phase that is not in it keeps its green."""
     plan: dict[int, float] = {}
-    rings = _rings(limits)
-    for members in rings:
+    for members in limits.rings:
         free = limits.cycle_s
         ratios: dict[int, float] = {}
         for p in members:
@@ -104,7 +103,7 @@ def greens(flows: Mapping[int, float], limits: SignalConfig, saturation_flow_veh
         total = sum(ratios.values())
         for phase, ratio in ratios.items():
             plan[phase] = free * ratio / total
-    return _tenths(plan, rings)
+    return _tenths(plan, limits.rings)
 
 
 def _tenths(plan: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> dict[int, float]:
@@ -118,10 +117,3 @@ def _tenths(plan: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> d
                 longest = p.phase
         rounded[longest] = round(rounded[longest] + left, 1)
     return rounded
-
-
-def _rings(limits: SignalConfig) -> Collection[Sequence[PhaseLimits]]:
-    rings: dict[int, list[PhaseLimits]] = {}
-    for phase in limits.phases:
-        rings.setdefault(phase.ring, []).append(phase)
-    return rings.values()
