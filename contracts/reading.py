@@ -49,7 +49,7 @@ class ClockState(enum.Enum):
 UNKNOWN = ClockState.UNKNOWN
 
 
-class Stamp(Document, frozen=True, kw_only=True, gc=False):
+class Stamp(Document, frozen=True, gc=False):
     """When something happened, as honestly as the node knows it.
 
     ``mono_ns`` is comparable within one ``boot`` only; ``wall_ms`` is Unix time or

@@ -178,10 +178,10 @@ def stamp(clock: Clock, boot: str, mono_ns: int, extra_error_ms: int = 0) -> Sta
     wall_ms, state, error_ms = clock.wall(mono_ns)
     mono_ns = max(0, mono_ns)
     if wall_ms is None or wall_ms < 0:
-        return Stamp(boot=boot, mono_ns=mono_ns)
+        return Stamp(boot, mono_ns)
     if error_ms is not None:
         error_ms += extra_error_ms
-    return Stamp(boot=boot, mono_ns=mono_ns, wall_ms=wall_ms, clock=state, error_ms=error_ms)
+    return Stamp(boot, mono_ns, wall_ms, state, error_ms)
 
 
 class LocalTime(NamedTuple):

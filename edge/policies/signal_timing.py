@@ -112,8 +112,10 @@ def _tenths(plan: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> d
     for members in rings:
         left, longest = 0.0, members[0].phase
         for p in members:
-            left += plan[p.phase] - rounded[p.phase]
-            if rounded[p.phase] > rounded[longest]:
-                longest = p.phase
+            phase = p.phase
+            green = rounded[phase]
+            left += plan[phase] - green
+            if green > rounded[longest]:
+                longest = phase
         rounded[longest] = round(rounded[longest] + left, 1)
     return rounded

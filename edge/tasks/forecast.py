@@ -107,7 +107,7 @@ class ForecastTask(Task):
             forecast=forecast,
             naive=naive,
             anomaly=anomaly,
-            model=past.model if past is not None and forecast is not None else None,
+            model=None if past is None or forecast is None else past.model,
             detail={"low": band[0], "high": band[1]} if band else None,
         )
 
