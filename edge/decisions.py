@@ -232,7 +232,7 @@ class Decider:
 
     def _ask(self, function: Callable[..., Action | None], *arguments: Any) -> Action | None:
         """Raises: PolicyError: it raised, or answered with what is no action."""
-        action = self._call(function, *arguments)
+        action: Action | None = self._call(function, *arguments)
         if action is not None and not _is_action(action):
             raise PolicyError(f"the policy {self._task.policy} answered with no action: {action!r}"[:200])
         return action

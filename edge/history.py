@@ -89,8 +89,7 @@ class History:
             if cleared == NOTHING or number > cleared + 1:
                 self._clear(source, number - 1)
             self._cleared[source] = number
-        if number > self.newest[source]:
-            self.newest[source] = number
+        self.newest[source] = max(self.newest[source], number)
         at = number % self.capacity
         columns = self._columns[source]
         single = columns[0]

@@ -197,9 +197,7 @@ class Node:
         for task in self._tasks:
             task.offer(source, number, at, now_ns)
             task.advance(now_ns)
-            asked = task.oldest()
-            if asked < oldest:
-                oldest = asked
+            oldest = min(oldest, task.oldest())
         self._recents[source].forget(min(oldest, number - self._rows.steps) - KEPT_STEPS)
 
     def _put(self, source: int, step: Step) -> None:
