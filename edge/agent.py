@@ -128,7 +128,7 @@ class Agent:
                 installs=self.installs,
                 offer=config.offer(VERSION),
             )
-        health = Health(
+        self.health: Health = Health(
             config,
             node=node,
             committer=self.committer,
@@ -137,13 +137,13 @@ class Agent:
             installs=self.installs,
         )
         if self.sync is not None:
-            self.sync.heartbeat = health.heartbeat
+            self.sync.heartbeat = self.health.heartbeat
         self.reporter: Reporter = Reporter(
             config.node,
             boot,
             state_dir,
             node=node,
-            health=health,
+            health=self.health,
             sync=self.sync,
             contacts=self._contacts,
         )
@@ -171,6 +171,7 @@ class Agent:
                 ]
                 self.reporter.notifier.ready()
                 await stop.wait()
+                self.health.stop()
                 self.reporter.notifier.stopping()
                 for task in running:
                     task.cancel()

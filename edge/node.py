@@ -58,7 +58,6 @@ class Node:
 
         Raises:
             ClockError: there is no such time zone here.
-            PolicyError: a task, its policy and its actuator do not fit together.
         """
         self._config, self._clock, self._boot = config, clock, boot
         self.ledger = Ledger(config.node, boot, clock)
@@ -161,6 +160,7 @@ class Node:
             self._drain(2)
         for task in self._tasks:
             task.pass_time(now_ns)
+        self.outputs.pass_time()
         self.ledger.pass_time()
 
     def answered(self, job: Job) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.actuators import BoardSignal, NoticeBoard, RegisterSetpoint
-from wayside.edge.decisions import Changes, Decider
+from wayside.edge.decisions import POLICY_FAILED, Changes, Decider, PolicyError
 from wayside.edge.ledger import Ledger
 
 
@@ -19,15 +19,25 @@ class Outputs:
         self._configs = {a.name: a for a in actuators}
         self._changes = {a.name: Changes(a, ledger) for a in actuators}
         self._signal_deciders: list[Decider] = []
+        self._unfit: dict[str, str] = {}  # task → why its policy cannot be asked
         self.signal = next((BoardSignal(a) for a in actuators if isinstance(a, SignalConfig)), None)
         self.setpoints = {a.name: RegisterSetpoint(a, ledger) for a in actuators if isinstance(a, SetpointConfig)}
 
     def decider(self, task: TaskConfig) -> Decider | None:
-        """None: the task proposes nothing.
+        """None: the task proposes nothing, or its policy does not fit: then the safe action holds, and it is told."""
+        try:
+            return self._decider(task)
+        except PolicyError as exc:  # one wrong setting must not keep the node from sensing
+            self._unfit[task.name] = str(exc)
+            return None
 
-        Raises:
-            PolicyError: task, policy and actuator do not fit together.
-        """
+    def pass_time(self) -> None:
+        """Say whose policy does not fit; only now, since a condition of before a restart is not said again."""
+        for task, why in self._unfit.items():
+            self._ledger.begin(POLICY_FAILED, task, why)
+
+    def _decider(self, task: TaskConfig) -> Decider | None:
+        """Raises: PolicyError: task, policy and actuator do not fit together."""
         config = None if task.actuator is None else self._configs.get(task.actuator)
         match config:
             case SignalConfig() if self.signal is not None:

@@ -44,9 +44,16 @@ class Health:
         self._config, self._node, self._committer = config, node, committer
         self._outbox, self._board, self._installs = outbox, board, installs
         self._began = time.monotonic()
+        self._flowed: bool | None = None  # when the agent was told to stop
+
+    def stop(self) -> None:
+        """The agent closes its lines now: that they are closed is no trouble of the node."""
+        self._flowed = self.flows()
 
     def flows(self) -> bool:
         """Readings flow from the sensor to the disk."""
+        if self._flowed is not None:
+            return self._flowed and self._committer.stores()
         if self._board is None:
             return self._committer.stores()
         heard = asyncio.get_running_loop().time() - self._board.heard_at < 2 * SILENT_S

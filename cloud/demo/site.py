@@ -102,7 +102,9 @@ class Node(NamedTuple):
         return "\n".join(lines) + "\n"
 
     def _flow(self) -> list[str]:
-        phases = ", ".join(f'"{_volume(c)}" = {self.phases[c]}' for c in sorted(self.feed.vehicles) if c in self.phases)
+        timed = {phase for phase, *_ in self.plan}  # the log has detectors of a phase that its plan does not time
+        calls = {c: self.phases[c] for c in sorted(self.feed.vehicles) if self.phases.get(c) in timed}
+        phases = ", ".join(f'"{_volume(c)}" = {phase}' for c, phase in calls.items())
         return [
             *self._task("flow", FLOW),
             'policy = "signal_timing"',

@@ -45,5 +45,6 @@ def trouble(heartbeat: dict[str, Any]) -> list[str]:
         if t.get("model") is None
     ]
     if not wrong and not heartbeat.get("healthy"):
-        wrong.append("it says that it is not healthy, and names no condition")
+        away = board.get("connected") is False and not board.get("lent")
+        wrong.append("its board is not connected" if away else "it says that it is not healthy, and names no condition")
     return list(dict.fromkeys(wrong))[:MAX_TROUBLE]

@@ -395,7 +395,8 @@ def summary(rollout: Rollout) -> str:
         keep = "run it and keep it" if not rollout.recalled else "ran it"
         return f"aborted: {share} {keep}, nobody else gets it{recalled}"
     if rollout.state is RolloutState.COMPLETED:
-        return f"completed: all {len(members)} nodes ran it{recalled}"
+        who = "the one node" if len(members) == 1 else f"all {len(members)} nodes"
+        return f"completed: {who} ran it{recalled}"
     groups = []
     for state in MemberState:
         some = [m for m in members if m.state is state]

@@ -15,7 +15,8 @@ import pytest
 from wayside.cloud.demo.feeds import DETECTOR, GREEN, RED, YELLOW, controller_log, counted_day
 from wayside.cloud.demo.processes import Processes, StageError
 from wayside.cloud.demo.site import nodes
-from wayside.contracts.node_config import load_node_config
+from wayside.contracts.node_check import checked_node_config
+from wayside.edge.policies.policy import check
 from wayside.firmware_bridge.line.messages import EventKind
 
 
@@ -52,7 +53,9 @@ def test_every_configuration_is_a_valid_one() -> None:
         text = node.config(
             state=Path("s"), port=Path("p"), hub="http://h", token="t" * 16, speed=500, anchor=1e9, root=Path("r")
         )
-        config = load_node_config(text)
+        config = checked_node_config(text).config
+        actuators = {a.name: a for a in config.actuators}
+        assert [why for t in config.tasks if t.actuator for why in check(t, actuators[t.actuator])] == []
         assert {d.channel for d in config.detectors} == set(node.feed.vehicles)
 
 

@@ -46,6 +46,7 @@ def test_every_vehicle_is_counted_in_its_interval_without_hub_or_model(tmp_path:
             agent.wait(lambda a: len(intervals(a.rows(), "det/1")) >= 16)
             assert agent.stop() == 0
             rows, counters = agent.rows(), agent.counters()
+            assert agent.status["healthy"], "its last words: that it closed its own line is no trouble"
     for channel in (1, 2):
         truth = vehicles(edges, channel)
         seen = intervals(rows, f"det/{channel}")[:16]

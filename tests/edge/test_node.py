@@ -207,3 +207,19 @@ def test_a_model_that_fails_when_it_runs_costs_the_forecast_and_nothing_else() -
     assert [r.value for r in rows if r.datastream == "det/1" and r.kind is Kind.INTERVAL] == [10.0] * 8
     assert any(r.kind is Kind.ALERT and "cannot run the model" in str(r.detail["what"]) for r in rows)
     assert {r.detail["verdict"] for r in rows if r.kind is Kind.DECISION} == {"held"}
+
+
+def test_a_setting_that_does_not_fit_keeps_no_node_from_sensing(model: TinyModel) -> None:
+    made = config()
+    task = msgspec.structs.replace(made.tasks[0], settings={"phases": {"det/1": 7}})
+    node, feed = running(model, tasks=(task,))
+    for n in (10, 20, 30, 40, 50):
+        feed.step(n, 5)
+        node.pass_time()
+    rows = [r for r in node.ledger.rows if r.datastream == "det/1" and r.kind is Kind.INTERVAL]
+    assert [r.value for r in rows] == [10, 20, 30, 40, 50]
+    assert rows[-1].forecast is not None
+    assert node.plan is None
+    told = [r.detail for r in node.ledger.rows if r.detail.get("condition") == "policy_failed"]
+    assert len(told) == 1
+    assert "waits for phase 7" in str(told[0]["what"])

@@ -40,7 +40,8 @@ def own(tmp_path: Path) -> Path:
     """wayside's own wheel, whose agent needs ``fast``, and ``plain`` on the node's machine alone."""
     needs = ["fast>=1", "plain; platform_machine == 'aarch64'", "nothere; platform_machine == 'x86_64'"]
     (tmp_path / "own").mkdir()
-    return small_wheel(tmp_path / "own", "wayside", "0.1.0", {"wayside/__main__.py": b""}, needs={"edge": needs})
+    agent = {"wayside/__main__.py": b"", "wayside/edge/wayside-agent.service": b"[Unit]\n"}
+    return small_wheel(tmp_path / "own", "wayside", "0.1.0", agent, needs={"edge": needs})
 
 
 def test_wheels_are_chosen_for_the_nodes_machine_and_pinned_by_hash(tmp_path: Path, index: Path, own: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_way_back_from_the_command_line(hub_process: Callable[[], HubProcess])
     assert len(json.loads(told("rollout", "list", "--json").stdout)["rollouts"]) == 2
     node.run("1.0.0")
     node.sync()
-    assert "completed: all 1 nodes ran it" in told("rollout", "show", "traffic-flow", "--watch").stdout
+    assert "completed: the one node ran it" in told("rollout", "show", "traffic-flow", "--watch").stdout
 
     assert "say why" in complaint(told("rollout", "withdraw", "traffic-flow", "1.0.1"))
     withdraw = ("rollout", "withdraw", "traffic-flow", "1.0.1")

@@ -103,6 +103,7 @@ def test_the_hub_reads_them_back_and_the_list_of_alerts_keeps_every_row(hub: Hub
     [
         ({"healthy": True}, []),
         ({"healthy": False}, ["it says that it is not healthy, and names no condition"]),
+        ({"healthy": False, "board": {"connected": False}}, ["its board is not connected"]),
         (
             {"healthy": True, "board": {"connected": True, "signal_fault": True}},
             ["the signal is in fault: its conflict"],

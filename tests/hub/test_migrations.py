@@ -117,7 +117,7 @@ def test_a_hub_of_the_second_schema_keeps_its_rollouts_and_says_of_them_what_is_
         hub = Hub(data, client)
         node.client, node.seq = client, 3
         shown = {r["id"]: r for r in hub.get("/api/v1/rollouts")["rollouts"]}  # type: ignore[attr-defined]
-        assert shown[1]["summary"] == "completed: all 1 nodes ran it"
+        assert shown[1]["summary"] == "completed: the one node ran it"
         assert [n["node"] for n in shown[1]["joined_later"]] == ["node-2"]
         assert shown[2]["state"] == "completed_with_exceptions", "it was called completed"
         assert shown[2]["summary"] == "completed, 1 excused: node-2 (golden: off by 4)"
