@@ -40,14 +40,15 @@ class BoardSignal:
 class RegisterSetpoint:
     """A coil or register that is written and read back until it holds what is wanted.
 
-    What it holds when the agent starts nobody knows, so the safe value is written first; at the end, too
-    (:meth:`stop`). Its owner writes what is :meth:`pending`, reads the register back and tells what it read, or why
-    it could not.
+    What it holds when the agent starts nobody knows, so the safe value is written first, whatever has been decided
+    meanwhile; at the end, too (:meth:`stop`). Its owner writes what is :meth:`pending`, reads the register back and
+    tells what it read, or why it could not.
     """
 
     def __init__(self, config: SetpointConfig, ledger: Ledger) -> None:
         self.config, self._ledger = config, ledger
         self._wanted = config.safe
+        self._begun = False  # the safe value was there
         self._confirmed = self._stopped = False
         self._failures = 0
 
@@ -59,32 +60,35 @@ class RegisterSetpoint:
 
     def pending(self) -> float | None:
         """The value that has to be written, in the actuator's unit; None: the register holds what is wanted."""
-        return None if self._confirmed else self._wanted
+        if self._confirmed:
+            return None
+        return self._wanted if self._begun else self.config.safe
 
     def confirmed(self, value: float) -> None:
         """The register was read and holds ``value``. Another one than is wanted is written over."""
-        self._confirmed = abs(value - self._wanted) <= 0.501 * self.config.register.scale
-        if self._confirmed:
-            self._failures = 0
-            self._ledger.end(UNCONFIRMED, self.config.name)
-        else:
-            self.failed(f"it holds {value:g} where {self._wanted:g} was written")
+        target = self._wanted if self._begun else self.config.safe
+        if abs(value - target) > 0.501 * self.config.register.scale:
+            self.failed(f"it holds {value:g} where {target:g} was written")
+            return
+        self._begun, self._confirmed = True, target == self._wanted
+        self._failures = 0
+        self._ledger.end(UNCONFIRMED, self.config.name)
 
     def failed(self, why: str) -> None:
         """It could not be written or read: it stays pending."""
         self._confirmed = False
         self._failures += 1
         if self._failures >= UNCONFIRMED_AFTER:
-            self.is_out_of_reach(why)
+            self.give_up(why)
 
-    def is_out_of_reach(self, why: str) -> None:
-        """Nothing can be written."""
+    def give_up(self, why: str) -> None:
+        """Say now that it is not confirmed; perhaps nobody will try again."""
         self._ledger.begin(UNCONFIRMED, self.config.name, f"{self.config.name} does not take its value: {why}")
 
     def stop(self) -> None:
-        """The agent ends: only the safe value is written from here on."""
+        """The agent ends: only the safe value is written from here on, and once more even where it was confirmed."""
         self._want(self.config.safe)
-        self._stopped = True
+        self._confirmed, self._stopped = False, True
 
     def _want(self, value: float) -> None:
         self._confirmed = self._confirmed and value == self._wanted

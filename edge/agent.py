@@ -105,11 +105,12 @@ class Agent:
             self.committer.count_board(self.board)
         self.modbus: ModbusLine | None = None
         if config.modbus is not None:
-            setpoints = tuple(node.outputs.setpoints.values())
-            self.modbus = ModbusLine(config.modbus, node.register_read, node.register_failed, setpoints)
+            self.modbus = ModbusLine(
+                config.modbus, node.register_read, node.register_failed, node.outputs.setpoints.values()
+            )
         else:
             for setpoint in node.outputs.setpoints.values():
-                setpoint.is_out_of_reach("there is no [modbus] line")
+                setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(

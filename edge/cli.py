@@ -49,11 +49,12 @@ def run(config: Config) -> None:
     log = structlog.get_logger(__name__)
     for hint in loaded.hints:
         log.warning("old configuration", hint=hint)
-    for obstacle in obstacles(loaded.config):  # the rest of the node works: it starts
-        log.error("will not work", field=spelled(loaded.as_written(obstacle.place)), rule=obstacle.rule)
 
     async def life() -> None:
-        await Agent(loaded.config, config.resolve().parent).run()
+        agent = Agent(loaded.config, config.resolve().parent)
+        for obstacle in obstacles(loaded.config):  # the rest of the node works: it starts
+            log.error("will not work", field=spelled(loaded.as_written(obstacle.place)), rule=obstacle.rule)
+        await agent.run()
 
     try:
         with asyncio.Runner() as runner:
@@ -240,8 +241,9 @@ def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.
         return
     typer.echo(f"{waiting} rows wait")
     for row in rows:
-        value = row.get("value")
-        shown = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", row.get("detail", ""))
+        value, detail = row.get("value"), row.get("detail", {})
+        shown = f"{value:g} {row.get('unit', '1')}" if value is not None else row.get("quality", "")
+        shown = detail.get("verdict") or detail.get("what") or shown
         typer.echo(f"  {row['seq']:>6}  {row['kind']:<9} {row['datastream']:<28} {shown}")
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.passport import Passport
-from wayside.contracts.reading import Quality, Reading
+from wayside.contracts.reading import GOOD, Quality, Reading
 from wayside.contracts.sensor_config import ContactConfig
 from wayside.contracts.summary import Kind
 from wayside.contracts.sync import TaskState
@@ -202,7 +202,7 @@ class Node:
 
     def _put(self, source: int, step: Step) -> None:
         usable = [
-            value if quality is Quality.GOOD or quality in USABLE else None
+            value if quality is GOOD or quality in USABLE else None
             for value, quality in zip(step.values, step.qualities, strict=True)
         ]
         self._history.put(source, step.grid, usable)

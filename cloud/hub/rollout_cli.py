@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import time
 from typing import Annotated, Any
 
@@ -66,6 +68,9 @@ def start(
         percents = [int(p) for p in phases.split(",")]
     except ValueError as exc:
         raise ConfigurationError("phases", f"--phases {phases!r} is not a list of percentages like 5,25,100") from exc
+    if any(a >= b for a, b in itertools.pairwise(percents)) or not all(1 <= p <= 100 for p in percents):
+        raise ConfigurationError("phases", f"--phases {phases!r}: percentages from 1 to 100 that rise, like 5,25,100")
+    _check_version(version)
     target = f"models/{bundle}-{version}.bundle"
     client = client_of(url, operator_token)
     if dry_run:
@@ -178,6 +183,7 @@ def withdraw(
 
     Its rollouts are aborted, and none can start. A second time does nothing more.
     """
+    _check_version(version)
     client = client_of(url, operator_token)
     if undo:
         done = client.undo_withdrawal(bundle, version)
@@ -186,6 +192,12 @@ def withdraw(
     else:
         done = client.withdraw(bundle, version, reason)
     typer.echo(json.dumps(done) if as_json else done["summary"])
+
+
+def _check_version(version: str) -> None:
+    """Raises: ConfigurationError."""
+    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version):
+        raise ConfigurationError("version", f"{version!r} is no version: it is MAJOR.MINOR.PATCH, like 1.2.0")
 
 
 def _change(which: str, act: str, url: str, operator_token: str, as_json: bool) -> None:
@@ -219,7 +231,7 @@ def _preview(preview: dict[str, Any], as_json: bool) -> None:
         typer.echo(json.dumps(preview))
         return
     console = Console()
-    console.print(Text(preview["summary"]))
+    console.print(Text(preview["summary"].partition("; ")[0]))  # the others stand below, all of them
     candidates = preview["candidates"]
     console.print(_others(candidates.get("cannot", []), candidates.get("unknown", [])))
     if preview.get("withdrawn"):
@@ -255,10 +267,16 @@ def _card(r: dict[str, Any]) -> Group:
 
 
 def _others(cannot: list[dict[str, Any]], unknown: list[str]) -> Group:
-    lines = [Text(f"{len(group['nodes'])} cannot take it: {group['why']}") for group in cannot]
+    lines = [Text(f"{len(group['nodes'])} cannot take it: {group['why']} ({_few(group['nodes'])})") for group in cannot]
     if unknown:
-        lines.append(Text(f"{len(unknown)} have not said what they offer (older agents, or never synced)"))
+        lines.append(
+            Text(f"{len(unknown)} have not said what they offer (older agents, or never synced): {_few(unknown)}")
+        )
     return Group(*lines)
+
+
+def _few(nodes: list[str], most: int = 5) -> str:
+    return ", ".join(nodes[:most]) + (f" and {len(nodes) - most} more" if len(nodes) > most else "")
 
 
 def _member(n: dict[str, Any], r: dict[str, Any]) -> Text:

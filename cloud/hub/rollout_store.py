@@ -19,9 +19,14 @@ from wayside.contracts.passport import Passport
 from wayside.contracts.rollout import MemberState, RolloutState
 from wayside.contracts.sync import Desired, Heartbeat
 from wayside.contracts.task_config import Offer
-from wayside.contracts.wire import decode, encode
+from wayside.contracts.wire import ContractError, decode, encode
 
 MAX_WANTED = 64  # bundles of one reply
+_ACTS = {
+    "pause": ({RolloutState.RUNNING}, "one that runs can be paused"),
+    "resume": ({RolloutState.PAUSED}, "one that is paused can go on"),
+    "abort": (LIVE, "one that runs or is paused can be aborted; `wayside rollout back` returns its nodes"),
+}
 Published = Callable[[str, str], str | None]
 
 
@@ -119,6 +124,9 @@ class RolloutStore:
             ContractError: its state does not allow it.
         """
         rollout = load(connection, rollout_id)
+        from_states, rule = _ACTS[act]
+        if rollout.state not in from_states:
+            raise ContractError("state", f"is {rollout.state.value.replace('_', ' ')}: only {rule}")
         if act == "pause":
             rollout.pause("paused by the operator")
         elif act == "resume":

@@ -40,6 +40,7 @@ def load(path: Path) -> NodeConfig:
 
 def listed(path: Path, mistakes: tuple[tuple[str, str], ...]) -> str:
     """One mistake in a line, several in a list."""
-    if len(mistakes) == 1:
-        return f"{path}: {mistakes[0][0]}: {mistakes[0][1]}"
-    return "\n  ".join([f"{path} has {len(mistakes)} mistakes", *(f"{field}: {rule}" for field, rule in mistakes)])
+    lines = [f"{field}: {rule}" if field != "$" else rule for field, rule in mistakes]  # ``$``: the file as a whole
+    if len(lines) == 1:
+        return f"{path}: {lines[0]}"
+    return "\n  ".join([f"{path} has {len(lines)} mistakes", *lines])

@@ -6,17 +6,19 @@ Changes nothing. What needs no more than the text is judged in :mod:`wayside.con
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import msgspec
 
 from wayside.contracts.fit import misfits
 from wayside.contracts.mistakes import Mistake, spelled
 from wayside.contracts.node_check import Python, obstacles
-from wayside.contracts.node_config import NodeConfig, read_node_config
+from wayside.contracts.node_config import NodeConfig, parsed_toml, read_node_config
 from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport
 from wayside.contracts.version import VERSION
 from wayside.contracts.wire import ContractError, decode
@@ -26,6 +28,9 @@ from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.policies.policy import check as policy_mistakes
 from wayside.edge.runtimes.load import available
 from wayside.edge.trusted_bundle import open_bundle
+
+ALONE = ("node", "state_dir", "clock", "hub", "model", "board", "modbus", "storage")
+"""Sections that are right or wrong whatever the others say."""
 
 
 class TaskMisfit(NamedTuple):
@@ -61,12 +66,14 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     Raises:
         OSError: the file cannot be read.
     """
+    file, folder = path.read_bytes(), path.resolve().parent
+    judged_for = python or (sys.version_info[0], sys.version_info[1])
     try:
-        loaded = read_node_config(path.read_bytes())
+        loaded = read_node_config(file)
     except ContractError as exc:
-        return Checked(None, exc.mistakes)
-    config, folder = loaded.config, path.resolve().parent
-    mistakes = [*obstacles(config, python or (sys.version_info[0], sys.version_info[1]))]
+        return Checked(None, tuple(dict.fromkeys((*exc.mistakes, *_beside(exc.mistakes, file, folder, judged_for)))))
+    config = loaded.config
+    mistakes = [*obstacles(config, judged_for)]
     judged = {m.place for m in mistakes}
     mistakes += [m for m in (*_policies(config), *_on_this_machine(config, folder)) if m.place not in judged]
     hints = list(loaded.hints)
@@ -77,6 +84,23 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
         )
     written = tuple(dict.fromkeys((spelled(loaded.as_written(m.place)), m.rule) for m in mistakes))
     return Checked(config, written, tuple(hints), *_fit(config, passports))
+
+
+def _beside(
+    mistakes: Sequence[tuple[str, str]], file: bytes, folder: Path, python: Python
+) -> Iterator[tuple[str, str]]:
+    """What cannot work in the sections of a file that have no part in its ``mistakes`` and stand alone."""
+    broken = {m[1] for field, _ in mistakes if (m := re.match(r"\$\.([A-Za-z0-9_-]+)", field))}
+    try:
+        given = parsed_toml(file)
+        sound = {name: given[name] for name in ALONE if name in given and name not in broken}
+        config = msgspec.convert({"node": "unnamed", "state_dir": ".", **sound}, NodeConfig)
+    except (ContractError, msgspec.ValidationError, RecursionError):
+        return
+    for mistake in (*obstacles(config, python), *_on_this_machine(config, folder)):
+        section = mistake.place[0]
+        if section not in broken:
+            yield spelled(mistake.place if section in sound else ()), mistake.rule
 
 
 def read_passport(path: Path) -> Passport:

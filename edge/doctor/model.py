@@ -33,7 +33,7 @@ def check_models(config: NodeConfig, state_dir: Path, agent: dict[str, Any] | No
         if installed.state == "fail" or agent is None or state is None:
             yield installed
         elif state.model is not None:
-            yield Finding(check, "ok", model_sentence(state, agent))
+            yield _runs_one(check, state, agent)
         else:
             yield _runs_none(check, state, agent)
 
@@ -107,9 +107,18 @@ def model_sentence(task: TaskState, status: dict[str, Any]) -> str:
     return text
 
 
+def _runs_one(check: str, state: TaskState, agent: dict[str, Any]) -> Finding:
+    """Not "ok" while its agent says that something is wrong with the task; what, stands with the conditions."""
+    wrong = ", ".join(c.code for c in open_conditions(agent) if c.subject == state.name)
+    sentence = model_sentence(state, agent)
+    if not wrong:
+        return Finding(check, "ok", sentence)
+    return Finding(check, "warn", f"{sentence}, with {wrong}", "see its conditions above")
+
+
 def _runs_none(check: str, state: TaskState, agent: dict[str, Any]) -> Finding:
-    """A failure where the agent calls it severe or gives a reason; only waiting for the first rollout is none."""
-    severe = any(c.severe and c.subject == state.name for c in open_conditions(agent))
+    """A failure, unless the agent says that the task only waits for its first rollout."""
+    waits = any(c.code == "no_model" and c.subject == state.name and not c.severe for c in open_conditions(agent))
     why = state.why or f"no version of {state.bundle} has come yet"
     fix = f"start a rollout of a version that fits: `wayside rollout start {state.bundle} VERSION`"
-    return Finding(check, "fail" if severe or state.why else "warn", f"runs no model, because {why}", fix)
+    return Finding(check, "warn" if waits else "fail", f"runs no model, because {why}", fix)

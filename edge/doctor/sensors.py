@@ -13,7 +13,7 @@ from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sensor_config import BoardConfig, ModbusConfig
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.errors import EdgeError
-from wayside.edge.sensors.modbus import LineSilent, Refused, open_port
+from wayside.edge.sensors.modbus_port import LineSilent, Refused, open_port
 from wayside.firmware_bridge.errors import LineError, PortLent, WrongBoard
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.borrow import is_lent

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from wayside.contracts.node_config import VEHICLES
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import GOOD, Quality
 from wayside.contracts.sensor_config import DetectorConfig
 from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import BoardTime, Clock
@@ -263,7 +263,7 @@ class BoardSource:
                 start_ns = end_ns - (end_ms - start_ms) * 1_000_000
                 self._closed.append(Step(grid, start_ns, end_ns, error_ms, counts, qualities, readings, extras))
                 for which, quality in enumerate(qualities):
-                    if quality is not Quality.GOOD or self._own[which]:
+                    if quality is not GOOD or self._own[which]:
                         self._own[which] = BIT_OF.get(quality, 0)
                         self._judge(which)
             elif type(item) is Lost:
@@ -281,7 +281,7 @@ class BoardSource:
     def _set_troubles(self, subject: str, begun: int, over: int) -> None:
         for code, bit, _, what in DETECTOR_TROUBLES:
             if begun & bit:
-                self._ledger.begin(code, subject, f"{subject}: {what}", severe=False)
+                self._ledger.begin(code, subject, what, severe=False)
             elif over & bit:
                 self._ledger.end(code, subject)
 

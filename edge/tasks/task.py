@@ -305,7 +305,7 @@ class Task:
 
     def _begin(self, code: str, what: str, at: Stamp, *, severe: bool = True) -> None:
         self._open.add(code)
-        self._ledger.begin(code, self.name, f"the model of {self.name}: {what}"[:256], at=at, severe=severe)
+        self._ledger.begin(code, self.name, f"the model: {what}", at=at, severe=severe)
 
     def _over(self, code: str) -> None:
         if code in self._open:
@@ -321,11 +321,11 @@ class Task:
             self.config.interval_s,
             sites,
             quantiles,
-            clock_known=due.at.wall_ms is not None,
-            fresh=due.since_ns - due.at.mono_ns <= self._fresh_ns,
-            hour=None if local is None else local.hour,
-            weekday=None if local is None else local.weekday,
-            substituted=0 if self._window is None else self._window.filled,
+            due.at.wall_ms is not None,
+            due.since_ns - due.at.mono_ns <= self._fresh_ns,
+            None if local is None else local.hour,
+            None if local is None else local.weekday,
+            0 if self._window is None else self._window.filled,
         )
         decider.decide(answers, due.at, model=self.label, why_none=why)
 

@@ -85,9 +85,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 AGENT = [
     ("missing.toml", "No such file"),
     (".", "Is a directory"),
-    ("typo.toml", "not TOML: Invalid value"),
-    ("binary.toml", "utf-8"),
-    ("unknown.toml", "unknown field `stat_dir`"),
+    ("typo.toml", "typo.toml: is not TOML: Invalid value"),
+    ("binary.toml", "binary.toml: is not UTF-8"),
+    ("unknown.toml", "$.stat_dir: is unknown here; is state_dir meant?"),
     ("url.toml", "$.hub.url"),
     ("zone.toml", "no time zone 'Mars/Base'", "IANA"),
     ("key.toml", "node.key is not a key", "enrol this node anew"),

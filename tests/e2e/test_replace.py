@@ -28,12 +28,14 @@ class Patient(AgentProcess):
 
 
 def configured(folder: Path, hub: HubProcess, token: str, backoff_s: float = 0.5) -> AgentProcess:
-    """An agent without sensors: at each start it has to tell that there is no model."""
+    """An agent whose gauge does not answer: it has to tell that every second."""
     folder.mkdir(exist_ok=True)
     return Patient(
         folder,
         f'node = "node-1"\nstate_dir = "state"\n[hub]\nurl = "{hub.url}"\ntoken = "{token}"\n'
-        f'sync_s = 0.2\nbackoff_max_s = {backoff_s}\n[task]\nbundle = "b"\n',
+        f'sync_s = 0.2\nbackoff_max_s = {backoff_s}\n[modbus]\nport = "nowhere"\n[[modbus.registers]]\n'
+        'device = 1\naddress = 0\ndatastream = "gauge"\nunit = "m"\n'
+        '[[tasks]]\nname = "level"\nbundle = "b"\ninterval_s = 1\nsites = [{ output = "gauge" }]\n',
     )
 
 

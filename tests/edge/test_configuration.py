@@ -44,6 +44,20 @@ def test_a_node_that_reports_needs_its_trust_root_and_its_hubs_authority(tmp_pat
     assert mistakes(write(tmp_path)) == {}, "a node without a hub needs none"
 
 
+def test_a_mistake_in_one_section_hides_none_of_another(tmp_path: Path) -> None:
+    model = '[model]\nruntime = "tflite-runtime"\ntuf_root = "absent.json"\n'
+    path = write(tmp_path, hub=HUB, extra=model)
+    text = path.read_text().replace('port = "/dev/nothing"', 'port = "/dev/nothing"\nidentity = "far-too-long"')
+    text = text.replace("checkpoint_s", "full = true\ncheckpoint_s")
+    path.write_text(text.replace("sites = [{", 'inputs = { rain = "mast/rain" }\nsites = [{'))
+    told = dict(check_file(path, python=(3, 13)).mistakes)
+    assert "no source of this file gives mast/rain" in told["$.tasks[0].inputs.rain"]
+    assert "no board can be called" in told["$.board.identity"]
+    assert "no wheel for Python 3.13" in told["$.model.runtime"]
+    assert "there is no trust root" in told["$.model.tuf_root"]
+    assert "is unknown here" in told["$.storage.full"]
+
+
 def test_a_state_folder_under_a_file_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
     path = write(tmp_path)
     assert mistakes(path) == {}

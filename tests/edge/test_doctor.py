@@ -183,9 +183,10 @@ def test_what_the_agent_says_of_its_models_and_conditions_is_passed_on(tmp_path:
     agent_says(tmp_path, tasks=[runs | measured], models=[model], conditions=[noisy, worse, "nonsense"])
     findings = list(examine(config(), tmp_path, listen_s=0.1))
     (task,) = [f for f in findings if f.check == "task flow"]
-    assert task.state == "ok"
+    assert task.state == "warn"
     assert task.said == (
-        "traffic-flow 1.2.0 (onnx-int8 on onnxruntime), 412 forecasts compared, MAE 4.3 vs persistence 5.1"
+        "traffic-flow 1.2.0 (onnx-int8 on onnxruntime), 412 forecasts compared, MAE 4.3 vs persistence 5.1, "
+        "with model_worse"
     )
     severe, other = [f for f in findings if f.check == "condition"]
     assert (severe.state, other.state) == ("fail", "warn")
@@ -223,6 +224,15 @@ def test_a_task_without_a_model_fails_with_the_agents_reason(tmp_path: Path) -> 
     task = found(config(), tmp_path)["task flow"]
     assert (task.state, task.said) == ("fail", f"runs no model, because {why}")
     assert "wayside rollout start traffic-flow" in task.fix
+
+
+def test_a_task_that_waits_for_its_first_rollout_does_not_fail(tmp_path: Path) -> None:
+    why = "no traffic-flow has been installed yet; a rollout brings one"
+    waits = {"code": "no_model", "subject": "flow", "message": f"this task runs no model, because {why}"}
+    waits |= {"since": {"boot": "0" * 32, "mono_ns": 5}, "severe": False}
+    agent_says(tmp_path, tasks=[{"name": "flow", "bundle": "traffic-flow", "why": why}], conditions=[waits])
+    task = found(config(), tmp_path)["task flow"]
+    assert (task.state, task.said) == ("warn", f"runs no model, because {why}")
 
 
 def test_a_hub_that_does_not_answer_fails_and_the_trust_root_is_looked_at(tmp_path: Path) -> None:

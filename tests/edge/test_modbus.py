@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psutil
 import pytest
 from hypothesis import given
@@ -17,20 +16,18 @@ from hypothesis import strategies as st
 
 from tests.simulators.agent import AgentProcess
 from tests.simulators.modbus import Cable, Meters
-from wayside.contracts.action import Setpoint
-from wayside.contracts.actuator_config import RegisterTarget, SetpointConfig
 from wayside.contracts.node_config import ClockConfig, NodeConfig, load_node_config
 from wayside.contracts.reading import Quality
 from wayside.contracts.sensor_config import ModbusConfig, RegisterConfig
 from wayside.contracts.summary import Kind, Summary
 from wayside.contracts.wire import ContractError
-from wayside.edge.actuators import UNCONFIRMED, RegisterSetpoint
 from wayside.edge.clock import ScaledClock
 from wayside.edge.doctor.examine import examine
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.ledger import Ledger
 from wayside.edge.sensors import modbus
-from wayside.edge.sensors.modbus import ModbusError, ModbusLine, open_port
+from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.sensors.modbus_port import ModbusError, open_port
 from wayside.edge.sources.registers import RegisterSource
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 
@@ -47,7 +44,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that failed is tried again soon."""
     monkeypatch.setattr(modbus, "RETRY_CAP_S", 0.3)
     monkeypatch.setattr(modbus, "SILENT_CAP_S", 0.3)
-    monkeypatch.setattr(modbus, "SETPOINT_S", 0.2)
 
 
 impatient = pytest.mark.usefixtures("_impatient")
@@ -56,18 +52,10 @@ impatient = pytest.mark.usefixtures("_impatient")
 class Heard:
     """What a line told of each register: values as numbers, failures as sentences."""
 
-    def __init__(
-        self,
-        cable: Cable,
-        *registers: RegisterConfig,
-        setpoints: tuple[RegisterSetpoint, ...] = (),
-        **more: object,
-    ) -> None:
+    def __init__(self, cable: Cable, *registers: RegisterConfig, **more: object) -> None:
         config = ModbusConfig(port=str(cable.node), registers=registers, **{"timeout_s": 1.0, **more})  # type: ignore[arg-type]
         self.all: list[tuple[int, float | str]] = []
-        self.line = ModbusLine(
-            config, lambda i, v: self.all.append((i, v)), lambda i, w: self.all.append((i, w)), setpoints
-        )
+        self.line = ModbusLine(config, lambda i, v: self.all.append((i, v)), lambda i, w: self.all.append((i, w)))
 
     def of(self, which: int) -> list[float | str]:
         return [said for i, said in self.all if i == which]
@@ -86,7 +74,7 @@ class Heard:
 
 
 @asynccontextmanager
-async def polling(cable: Cable, *registers: RegisterConfig, **more: Any) -> AsyncIterator[Heard]:
+async def polling(cable: Cable, *registers: RegisterConfig, **more: object) -> AsyncIterator[Heard]:
     heard = Heard(cable, *registers, **more)
     task = asyncio.create_task(heard.line.run())
     try:
@@ -113,62 +101,6 @@ async def test_every_table_and_every_type_is_read(tmp_path: Path) -> None:
         async with polling(cable, *(r for r, _ in wanted)) as heard:
             await heard.until(lambda: all(heard.values_of(i) for i in range(len(wanted))))
     assert [heard.values_of(i)[0] for i in range(len(wanted))] == [value for _, value in wanted]
-
-
-def relay(table: str = "holding", **more: object) -> RegisterSetpoint:
-    target = RegisterTarget(device=1, address=1, table=table)  # type: ignore[arg-type]
-    config = SetpointConfig(name="relay", register=target, low=0, high=1, safe=0, **more)  # type: ignore[arg-type]
-    return RegisterSetpoint(config, Ledger("n", "0" * 32, ScaledClock(ClockConfig(kind="scaled"))))
-
-
-@impatient
-async def test_a_setpoint_is_written_and_read_back_beside_the_polls_and_the_safe_value_at_the_end(
-    tmp_path: Path,
-) -> None:
-    setpoint = relay()
-    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5, 9]}) as meters:
-        async with polling(cable, register(), setpoints=(setpoint,)) as heard:
-            await heard.until(lambda: setpoint.pending() is None)
-            assert meters.written == {"1/1": 0}
-            setpoint.carry(Setpoint(1.0))
-            await heard.until(lambda: setpoint.pending() is None)
-            assert meters.written == {"1/1": 1}
-            assert set(heard.values) == {5.0}
-        assert meters.written == {"1/1": 0}
-
-
-@impatient
-async def test_a_coil_is_written_and_what_a_device_refuses_is_a_condition(tmp_path: Path) -> None:
-    coil, absent = relay("coil"), relay()
-    absent.config = msgspec.structs.replace(absent.config, register=RegisterTarget(device=1, address=999))
-    with Cable(tmp_path) as cable, Meters(cable.device, {1: [5, 9]}):
-        polled = register(address=1, table="coil")
-        async with polling(cable, polled, setpoints=(coil, absent)) as heard:
-            coil.carry(Setpoint(1.0))
-            await heard.until(lambda: coil.pending() is None and heard.values[-1:] == [1.0])
-            coil.carry(None)
-            await heard.until(lambda: coil.pending() is None and heard.values[-1:] == [0.0])
-            await heard.until(lambda: absent._ledger.holds(UNCONFIRMED, "relay"))
-    (condition,) = absent._ledger.conditions()
-    assert "has no register at this address" in condition.message
-
-
-@impatient
-async def test_a_setpoint_on_a_line_that_cannot_be_opened_is_a_condition(tmp_path: Path) -> None:
-    setpoint = relay()
-    with Cable(tmp_path) as cable:
-        cable.pull()
-        async with polling(cable, register(), setpoints=(setpoint,)) as heard:
-            await heard.until(lambda: setpoint._ledger.holds(UNCONFIRMED, "relay"))
-
-
-async def test_an_adapter_that_hears_itself_confirms_no_setpoint(tmp_path: Path) -> None:
-    setpoint = relay()
-    with Cable(tmp_path, silent=(1,)) as cable, Meters(cable.device, {1: [5, 0]}):
-        cable.echo = True
-        async with polling(cable, register(), setpoints=(setpoint,)) as heard:
-            await heard.until(lambda: bool(heard.of(0)) and len(cable.heard) > 3)
-    assert setpoint.pending() is not None
 
 
 async def test_a_changed_value_is_seen(tmp_path: Path) -> None:
@@ -621,50 +553,3 @@ def test_an_agent_on_a_modbus_line_sends_values_gaps_and_alerts_and_outlasts_a_p
     log = (tmp_path / "agent.log").read_text()
     assert log.count("register fails") <= 8  # one line for each trouble, not one for each poll
     assert "Traceback" not in log
-
-
-def test_an_agent_writes_the_safe_value_when_it_starts_and_says_what_it_cannot_write(tmp_path: Path) -> None:
-    actuator = '[[actuators]]\nname = "{0}"\nkind = "setpoint"\nlow = 0\nhigh = 9\nsafe = {1}\n'
-    actuator += 'register = {{ device = {2}, address = 2, table = "holding" }}\n'
-    toml = f"""
-node = "kiosk-1"
-state_dir = "state"
-[modbus]
-port = "{tmp_path / "modbus.tty"}"
-timeout_s = 0.2
-[[modbus.registers]]
-device = 1
-address = 0
-datastream = "kiosk/temperature"
-{actuator.format("heater", 7, 1)}
-{actuator.format("lost", 1, 9)}
-"""
-
-    def unconfirmed(agent: AgentProcess) -> list[str]:
-        return [c["subject"] for c in agent.status.get("conditions", ()) if c["code"] == UNCONFIRMED]
-
-    with (
-        Cable(tmp_path, silent=(9,)) as cable,
-        Meters(cable.device, {1: [215, 10, 0]}) as meters,
-        AgentProcess(tmp_path, toml) as agent,
-    ):
-        agent.wait(lambda a: meters.written == {"1/2": 7} and unconfirmed(a) == ["lost"], timeout_s=PATIENCE_S)
-        assert agent.stop() == 0
-    assert "Traceback" not in (tmp_path / "agent.log").read_text()
-
-
-def test_an_agent_without_a_line_says_that_its_setpoint_cannot_be_written(tmp_path: Path) -> None:
-    toml = """
-node = "kiosk-1"
-state_dir = "state"
-[[actuators]]
-name = "heater"
-kind = "setpoint"
-low = 0
-high = 1
-safe = 0
-register = { device = 1, address = 2 }
-"""
-    with AgentProcess(tmp_path, toml) as agent:
-        agent.wait(lambda a: [c["code"] for c in a.status.get("conditions", ())] == [UNCONFIRMED])
-        assert agent.stop() == 0

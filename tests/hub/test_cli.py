@@ -93,9 +93,12 @@ def test_a_rollout_from_the_command_line(hub_process: Callable[[], HubProcess]) 
     watched = wayside("rollout", "show", number, "--hub", hub.url, "--watch", "--json")
     assert json.loads(watched.stdout)["state"] == "completed"
     assert "completed" in wayside("rollout", "list", "--hub", hub.url).stdout
-    assert "may not go" in complaint(
-        wayside("rollout", "abort", number, "--hub", hub.url, "--operator-token", OPERATOR)
+    token = ("--hub", hub.url, "--operator-token", OPERATOR)
+    assert "is completed: only one that runs or is paused can be aborted" in complaint(
+        wayside("rollout", "abort", number, *token)
     )
+    assert "'1.0' is no version" in complaint(wayside("rollout", "start", "traffic-flow", "1.0", *token))
+    assert "that rise" in complaint(wayside("rollout", "start", "traffic-flow", "1.0.1", "--phases", "50,10", *token))
 
 
 def test_a_way_back_from_the_command_line(hub_process: Callable[[], HubProcess]) -> None:
@@ -112,7 +115,8 @@ def test_a_way_back_from_the_command_line(hub_process: Callable[[], HubProcess])
     told = functools.partial(wayside, WAYSIDE_OPERATOR_TOKEN=OPERATOR, WAYSIDE_HUB=hub.url)
 
     seen = told("rollout", "start", "traffic-flow", "1.0.1", "--dry-run").stdout
-    assert "1 of 2 nodes can take traffic-flow 1.0.1; 1 cannot (1: no task for traffic-flow)" in " ".join(seen.split())
+    whole = "1 of 2 nodes can take traffic-flow 1.0.1 1 cannot take it: no task for traffic-flow (node-2)"
+    assert " ".join(seen.split()) == whole
     assert json.loads(told("rollout", "list", "--json").stdout)["rollouts"] == []
     shown = told("rollout", "start", "traffic-flow", "1.0.1", "--phases", "100").stdout
     assert "running, phase 1 of 1: 0 of 1 nodes run it" in shown

@@ -16,7 +16,7 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 Spoil = Callable[[bytes], bytes]
 """What the node hears instead of the bytes that a device sent."""
@@ -113,19 +113,33 @@ class Cable:
         self.close()
 
 
+class Write(NamedTuple):
+    """A coil (function 5) or holding register (6) was written, and holds ``held`` now."""
+
+    device: int
+    function: int
+    address: int
+    asked: int
+    held: int
+
+
 class Meters:
     """pymodbus's server as a process. ``set`` changes what its registers read, from the next question on.
 
-    A holding register that the node has written reads as :attr:`written` says, by ``DEVICE/ADDRESS``.
+    What is written stays until ``set`` changes it, or the power is lost: then all is as it was at first.
     """
 
     def __init__(self, port: Path, registers: dict[int, list[int]]) -> None:
         """``registers``: by device, its holding and input registers from address 0; coils are their lowest bits."""
-        self._file = port.with_suffix(".registers")
+        self._port, self._file = port, port.with_suffix(".registers")
+        self._stuck, self._writes = port.with_suffix(".stuck"), port.with_suffix(".writes")
         self._registers = registers
         self._write()
+        self._start()
+
+    def _start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(port), str(self._file)],
+            [sys.executable, __file__, str(self._port), str(self._file)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # it prints every request for another device
@@ -133,17 +147,25 @@ class Meters:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"READY\n"
 
-    @property
-    def written(self) -> dict[str, int]:
-        try:
-            values: dict[str, int] = json.loads(self._file.with_suffix(".written").read_text())
-        except (OSError, ValueError):
-            return {}
-        return values
-
     def set(self, device: int, address: int, *values: int) -> None:
         self._registers[device][address : address + len(values)] = values
         self._write()
+
+    def get_stuck(self, stuck: bool = True) -> None:
+        """While it is, it takes every write, says so, and holds what it held."""
+        if stuck:
+            self._stuck.touch()
+        else:
+            self._stuck.unlink(missing_ok=True)
+
+    def writes(self, address: int) -> list[Write]:
+        """Of that coil or register, since the beginning."""
+        lines = self._writes.read_text().splitlines() if self._writes.exists() else []
+        return [w for line in lines if (w := Write(*json.loads(line))).address == address]
+
+    def lose_power(self) -> None:
+        self._end()
+        self._start()
 
     def _write(self) -> None:
         beside = self._file.with_suffix(".new")
@@ -154,6 +176,9 @@ class Meters:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         assert self.process.stdout is not None
@@ -171,28 +196,34 @@ async def _serve(port: str, file: Path) -> None:
         loaded: dict[str, list[int]] = json.loads(file.read_text())
         return loaded
 
-    written = file.with_suffix(".written")
-
-    def loaded() -> dict[str, int]:
-        return json.loads(written.read_text()) if written.exists() else {}
+    stuck, writes = file.with_suffix(".stuck"), file.with_suffix(".writes")
 
     def device(number: str, values: list[int]) -> SimDevice:
-        async def read(function: int, start: int, address: int, count: int, current: list[int], new: Any) -> None:
-            if new is not None:
-                if function in (6, 16):
-                    written.write_text(json.dumps(loaded() | {f"{number}/{address}": new[0]}))
-                return
+        seen: dict[int, list[int]] = {}  # by function: what the file said last
+
+        async def act(function: int, start: int, address: int, count: int, current: list[int], new: Any) -> None:
+            if new:
+                write(function, address - start, current, new)
+            elif function in (3, 4):
+                refresh(function, current)
+
+        def write(function: int, at: int, current: list[int], new: list[Any]) -> None:
+            held = bool(current[at // 16] >> at % 16 & 1) if function == 5 else current[at]
+            asked, new[0] = new[0], held if stuck.exists() else new[0]
+            with writes.open("a") as log:
+                log.write(json.dumps([int(number), function, at, int(asked), int(new[0])]) + "\n")
+
+        def refresh(function: int, current: list[int]) -> None:
             with contextlib.suppress(OSError, ValueError):
-                fresh = [loaded().get(f"{number}/{i}", v) for i, v in enumerate(registers()[number])]
-                for i in range(len(current)):
-                    if function in (1, 2, 5, 15):
-                        continue
-                    current[i] = fresh[start + i] if start + i < len(fresh) else current[i]
+                fresh, before = registers()[number], seen.get(function, values)
+                for i, (now, then) in enumerate(zip(fresh, before, strict=True)):
+                    current[i] = now if now != then else current[i]
+                seen[function] = fresh
 
         bits = [bool(v & 1) for v in values]
         words = SimData(0, values=values, datatype=DataType.REGISTERS)
         flags = SimData(0, values=bits, datatype=DataType.BITS)
-        return SimDevice(int(number), simdata=([flags], [flags], [words], [words]), action=read)
+        return SimDevice(int(number), simdata=([flags], [flags], [words], [words]), action=act)
 
     server = ModbusSerialServer(
         [device(number, values) for number, values in registers().items()],

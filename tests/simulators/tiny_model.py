@@ -94,7 +94,9 @@ class TinyModel:
         interval_s: float = 900.0,
         quantiles: tuple[float, ...] = (),
         bundle: str = "traffic-flow",
+        quantity: tuple[str, str] = ("volume", "{veh}"),
     ) -> None:
+        """``quantity``: name and unit of what it forecasts from its own past."""
         content = int8_mlp(window, quantiles=len(quantiles))
         self.runtime = self
         self.real = load_runtime("onnxruntime", content)
@@ -104,9 +106,12 @@ class TinyModel:
         task = TaskSpec(
             name="flow",
             domain="traffic",
-            inputs=tuple(Input(name=n, unit=u, low=0, high=1000) for n, u in zip(INPUTS, UNITS, strict=True)),
-            output="volume",
-            output_unit="{veh}",
+            inputs=tuple(
+                Input(name=n, unit=u, low=0, high=1000)
+                for n, u in (quantity, *list(zip(INPUTS, UNITS, strict=True))[1:])
+            ),
+            output=quantity[0],
+            output_unit=quantity[1],
             window=window,
             horizon=1,
             interval_s=interval_s,
