@@ -36,7 +36,7 @@ MODEL_CONDITIONS = ("model_nan", "model_constant", "model_worse", "model_late", 
 
 
 class Model(Protocol):
-    """What runs (see :class:`wayside.edge.update.updater.ActiveModel`)."""
+    """What runs (see :class:`wayside.edge.update.trial.ActiveModel`)."""
 
     @property
     def passport(self) -> Passport: ...
