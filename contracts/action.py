@@ -5,7 +5,7 @@ A policy never sees a model, a window or a clock: :class:`Answers` is all it kno
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from wayside.contracts.reading import Quality
@@ -66,9 +66,13 @@ class Answers(NamedTuple):
     @property
     def answered(self) -> int:
         """Sites with a forecast, a score or counts."""
-        return sum(self.answered_at(site) for site in self.sites)
+        return self.answered_of(self.sites)
 
-    def answered_at(self, site: str) -> bool:
-        """Whether the site has a forecast, a score or counts."""
-        a = self.sites.get(site)
-        return a is not None and (bool(a.forecast) or a.score is not None or a.counts is not None)
+    def answered_of(self, sites: Iterable[str]) -> int:
+        """Those of ``sites`` with a forecast, a score or counts."""
+        answered = 0
+        for site in sites:
+            a = self.sites.get(site)
+            if a is not None and (a.forecast or a.score is not None or a.counts is not None):
+                answered += 1
+        return answered

@@ -5,7 +5,8 @@ What holds in doubt is the actuator's own: a signal's fixed plan, a set-point's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -34,13 +35,25 @@ class PhaseLimits(Document, frozen=True, kw_only=True):
             refuse([Mistake(("green_s",), "min_green_s <= green_s <= max_green_s")])
 
 
-class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="signal"):
+class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="signal", dict=True):
     """The signal that the board drives. In each ring the phases' green + yellow + red clearance sum to ``cycle_s``."""
 
     name: Name
     cycle_s: Seconds
     phases: Annotated[tuple[PhaseLimits, ...], msgspec.Meta(min_length=1, max_length=16)]
     max_change_s: Seconds = 10.0  # of one green from one decision to the next
+
+    @cached_property
+    def by_phase(self) -> Mapping[int, PhaseLimits]:
+        return {p.phase: p for p in self.phases}
+
+    @cached_property
+    def rings(self) -> Sequence[Sequence[PhaseLimits]]:
+        """The phases of each ring."""
+        rings: dict[int, list[PhaseLimits]] = {}
+        for phase in self.phases:
+            rings.setdefault(phase.ring, []).append(phase)
+        return tuple(rings.values())
 
     def __post_init__(self) -> None:
         refuse(self._mistakes())

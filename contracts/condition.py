@@ -9,6 +9,8 @@ import msgspec
 from wayside.contracts.reading import Name, Stamp
 from wayside.contracts.wire import Document
 
+MAX_CONDITIONS = 64  # of one heartbeat
+
 Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 """Stable, for programs: ``line_lost``, ``detector_stuck_on``, ``signal_fault``, ``no_model``, ``model_worse`` …"""
 

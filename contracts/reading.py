@@ -32,6 +32,11 @@ class Quality(enum.Enum):
     MISSING = "missing"  # there is no value
 
 
+# To look a member up in its Enum class costs 0.2 µs (Python 3.11): more than comparing it.
+GOOD, MISSING = Quality.GOOD, Quality.MISSING
+NO_VALUE = (Quality.MISSING, Quality.STALE)
+
+
 class ClockState(enum.Enum):
     UNKNOWN = "unknown"
     HELD = "held"  # was trusted once, free-running since
@@ -41,7 +46,10 @@ class ClockState(enum.Enum):
     SIMULATED = "simulated"  # a scaled clock: demonstrations and tests
 
 
-class Stamp(Document, frozen=True, kw_only=True):
+UNKNOWN = ClockState.UNKNOWN
+
+
+class Stamp(Document, frozen=True, gc=False):
     """When something happened, as honestly as the node knows it.
 
     ``mono_ns`` is comparable within one ``boot`` only; ``wall_ms`` is Unix time or
@@ -55,7 +63,7 @@ class Stamp(Document, frozen=True, kw_only=True):
     error_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
 
     def __post_init__(self) -> None:
-        if (self.wall_ms is None) != (self.clock is ClockState.UNKNOWN):
+        if (self.wall_ms is None) != (self.clock is UNKNOWN):
             raise ValueError("wall_ms is null exactly when clock is 'unknown'")
 
 
@@ -69,9 +77,9 @@ class Reading(Document, frozen=True, kw_only=True):
     at: Stamp
 
     def __post_init__(self) -> None:
-        if self.value is None and self.quality not in (Quality.MISSING, Quality.STALE):
+        if self.value is None and self.quality not in NO_VALUE:
             raise ValueError("a reading without a value has quality 'missing' or 'stale'")
-        if self.value is not None and self.quality is Quality.MISSING:
+        if self.value is not None and self.quality is MISSING:
             raise ValueError("a missing reading has no value")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError("value is finite")

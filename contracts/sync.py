@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from wayside.contracts.condition import Condition
+from wayside.contracts.condition import MAX_CONDITIONS, Condition
 from wayside.contracts.reading import BootId, Name, Stamp
 from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.summary import Summary
@@ -89,7 +89,9 @@ class Heartbeat(Document, frozen=True, kw_only=True):
     reported: Reported  # of the first task's bundle, for readers that know only one model
     models: Annotated[tuple[Reported, ...], msgspec.Meta(max_length=64)] = ()  # of each task's bundle
     tasks: Annotated[tuple[TaskState, ...], msgspec.Meta(max_length=64)] = ()
-    conditions: Annotated[tuple[Condition, ...], msgspec.Meta(max_length=64)] = ()  # that are open, severe ones first
+    conditions: Annotated[
+        tuple[Condition, ...], msgspec.Meta(max_length=MAX_CONDITIONS)
+    ] = ()  # that are open, severe ones first
     counters: Counters = Counters()
     board: Board | None = None
     rss_bytes: Count | None = None

@@ -19,6 +19,7 @@ from wayside.contracts.node_config import ClockConfig
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.edge.errors import EdgeError
 
+SIMULATED = ClockState.SIMULATED
 DRIFT_PPM = 50  # of a free-running crystal, with margin for a cabinet in the sun
 HUB_TRUST_NS = 86_400 * 1_000_000_000  # after that without word from the hub its time is 'held'
 
@@ -131,7 +132,7 @@ class ScaledClock:
         return max(0, int((time.time_ns() - self._anchor_ns) * self.speed))
 
     def wall(self, mono_ns: int) -> Wall:
-        return Wall(max(0, int(self._start_ms + mono_ns / 1e6)), ClockState.SIMULATED, 1)
+        return Wall(max(0, int(self._start_ms + mono_ns / 1e6)), SIMULATED, 1)
 
     def hear_hub(self, hub_unix_ms: int, sent_ns: int, received_ns: int) -> None:
         pass
@@ -177,10 +178,10 @@ def stamp(clock: Clock, boot: str, mono_ns: int, extra_error_ms: int = 0) -> Sta
     wall_ms, state, error_ms = clock.wall(mono_ns)
     mono_ns = max(0, mono_ns)
     if wall_ms is None or wall_ms < 0:
-        return Stamp(boot=boot, mono_ns=mono_ns)
+        return Stamp(boot, mono_ns)
     if error_ms is not None:
         error_ms += extra_error_ms
-    return Stamp(boot=boot, mono_ns=mono_ns, wall_ms=wall_ms, clock=state, error_ms=error_ms)
+    return Stamp(boot, mono_ns, wall_ms, state, error_ms)
 
 
 class LocalTime(NamedTuple):
@@ -189,7 +190,7 @@ class LocalTime(NamedTuple):
     hour: float  # fractional, 0 <= hour < 24
     weekday: float  # Monday 0
     yearday: float  # fractional, from 0 at the year's beginning
-    naive: datetime  # the local time itself
+    local: datetime  # with its zone: subtracting from it is subtracting from the clock on the wall
 
 
 class LocalCalendar:
@@ -207,7 +208,7 @@ class LocalCalendar:
         self._year = self._new_year = 0
 
     def of(self, unix_s: int) -> LocalTime:
-        local = datetime.fromtimestamp(unix_s, self._zone).replace(tzinfo=None)
+        local = datetime.fromtimestamp(unix_s, self._zone)
         seconds = local.hour * 3600 + local.minute * 60 + local.second
         if local.year != self._year:
             self._year, self._new_year = local.year, date(local.year, 1, 1).toordinal()

@@ -19,7 +19,7 @@ import structlog
 from wayside.contracts.action import Action, Answers, Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
 from wayside.contracts.reading import Stamp
-from wayside.contracts.summary import Kind
+from wayside.contracts.summary import DECISION
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.errors import EdgeError
 from wayside.edge.guard.check import check, fixed_plan
@@ -134,19 +134,18 @@ class Decider:
             why_none: why no site has an answer, where none has.
         """
         sites = answers.sites.keys() if self._sites is None else self._sites
-        answered = 0
-        for site in sites:
-            answered += answers.answered_at(site)
+        answered = answers.answered_of(sites)
         if not answered:
             self._hold(at, f"{why_none or 'no site that the policy reads has an answer'}: {self._holds}")
             return
+        changes = self._changes
         situation = Situation(
-            in_force=self.in_force,
-            fresh=answers.fresh,
-            answered=answered * 2 > len(sites),
-            clock_known=answers.clock_known and at.wall_ms is not None,
-            held_s=self._changes.held_s(),
-            changes=self._changes.count(),
+            self.in_force,
+            answers.fresh,
+            answered * 2 > len(sites),
+            answers.clock_known and at.wall_ms is not None,
+            changes.held_s(),
+            changes.count(),
         )
         try:
             self._propose(answers, situation, at, model)
@@ -158,19 +157,23 @@ class Decider:
 
     def _propose(self, answers: Answers, situation: Situation, at: Stamp, model: str | None) -> None:
         """Raises: PolicyError."""
-        proposal = self._ask(self._policy.propose, answers, self._settings, self._actuator, self.in_force)
+        policy = self._policy
+        seen = self._call(policy.read, answers, self._settings)
+        proposal = None
+        if seen is not None:
+            proposal = self._ask(policy.propose, seen, self._settings, self._actuator, self.in_force)
         if proposal is None:
             self._hold(at, f"the policy proposes nothing: {self._holds}")
             return
         if isinstance(proposal, Notice) and (proposal == self.in_force or (not self.in_force and not proposal.level)):
             return  # nothing new to say
-        explained = self._explain(answers)
+        explained = self._explain(seen)
         pace_only = True
         for attempt in range(PROPOSALS):
             verdict = check(proposal, self._actuator, situation)
             self._ledger.count("proposals_allowed" if verdict.allowed else "proposals_refused")
-            detail: Detail = {"verdict": "allowed" if verdict.allowed else "refused", "attempt": attempt}
-            detail |= {**_said(proposal), **explained}
+            word = "allowed" if verdict.allowed else "refused"
+            detail: Detail = {"verdict": word, "attempt": attempt, **_said(proposal), **explained}
             if answers.substituted:
                 detail["substituted_rows"] = answers.substituted
             if verdict.reasons:
@@ -180,7 +183,7 @@ class Decider:
                 self._move(proposal)
                 return
             pace_only = pace_only and verdict.pace_only
-            softer = self._ask(self._policy.soften, proposal, self._actuator) if attempt + 1 < PROPOSALS else None
+            softer = self._ask(policy.soften, proposal, self._actuator) if attempt + 1 < PROPOSALS else None
             if softer is None:
                 break
             proposal = softer
@@ -220,20 +223,24 @@ class Decider:
 
     # --- the policy's own code --------------------------------------------------------------------
 
-    def _ask(self, function: Callable[..., Action | None], *arguments: Any) -> Action | None:
-        """Raises: PolicyError: it raised, or answered with what is no action."""
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Raises: PolicyError: it raised."""
         try:
-            action = function(*arguments)
+            return function(*arguments)
         except Exception as exc:  # a policy is the one part that others write: none of its mistakes stops the node
             raise PolicyError(f"the policy {self._task.policy} failed: {exc!r}"[:200]) from exc
+
+    def _ask(self, function: Callable[..., Action | None], *arguments: Any) -> Action | None:
+        """Raises: PolicyError: it raised, or answered with what is no action."""
+        action: Action | None = self._call(function, *arguments)
         if action is not None and not _is_action(action):
             raise PolicyError(f"the policy {self._task.policy} answered with no action: {action!r}"[:200])
         return action
 
-    def _explain(self, answers: Answers) -> Detail:
+    def _explain(self, seen: Any) -> Detail:
         """Raises: PolicyError."""
         try:
-            explained = self._policy.explain(answers, self._settings)
+            explained = self._policy.explain(seen)
             return {name: v[:256] if isinstance(v, str) else _number(v) for name, v in list(explained.items())[:16]}
         except Exception as exc:
             raise PolicyError(f"the policy {self._task.policy} failed: {exc!r}"[:200]) from exc
@@ -241,7 +248,7 @@ class Decider:
     # --- rows and state ---------------------------------------------------------------------------
 
     def _row(self, at: Stamp, detail: Detail, *, value: float | None = None, model: str | None = None) -> None:
-        self._ledger.row(Kind.DECISION, self._actuator.name, at, value=value, model=model, detail=detail)
+        self._ledger.row(DECISION, self._actuator.name, at, value=value, model=model, detail=detail)
 
     def state(self) -> dict[str, Any]:
         """What a restart needs, as plain JSON values."""
@@ -275,9 +282,14 @@ class Decider:
 
 def _is_action(action: object) -> bool:
     """Whether its parts are of the types that they should be; what they say is the guard's to judge."""
+    if isinstance(action, Greens):
+        if not isinstance(action.seconds, dict):
+            return False
+        for phase, green in action.seconds.items():  # noqa: SIM110 -- half the time of a generator
+            if type(phase) is not int or not _is_number(green):
+                return False
+        return True
     match action:
-        case Greens(seconds):
-            return isinstance(seconds, dict) and all(type(p) is int and _is_number(g) for p, g in seconds.items())
         case Setpoint(value):
             return _is_number(value)
         case Notice(topic, level, text, value):
@@ -297,9 +309,10 @@ def _number(value: float) -> float | str:
 
 def _said(action: Action | None) -> Detail:
     """An action in a row's detail."""
+    if isinstance(action, Greens):
+        greens = sorted(action.seconds.items())
+        return {"greens": " ".join([f"{phase}:{green:.1f}" for phase, green in greens])[:256]}
     match action:
-        case Greens(seconds):
-            return {"greens": " ".join([f"{phase}:{green:.1f}" for phase, green in sorted(seconds.items())])[:256]}
         case Setpoint(value):
             return {"setpoint": _number(value)}
         case Notice(topic, level, text):

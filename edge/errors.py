@@ -11,6 +11,7 @@ EdgeError
 │   ├── HubUnreachable     no answer, or not in time
 │   └── HubRefused         the hub answered no
 ├── BundleRefused          a bundle that this node may not or cannot use
+│   └── RefusedBefore      the same bytes, under the same software and configuration
 ├── GoldenMismatch         a model does not give its golden outputs on this node
 ├── PolicyError            the table of a task or actuator does not fit its policy
 ├── MigrationError         a node's old file cannot be written anew
@@ -19,7 +20,7 @@ EdgeError
 ├── RuntimeRunError        the model failed while it ran
 ├── RuntimeInputError      the window has another shape or type than the model takes
 ├── GpioError              pins cannot be had
-├── ModbusError            the Modbus port cannot be opened
+├── ModbusError            the Modbus port cannot be opened, or a register read or written
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register
 └── CommissionError        a walk through the sensors cannot begin or go on

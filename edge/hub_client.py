@@ -27,9 +27,9 @@ UNAUTHORIZED = 401
 D = TypeVar("D", bound=Document)
 
 
-def printable(said: str) -> str:
+def printable(text: str) -> str:
     """What a hub said, for a technician's terminal: one line, no control characters."""
-    return "".join(c if c.isprintable() else " " for c in said)
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 class HubError(EdgeError):

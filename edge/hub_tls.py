@@ -65,11 +65,11 @@ class HubTls:
 
     def why(self, failure: BaseException) -> str | None:
         """What a failed verification means and what to do; ``None`` if ``failure`` is something else."""
-        found = next((e for e in _causes(failure) if isinstance(e, ssl.SSLCertVerificationError)), None)
-        return self._meaning(found) if found is not None else None
+        error = next((e for e in _causes(failure) if isinstance(e, ssl.SSLCertVerificationError)), None)
+        return self._meaning(error) if error is not None else None
 
-    def _meaning(self, found: ssl.SSLCertVerificationError) -> str:
-        code, host = found.verify_code, urlsplit(self._url).hostname
+    def _meaning(self, error: ssl.SSLCertVerificationError) -> str:
+        code, host = error.verify_code, urlsplit(self._url).hostname
         if code in _OTHER_NAME:
             return f"the hub's certificate is not for {host}: hub.url must use a name that stands in it"
         if code == _EXPIRED:
@@ -77,7 +77,7 @@ class HubTls:
         if code == _NOT_YET:
             return f"the hub's certificate is not valid yet (here it is {_today()}): is one of the two clocks wrong?"
         if code not in _UNKNOWN_ISSUER:
-            return f"the hub's certificate is refused: {found.verify_message}"
+            return f"the hub's certificate is refused: {error.verify_message}"
         if self._ca is None:
             return (
                 "the hub's certificate comes from an authority that this system does not know: put the authority's "

@@ -6,18 +6,18 @@ as flapping, and then not again until it has been quiet for as long: a door in t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import structlog
 
-from wayside.contracts.condition import Condition
+from wayside.contracts.condition import MAX_CONDITIONS, Condition
 from wayside.contracts.reading import Quality, Stamp
 from wayside.contracts.summary import Kind, Summary
 from wayside.edge.clock import Clock, stamp
 
 FLAP_S = 600.0  # of the node's own time
-MAX_CONDITIONS = 64  # of one heartbeat
 Detail = dict[str, str | float | int | bool | None]
 log = structlog.get_logger(__name__)
 
@@ -62,25 +62,25 @@ class Ledger:
         derived: bool = False,
         detail: Detail | None = None,
     ) -> Summary:
-        # Spelled out: passing the fields on as ``**fields`` costs twice what making the row does.
+        # Spelled out, and in the order of the contract: by keyword a row takes six times as long to make.
         row = Summary(
-            node=self._node,
-            boot=self._boot,
-            seq=self._seq,
-            kind=kind,
-            datastream=datastream,
-            at=at,
-            duration_s=duration_s,
-            value=value,
-            unit=unit,
-            quality=quality,
-            n=n,
-            forecast=forecast,
-            naive=naive,
-            anomaly=anomaly,
-            model=model,
-            derived=derived,
-            detail=detail or {},
+            self._node,
+            self._boot,
+            self._seq,
+            kind,
+            datastream,
+            at,
+            duration_s,
+            value,
+            unit,
+            quality,
+            n,
+            forecast,
+            naive,
+            anomaly,
+            model,
+            derived,
+            detail or {},
         )
         self._seq += 1
         self.rows.append(row)
@@ -161,6 +161,12 @@ class Ledger:
         """What is open or flaps, severe ones first, then the oldest."""
         open_ = [s.condition for s in self._states.values() if s.ended_ns is None or s.flaps]
         return tuple(sorted(open_, key=lambda c: (not c.severe, c.since.mono_ns))[:MAX_CONDITIONS])
+
+    def end_unowned(self, is_owned: Callable[[Condition], bool]) -> None:
+        """End what the run before left open and nothing in this one will."""
+        for (code, subject), state in list(self._states.items()):
+            if not is_owned(state.condition):
+                self.end(code, subject, why="the agent that restarted no longer looks at it, or from anew")
 
     def pass_time(self) -> None:
         """Say that flapping conditions are over once they were quiet, and forget those that have been over for long."""

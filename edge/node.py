@@ -14,7 +14,7 @@ import structlog
 
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.passport import Passport
-from wayside.contracts.reading import Quality, Reading
+from wayside.contracts.reading import GOOD, Quality, Reading
 from wayside.contracts.sensor_config import ContactConfig
 from wayside.contracts.summary import Kind
 from wayside.contracts.sync import TaskState
@@ -25,7 +25,7 @@ from wayside.edge.history import MIN_CAPACITY, NOTHING, Calendar, History
 from wayside.edge.journal import Journal, KeptStep, key, read
 from wayside.edge.ledger import Ledger
 from wayside.edge.outputs import Outputs
-from wayside.edge.recovery import of_older, put_back
+from wayside.edge.recovery import of_older, owners, put_back
 from wayside.edge.rows import PlainRows
 from wayside.edge.sources.board import BoardSource
 from wayside.edge.sources.contacts import ContactSource
@@ -37,7 +37,7 @@ from wayside.edge.tasks.forecast import ForecastTask
 from wayside.edge.tasks.picture import Picture
 from wayside.edge.tasks.runner import InlineRunner, Job, Runner
 from wayside.edge.tasks.score import ScoreTask
-from wayside.edge.tasks.task import NO_MODEL, Model, Parts
+from wayside.edge.tasks.task import NO_MODEL, Model, Parts, Task
 from wayside.firmware_bridge.line.board import Heard
 from wayside.firmware_bridge.line.messages import Identity, Status
 
@@ -67,7 +67,7 @@ class Node:
         self._older = False  # the state was an older agent's: its keys are cleared with the next commit
         ground = (clock, self._grid, self.ledger)
         signal = config.signal
-        self._board = BoardSource(config.detectors, *ground, drives_signal=signal is not None)
+        self._board = BoardSource(config.detectors, *ground, signal=signal.name if signal is not None else None)
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self._registers = RegisterSource(config.modbus.registers if config.modbus else (), *ground)
         self._sources: tuple[Source, ...] = (self._board, self._contacts, self._registers)
@@ -130,9 +130,9 @@ class Node:
 
     # --- what is heard --------------------------------------------------------------------------
 
-    def receive(self, heard: Iterable[Heard]) -> None:
+    def receive(self, messages: Iterable[Heard]) -> None:
         """Take what the board's line heard, in order."""
-        self._board.receive(heard)
+        self._board.receive(messages)
         self._drain(0)
 
     def contact(self, contact: ContactConfig, closed: bool) -> None:
@@ -202,7 +202,7 @@ class Node:
 
     def _put(self, source: int, step: Step) -> None:
         usable = [
-            value if quality is Quality.GOOD or quality in USABLE else None
+            value if quality is GOOD or quality in USABLE else None
             for value, quality in zip(step.values, step.qualities, strict=True)
         ]
         self._history.put(source, step.grid, usable)
@@ -306,11 +306,7 @@ class Node:
             at = stamp(self._clock, self._boot, step.end_ns, step.error_ms)
             for stream, value, quality in zip(board.datastreams, step.values, step.qualities, strict=True):
                 readings.append(Reading(datastream=stream.name, value=value, unit=stream.unit, quality=quality, at=at))
-        for register in self._registers.each:
-            value, quality = register.live
-            name, unit = register.config.datastream, register.config.unit
-            readings.append(Reading(datastream=name, value=value, unit=unit, quality=quality, at=self.ledger.now()))
-        return readings
+        return readings + self._registers.readings(self.ledger.now())
 
     def count(self) -> dict[str, int]:
         """Totals for :class:`wayside.contracts.sync.Counters`."""
@@ -355,44 +351,49 @@ class Node:
         self._board.restore_totals(*[counters.pop(f"readings_{what}", 0) for what in ("received", "lost", "sent")])
         self.ledger.counters.update(counters)
         self.ledger.restore(pieces.get("ledger"))
+        parts = self._restore_parts(pieces, history)
+        tasks = {t.name for t in self._tasks if t in parts}
+        self.ledger.end_unowned(owners(self._config, tasks, board_restored=self._board in parts))
+
+    def _restore_parts(self, pieces: Mapping[str, Any], history: Sequence[Any]) -> list[Any]:
+        """Returns the sources and tasks that have their state again."""
         node, older = pieces.get("node"), pieces.get("pipeline")
         if not node:
             if not older:
-                return
+                return []
             self._older = True
             node = of_older(older, pieces.get("registers"), self._tasks)
         try:
             grid = node["grid"]
             same = grid["step_ms"] == self._grid.step_ms
             board = node["sources"].get("board") or {}
-            older_key = (
-                self._board_key if list(board.get("names", ())) == [d.name for d in self._board.datastreams] else ""
-            )
+            same_board = list(board.get("names", ())) == [d.name for d in self._board.datastreams]
+            older_key = self._board_key if same_board else ""
             kept = read(history, self._grid.step_ms, grid["base"], older_key) if same else []
             newest = max((k.step.grid for k in kept if isinstance(k, KeptStep)), default=NOTHING)
             self._grid.restore(grid if same else None, newest + MIN_CAPACITY + 1 if kept else 0)
             self._journal.last = node["entries"]
         except (KeyError, TypeError, ValueError) as exc:
             self._lost("the numbers of its steps", exc)
-            return
-        for each in self._sources:
-            self._restore(f"its open step ({each.name})", each.restore, node["sources"].get(each.name))
+            return []
+        parts: list[Any] = [s for s in self._sources if self._restore(s, node["sources"].get(s.name))]
         for task in self._tasks:
-            state = node["tasks"].get(task.name) if same else None
             task.begin_after(newest)
-            self._restore(f"its task {task.name}", task.restore, state)
+        parts += [t for t in self._tasks if self._restore(t, node["tasks"].get(t.name) if same else None)]
         put_back(kept, self._keys, self._put, self._sources, self._tasks, self._parts)
         for source, recent in enumerate(self._recents):
             newest = self._history.newest[source]
             recent.forget(newest - KEPT_STEPS - max([self._rows.steps, *(t.reach for t in self._tasks)]))
+        return parts
 
-    def _restore(self, what: str, restore: Any, state: Any) -> None:
-        if state is None:
-            return
+    def _restore(self, part: Source | Task, state: Any) -> bool:
         try:
-            restore(state)
+            if state is not None:
+                part.restore(state)
+                return True
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as exc:
-            self._lost(what, exc)
+            self._lost(f"the open step of {part.name}" if part in self._sources else f"its task {part.name}", exc)
+        return False
 
     def _lost(self, what: str, exc: Exception) -> None:
         log.error("state unreadable", what=what, error=repr(exc))

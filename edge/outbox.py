@@ -76,9 +76,9 @@ class Outbox:
             db.execute("PRAGMA synchronous=FULL")
             db.executescript(_SCHEMA)
             if self._path.stat().st_size < CHECKED_BYTES:
-                said = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if said != "ok":
-                    raise sqlite3.DatabaseError(said)  # noqa: TRY301
+                verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(verdict)  # noqa: TRY301
             self.bytes, self.rows = self._tally(db)
         except BaseException:
             db.close()
@@ -87,9 +87,9 @@ class Outbox:
 
     @staticmethod
     def _tally(db: sqlite3.Connection) -> tuple[int, int]:
-        found = db.execute("SELECT body FROM state WHERE key = 'tally'").fetchone()
-        if found is not None:
-            size, rows = msgspec.json.decode(found[0])
+        row = db.execute("SELECT body FROM state WHERE key = 'tally'").fetchone()
+        if row is not None:
+            size, rows = msgspec.json.decode(row[0])
             return int(size), int(rows)
         return 0, 0
 
@@ -114,8 +114,8 @@ class Outbox:
     def load(self, key: str) -> Any:
         """A piece of state, ``None`` if it was never written or cannot be read."""
         try:
-            found = self._db.execute("SELECT body FROM state WHERE key = ?", (key,)).fetchone()
-            return None if found is None else msgspec.json.decode(found[0])
+            row = self._db.execute("SELECT body FROM state WHERE key = ?", (key,)).fetchone()
+            return None if row is None else msgspec.json.decode(row[0])
         except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
             log.error("state unreadable", key=key, error=str(exc))
             return None
@@ -123,8 +123,8 @@ class Outbox:
     def history(self) -> list[Any]:
         """The kept steps, oldest first; none if they cannot be read, the windows then fill anew."""
         try:
-            found = self._db.execute("SELECT body FROM history ORDER BY step").fetchall()
-            return [msgspec.json.decode(body) for (body,) in found]
+            entries = self._db.execute("SELECT body FROM history ORDER BY step").fetchall()
+            return [msgspec.json.decode(body) for (body,) in entries]
         except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
             log.error("history unreadable", error=str(exc))
             return []
@@ -175,10 +175,10 @@ class Outbox:
     def _delete(self, ids: Sequence[int]) -> tuple[int, int]:
         gone = freed = 0
         for id_ in ids:
-            found = self._db.execute("DELETE FROM outbox WHERE id = ? RETURNING length(body)", (id_,)).fetchone()
-            if found is not None:
+            row = self._db.execute("DELETE FROM outbox WHERE id = ? RETURNING length(body)", (id_,)).fetchone()
+            if row is not None:
                 gone += 1
-                freed += found[0] + _ROW_OVERHEAD
+                freed += row[0] + _ROW_OVERHEAD
         return gone, freed
 
     def batch(self, limit: int, max_bytes: int) -> Batch:
@@ -216,8 +216,8 @@ class Outbox:
     def timeless(self, boot: str) -> list[tuple[int, Summary]]:
         """Rows of ``boot`` that have no wall time yet."""
         try:
-            found = self._db.execute("SELECT id, body FROM outbox WHERE boot = ?", (boot,))
-            rows = [(id_, _decode_summary(body)) for id_, body in found]
+            stored = self._db.execute("SELECT id, body FROM outbox WHERE boot = ?", (boot,))
+            rows = [(id_, _decode_summary(body)) for id_, body in stored]
         except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
             raise StorageError(f"{self._path}: {exc}") from exc
         return [(id_, row) for id_, row in rows if row.at.wall_ms is None]
@@ -243,7 +243,7 @@ def peek(path: Path, key: str) -> Any:
     """A piece of state of a store that another program may have open; ``None`` if there is none. Changes nothing."""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-            found = db.execute("SELECT body FROM state WHERE key = ?", (key,)).fetchone()
-        return None if found is None else msgspec.json.decode(found[0])
+            row = db.execute("SELECT body FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0])
     except (sqlite3.DatabaseError, msgspec.DecodeError):
         return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
+from wayside.contracts.actuator_config import SetpointConfig
+from wayside.contracts.condition import Condition
+from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.edge.journal import KeptAnswers, KeptStep
 from wayside.edge.sources.step import Source, Step
@@ -52,6 +55,46 @@ def _stamp(boot: str, step: Step, wall_ms: int | None) -> Stamp:
     if wall_ms is None:
         return Stamp(boot=boot, mono_ns=mono_ns)
     return Stamp(boot=boot, mono_ns=mono_ns, wall_ms=wall_ms, clock=ClockState.HELD)
+
+
+def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool) -> Callable[[Condition], bool]:
+    """Whether somebody ends a condition that the run before left open.
+
+    Nobody does where the configuration no longer has what it is about. Nor where its owner lost its state and begins
+    anew: what is ended only by the one who remembers that it holds would hold for ever.
+
+    Args:
+        restored: names of the tasks that have their state again.
+    """
+    board = {"board"} if config.board is not None else set()
+    known_board = board if board_restored else set()
+    detectors = {d.datastream for d in config.detectors} if board_restored else set()
+    tasks = {t.name for t in config.tasks}
+    outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
+    own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
+    subjects = {
+        **dict.fromkeys(("line_lost", "wrong_board", "line_noisy", "fail_safe"), board),
+        "signal_fault": known_board,
+        "plan_unsendable": board if config.signal is not None else set(),
+        **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
+        "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
+        "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
+        **dict.fromkeys(("no_model", "model_nan", "model_fails", "model_late", "model_constant", "model_worse"), tasks),
+        "install_fails": set(),  # counted from anew
+        "policy_failed": {t.name for t in config.tasks if t.actuator is not None},
+        "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},
+        "forecast_strange": outputs | own_rows,
+        "score_high": own_rows,
+    }
+
+    def is_owned(condition: Condition) -> bool:
+        code, subject = condition.code, condition.subject
+        if code.startswith("notice_"):
+            task = subject.partition("/")[0]
+            return task in restored and task in subjects["policy_failed"]
+        return code not in subjects or subject in subjects[code]
+
+    return is_owned
 
 
 def of_older(state: Mapping[str, Any], registers: Any, tasks: Sequence[Task]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from wayside.contracts.reading import Quality, Stamp
-from wayside.contracts.summary import Kind
+from wayside.contracts.reading import GOOD, MISSING, Quality, Stamp
+from wayside.contracts.summary import INTERVAL
 from wayside.contracts.task_config import Datastream, SumConfig
 from wayside.edge.history import NOTHING, History
 from wayside.edge.ledger import Ledger
@@ -95,7 +95,7 @@ class PlainRows:
             seen = recent.intervals(plain.which, number, steps, plain.means)
             for i, name in enumerate(plain.names):
                 ledger.row(
-                    Kind.INTERVAL,
+                    INTERVAL,
                     name,
                     at,
                     duration_s=seconds,
@@ -115,7 +115,7 @@ class PlainRows:
 
     def _extra_row(self, extra: Extra, seconds: float, at: Stamp) -> None:
         self._ledger.row(
-            Kind.INTERVAL,
+            INTERVAL,
             extra.name,
             at,
             duration_s=seconds,
@@ -128,20 +128,20 @@ class PlainRows:
 
     def _sum_row(self, one: _Sum, number: int, seconds: float, at: Stamp) -> None:
         total: float | None = 0.0
-        quality, n = Quality.GOOD, 0
+        quality, n = GOOD, 0
         for source, i, mean in one.members:
             values, qualities, readings = self._recents[source].intervals((i,), number, self.steps, (mean,))
             total = None if total is None or values[0] is None else total + values[0]
             quality = worst(quality, qualities[0])
             n += readings[0]
         self._ledger.row(
-            Kind.INTERVAL,
+            INTERVAL,
             one.name,
             at,
             duration_s=seconds,
             value=total,
             unit=one.unit,
-            quality=quality if total is not None else Quality.MISSING,
+            quality=quality if total is not None else MISSING,
             n=n,
             derived=True,
         )
@@ -150,7 +150,7 @@ class PlainRows:
 def _together(extras: Sequence[Extra]) -> Extra:
     """The same series over several steps."""
     known = [e.value for e in extras if e.value is not None]
-    quality = Quality.GOOD
+    quality = GOOD
     for extra in extras:
         if extra.value is not None:
             quality = worst(quality, extra.quality)

@@ -135,9 +135,11 @@ def _check_files(passport: Passport, files: dict[str, bytes]) -> None:
             Refusal.PASSPORT, f"the bundle's files are not those of the passport: {', '.join(odd)[:200]}"
         )
     for name, sha256 in promised:
-        found = hashlib.sha256(files[name]).hexdigest()
-        if found != sha256:
-            raise BundleRefused(Refusal.PASSPORT, f"{name} has SHA-256 {found[:16]}…, the passport says {sha256[:16]}…")
+        actual = hashlib.sha256(files[name]).hexdigest()
+        if actual != sha256:
+            raise BundleRefused(
+                Refusal.PASSPORT, f"{name} has SHA-256 {actual[:16]}…, the passport says {sha256[:16]}…"
+            )
     for variant in passport.variants:
         if len(files[variant.file]) != variant.bytes:
             raise BundleRefused(Refusal.PASSPORT, f"{variant.file} does not have the passport's {variant.bytes} bytes")
@@ -148,11 +150,11 @@ def _array(name: str, files: dict[str, bytes], shape: tuple[int, ...], *, missin
     stream = io.BytesIO(files[name])
     try:
         np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-        found, fortran, dtype = np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
+        actual, fortran, dtype = np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
     except (ValueError, EOFError, SyntaxError, TypeError) as exc:
         raise BundleRefused(Refusal.PASSPORT, f"{name} is not a plain .npy file: {exc}") from exc
-    if found != shape or fortran or dtype != np.dtype("<f4"):
-        raise BundleRefused(Refusal.PASSPORT, f"{name} is {dtype} {found}, the passport's task wants float32 {shape}")
+    if actual != shape or fortran or dtype != np.dtype("<f4"):
+        raise BundleRefused(Refusal.PASSPORT, f"{name} is {dtype} {actual}, the passport's task wants float32 {shape}")
     body = stream.read()
     if len(body) != 4 * int(np.prod(shape)):
         raise BundleRefused(Refusal.PASSPORT, f"{name} is truncated or has extra bytes")

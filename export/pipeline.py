@@ -78,10 +78,10 @@ def train(work: Work) -> str:
         )
     took = trained.report.get("seconds")
     epochs = len(trained.report.get("epochs") or ())
-    told = f"; trained in {took:g} s" if isinstance(took, int | float) else ""
-    told += f", {epochs} epochs" if epochs else ""
+    training = f"; trained in {took:g} s" if isinstance(took, int | float) else ""
+    training += f", {epochs} epochs" if epochs else ""
     held = len(trained.heldout.x)
-    return f"{trained.task.name}, {trained.family}, {trained.parameters} parameters, {held} held-out windows{told}"
+    return f"{trained.task.name}, {trained.family}, {trained.parameters} parameters, {held} held-out windows{training}"
 
 
 def graph(work: Work) -> str:

@@ -100,13 +100,13 @@ def run(
 
 def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
     """The rows in the order of ``wanted``, and why some are not there."""
-    from wayside.cloud.evaluate.side_by_side import Told, side_by_side
+    from wayside.cloud.evaluate.side_by_side import JobProgress, side_by_side
 
     columns = (TextColumn("{task.description:<16}"), BarColumn(20), TextColumn("{task.fields[status]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
         bars = {job.name: progress.add_task(job.name, total=1.0, status="waits", start=False) for job in wanted}
 
-        def told(news: Told) -> None:
+        def on_progress(news: JobProgress) -> None:
             progress.start_task(bars[news.task])
             progress.update(bars[news.task], completed=news.share, status=escape(news.what))
             if news.done:
@@ -114,7 +114,7 @@ def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
                 if not console.is_terminal:  # a log wants a line a task, not a picture
                     console.print(f"{news.task}: {news.what}", markup=False, highlight=False, soft_wrap=True)
 
-        return side_by_side(wanted, jobs, told)
+        return side_by_side(wanted, jobs, on_progress)
 
 
 def _read(path: Path) -> tuple[list[Row], dict[str, str]]:

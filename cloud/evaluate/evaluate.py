@@ -73,14 +73,14 @@ def trained(job: Job, taskfile: TaskFile, source: datasets.Source, folder: Path,
     epochs = taskfile.fit.epochs * (2 if taskfile.fit.refit else 1)
     seen = 0
 
-    def told(epoch: Any) -> None:
+    def on_epoch(epoch: Any) -> None:
         nonlocal seen
         seen += 1
         tell(f"training, epoch {seen} of at most {epochs}", seen / epochs)
 
     tell(f"training, epoch 1 of at most {epochs}", 0)
     marked.unlink(missing_ok=True)
-    run.train(taskfile, source, folder, seed=job.seed, on_epoch=told)
+    run.train(taskfile, source, folder, seed=job.seed, on_epoch=on_epoch)
     marked.write_text(mark)
 
 

@@ -59,7 +59,7 @@ def runtimes(bundle: Bundle) -> Iterator[tuple[str, Runtime]]:
             runtime.close()
 
 
-def answers(runtime: Runtime, examples: Examples, told: OnShare = lambda share: None) -> Array:
+def answers(runtime: Runtime, examples: Examples, on_share: OnShare = lambda share: None) -> Array:
     """(N, *task.output_shape), one example at a time, as a node runs them."""
     n = len(examples)
     given = np.empty((n, *runtime.output_shape[1:]), np.float32)
@@ -67,7 +67,7 @@ def answers(runtime: Runtime, examples: Examples, told: OnShare = lambda share: 
         x, _ = examples.take(np.arange(start, min(n, start + CHUNK)))
         for i, window in enumerate(x):
             given[start + i] = runtime.run(window[None])[0]
-        told(min(n, start + CHUNK) / n)
+        on_share(min(n, start + CHUNK) / n)
     return given
 
 

@@ -22,7 +22,7 @@ from wayside.export.errors import ExportError
 from wayside.models.errors import ModelError
 
 
-class Told(NamedTuple):
+class JobProgress(NamedTuple):
     """What a task is at."""
 
     task: str
@@ -31,7 +31,9 @@ class Told(NamedTuple):
     done: bool = False
 
 
-def side_by_side(wanted: Sequence[Job], jobs: int, told: Callable[[Told], None]) -> tuple[list[Row], dict[str, str]]:
+def side_by_side(
+    wanted: Sequence[Job], jobs: int, on_progress: Callable[[JobProgress], None]
+) -> tuple[list[Row], dict[str, str]]:
     """Evaluate ``wanted``, ``jobs`` at a time; a task that fails does not stop the others.
 
     Returns:
@@ -46,7 +48,7 @@ def side_by_side(wanted: Sequence[Job], jobs: int, told: Callable[[Told], None])
         try:
             waiting: dict[Future[Row | str], str] = {pool.submit(_one, job, news): job.name for job in wanted}
             while waiting:
-                _drain(news, told)
+                _drain(news, on_progress)
                 for future in [f for f in waiting if f.done()]:
                     name = waiting.pop(future)
                     try:
@@ -57,7 +59,7 @@ def side_by_side(wanted: Sequence[Job], jobs: int, told: Callable[[Told], None])
                         failed[name] = outcome
                     else:
                         rows[name] = outcome
-                    told(Told(name, "failed" if name in failed else "done", 1.0, True))
+                    on_progress(JobProgress(name, "failed" if name in failed else "done", 1.0, True))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
@@ -68,11 +70,11 @@ def side_by_side(wanted: Sequence[Job], jobs: int, told: Callable[[Told], None])
     return [rows[job.name] for job in wanted if job.name in rows], failed
 
 
-def _drain(news: Any, told: Callable[[Told], None]) -> None:
+def _drain(news: Any, on_progress: Callable[[JobProgress], None]) -> None:
     try:
-        told(news.get(timeout=0.2))
+        on_progress(news.get(timeout=0.2))
         while True:
-            told(news.get_nowait())
+            on_progress(news.get_nowait())
     except queue.Empty:
         return
 
@@ -89,7 +91,7 @@ def _one(job: Job, news: Any) -> Row | str:
     from wayside.cloud.evaluate.evaluate import evaluate  # torch, which only these processes need
 
     try:
-        return evaluate(job, lambda what, share: news.put(Told(job.name, what, share)))
+        return evaluate(job, lambda what, share: news.put(JobProgress(job.name, what, share)))
     except (EvaluateError, TrainError, ModelError, ExportError, EdgeError) as exc:
         return str(exc)
     except Exception:

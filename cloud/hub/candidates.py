@@ -34,10 +34,10 @@ def unfit(passport: Passport | None, bundle: str, offer: Offer) -> str | None:
         return f"no task for {bundle}"
     if passport is None:
         return None
-    found = [misfits(passport, task, offer) for task in tasks]
-    if not all(found):
+    by_task = [misfits(passport, task, offer) for task in tasks]
+    if not all(by_task):
         return None
-    return "; ".join(dict.fromkeys(m.message for task in found for m in task))[:1024]
+    return "; ".join(dict.fromkeys(m.message for task in by_task for m in task))[:1024]
 
 
 def candidates(passport: Passport, fleet: Iterable[FleetNode]) -> Candidates:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from wayside.cloud.hub.errors import HubError
+from wayside.cloud.hub.errors import ConfigurationError, HubError
 
 
 class HubClient:
@@ -22,7 +22,12 @@ class HubClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # The system's authorities; SSL_CERT_FILE names another file of them, as for other programs.
         verify = ssl.create_default_context() if url.startswith("https:") else True
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False, verify=verify)
+        try:
+            self._client = httpx.Client(
+                base_url=url, headers=headers, timeout=timeout_s, trust_env=False, verify=verify
+            )
+        except httpx.InvalidURL as exc:
+            raise ConfigurationError("hub", f"--hub {url} is no address: {exc}; write http://NAME:PORT") from exc
 
     def make_token(self, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
         return self._ask("POST", "/api/v1/tokens", {"wire": 1, "node": node, "site": site, "ttl_s": ttl_s})

@@ -102,11 +102,11 @@ def of_node(connection: sa.Connection, name: str, cursor: int | None, limit: int
     if cursor is not None:
         query = query.where(commissionings.c.id < cursor)
     rows = connection.execute(query.order_by(commissionings.c.id.desc()).limit(limit + 1)).mappings().all()
-    found = [
+    records = [
         views.CommissioningView(
             **{name: row[name] for name in _BRIEF},
             signed=SignedCommissioning(record=row["record"], public_key=row["public_key"], signature=row["signature"]),
         )
         for row in rows[:limit]
     ]
-    return views.CommissioningPage(node=name, records=found, next=rows[limit - 1].id if len(rows) > limit else None)
+    return views.CommissioningPage(node=name, records=records, next=rows[limit - 1].id if len(rows) > limit else None)

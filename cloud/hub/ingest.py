@@ -122,9 +122,9 @@ class Ingest:
             insert = "INSERT INTO datastreams (node_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING"
             connection.exec_driver_sql(insert, (node_id, name))
             select = "SELECT id FROM datastreams WHERE node_id = ? AND name = ?"
-        found = int(connection.exec_driver_sql(select, (node_id, name)).scalar_one())
-        self._ids[table, node_id, name] = found
-        return found
+        row_id = int(connection.exec_driver_sql(select, (node_id, name)).scalar_one())
+        self._ids[table, node_id, name] = row_id
+        return row_id
 
 
 def _extra(row: Summary) -> str | None:

@@ -24,7 +24,6 @@ from wayside.contracts.sync import Notice
 
 MAX_INSTANCES = 4  # that are named; more tell a person nothing new
 SHOWN = 12  # leading digits of a fingerprint or boot, where people read and type it
-MIN_TYPED = 6
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,12 +126,12 @@ class Instances:
         known = {present.machine: present.machine, present.machine_seen: present.machine_seen}
         for instance in present.clone.instances if present.clone else ():
             known |= {instance.machine: instance.machine, instance.boot: instance.machine}
-        found = {m for label, m in known.items() if label is not None and label.startswith(typed.lower())}
-        if not found:
+        matches = {m for label, m in known.items() if label is not None and label.startswith(typed.lower())}
+        if not matches:
             raise NotFoundError("hardware", f"no hardware of {name} that was seen begins with {typed}")
-        if len(found) > 1:
+        if len(matches) > 1:
             raise ConflictError("hardware", f"more than one hardware of {name} begins with {typed}: give more digits")
-        machine = found.pop()
+        machine = matches.pop()
         forget_instances(connection, this)
         _bind(connection, this, machine)
         self.forget(this)
@@ -146,22 +145,22 @@ def verdict(name: str, present: Present) -> Verdict:
     if clone is None:
         if machine is None or present.machine in (None, machine):
             return Verdict()
-        said = f"the hub knows {name} on other hardware than this. Was the card moved on purpose? {accept}"
-        return Verdict(notices=(Notice(code="other_hardware", message=said),))
+        message = f"the hub knows {name} on other hardware than this. Was the card moved on purpose? {accept}"
+        return Verdict(notices=(Notice(code="other_hardware", message=message),))
     day = f"{datetime.fromtimestamp(clone.since_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
     if not clone.is_settled_by(present.machine):
-        said = (
+        message = (
             f"two computers use the key of {name} at once, since {day}: a copied card. What both send is stored; "
             f"neither is given models. Turn the copy off, then {accept}; or shut it out with a new key for the right "
             f"one: remove its node.key and enrol it with a token of `wayside replace {name}`"
         )
-        return Verdict(notices=(Notice(code="clone", message=said),), disputed=True)
+        return Verdict(notices=(Notice(code="clone", message=message),), disputed=True)
     if machine == present.machine:
-        said = (
+        message = (
             f"a copy of this card runs on another computer, since {day}; the hub refuses the copy. Find it, turn it "
             f"off, then {accept}"
         )
-        return Verdict(notices=(Notice(code="clone", message=said),))
+        return Verdict(notices=(Notice(code="clone", message=message),))
     return Verdict(
         ConflictError(
             "clone",

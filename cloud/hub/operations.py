@@ -41,15 +41,15 @@ class Releases(Protocol):
 
 def preview(connection: sa.Connection, passport: Passport, target: str) -> RolloutPreview:
     """What a rollout would do; it changes nothing."""
-    found = candidates(passport, fleet(connection))
+    judged = candidates(passport, fleet(connection))
     live = _live(load_all(connection), passport.bundle)
     stopped = _withdrawal(connection, passport.bundle, passport.version)
     return RolloutPreview(
         bundle=passport.bundle,
         version=passport.version,
         target=target,
-        candidates=found,
-        summary=sentence(found, passport.bundle, passport.version),
+        candidates=judged,
+        summary=sentence(judged, passport.bundle, passport.version),
         withdrawn=stopped.reason if stopped else None,
         live=live.id if live else None,
     )
@@ -87,10 +87,10 @@ def start(
     all_nodes = fleet(connection)
     if not all_nodes:
         raise ConflictError("no_nodes", "no node is enrolled: there is nothing to roll out to")
-    found = candidates(passport, all_nodes)
-    chosen = [name for name in found.members if only is None or name in only]
+    judged = candidates(passport, all_nodes)
+    chosen = [name for name in judged.members if only is None or name in only]
     if not chosen:
-        raise ConflictError("no_fit", f"the rollout does not begin: {sentence(found, bundle, version)[:900]}")
+        raise ConflictError("no_fit", f"the rollout does not begin: {sentence(judged, bundle, version)[:900]}")
     members = plan(bundle, chosen, about["phases"], absent=_absent(connection, now_ms))
     heartbeats = {node.name: node.heartbeat for node in all_nodes}
     for name, member in members.items():
@@ -108,7 +108,7 @@ def start(
         members=members,
         **about,
     )
-    return store.start(connection, rollout, passport, found)
+    return store.start(connection, rollout, passport, judged)
 
 
 def back(
@@ -226,18 +226,18 @@ def undo_withdrawal(connection: sa.Connection, store: RolloutStore, bundle: str,
     store.forget()
 
 
-def explained(found: Withdrawn) -> str:
+def explained(withdrawn: Withdrawn) -> str:
     """What a withdrawal means, in a sentence."""
-    w = found.withdrawal
+    w = withdrawn.withdrawal
     parts = [f"{w.bundle} {w.version} is withdrawn: {w.reason}. Nobody gets it again"]
     by_version: dict[str, int] = {}
-    for version in found.returning.values():
+    for version in withdrawn.returning.values():
         by_version[version] = by_version.get(version, 0) + 1
     parts += [f"{n} nodes that run it are wanted back on {v}" for v, n in sorted(by_version.items())]
-    if found.stranded:
-        some = ", ".join(found.stranded[:5]) + (" …" if len(found.stranded) > 5 else "")
+    if withdrawn.stranded:
+        some = ", ".join(withdrawn.stranded[:5]) + (" …" if len(withdrawn.stranded) > 5 else "")
         parts.append(
-            f"{len(found.stranded)} nodes keep running it, since there is no other version to go to: {some}; "
+            f"{len(withdrawn.stranded)} nodes keep running it, since there is no other version to go to: {some}; "
             f"`wayside rollout start {w.bundle} VERSION` brings one"
         )
     return "; ".join(parts)[:1000]

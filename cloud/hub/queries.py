@@ -175,12 +175,12 @@ def series(connection: sa.Connection, node: str, datastream: str, hours: float) 
     Raises:
         NotFoundError: the node has no such datastream.
     """
-    found = connection.execute(
+    datastream_id = connection.execute(
         sa.select(datastreams.c.id)
         .join_from(datastreams, nodes)
         .where(nodes.c.name == node, datastreams.c.name == datastream)
     ).scalar_one_or_none()
-    if found is None:
+    if datastream_id is None:
         raise NotFoundError("datastream", f"{node[:64]!r} has sent no datastream {datastream[:64]!r}")
     rows = connection.exec_driver_sql(
         """
@@ -188,10 +188,10 @@ def series(connection: sa.Connection, node: str, datastream: str, hours: float) 
         WHERE datastream_id = :id AND kind = 'interval' AND wall_ms >
           (SELECT max(wall_ms) FROM summaries WHERE datastream_id = :id) - :span ORDER BY wall_ms LIMIT 20000
         """,
-        {"id": found, "span": int(hours * 3_600_000)},
+        {"id": datastream_id, "span": int(hours * 3_600_000)},
     ).all()
     untimed = connection.exec_driver_sql(
-        "SELECT count(*) FROM summaries WHERE datastream_id = ? AND wall_ms IS NULL", (found,)
+        "SELECT count(*) FROM summaries WHERE datastream_id = ? AND wall_ms IS NULL", (datastream_id,)
     ).scalar_one()
     return views.Series(
         node=node,
@@ -225,7 +225,7 @@ def stats(connection: sa.Connection) -> views.Stats:
     for row_id, boot, kind, rows, distinct, last in connection.exec_driver_sql(_BOOTS):
         by_boot[row_id][boot][kind] = (rows, distinct, last)
     errors = {row.node_id: row for row in connection.exec_driver_sql(_ERRORS)}
-    found = []
+    each: list[views.NodeStats] = []
     for node in connection.execute(sa.select(nodes.c.id, nodes.c.name, nodes.c.duplicates).order_by(nodes.c.name)):
         kinds: dict[str, int] = defaultdict(int)
         node_boots, distinct = [], 0
@@ -236,7 +236,7 @@ def stats(connection: sa.Connection) -> views.Stats:
             for kind, (count, _, _) in parts.items():
                 kinds[kind] += count
         error = errors.get(node.id)
-        found.append(
+        each.append(
             views.NodeStats(
                 node=node.name,
                 stored=sum(b.rows for b in node_boots),
@@ -249,10 +249,10 @@ def stats(connection: sa.Connection) -> views.Stats:
             )
         )
     return views.Stats(
-        nodes=found,
-        stored=sum(n.stored for n in found),
-        duplicates_refused=sum(n.duplicates_refused for n in found),
-        missing=sum(n.missing for n in found),
+        nodes=each,
+        stored=sum(n.stored for n in each),
+        duplicates_refused=sum(n.duplicates_refused for n in each),
+        missing=sum(n.missing for n in each),
         forecast=_error(
             sum(e.n for e in errors.values()),
             sum(e.forecast for e in errors.values()),

@@ -90,10 +90,10 @@ def make_replacement_token(
 
 def node_id(connection: sa.Connection, name: str) -> int:
     """Raises NotFoundError."""
-    found = connection.execute(sa.select(nodes.c.id).where(nodes.c.name == name)).scalar_one_or_none()
-    if found is None:
+    row_id = connection.execute(sa.select(nodes.c.id).where(nodes.c.name == name)).scalar_one_or_none()
+    if row_id is None:
         raise NotFoundError("node", f"no node {name[:64]!r} is enrolled")
-    return int(found)
+    return int(row_id)
 
 
 Enrolled = Literal["new", "same", "replaced"]

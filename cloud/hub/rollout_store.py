@@ -166,12 +166,12 @@ def wanted_of_all(
     """What ``node`` should run of every bundle; the bundle of its first task first."""
     runs = bundles_of(heartbeat) if heartbeat else {}
     first = heartbeat.reported.bundle if heartbeat else None
-    found = [
+    every = [
         desired
         for bundle, of_bundle in rollouts_by_bundle.items()
         if (desired := wanted(of_bundle, node, runs.get(bundle), withdrawn_versions, published)) is not None
     ]
-    return tuple(sorted(found, key=lambda d: (d.bundle != first, d.bundle))[:MAX_WANTED])
+    return tuple(sorted(every, key=lambda d: (d.bundle != first, d.bundle))[:MAX_WANTED])
 
 
 def by_bundle(newest_first: Iterable[Rollout]) -> dict[str, list[Rollout]]:

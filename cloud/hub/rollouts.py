@@ -170,8 +170,8 @@ class Rollout:
                 continue
             seen = last_seen_ms.get(member.node)
             if seen is None or now_ms - seen > self.deadline_s * 500:
-                heard = "never heard from" if seen is None else f"not heard from for {(now_ms - seen) / 1000:.0f} s"
-                member.become(MemberState.SILENT, heard)
+                silence = "never heard from" if seen is None else f"not heard from for {(now_ms - seen) / 1000:.0f} s"
+                member.become(MemberState.SILENT, silence)
             else:
                 before = f"said before: {member.old_failure}" if member.old_failure else "it says nothing of it"
                 why = f"not active after {self.deadline_s:g} s: {member.reason or before}"

@@ -103,13 +103,13 @@ class TufRepository:
 
     def check_published(self, target: str, bundle: str, version: str) -> None:
         """Raises ConflictError: the signed metadata does not name ``target``, or says it is something else."""
-        found = self.published.get(target)
-        if found is None:
+        file = self.published.get(target)
+        if file is None:
             raise _not_published(target)
-        custom = found.unrecognized_fields.get("custom") or {}
-        said = {"bundle": custom.get("bundle", bundle), "version": custom.get("version", version)}
-        if said != {"bundle": bundle, "version": version}:
-            raise ConflictError("not_that_version", f"{target} is signed as {said['bundle']} {said['version']}")
+        custom = file.unrecognized_fields.get("custom") or {}
+        signed = {"bundle": custom.get("bundle", bundle), "version": custom.get("version", version)}
+        if signed != {"bundle": bundle, "version": version}:
+            raise ConflictError("not_that_version", f"{target} is signed as {signed['bundle']} {signed['version']}")
 
     def find(self, bundle: str, version: str) -> str | None:
         """The published target that is signed as this version of this bundle."""
@@ -231,8 +231,8 @@ class TufRepository:
         if not TARGET_NAME.fullmatch(place):
             raise ConflictError("target_path", f"{path!r} is not models/NAME with a sha256", path)
         published = self.targets_dir / place
-        for file, found in ((None, published), (self.staged_dir / name, self.staged_dir / name)):
-            if found.is_file() and found.stat().st_size == target.length and _sha256(found) == sha256:
+        for file, candidate in ((None, published), (self.staged_dir / name, self.staged_dir / name)):
+            if candidate.is_file() and candidate.stat().st_size == target.length and _sha256(candidate) == sha256:
                 return file, published
         raise ConflictError(
             "missing_file", f"{path} with hash {sha256[:12]}… and {target.length} bytes is not here", path

@@ -94,6 +94,7 @@ def solve(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, solver: st
     else:
         weights, notes["steps"] = gradient_descent(features, target)
     module.set_weights(weights)
+    module.set_quantiles(features, target)
     return Fitted(module=module.eval(), config=config, notes=notes)
 
 

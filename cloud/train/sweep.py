@@ -115,17 +115,17 @@ def _changed(recipe: Fit, settings: dict[str, Any], path: Path) -> Fit:
 
 def act(job: Job, data: Path | None, out: Path) -> Outcome:
     """Run one job. A failure is an outcome: the other runs go on."""
-    told = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed, "folder": job.folder}
+    of_job = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed, "folder": job.folder}
     try:
         source, taskfile = datasets.load(job.taskfile, folder_of(job.taskfile, data))
         report = train(taskfile, source, out / job.folder, seed=job.seed)
     except (TrainError, ModelError) as exc:
-        return Outcome(**told, error=str(exc))
+        return Outcome(**of_job, error=str(exc))
     own = {part: report[part]["scores"][report["model"]] for part in ("validation", "holdout")}
     goal = taskfile.goal.metric if taskfile.goal else ""
     metric = goal if goal in own["holdout"] else next(iter(own["holdout"]))
     values = {part: scores[metric] for part, scores in own.items()}
-    return Outcome(**told, **values, metric=metric, seconds=report["seconds"])
+    return Outcome(**of_job, **values, metric=metric, seconds=report["seconds"])
 
 
 def sweep(
@@ -198,8 +198,8 @@ def _on_ray(chosen: list[Job], data: Path | None, out: Path, address: str) -> It
             try:
                 yield ray.get(ready)
             except ray.exceptions.RayError as exc:
-                told = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed}
-                yield Outcome(**told, folder=job.folder, error=f"Ray: {str(exc).strip().splitlines()[-1]}")
+                of_job = {"task": job.taskfile.task.name, "settings": job.settings, "seed": job.seed}
+                yield Outcome(**of_job, folder=job.folder, error=f"Ray: {str(exc).strip().splitlines()[-1]}")
     finally:
         ray.shutdown()
         for job in running.values():  # stopped by Ctrl-C, and its process with it

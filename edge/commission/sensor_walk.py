@@ -42,16 +42,16 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
     """Every sensor of a node, in the order of its configuration."""
     settings = [t.settings.get("phases") for t in config.tasks]
     phases = {name: phase for each in settings if isinstance(each, dict) for name, phase in each.items()}
-    found = [
+    every = [
         Target(d.datastream, "detector", "detector", d.channel, _channel(d.channel, phases.get(d.datastream)))
         for d in config.detectors
     ]
-    found += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
+    every += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
     for r in config.modbus.registers if config.modbus else ():
-        found.append(
+        every.append(
             Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
         )
-    return tuple(found)
+    return tuple(every)
 
 
 def _channel(channel: int, phase: int | None) -> str:
@@ -231,8 +231,8 @@ class SensorWalk:
 
     def _pass(self, polarity: Literal["right", "unknown"]) -> None:
         state = self._states[self.target.datastream]
-        said = f"shows {state.value}" if state.value is not None else state.trouble or ""
-        self._settle("passed", said, polarity)
+        remark = f"shows {state.value}" if state.value is not None else state.trouble or ""
+        self._settle("passed", remark, polarity)
 
     def _fail(self, remark: str) -> None:
         self._settle("failed", remark, "inverted" if self._inverted else "unknown")
@@ -240,7 +240,7 @@ class SensorWalk:
     def _settle(
         self,
         outcome: Literal["passed", "failed", "skipped"],
-        said: str,
+        remark: str,
         polarity: Literal["right", "inverted", "unknown"] = "unknown",
     ) -> None:
         # On a road other detectors move, too; that counts only where nothing else explains the silence.
@@ -253,7 +253,7 @@ class SensorWalk:
             actuations=self.rises,
             elsewhere=others[:16],
             polarity=polarity,
-            said=said[:300],
+            said=remark[:300],
         )
 
     # --- what is shown ---------------------------------------------------------------------------------------------

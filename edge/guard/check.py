@@ -13,20 +13,19 @@ from wayside.edge.guard.verdict import Situation, Verdict
 
 def check(action: Action, limits: ActuatorConfig, situation: Situation) -> Verdict:
     """Judge ``action``. One that is not of its actuator's kind is refused."""
-    match limits, action:
-        case SignalConfig(), Greens():
-            last = situation.in_force.seconds if isinstance(situation.in_force, Greens) else fixed_plan(limits)
-            return signal.check(
-                action.seconds,
-                limits,
-                last=last,
-                quality_ok=situation.fresh and situation.answered,
-                clock_known=situation.clock_known,
-            )
-        case SetpointConfig(), Setpoint():
-            return setpoint.check(action, limits, situation)
-        case NoticeConfig(), Notice():
-            return notice.check(action, limits, situation)
+    if isinstance(limits, SignalConfig) and isinstance(action, Greens):
+        last = situation.in_force.seconds if isinstance(situation.in_force, Greens) else fixed_plan(limits)
+        return signal.check(
+            action.seconds,
+            limits,
+            last=last,
+            quality_ok=situation.fresh and situation.answered,
+            clock_known=situation.clock_known,
+        )
+    if isinstance(limits, SetpointConfig) and isinstance(action, Setpoint):
+        return setpoint.check(action, limits, situation)
+    if isinstance(limits, NoticeConfig) and isinstance(action, Notice):
+        return notice.check(action, limits, situation)
     return Verdict((f"{type(action).__name__} is not what {limits.name} carries out",))
 
 

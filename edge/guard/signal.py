@@ -33,7 +33,7 @@ def check(
         reasons.append("the clock is not known: the fixed plan holds")
     if not quality_ok:
         reasons.append("readings behind the forecast are stale or doubtful: the fixed plan holds")
-    limits = {p.phase: p for p in signal.phases}
+    limits = signal.by_phase
     if limits.keys() != proposal.keys():
         reasons += [f"phase {phase} gets no green" for phase in sorted(limits.keys() - proposal.keys())]
         reasons += [f"phase {phase} is not of this intersection" for phase in sorted(proposal.keys() - limits.keys())]

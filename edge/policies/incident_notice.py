@@ -47,11 +47,18 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
             yield f"it needs scores or forecasts, the task's kind is {task.kind!r}"
 
 
-def propose(answers: Answers, settings: Settings, limits: NoticeConfig, in_force: Action | None) -> Notice | None:
-    """The notice that should be in force, level 0 where none should; None where no site has a score."""
-    scores = _scores(answers, settings)
-    if not scores:
-        return None
+def read(answers: Answers, settings: Settings) -> dict[str, float] | None:
+    """The score of each site; None where none has one."""
+    scores = {site: _score(a) for site, a in answers.sites.items() if not settings.only or site in settings.only}
+    return {
+        site: max(-MOST, min(MOST, score))
+        for site, score in scores.items()
+        if score is not None and not math.isnan(score)
+    } or None
+
+
+def propose(scores: Mapping[str, float], settings: Settings, limits: NoticeConfig, in_force: Action | None) -> Notice:
+    """The notice that should be in force, level 0 where none should."""
     worst = max(scores.values())
     open_ = in_force if isinstance(in_force, Notice) and in_force.topic == settings.topic else None
     before = open_.level if open_ else 0
@@ -73,18 +80,9 @@ def soften(action: Notice, limits: NoticeConfig) -> Notice | None:
     return None
 
 
-def explain(answers: Answers, settings: Settings) -> Mapping[str, str | float]:
+def explain(scores: Mapping[str, float]) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the highest score."""
-    return {"highest_score": max(_scores(answers, settings).values(), default=0.0)}
-
-
-def _scores(answers: Answers, settings: Settings) -> dict[str, float]:
-    scores = {site: _score(a) for site, a in answers.sites.items() if not settings.only or site in settings.only}
-    return {
-        site: max(-MOST, min(MOST, score))
-        for site, score in scores.items()
-        if score is not None and not math.isnan(score)
-    }
+    return {"highest_score": max(scores.values())}
 
 
 def _score(answer: Answer) -> float | None:

@@ -33,11 +33,17 @@ class Policy(Protocol):
         """The kind of action that it proposes."""
         ...
 
-    def propose(self, answers: Answers, settings: Any, limits: Any, in_force: Any) -> Action | None:
-        """What it would have carried out; None: nothing, the actuator's safe action holds.
+    def read(self, answers: Answers, settings: Any) -> Any:
+        """What a proposal rests on, in whatever form; None: nothing is known, the actuator's safe action holds.
 
-        Asked only when one of the sites that it reads has an answer. ``in_force`` is None while the safe action is. A
-        policy of notices that has nothing to say proposes level 0.
+        Asked only when one of the sites that it reads has an answer, and once a step.
+        """
+        ...
+
+    def propose(self, seen: Any, settings: Any, limits: Any, in_force: Any) -> Action | None:
+        """What it would have carried out after what :meth:`read` gave; None: nothing, the safe action holds.
+
+        ``in_force`` is None while the safe action is. A policy of notices that has nothing to say proposes level 0.
         """
         ...
 
@@ -45,8 +51,8 @@ class Policy(Protocol):
         """What is asked for after ``action`` was refused; None: nothing softer, hold."""
         ...
 
-    def explain(self, answers: Answers, settings: Any) -> Mapping[str, str | float]:
-        """What a decision row says beside the action: what the proposal rests on."""
+    def explain(self, seen: Any) -> Mapping[str, str | float]:
+        """What a decision row says beside the action: what :meth:`read` gave, in words and numbers."""
         ...
 
 
@@ -123,15 +129,6 @@ def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:
     if mistakes or settings is None:
         raise SettingsError([f"task {task.name}, policy {name}: {m}"[:1000] for m in mistakes])
     return Chosen(policy, settings)
-
-
-def settings_of(task: TaskConfig, actuator: ActuatorConfig) -> PolicySettings:
-    """The settings alone.
-
-    Raises:
-        SettingsError: with all mistakes.
-    """
-    return choose(task, actuator).settings
 
 
 def _convert(kind: type[PolicySettings], task: TaskConfig) -> PolicySettings:

@@ -57,11 +57,19 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
                 )
 
 
-def propose(answers: Answers, settings: Settings, limits: SetpointConfig, in_force: Action | None) -> Setpoint | None:
-    """``on`` or ``off``, approached by at most ``max_change``; None where nothing is known."""
-    seen = _seen(answers, settings)
-    if seen is None:
+def read(answers: Answers, settings: Settings) -> float | None:
+    """The highest value of the sites, with ``below`` the lowest; None where nothing is known."""
+    values: list[float] = []
+    for site, answer in answers.sites.items():
+        if not settings.only or site in settings.only:
+            values += [v for v in _values(answer, settings) if math.isfinite(v)]
+    if not values:
         return None
+    return min(values) if settings.below else max(values)
+
+
+def propose(seen: float, settings: Settings, limits: SetpointConfig, in_force: Action | None) -> Setpoint:
+    """``on`` or ``off``, approached by at most ``max_change``."""
     off = limits.safe if settings.off is None else settings.off
     now = in_force.value if isinstance(in_force, Setpoint) else limits.safe
     was_on = settings.on != off and abs(now - settings.on) < abs(now - off)
@@ -78,20 +86,9 @@ def soften(action: Setpoint, limits: SetpointConfig) -> Setpoint | None:
     return None
 
 
-def explain(answers: Answers, settings: Settings) -> Mapping[str, str | float]:
+def explain(seen: float) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the value that was compared."""
-    seen = _seen(answers, settings)
-    return {} if seen is None else {"watched": seen}
-
-
-def _seen(answers: Answers, settings: Settings) -> float | None:
-    values: list[float] = []
-    for site, answer in answers.sites.items():
-        if not settings.only or site in settings.only:
-            values += [v for v in _values(answer, settings) if math.isfinite(v)]
-    if not values:
-        return None
-    return min(values) if settings.below else max(values)
+    return {"watched": seen}
 
 
 def _values(answer: Answer, settings: Settings) -> list[float]:

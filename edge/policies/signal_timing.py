@@ -49,43 +49,47 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
                 yield f"settings.phases: {site} waits for phase {phase}, which the actuator {limits.name} does not have"
 
 
-def propose(answers: Answers, settings: Settings, limits: SignalConfig, in_force: Action | None) -> Greens | None:
-    """Green seconds by phase, in tenths, filling each ring's cycle; None where no site has a forecast."""
-    flows = demand(answers, settings)
-    return Greens(greens(flows, limits, settings.saturation_flow_veh_h)) if flows else None
+def read(answers: Answers, settings: Settings) -> dict[int, float] | None:
+    """Flow that is forecast for the next interval, by phase, vehicles per hour and lane; None where no site has one."""
+    totals: dict[int, list[float]] = {}  # phase → vehicles, lanes
+    sites, lanes = answers.sites, settings.lanes
+    for site, phase in settings.phases.items():
+        answer = sites.get(site)
+        if answer is None or not answer.forecast:
+            continue
+        vehicles = answer.forecast[0]
+        if not math.isfinite(vehicles):
+            continue
+        total = totals.get(phase)
+        if total is None:
+            total = totals[phase] = [0.0, 0.0]
+        if vehicles > 0.0:
+            total[0] += vehicles
+        total[1] += lanes.get(site, 1.0)
+    per_hour = 3600 / answers.interval_s
+    return {phase: vehicles * per_hour / lanes for phase, (vehicles, lanes) in totals.items()} or None
+
+
+def propose(flows: Mapping[int, float], settings: Settings, limits: SignalConfig, in_force: Action | None) -> Greens:
+    """Green seconds by phase, in tenths, filling each ring's cycle."""
+    return Greens(greens(flows, limits, settings.saturation_flow_veh_h))
 
 
 def soften(action: Greens, limits: SignalConfig) -> Greens:
     """Halfway between ``action`` and the fixed plan."""
     halfway = {p.phase: (action.seconds[p.phase] + p.green_s) / 2 for p in limits.phases}
-    return Greens(_tenths(halfway, _rings(limits)))
+    return Greens(_tenths(halfway, limits.rings))
 
 
-def explain(answers: Answers, settings: Settings) -> Mapping[str, str | float]:
+def explain(flows: Mapping[int, float]) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the demand behind it."""
-    flows = demand(answers, settings)
     return {"flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256]}
-
-
-def demand(answers: Answers, settings: Settings) -> dict[int, float]:
-    """Flow that is forecast for the next interval, by phase, vehicles per hour and lane."""
-    totals: dict[int, list[float]] = {}  # phase → vehicles, lanes
-    for site, phase in settings.phases.items():
-        answer = answers.sites.get(site)
-        if answer is None or not answer.forecast or not math.isfinite(answer.forecast[0]):
-            continue
-        total = totals.setdefault(phase, [0.0, 0.0])
-        total[0] += max(0.0, answer.forecast[0])
-        total[1] += settings.lanes.get(site, 1.0)
-    per_hour = 3600 / answers.interval_s
-    return {phase: vehicles * per_hour / lanes for phase, (vehicles, lanes) in totals.items()}
 
 
 def greens(flows: Mapping[int, float], limits: SignalConfig, saturation_flow_veh_h: float = 1800.0) -> dict[int, float]:
     """Green seconds by phase for ``flows`` (vehicles per hour and lane). A phase that is not in it keeps its green."""
     plan: dict[int, float] = {}
-    rings = _rings(limits)
-    for members in rings:
+    for members in limits.rings:
         free = limits.cycle_s
         ratios: dict[int, float] = {}
         for p in members:
@@ -99,7 +103,7 @@ def greens(flows: Mapping[int, float], limits: SignalConfig, saturation_flow_veh
         total = sum(ratios.values())
         for phase, ratio in ratios.items():
             plan[phase] = free * ratio / total
-    return _tenths(plan, rings)
+    return _tenths(plan, limits.rings)
 
 
 def _tenths(plan: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> dict[int, float]:
@@ -108,15 +112,10 @@ def _tenths(plan: dict[int, float], rings: Iterable[Sequence[PhaseLimits]]) -> d
     for members in rings:
         left, longest = 0.0, members[0].phase
         for p in members:
-            left += plan[p.phase] - rounded[p.phase]
-            if rounded[p.phase] > rounded[longest]:
-                longest = p.phase
+            phase = p.phase
+            green = rounded[phase]
+            left += plan[phase] - green
+            if green > rounded[longest]:
+                longest = phase
         rounded[longest] = round(rounded[longest] + left, 1)
     return rounded
-
-
-def _rings(limits: SignalConfig) -> Collection[Sequence[PhaseLimits]]:
-    rings: dict[int, list[PhaseLimits]] = {}
-    for phase in limits.phases:
-        rings.setdefault(phase.ring, []).append(phase)
-    return rings.values()

@@ -165,10 +165,10 @@ class SerialBoard:
 
     def _judge_noise(self) -> None:
         was_noisy = self._noise.noisy
-        if self._noise.observe(time.monotonic(), self.decode_errors, self._frames()) is was_noisy:
-            return
-        if was_noisy:
+        noisy = self._noise.observe(time.monotonic(), self.decode_errors, self._frames())
+        if self._noise.quiet:  # also one that an earlier run of the agent left open
             self._conditions.end("line_noisy", SUBJECT)
+        if not noisy or was_noisy:
             return
         message = (
             f"{self._noise.errors} frames within {WINDOW_S:.0f} s cannot be read: look at cable, shield and ground"

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from wayside.contracts.node_config import VEHICLES
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import GOOD, Quality
 from wayside.contracts.sensor_config import DetectorConfig
 from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import BoardTime, Clock
@@ -59,10 +59,11 @@ class BoardSource:
     name = "board"
 
     def __init__(
-        self, detectors: Sequence[DetectorConfig], clock: Clock, grid: Grid, ledger: Ledger, *, drives_signal: bool
+        self, detectors: Sequence[DetectorConfig], clock: Clock, grid: Grid, ledger: Ledger, *, signal: str | None
     ) -> None:
+        """``signal``: name of the actuator that the board drives; None: the configuration has none."""
         self._clock, self._grid, self._ledger = clock, grid, ledger
-        self._drives_signal = drives_signal  # the configuration says that it should
+        self._signal = signal
         self._names = tuple(d.datastream for d in detectors)
         self._at_channel = {d.channel: i for i, d in enumerate(detectors)}
         self.datastreams = tuple(Datastream(name=n, unit=VEHICLES, aggregate="sum") for n in self._names)
@@ -92,11 +93,11 @@ class BoardSource:
 
     # --- what is heard --------------------------------------------------------------------------
 
-    def receive(self, heard: Iterable[Heard]) -> None:
+    def receive(self, messages: Iterable[Heard]) -> None:
         """Take what the link heard, in order."""
         event, closed = self._intervals.event, self._lost_now
         received = 0
-        for item in heard:
+        for item in messages:
             if type(item) is Event:
                 if not self._intervals.started:
                     self._start(item.ms)
@@ -171,7 +172,7 @@ class BoardSource:
                     "fail_safe",
                     "board",
                     "the board follows its own plan: it hears no sign of life of this node",
-                    severe=self._drives_signal,
+                    severe=self._signal is not None,
                 )
         else:
             self._unheard = 0
@@ -230,7 +231,7 @@ class BoardSource:
         if result.code != PlanCode.OK:
             self.reverted()
             why = CODES.get(result.code, str(result.code))
-            self._ledger.alert("intersection/signal", f"the board refused the plan: {why}", phase=result.phase)
+            self._ledger.alert(self._signal or "board", f"the board refused the plan: {why}", phase=result.phase)
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -262,7 +263,7 @@ class BoardSource:
                 start_ns = end_ns - (end_ms - start_ms) * 1_000_000
                 self._closed.append(Step(grid, start_ns, end_ns, error_ms, counts, qualities, readings, extras))
                 for which, quality in enumerate(qualities):
-                    if quality is not Quality.GOOD or self._own[which]:
+                    if quality is not GOOD or self._own[which]:
                         self._own[which] = BIT_OF.get(quality, 0)
                         self._judge(which)
             elif type(item) is Lost:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from wayside.contracts.node_config import PRESSES
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import GOOD, MISSING, Quality
 from wayside.contracts.sensor_config import DetectorConfig
 from wayside.edge.sources.quality import DetectorHealth, worst
 from wayside.edge.sources.step import Extra
@@ -204,7 +204,7 @@ class Intervals:
                 quality = worst(quality, Quality.GAP)
             blind = partial or (gap and not hits)  # a lower bound of 0 says nothing
             counts.append(None if blind else float(hits))
-            qualities.append(Quality.MISSING if blind else quality)
+            qualities.append(MISSING if blind else quality)
             readings.append(n)
         extras = self._close_others(seen) if self._others else []
         closed.append(Interval(self._start_ms, end, counts, qualities, readings, extras))
@@ -218,7 +218,7 @@ class Intervals:
 
     def _close_others(self, end: int) -> list[Extra]:
         extras: list[Extra] = []
-        doubtful = Quality.GAP if self._gap_inside else Quality.GOOD
+        doubtful = Quality.GAP if self._gap_inside else GOOD
         self._green.close(end, "green", doubtful, extras)
         self._walk.close(end, "walk", doubtful, extras)
         for channel, seen in self._inputs.items():
@@ -228,7 +228,7 @@ class Intervals:
                     f"input/{channel}",
                     None if blind else float(seen[0]),
                     PRESSES,
-                    Quality.MISSING if blind else doubtful,
+                    MISSING if blind else doubtful,
                     seen[0],
                     detail={"closed": bool(seen[1])},
                 )
@@ -236,7 +236,7 @@ class Intervals:
             seen[0] = 0
         for channel, (total, n) in self._analog.items():
             value = total / n if n else None
-            extras.append(Extra(f"analog/{channel}", value, "1", doubtful if n else Quality.MISSING, n, mean=True))
+            extras.append(Extra(f"analog/{channel}", value, "1", doubtful if n else MISSING, n, mean=True))
             self._analog[channel] = [0, 0]
         self._others = bool(self._green.since or self._walk.since or self._inputs or self._analog)
         return extras

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import GOOD, Quality
 from wayside.contracts.sensor_config import DetectorConfig
 
 CHATTER_WINDOW_MS = 30_000
@@ -124,7 +124,7 @@ class DetectorHealth:
         elif not pulses_only and self.duplicates >= 3 and self.duplicates * 20 > readings:
             quality = Quality.SUSPECT
         else:
-            quality = Quality.GOOD
+            quality = GOOD
         if pulses_only:
             self.on_since_ms = end_ms
         self.hits = self.readings = 0

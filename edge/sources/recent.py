@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import GOOD, MISSING, Quality
 from wayside.edge.sources.quality import worst
 from wayside.edge.sources.step import Step
 
@@ -71,8 +71,8 @@ class Recent:
         return Values([v for v, _, _ in each], [q for _, q, _ in each], [n for _, _, n in each])
 
     def _interval(self, which: int, number: int, steps: int, mean: bool) -> tuple[float | None, Quality, int]:
-        total, known, n, quality = 0.0, 0, 0, Quality.GOOD
-        bad = Quality.MISSING
+        total, known, n, quality = 0.0, 0, 0, GOOD
+        bad = MISSING
         for each in range(number - steps + 1, number + 1):
             step = self.steps.get(each)
             if step is None:

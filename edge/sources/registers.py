@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from wayside.contracts.reading import Quality
+from wayside.contracts.reading import Quality, Reading, Stamp
 from wayside.contracts.sensor_config import RegisterConfig
 from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import Clock
@@ -220,6 +220,15 @@ class RegisterSource:
                     [n for _, _, n in closed],
                 )
             )
+
+    def readings(self, at: Stamp) -> list[Reading]:
+        """What each register shows now, for people at the cabinet."""
+        readings: list[Reading] = []
+        for register in self.each:
+            value, quality = register.live
+            name, unit = register.config.datastream, register.config.unit
+            readings.append(Reading(datastream=name, value=value, unit=unit, quality=quality, at=at))
+        return readings
 
     def closed(self) -> Closed:
         closed, self._closed = self._closed, []

@@ -10,8 +10,8 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from wayside.contracts.action import Answer
-from wayside.contracts.reading import Quality, Stamp
-from wayside.contracts.summary import Kind
+from wayside.contracts.reading import GOOD, MISSING, Stamp
+from wayside.contracts.summary import INTERVAL
 from wayside.contracts.task_config import SumConfig, TaskConfig
 from wayside.contracts.windows import Float32
 from wayside.edge.decisions import Decider
@@ -88,7 +88,7 @@ class ForecastTask(Task):
         if past is not None:
             forecast, naive = past.forecasts[i], past.values[i]
             band = past.bands[i] if past.bands else None
-            believed = value is not None and (quality is Quality.GOOD or quality in USABLE)
+            believed = value is not None and (quality is GOOD or quality in USABLE)
             if forecast is not None and value is not None and believed and model is not None:
                 anomaly = abs(value - forecast) / model.passport.residual_std
                 self._judge(i, value, forecast, anomaly, at)
@@ -96,7 +96,7 @@ class ForecastTask(Task):
                     self._health.compared(value, forecast, naive)
         self._residuals[i] = anomaly
         self._ledger.row(
-            Kind.INTERVAL,
+            INTERVAL,
             self._names[i],
             at,
             duration_s=seconds,
@@ -107,7 +107,7 @@ class ForecastTask(Task):
             forecast=forecast,
             naive=naive,
             anomaly=anomaly,
-            model=past.model if past is not None and forecast is not None else None,
+            model=None if past is None or forecast is None else past.model,
             detail={"low": band[0], "high": band[1]} if band else None,
         )
 
@@ -132,20 +132,20 @@ class ForecastTask(Task):
             self._ledger.end("forecast_strange", self._names[i], at=at, value=value, anomaly=anomaly)
 
     def _sum_row(self, name: str, members: Sequence[int], seconds: float, at: Stamp, past: Past | None) -> None:
-        seen, quality, n = self._seen, Quality.GOOD, 0
+        seen, quality, n = self._seen, GOOD, 0
         for i in members:
             quality = worst(quality, seen.qualities[i])
             n += seen.n[i]
         value = _sum([seen.values[i] for i in members])
         forecast = _sum([past.forecasts[i] for i in members]) if past else None
         self._ledger.row(
-            Kind.INTERVAL,
+            INTERVAL,
             name,
             at,
             duration_s=seconds,
             value=value,
             unit=self.sites[members[0]].unit,
-            quality=quality if value is not None else Quality.MISSING,
+            quality=quality if value is not None else MISSING,
             n=n,
             forecast=forecast,
             naive=_sum([past.values[i] for i in members]) if past else None,
@@ -165,16 +165,13 @@ class ForecastTask(Task):
                 firsts, bands = self._quantiles(answers, spec.median)
             else:
                 firsts = [None if answer is None else answer.item(0) for answer in answers]
-            bad = False
-            for y in firsts:
-                if y is not None and not isfinite(y):
-                    bad = True
-                    firsts = [None if y is None or not isfinite(y) else y for y in firsts]
-                    if firsts == list(self._none):
-                        why = "the model's forecast is not a number"
-                    break
+            bad, negative = _faults(firsts)
+            if bad:
+                firsts = [None if y is None or not isfinite(y) else y for y in firsts]
+                if firsts == list(self._none):
+                    why = "the model's forecast is not a number"
             self._watch(bad, firsts, due.at)
-            if any(y is not None and y < 0.0 for y in firsts):  # of what is counted there is never less than none
+            if negative:  # of what is counted there is never less than none
                 firsts = [y if y is None or mean else max(0.0, y) for y, mean in zip(firsts, self._means, strict=True)]
         past = Past(self._seen.values, firsts, self.label, bands)
         shift = window.shift if window is not None else self._steps
@@ -209,22 +206,25 @@ class ForecastTask(Task):
 
     def _answers(self, answers: Sequence[Float32 | None] | None, firsts: Sequence[float | None]) -> dict[str, Answer]:
         spec = self._model.passport.task if self._model is not None else None
-        seen, residuals = self._seen, self._residuals
+        (values, qualities, _), residuals = self._seen, self._residuals
         sites: dict[str, Answer] = {}
         for i, site in enumerate(self.sites):
-            value, quality, first = seen.values[i], seen.qualities[i], firsts[i]
+            first = firsts[i]
             answer = None if answers is None else answers[i]
+            ahead: list[float] = []
+            bands: list[list[float]] = []
             if first is None or answer is None or spec is None:
-                sites[site.output] = Answer(value, quality, residual=residuals[i])
+                pass
             elif spec.quantiles:
                 over = answer[0] if site.mean else answer[0].clip(0.0)
-                forecast = over[:, spec.median].tolist()
-                sites[site.output] = Answer(value, quality, forecast, over.tolist(), residual=residuals[i])
+                ahead, bands = over[:, spec.median].tolist(), over.tolist()
+            elif spec.horizon == 1:
+                ahead = [first]
             else:
-                ahead = [first] if spec.horizon == 1 else answer[0].tolist()
-                if spec.horizon > 1 and not site.mean:
+                ahead = answer[0].tolist()
+                if not site.mean:
                     ahead = [max(0.0, y) for y in ahead]
-                sites[site.output] = Answer(value, quality, ahead, residual=residuals[i])
+            sites[site.output] = Answer(values[i], qualities[i], ahead, bands, None, None, residuals[i])
         return sites
 
     # --- durable state ---------------------------------------------------------------------------
@@ -242,6 +242,18 @@ class ForecastTask(Task):
         target = kept.number + shift
         if shift and target > self.done and len(kept.values) == len(self.sites):
             self._made[target] = Past(kept.values, kept.forecasts, kept.model, kept.bands)
+
+
+def _faults(answers: Sequence[float | None]) -> tuple[bool, bool]:
+    """Whether one of them is no number, and whether one is negative."""
+    bad = negative = False
+    for y in answers:
+        if y is not None:
+            if not isfinite(y):
+                bad = True
+            elif y < 0.0:
+                negative = True
+    return bad, negative
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wayside.contracts.action import Answer
-from wayside.contracts.reading import Quality
-from wayside.contracts.summary import Kind
+from wayside.contracts.reading import GOOD, MISSING
+from wayside.contracts.summary import INTERVAL
 from wayside.contracts.task_config import TaskConfig
 from wayside.contracts.windows import Float32
 from wayside.edge.decisions import Decider
@@ -63,13 +63,13 @@ class ScoreTask(Task):
                 self._high[i] = False
                 self._ledger.end("score_high", self._names[i], at=due.at, value=score)
         self._ledger.row(
-            Kind.INTERVAL,
+            INTERVAL,
             self._names[i],
             due.at,
             duration_s=self.config.interval_s,
             value=score,
             unit="1",
-            quality=Quality.GOOD if score is not None else Quality.MISSING,
+            quality=GOOD if score is not None else MISSING,
             n=self._seen.n[i],
             model=self.label,
         )

@@ -36,7 +36,7 @@ MODEL_CONDITIONS = ("model_nan", "model_constant", "model_worse", "model_late", 
 
 
 class Model(Protocol):
-    """What runs (see :class:`wayside.edge.update.updater.ActiveModel`)."""
+    """What runs (see :class:`wayside.edge.update.trial.ActiveModel`)."""
 
     @property
     def passport(self) -> Passport: ...
@@ -324,11 +324,11 @@ class Task:
             self.config.interval_s,
             sites,
             quantiles,
-            clock_known=due.at.wall_ms is not None,
-            fresh=due.since_ns - due.at.mono_ns <= self._fresh_ns,
-            hour=None if local is None else local.hour,
-            weekday=None if local is None else local.weekday,
-            substituted=0 if self._window is None else self._window.filled,
+            due.at.wall_ms is not None,
+            due.since_ns - due.at.mono_ns <= self._fresh_ns,
+            None if local is None else local.hour,
+            None if local is None else local.weekday,
+            0 if self._window is None else self._window.filled,
         )
         decider.decide(answers, due.at, model=self.label, why_none=why)
 

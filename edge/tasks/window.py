@@ -17,7 +17,7 @@ from wayside.contracts.task import Input, TaskSpec
 from wayside.contracts.task_config import CALENDAR, SITE, SiteConfig, TaskConfig
 from wayside.contracts.windows import MAX_MISSING, Float32, fill_last
 from wayside.edge.errors import EdgeError
-from wayside.edge.history import Calendar, Columns, Dated, Dates, History
+from wayside.edge.history import Calendar, Columns, Dated, History
 
 TIMELESS = "no forecast: the time is not known"
 SLACK = 64  # base steps that a ring keeps beyond the longest window, for steps that a task has not come to yet
@@ -49,6 +49,7 @@ class Window:
         """
         self.spec = spec
         self.steps = round(task.interval_s / base_s)  # base steps of a row
+        self._window = spec.window
         self.span = (spec.window - 1) * self.steps + 1  # from the oldest row's end to the newest's
         sites = task.sites
         self.x: Float32 = np.zeros((len(sites), spec.window, len(spec.inputs)), np.float32)
@@ -60,7 +61,7 @@ class Window:
         history.grow(self.span + SLACK)
         reach = max((0 if spec.kind == "score" else spec.lead) + spec.horizon - 1, 0)
         self._fed: list[_Fed] = []
-        self._dated: list[tuple[Dated, Float32]] = []
+        self._dated: list[tuple[int, Float32]] = []  # index in the calendar's dates
         self._outputs: list[_Fed] = []  # where the output is an input: one for all sites, or one each
         self._everywhere = range(len(sites))
         for at, column in enumerate(spec.inputs):
@@ -68,14 +69,13 @@ class Window:
             if column.name == spec.output:
                 self._outputs = self._of_sites([s.output for s in sites], into)
             elif column.name in CALENDAR:
-                self._dated.append((calendar.column(column.name), into))
+                self._date((column.name, 0, 0), calendar.column(column.name), into)
             elif column.name == SITE:
                 into[...] = np.array([site_index(spec, s) for s in sites], np.float32)[:, None]
             else:
                 self._feed(column, into, task, self.steps * reach if column.ahead else 0)
         streams = {s.output for s in sites} | self._streams(task)
         self.sources = tuple(sorted({self._source(name) for name in streams}))
-        self._dates = Dates(calendar, [column for column, _ in self._dated], self.span + SLACK)
         self.known_ahead = not self._fed and not self._outputs
         """Every input is known beforehand: the window may end with the interval that begins now."""
         self.shift = self.steps * spec.lead
@@ -126,11 +126,15 @@ class Window:
             if one.kind == "constant":
                 into[i] = site.constants[one.name]
             elif table is not None:
-                self._dated.append((table, into if shared else into[i]))
+                self._date((column.name, self.steps, ahead), table, into if shared else into[i])
             else:
                 self._fed.append(self._of_site(one.name, into if shared else into[i], None if shared else i))
             if shared:
                 return
+
+    def _date(self, key: tuple[str, int, int], column: Dated, into: Float32) -> None:
+        index = self._calendar.dates.add(key, column, self.span + SLACK, self.steps)  # to the interval that begins now
+        self._dated.append((index, into))
 
     def fill(self, number: int) -> str | None:
         """Fill the windows of all sites for the step ``number``.
@@ -144,12 +148,12 @@ class Window:
         if self._dated:
             if not self._calendar.known:
                 return TIMELESS
-            dates = self._dates
+            dates = self._calendar.dates
             dates.fill(last - self.span + 1, last)
-            rows = dates.rows(last, self.spec.window, self.steps)
-            for i, (_, into) in enumerate(self._dated):
-                into[...] = dates.values[i, rows]
-        rows = history.rows(number, self.spec.window, self.steps)
+            rows, values = dates.rows(last, self._window, self.steps), dates.values
+            for i, into in self._dated:
+                into[...] = values[i, rows]
+        rows = history.rows(number, self._window, self.steps)
         for columns, which, into, _ in self._fed:
             into[...] = columns.values[which, rows]
         for columns, which, into, _ in self._outputs:

@@ -86,8 +86,8 @@ class Installation:
         """Why no model runs, for "this task runs no model, because …"."""
         report = self.reported
         if report.refusal is not None:
-            said = "refused" if report.state is UpdateState.REFUSED else "given up"
-            return f"{self.task.bundle} {report.attempted} was {said}: {report.reason}"
+            fate = "refused" if report.state is UpdateState.REFUSED else "given up"
+            return f"{self.task.bundle} {report.attempted} was {fate}: {report.reason}"
         if report.state is UpdateState.ROLLED_BACK:
             return f"{self.task.bundle} {report.attempted} is lost: {report.reason}"
         return f"no {self.task.bundle} has been installed yet; a rollout brings one"

@@ -57,7 +57,6 @@ class Installs:
         self._in_use: dict[str, ActiveModel | None] = {}
         self._changed = asyncio.Event()
         self._draw = random.SystemRandom()
-        self._forget_old_conditions()
         for task in tasks:
             self._hand_over(task)
 
@@ -215,14 +214,6 @@ class Installs:
     def _no_task(self, desired: Desired) -> str:
         takes = ", ".join(task.bundle for task in self._tasks) or "none"
         return f"no task of this node is for {desired.bundle}; its tasks take {takes}"[:MAX_REASON]
-
-    def _forget_old_conditions(self) -> None:
-        """Of failures that ended with the last run of the agent, and of tasks that the configuration has no more."""
-        ledger, names = self._node.ledger, {task.name for task in self._tasks}
-        for condition in ledger.conditions():
-            gone = condition.code == "no_model" and condition.subject not in names
-            if gone or condition.code == "install_fails":
-                ledger.end(condition.code, condition.subject)
 
 
 async def _in_thread(work: Callable[[], T], cancel: threading.Event) -> T:

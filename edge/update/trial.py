@@ -43,8 +43,8 @@ class ActiveModel:
 
 def check_fit(passport: Passport, task: TaskOffer, offer: Offer) -> None:
     """Raises: BundleRefused: unsupported, with everything that keeps this node from running it."""
-    if found := misfits(passport, task, offer):
-        raise BundleRefused(Refusal.UNSUPPORTED, "; ".join(misfit.message for misfit in found))
+    if wrong := misfits(passport, task, offer):
+        raise BundleRefused(Refusal.UNSUPPORTED, "; ".join(misfit.message for misfit in wrong))
 
 
 def choose(config: ModelConfig, passport: Passport) -> Variant:

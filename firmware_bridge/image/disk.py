@@ -140,10 +140,6 @@ class Ext4:
         output = run_tool(["dumpe2fs", "-h", self._at]).stdout.decode(errors="replace")
         return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in output.splitlines())}
 
-    def free_bytes(self) -> int:
-        facts = self.facts()
-        return int(facts["Free blocks"]) * int(facts["Block size"])
-
     def free_ranges(self) -> list[tuple[int, int]]:
         """Byte ranges, relative to the file system's start, that hold nothing: [begin, end)."""
         output = run_tool(["dumpe2fs", self._at]).stdout.decode(errors="replace")

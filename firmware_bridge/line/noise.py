@@ -20,6 +20,7 @@ class ErrorBudget:
         self._ends_s: float | None = None
         self._errors_at_start = self._frames_at_start = 0
         self.errors = 0  # in this window
+        self.quiet = False  # a whole window has passed with few enough
 
     def observe(self, now_s: float, errors: int, frames: int) -> bool:
         """Whether the line is noisy: from the error that is too many, to the end of the next window without one.
@@ -32,12 +33,14 @@ class ErrorBudget:
         if self._ends_s is None:
             self._ends_s = now_s + WINDOW_S
         elif now_s >= self._ends_s:
-            if not self._exceeded(errors, frames):
+            self.quiet = not self._exceeded(errors, frames)
+            if self.quiet:
                 self.noisy = False
             self._ends_s = now_s + WINDOW_S
             self._errors_at_start, self._frames_at_start = errors, frames
         self.errors = errors - self._errors_at_start
         self.noisy = self.noisy or self._exceeded(errors, frames)
+        self.quiet = self.quiet and not self.noisy
         return self.noisy
 
     def _exceeded(self, errors: int, frames: int) -> bool:

@@ -42,7 +42,7 @@ def identity() -> Identity:
 
 
 class Loaded(NamedTuple):
-    """Stands where :class:`wayside.edge.update.updater.ActiveModel` does."""
+    """Stands where :class:`wayside.edge.update.trial.ActiveModel` does."""
 
     passport: Passport
     runtime: Runtime

@@ -151,10 +151,17 @@ def test_a_policy_never_raises_and_its_proposals_are_finite_pure_and_come_to_res
     policy, chosen = policies.choose(config, actuator)
     answers, in_force = data.draw(answers_), data.draw(in_force_of(actuator))
     before = copy.deepcopy((answers, in_force))
-    proposal = policy.propose(answers, chosen, actuator, in_force)
-    explained = policy.explain(answers, chosen)
-    assert repr((answers, in_force)) == repr(before)
-    assert repr(policy.propose(answers, chosen, actuator, in_force)) == repr(proposal)
+    seen = policy.read(answers, chosen)
+    assert repr(policy.read(answers, chosen)) == repr(seen)
+    if seen is None:
+        assert repr(answers) == repr(before[0])
+        return
+    kept = copy.deepcopy(seen)
+    proposal = policy.propose(seen, chosen, actuator, in_force)
+    explained = policy.explain(seen)
+    assert repr((answers, in_force, seen)) == repr((*before, kept))
+    assert repr(policy.propose(seen, chosen, actuator, in_force)) == repr(proposal)
+    assert policy.explain(seen) == explained
     assert all(isinstance(v, str) or math.isfinite(v) for v in explained.values())
     situation = Situation(in_force, fresh=answers.fresh, clock_known=answers.clock_known)
     for _ in range(40):
@@ -173,6 +180,19 @@ def test_a_policy_never_raises_and_its_proposals_are_finite_pure_and_come_to_res
     pytest.fail(f"softening does not come to rest: {proposal}")
 
 
+@each_case
+def test_a_policy_reads_and_proposes_where_every_site_has_an_answer(
+    config: TaskConfig, actuator: ActuatorConfig
+) -> None:
+    policy, chosen = policies.choose(config, actuator)
+    answer = Answer(5.0, Quality.GOOD, [3.0, 4.0], score=3.0, counts={"car": 3.0, "bus": 1.0}, residual=1.0)
+    answers = Answers(900.0, {site.output: answer for site in config.sites})
+    seen = policy.read(answers, chosen)
+    assert seen is not None
+    assert type(policy.propose(seen, chosen, actuator, None)) is policy.ACTION
+    assert policy.explain(seen)
+
+
 def numbers(action: Action) -> list[float]:
     if isinstance(action, Greens):
         return list(action.seconds.values())
@@ -186,7 +206,8 @@ def test_what_the_guard_allows_the_actuator_takes(
     config: TaskConfig, actuator: ActuatorConfig, data: st.DataObject, ledger_of: Any
 ) -> None:
     policy, chosen = policies.choose(config, actuator)
-    proposal = policy.propose(data.draw(answers_), chosen, actuator, None)
+    seen = policy.read(data.draw(answers_), chosen)
+    proposal = None if seen is None else policy.propose(seen, chosen, actuator, None)
     if proposal is None or not check(proposal, actuator, Situation(None)).allowed:
         return
     if isinstance(proposal, Greens):
@@ -269,7 +290,7 @@ def test_all_mistakes_are_named_by_their_field(config: TaskConfig, actuator: Act
 
 
 def test_lanes_come_from_the_constants_of_the_sites() -> None:
-    chosen = policies.settings_of(FLOW, SIGNAL)
+    chosen = policies.choose(FLOW, SIGNAL).settings
     assert chosen.lanes == {s.output: 2.0 for s in SITES}  # type: ignore[attr-defined]
 
 

@@ -22,9 +22,13 @@ class Scripted:
 
     def __init__(self, kind: type[Action]) -> None:
         self.ACTION = kind
+        self.seen: Any = ()
         self.proposal: Any = None  # an exception is raised
         self.softer: list[Any] = []
         self.explained: Any = {}
+
+    def read(self, *_: Any) -> Any:
+        return self._answer(self.seen)
 
     def propose(self, *_: Any) -> Any:
         return self._answer(self.proposal)

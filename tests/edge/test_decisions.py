@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -420,9 +421,14 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.parametrize("where", ["propose", "soften", "explain"])
-def test_a_policy_that_fails_is_a_condition_and_the_safe_action_holds(broken: Any, where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "broken"),
+    [
+        *itertools.product(["propose", "soften", "explain"], BROKEN),
+        *[("read", broken) for broken in BROKEN if isinstance(broken, Exception)],  # what it gives is its own business
+    ],
+)
+def test_a_policy_that_fails_is_a_condition_and_the_safe_action_holds(where: str, broken: Any) -> None:
     with scripted(Setpoint) as policy:
         scene = Scene(TASK, HEATER)
         policy.proposal = Setpoint(1.0)
@@ -431,13 +437,15 @@ def test_a_policy_that_fails_is_a_condition_and_the_safe_action_holds(broken: An
         policy.proposal = broken if where == "propose" else Setpoint(math.nan)
         policy.softer = [broken] if where == "soften" else []
         policy.explained = broken if where == "explain" else {}
+        policy.seen = broken if where == "read" else ()
         scene.forecast(1.0, 1.0)
         assert scene.ledger.holds(POLICY_FAILED, "t")
         assert scene.carried == [Setpoint(1.0), None]
         assert scene.verdicts[-1] == "held"
         assert "the policy scripted" in scene.decisions[-1]["why"]
         scene.wait(3600)
-        policy.proposal, policy.softer, policy.explained = Setpoint(1.0), [], {"x": math.inf, "y": "z" * 999}
+        policy.seen, policy.proposal, policy.softer = (), Setpoint(1.0), []
+        policy.explained = {"x": math.inf, "y": "z" * 999}
         scene.forecast(1.0, 1.0)
         assert not scene.ledger.holds(POLICY_FAILED, "t")
         assert scene.decider.in_force == Setpoint(1.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.edge.test_ledger import Hand
 from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import LocalCalendar
-from wayside.edge.history import Calendar, Dates, History
+from wayside.edge.history import Calendar, History
 from wayside.edge.sources.step import Grid
 
 SUM = Datastream(name="s", unit="1", aggregate="sum")
@@ -168,7 +168,8 @@ def test_the_calendar_is_filled_anew_when_the_clock_jumps() -> None:
     clock, grid = town()
     calendar = Calendar(grid, LocalCalendar("UTC"), {})
     number = grid.number(minutes(15))
-    dates = Dates(calendar, [calendar.column("hour")], 10)
+    dates = calendar.dates
+    assert dates.add(("hour", 0, 0), calendar.column("hour"), 8, 2) == 0
     dates.fill(number - 3, number)
     before = dates.values[0, dates.rows(number, 4, 1)].tolist()
     clock._start_ms += 2 * 3_600_000

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from msgspec import json
 
 from tests.simulators.agent import node_toml
 from tests.simulators.tiny_model import TinyModel
@@ -166,6 +167,64 @@ def test_a_restart_continues_the_open_step_and_the_window(tmp_path: Path, model:
     assert row.forecast is not None
     counts = again.count()
     assert counts["readings_received"] == counts["readings_sent"]
+
+
+def stored(node: Node) -> dict[str, object]:
+    return json.decode(json.encode(node.state()))
+
+
+def open_after_restart(pieces: dict[str, object], **more: object) -> list[tuple[str, str]]:
+    made = config(**more)
+    again = Node(made, open_clock(made.clock), "1" * 32)
+    again.restore(pieces, [])
+    still = sorted((c.code, c.subject) for c in again.ledger.conditions())
+    over = [(str(r.detail["condition"]), r.datastream) for r in again.ledger.rows if r.detail.get("ended")]
+    assert sorted(still + over) == sorted(EVERY), "each is open or told as over"
+    return still
+
+
+EVERY = (
+    ("actuator_unconfirmed", "heater"),
+    ("detector_no_hit", "det/1"),
+    ("door_open", "door"),
+    ("forecast_strange", "det/1"),
+    ("install_fails", "traffic-flow"),
+    ("line_lost", "board"),
+    ("model_late", "flow"),
+    ("notice_alarm", "flow/incident"),
+    ("plan_unsendable", "board"),
+    ("register_fails", "meter"),
+    ("score_high", "flow/det/1"),
+    ("storage_fails", "storage"),
+)
+
+
+@pytest.fixture
+def troubled() -> dict[str, object]:
+    """The state of a node with many a condition, also about parts that it does not have."""
+    node, _ = running()
+    for code, subject in EVERY:
+        node.ledger.begin(code, subject, "wrong")
+    return stored(node)
+
+
+def test_after_a_restart_a_condition_holds_only_where_somebody_can_end_it(troubled: dict[str, object]) -> None:
+    gone = {"actuator_unconfirmed", "door_open", "install_fails", "register_fails"}
+    assert open_after_restart(troubled) == [(code, subject) for code, subject in EVERY if code not in gone]
+
+
+def test_what_the_configuration_no_longer_has_is_wrong_no_more(troubled: dict[str, object]) -> None:
+    assert open_after_restart(troubled, tasks=(), actuators=(), sums=(), board=None, detectors=()) == [
+        ("storage_fails", "storage")
+    ]
+
+
+def test_a_task_that_lost_its_state_does_not_leave_open_what_only_it_remembered(troubled: dict[str, object]) -> None:
+    troubled["node"]["tasks"]["flow"]["done"] = "damaged"  # type: ignore[index]
+    troubled["node"]["tasks"]["flow"].pop("undone")  # type: ignore[index]
+    kept = {code for code, _ in open_after_restart(troubled)}
+    assert not kept & {"forecast_strange", "score_high", "notice_alarm"}
+    assert "model_late" in kept
 
 
 def test_with_an_unknown_clock_nothing_is_predicted_and_later_the_rows_are_restamped(model: TinyModel) -> None:

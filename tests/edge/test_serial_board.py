@@ -104,6 +104,19 @@ async def test_noise_beyond_the_budget_is_told_once_and_its_end_too(
     assert event(1) in owner.messages
 
 
+async def test_noise_of_an_earlier_run_is_over_after_a_quiet_window(
+    line: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise, "WINDOW_S", 0.2)
+    owner = Owner()
+    owner.begin("line_noisy", "board", "before the restart", severe=False)
+    async with running(str(line[1]), owner):
+        await until(lambda: has_bytes(line[0]))
+        os.write(line[0], said(identity(), status(2, oldest=1, sent=0)))
+        assert "line_noisy" in owner.open
+        await until(lambda: "line_noisy" not in owner.open)
+
+
 async def test_a_board_that_is_never_reached_is_lost_too_and_found_when_it_talks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
     assert "hub init" in complaint(wayside("hub", "run", "--data", str(tmp_path / "none")))
     assert "hub init" in complaint(wayside("hub", "token", "--data", str(tmp_path)))
     assert "does not answer" in complaint(wayside("rollout", "list", "--hub", "http://127.0.0.1:9"))
+    assert "is no address" in complaint(wayside("rollout", "list", "--hub", "http://[::"))
     assert "not a list of percentages" in complaint(wayside("rollout", "start", "b", "1.0.0", "--phases", "all"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         data = tmp_path / "hub"

@@ -86,7 +86,7 @@ def int8_mlp(window: int, hidden: int = 64, quantiles: int = 0) -> bytes:
 
 
 class TinyModel:
-    """Stands where :class:`wayside.edge.update.updater.ActiveModel` does."""
+    """Stands where :class:`wayside.edge.update.trial.ActiveModel` does."""
 
     def __init__(
         self,

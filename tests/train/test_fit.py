@@ -102,6 +102,17 @@ def test_pinball_is_least_where_the_quantile_is() -> None:
         assert grid[np.argmin([loss(v) for v in grid])] == pytest.approx(expected, abs=1)
 
 
+def test_the_bands_of_a_linear_model_hold_as_many_values_as_their_quantiles_say() -> None:
+    task = msgspec.structs.replace(TASK, quantiles=(0.1, 0.5, 0.9))
+    data = streets()
+    linear = fitting.solve(changed(family="linear", sizes={}, loss="pinball"), task, data).module
+    rows = data.train.take(np.arange(len(data.train)))
+    with torch.inference_mode():
+        answers = linear(torch.from_numpy(rows[0])).numpy()
+    below = [float((rows[1][:, :] < answers[:, :, q]).mean()) for q in range(3)]
+    assert below == pytest.approx([0.1, 0.5, 0.9], abs=0.03)
+
+
 def test_a_loss_that_does_not_fit_the_task_is_refused_by_name() -> None:
     data = streets(64)
     quantiles = msgspec.structs.replace(TASK, quantiles=(0.1, 0.5, 0.9))

@@ -115,8 +115,8 @@ def routes(engine: sa.Engine, stats: queries.RecentStats, published: Published) 
     def list_withdrawn() -> Response:
         """Versions that nobody gets any more, the newest first."""
         with engine.connect() as connection:
-            found = [views.WithdrawalView(**w._asdict()) for w in list_withdrawals(connection)]
-        return reply(views.WithdrawalList(withdrawals=found))
+            each = [views.WithdrawalView(**w._asdict()) for w in list_withdrawals(connection)]
+        return reply(views.WithdrawalList(withdrawals=each))
 
     @router.get("/healthz", responses=answers(views.HealthReply))
     def healthz() -> Response:

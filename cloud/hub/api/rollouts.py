@@ -51,8 +51,8 @@ def routes(engine: sa.Engine, writer: Writer, store: RolloutStore, tuf: TufRepos
         tuf.check_published(document.target, document.bundle, document.version)
         passport = await asyncio.to_thread(tuf.passport, document.target)
         if (passport.bundle, passport.version) != (document.bundle, document.version):
-            said = f"{document.target} is {passport.bundle} {passport.version}, says its passport"
-            raise ConflictError("not_that_version", said)
+            message = f"{document.target} is {passport.bundle} {passport.version}, says its passport"
+            raise ConflictError("not_that_version", message)
 
         def job(connection: sa.Connection) -> views.RolloutView:
             rollout = operations.start(
@@ -80,8 +80,8 @@ def routes(engine: sa.Engine, writer: Writer, store: RolloutStore, tuf: TufRepos
         document = decoded(await read_body(request, _BODY_BYTES), BackRequest)
 
         def job(connection: sa.Connection) -> views.RolloutView:
-            found = operations.back(connection, store, tuf, rollout, now_ms(), at_once=document.now)
-            return rollout_views.view(connection, found)
+            back = operations.back(connection, store, tuf, rollout, now_ms(), at_once=document.now)
+            return rollout_views.view(connection, back)
 
         return reply(await writer.write(job))
 
@@ -133,7 +133,7 @@ def routes(engine: sa.Engine, writer: Writer, store: RolloutStore, tuf: TufRepos
     ) -> Response:
         """The version is one like any other again. No node moves by that: start a rollout of it."""
         await writer.write(lambda c: operations.undo_withdrawal(c, store, bundle, version))
-        said = f"{bundle} {version} is not withdrawn; nodes get it again only by a rollout"
-        return reply(views.WithdrawalReply(bundle=bundle, version=version, withdrawn=False, summary=said))
+        summary = f"{bundle} {version} is not withdrawn; nodes get it again only by a rollout"
+        return reply(views.WithdrawalReply(bundle=bundle, version=version, withdrawn=False, summary=summary))
 
     return router

@@ -40,7 +40,11 @@ class Told:
         self.ledger = Ledger("n", "0" * 32, self.clock)
         detectors = (DetectorConfig(channel=1, datastream="det/1"),)
         self.board = BoardSource(
-            detectors, self.clock, Grid(self.clock, STEP // 1000), self.ledger, drives_signal=drives_signal
+            detectors,
+            self.clock,
+            Grid(self.clock, STEP // 1000),
+            self.ledger,
+            signal="signal" if drives_signal else None,
         )
         self.reverted = 0
         self.board.reverted = self._revert
