@@ -120,12 +120,14 @@ def test_the_journey_of_the_readme_ends_with_a_node_that_runs_the_released_model
             if "wayside hub run" in line:
                 wait_for(lambda: answer(f"{hub}/healthz"), shell, "the hub does not answer")
             if "wayside agent run" in line:
-                wait_for(lambda: answer(f"{hub}/api/v1/nodes/node-1"), shell, "the node does not enrol")
+                wait_for(lambda: answer(f"{hub}/api/v1/nodes/node-1").get("heartbeat"), shell, "the node does not sync")
             if "wayside hub token" in line:
                 (tmp_path / "node-1.toml").write_text(
                     f'node = "node-1"\nstate_dir = "state"\n'
                     f'[hub]\nurl = "{hub}"\ntoken = "{said.strip()}"\nsync_s = 0.5\nbackoff_max_s = 1.0\n'
-                    f'[model]\ntuf_root = "keys/root.json"\n[task]\nbundle = "traffic-flow"\n'
+                    f'[model]\ntuf_root = "keys/root.json"\n[board]\nport = "/dev/serial/by-id/usb-board-0"\n'
+                    f'[[detectors]]\nchannel = 2\ndatastream = "detector/2/volume"\n'
+                    f'[[tasks]]\nname = "flow"\nbundle = "traffic-flow"\nsites = [{{ output = "detector/2/volume" }}]\n'
                 )
 
         def runs() -> bool:
