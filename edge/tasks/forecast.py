@@ -229,6 +229,12 @@ class ForecastTask(Task):
 
     # --- durable state ---------------------------------------------------------------------------
 
+    def forget_alarms(self) -> None:
+        for i, strange in enumerate(self._strange):
+            if strange:
+                self._ledger.end("forecast_strange", self._names[i])
+        self._strange = [False] * len(self.sites)
+
     def state(self) -> dict[str, Any]:
         strange = [s.output for s, strange in zip(self.sites, self._strange, strict=True) if strange]
         return super().state() | {"strange": strange}

@@ -74,6 +74,12 @@ class ScoreTask(Task):
             model=self.label,
         )
 
+    def forget_alarms(self) -> None:
+        for i, high in enumerate(self._high):
+            if high:
+                self._ledger.end("score_high", self._names[i])
+        self._high = [False] * len(self.sites)
+
     def state(self) -> dict[str, Any]:
         return super().state() | {"high": [s.output for s, high in zip(self.sites, self._high, strict=True) if high]}
 

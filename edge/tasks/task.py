@@ -151,10 +151,14 @@ class Task:
             self.why = why
             for code in MODEL_CONDITIONS:
                 self._over(code)
+            self.forget_alarms()
             say_no_model(self._ledger, self.name, why, waits=waits)
         else:
             self.why = None
             self._ledger.end("no_model", self.name)
+
+    def forget_alarms(self) -> None:
+        """No model runs: what its answers raised is over, for nobody can tell."""
 
     def _adopt(self, model: Model) -> None:
         """Raises: TaskMismatch."""

@@ -326,6 +326,19 @@ def test_a_score_over_its_limit_is_a_condition_of_its_row() -> None:
     assert [r.value for r in town.rows("det/1")] == [10] * 5, "its datastream has plain rows"
 
 
+def test_what_a_models_answers_raised_is_over_when_it_runs_no_more() -> None:
+    town = Town(table("flow", alert_sigma=2.0) + table("odd", kind="score"))
+    town.use(Made("flow", lambda _: 10.0)).use(Made("odd", lambda _: 9.0, kind="score"))
+    for n in (10, 10, 10, 40):
+        town.step(n, 10)
+    raised = {("forecast_strange", "det/1"), ("score_high", "odd/det/1"), ("score_high", "odd/det/2")}
+    assert raised <= town.open()
+    for bundle in ("flow", "odd"):
+        town.node.set_model(bundle, None, "it was withdrawn")
+    town.step(40, 10)
+    assert town.open() == {("no_model", "flow"), ("no_model", "odd")}
+
+
 def test_a_score_is_of_the_newest_interval_and_there_is_none_without_it() -> None:
     town = Town(table("odd", kind="score")).use(Made("odd", lambda _: 1.0, kind="score"))
     town.step()
