@@ -61,11 +61,11 @@ def decompressed(body: bytes, encoding: str | None, limit: int) -> bytes:
     return plain
 
 
-class _Stamp(Stamp, frozen=True, kw_only=True):
+class _Stamp(Stamp, frozen=True, gc=False):
     boot: str
 
 
-class _Row(Summary, frozen=True, kw_only=True):
+class _Row(Summary, frozen=True, gc=False):
     node: str
     boot: str
     datastream: str
