@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from tests.simulators.exported_bundle import exported
+from tests.simulators.live_models import OTHERS, made
 from tests.simulators.power import PowerCut, operations, power_cut
-from tests.simulators.signed_hub import SignedHub, bundle, node_updater, offer_of, picture_bundle, signed_hub
+from tests.simulators.signed_hub import SignedHub, bundle, node_updater, offer_of, signed_hub
 from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.rollout import FINAL, Refusal, UpdateState
 from wayside.contracts.sync import Desired, Reported
@@ -81,8 +82,15 @@ def other_units(output: str, unit: str) -> Callable[[str], bytes]:
     return foreign_task(inputs=inputs, output=output, output_unit=unit)
 
 
+def pictures(version: str) -> bytes:
+    return made("traffic-flow", version, task=OTHERS["pictures"])
+
+
 MISFITS: dict[str, tuple[Callable[[str], bytes], str]] = {
-    "a picture classifier": (picture_bundle, "classifies pictures"),
+    "a picture classifier": (
+        lambda version: made("traffic-flow", version, task=OTHERS["pictures"]),
+        "classifies pictures",
+    ),
     "kilowatts": (other_units("load", "kW"), "kW"),
     "speeds": (other_units("speed", "km/h"), "km/h"),
     "another interval": (foreign_task(interval_s=3600), "3600 s"),

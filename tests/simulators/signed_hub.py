@@ -14,13 +14,12 @@ import numpy as np
 from tests.simulators.exported_bundle import exported
 from tests.simulators.tuf_repository import TufRepository
 from wayside.contracts.node_config import ModelConfig
-from wayside.contracts.passport import Golden, Passport
+from wayside.contracts.passport import Passport
 from wayside.contracts.sync import Desired
-from wayside.contracts.task import Input, TaskSpec
 from wayside.contracts.task_config import Datastream, Offer, SiteConfig, TaskOffer
 from wayside.edge.update.updater import Updater
 from wayside.export import release
-from wayside.export.bundle import GOLDEN_INPUTS, GOLDEN_OUTPUTS, files_of, npy, pack
+from wayside.export.bundle import GOLDEN_OUTPUTS, files_of, npy, pack
 from wayside.export.keys import make_keys
 
 
@@ -95,32 +94,3 @@ def bundle(
         )
         passport = msgspec.structs.replace(passport, variants=variants)
     return pack(passport, contents)
-
-
-def picture_bundle(version: str) -> bytes:
-    """A classifier of pictures under the traffic bundle's name, sound but for that: nobody here can feed it."""
-    task = TaskSpec(
-        name="pictures",
-        domain="safety",
-        kind="classify",
-        inputs=(Input(name="pixel", unit="1", low=0, high=255),),
-        output="class",
-        output_unit="1",
-        window=1,
-        horizon=1,
-        interval_s=900,
-        season=1,
-        image=(8, 8, 3),
-        classes=("empty", "vehicle"),
-    )
-    arrays = npy(np.zeros((2, 8, 8, 3), np.float32)), npy(np.zeros((2, 2), np.float32))
-    golden = Golden(
-        inputs=GOLDEN_INPUTS,
-        outputs=GOLDEN_OUTPUTS,
-        inputs_sha256=hashlib.sha256(arrays[0]).hexdigest(),
-        outputs_sha256=hashlib.sha256(arrays[1]).hexdigest(),
-        count=2,
-    )
-    work = exported()
-    contents = files_of(work.trained, work.parity) | dict(zip((GOLDEN_INPUTS, GOLDEN_OUTPUTS), arrays, strict=True))
-    return pack(msgspec.structs.replace(work.passport, version=version, task=task, golden=golden), contents)
