@@ -109,9 +109,11 @@ class Updater:
                 place.refuse(exc.refusal, str(exc), sha256)
             except OSError as exc:
                 place.refuse(Refusal.STORAGE, f"the disk failed: {exc}")
-            except Exception as exc:  # of bytes that nobody foresaw; sensing goes on
+            except Exception as exc:  # that nobody foresaw; sensing goes on
                 log.exception("install failed", bundle=desired.bundle, version=desired.version)
-                place.refuse(Refusal.LOAD, f"this agent fails on it: {exc!r}", sha256)
+                # These bytes will do the same again; what fails before there are any may pass.
+                refusal = Refusal.DOWNLOAD if sha256 is None else Refusal.LOAD
+                place.refuse(refusal, f"this agent fails on it: {exc!r}", sha256)
             place.write_report()
             return Outcome(place.reported, known=known)
 

@@ -463,3 +463,18 @@ def test_a_root_signed_by_the_old_threshold_and_carried_forward_is_followed(hub,
     release.renew("root", hub.keys, hub.hub)
     assert up.install(hub.publish(bundle("1.1.0"))).state is UpdateState.ACTIVE
     assert node().install(hub.publish(bundle("1.2.0"))).state is UpdateState.ACTIVE
+
+
+@pytest.mark.parametrize(("fails", "refusal"), [("_fetch", Refusal.DOWNLOAD), ("admit", Refusal.LOAD)])
+def test_what_nobody_foresaw_is_final_only_once_there_are_bytes_to_blame(hub, node, monkeypatch, fails, refusal):
+    def broken(*_):
+        raise ZeroDivisionError("nobody foresaw this")
+
+    up = node()
+    monkeypatch.setattr(updater.Updater if fails == "_fetch" else Installation, fails, broken)
+    report = up.install(hub.publish(bundle()))
+    assert (report.state, report.refusal) == (UpdateState.REFUSED, refusal)
+    assert "nobody foresaw this" in str(report.reason)
+    monkeypatch.undo()
+    again = up.install(hub.publish(bundle("1.0.1")))
+    assert again.state is UpdateState.ACTIVE
