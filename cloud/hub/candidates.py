@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from wayside.cloud.hub.rollouts import bundles_of
+from wayside.cloud.hub.reports import bundles_of
 from wayside.contracts.fit import misfits
 from wayside.contracts.hub_api import Candidates, Excluded
 from wayside.contracts.passport import Passport

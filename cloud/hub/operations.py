@@ -11,6 +11,7 @@ from wayside.cloud.hub.candidates import candidates, sentence
 from wayside.cloud.hub.errors import ConflictError, NotFoundError
 from wayside.cloud.hub.health import is_alive
 from wayside.cloud.hub.offers import fleet
+from wayside.cloud.hub.reports import bundles_of, failure_of, reported_of
 from wayside.cloud.hub.rollout_store import (
     Published,
     RolloutStore,
@@ -22,7 +23,7 @@ from wayside.cloud.hub.rollout_store import (
     wanted_of_all,
     withdrawn,
 )
-from wayside.cloud.hub.rollouts import LIVE, Rollout, bundles_of, failure_of, plan, reported_of, version_before
+from wayside.cloud.hub.rollouts import LIVE, Rollout, plan, version_before
 from wayside.cloud.hub.store import nodes, withdrawals
 from wayside.contracts.hub_api import RolloutPreview
 from wayside.contracts.passport import Passport

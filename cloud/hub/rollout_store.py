@@ -12,7 +12,8 @@ from msgspec import json
 from wayside.cloud.hub.candidates import unfit
 from wayside.cloud.hub.errors import NotFoundError
 from wayside.cloud.hub.offers import Kept
-from wayside.cloud.hub.rollouts import LIVE, Member, Rollout, bundles_of, reported_of, wanted
+from wayside.cloud.hub.reports import bundles_of, reported_of
+from wayside.cloud.hub.rollouts import LIVE, Member, Rollout, wanted
 from wayside.cloud.hub.store import nodes, rollout_nodes, rollouts, withdrawals
 from wayside.contracts.hub_api import Candidates
 from wayside.contracts.passport import Passport

@@ -9,8 +9,9 @@ from typing import Literal
 import sqlalchemy as sa
 
 from wayside.cloud.hub import views
+from wayside.cloud.hub.reports import bundles_of
 from wayside.cloud.hub.rollout_store import left_out, list_withdrawals, load_all
-from wayside.cloud.hub.rollouts import OPEN, Member, Rollout, bundles_of, summary
+from wayside.cloud.hub.rollouts import OPEN, Member, Rollout, summary
 from wayside.cloud.hub.store import nodes
 from wayside.contracts.hub_api import Candidates, Excluded
 from wayside.contracts.rollout import MemberState, RolloutState

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wayside.cloud.hub.rollouts import ENDED, LIVE, Rollout, failure_of, plan, progress_of, summary, wanted
+from wayside.cloud.hub.reports import failure_of, progress_of
+from wayside.cloud.hub.rollouts import ENDED, LIVE, Rollout, plan, summary, wanted
 from wayside.contracts.rollout import (
     FINAL,
     MEMBER_TRANSITIONS,
