@@ -18,6 +18,8 @@ and steps beside it that cannot be negative.
 A profile knows its own training targets, and so looks better in training than it is. ``training_loss`` takes each value
 out of the cells that it helped to make (leave-one-out residuals: Allen, "The relationship between variable selection
 and data augmentation and a method for prediction", 1974).
+
+Longer than the house's files: it is exported as one graph, and reads as one.
 """
 
 from __future__ import annotations

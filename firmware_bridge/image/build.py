@@ -2,6 +2,8 @@
 
 Out come ``OUT.img``, its block map ``OUT.img.bmap`` and its manifest ``OUT.json``. The manifest is named last: an image
 without it is not finished.
+
+Longer than the house's files: what is built and what is verified are the same places of one image, side by side.
 """
 
 from __future__ import annotations

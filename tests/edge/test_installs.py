@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -141,6 +142,34 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path, hub: SignedHub, monkeyp
             patch.setattr(slots.Slots, "write", full)
             agent.installs.want([wanted("1.1.0")])
             assert (await until(agent, waits)).refusal is Refusal.STORAGE
+        await until(agent, runs("1.1.0"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MB where the node's state is."""
+    state = tmp_path / "state"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(state)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield state
+    subprocess.run(["umount", str(state)], check=True)
+
+
+async def test_a_disk_that_is_really_full_is_waited_out_too(small_disk: Path, tmp_path: Path, hub: SignedHub) -> None:
+    async with node(tmp_path, hub) as agent:
+        agent.installs.want([wanted("1.0.0")])
+        await until(agent, runs("1.0.0"))
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        hub.repository.sign()
+        agent.installs.want([wanted("1.1.0")])
+        report = await until(agent, waits)
+        assert (report.version, report.refusal) == ("1.0.0", Refusal.STORAGE), report.reason
+        filler.unlink()
         await until(agent, runs("1.1.0"))
 
 
