@@ -7,7 +7,6 @@ ones wait, and what a restart finds undone is done then.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -85,7 +84,7 @@ class Site(NamedTuple):
     which: int  # in its source
 
 
-class Task(ABC):
+class Task:
     """One task of the node. Not for pictures: :class:`wayside.edge.tasks.picture.Picture`."""
 
     def __init__(self, config: TaskConfig, parts: Parts, decider: Decider | None) -> None:
@@ -342,9 +341,9 @@ class Task(ABC):
     def _closed(self, due: Due) -> None:
         """The step has closed; ``self._seen`` are its intervals. The model has not been asked yet."""
 
-    @abstractmethod
     def _conclude(self, due: Due, answers: Sequence[Float32 | None] | None, why: str | None) -> None:
         """The model has answered, or not: then ``answers`` is None and ``why`` says why not."""
+        raise NotImplementedError
 
     # --- durable state --------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ a real hub, real agents and boards, at 9000 times the pace of a street (a quarte
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from tests.hub.conftest import AUTH, OPERATOR, HubProcess, initialise
 from tests.simulators import live_models
 from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, Edge
-from wayside.__main__ import main
+from tests.simulators.verb import Done, typed
 from wayside.export import release
 from wayside.export.keys import make_keys
 from wayside.firmware_bridge.line.messages import EventKind, SignalMode
@@ -36,29 +35,6 @@ FAULT_MS = 40 * HOUR_MS
 PATIENCE_S = 60.0
 
 pytestmark = pytest.mark.timeout(240)
-
-
-class Said(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-    @property
-    def words(self) -> str:
-        """Of both, without the lines that the screen's width makes."""
-        return " ".join((self.out + self.err).split())
-
-
-def wayside(*words: object) -> Said:
-    """A verb as the front door runs it, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = main([str(word) for word in words])
-        except SystemExit as exc:
-            status = exc.code if isinstance(exc.code, int) else 1
-    assert "Traceback" not in out.getvalue() + err.getvalue()
-    return Said(status, out.getvalue(), err.getvalue())
 
 
 def day_and_night(hours: int, *faults: Edge) -> list[Edge]:
@@ -90,8 +66,8 @@ class City(NamedTuple):
         path.write_bytes(live_models.made(name, version, **about))
         release.publish(path, self.home / "keys", self.signing)
 
-    def rollout(self, act: str, *words: object) -> Said:
-        return wayside("rollout", act, *words, "--hub", self.hub.url)
+    def rollout(self, act: str, *words: object) -> Done:
+        return typed("rollout", act, *words, "--hub", self.hub.url)
 
     def start(self, name: str, version: str, phases: str = "100") -> None:
         done = self.rollout("start", name, version, "--phases", phases)
@@ -144,7 +120,7 @@ class City(NamedTuple):
 
     def finding(self, node: str, check: str) -> tuple[dict[str, str], int]:
         """What the doctor says of ``check`` (all of them in one, if there are several), and its exit status."""
-        done = wayside("doctor", self.config(node), "--json", "--listen", "0.1")
+        done = typed("doctor", self.config(node), "--json", "--listen", "0.1")
         some = [f for f in json.loads(done.out)["findings"] if f["check"] == check]
         return {k: "; ".join(str(f[k]) for f in some) for k in ("state", "said", "fix")}, done.status
 
@@ -308,7 +284,7 @@ def test_a_task_that_runs_no_model_for_a_bad_reason_says_so_and_the_doctor_fails
     found, status = city.finding("elm-st", "task wrong")
     assert (status, found["state"]) == (1, "fail")
     assert why in found["said"]
-    assert why in wayside("node", "status", city.config("elm-st")).words
+    assert why in typed("node", "status", city.config("elm-st")).words
     assert not city.heartbeat("elm-st")["healthy"]
     view = city.get("nodes/elm-st")
     assert view["health"] != "healthy" and any("street-pictures" in line or "wrong" in line for line in view["trouble"])
@@ -361,7 +337,7 @@ def test_a_model_that_is_useless_live_is_a_condition_until_a_good_one_comes(city
     agent.wait(lambda a: (code, subject) in {(c["code"], c["subject"]) for c in a.status.get("conditions", ())})
     found, _ = city.finding("oak-st", "condition")
     assert sentence in found["said"] and code in found["said"]
-    assert sentence in wayside("node", "status", city.config("oak-st")).words
+    assert sentence in typed("node", "status", city.config("oak-st")).words
     if code == "model_nan":
         rows = city.get("summaries", node="oak-st", kind="decision", order="newest", limit=5)["summaries"]
         assert {r["detail"]["verdict"] for r in rows} == {"held"}

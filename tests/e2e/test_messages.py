@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import socket
@@ -11,43 +9,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import structlog
 
 from tests.hub.conftest import OPERATOR, HubProcess, initialise
 from tests.simulators.signed_hub import bundle
-from wayside.__main__ import main
+from tests.simulators.verb import Done, typed
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 NODE = 'node = "n"\nstate_dir = "state"\n'
 
 
-class Said(NamedTuple):
-    status: int
-    text: str
-
-
-def typed(*words: object) -> Said:
-    """The verb as the front door runs it, in this process: importing it anew each time would take minutes."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = main([str(word) for word in words])
-        except SystemExit as exc:
-            status = exc.code if isinstance(exc.code, int) else 1
-    return Said(status, err.getvalue())
-
-
-def complaint(said: Said, *parts: str) -> None:
+def complaint(said: Done, *parts: str) -> None:
     assert said.status == 1, said
-    assert "Traceback" not in said.text
-    assert "╭" not in said.text, "a traceback in a box is a traceback"
-    assert said.text.strip().count("\n") == 0, said.text
+    assert "Traceback" not in said.err
+    assert "╭" not in said.err, "a traceback in a box is a traceback"
+    assert said.err.strip().count("\n") == 0, said.err
     for part in parts:
-        assert part in said.text
+        assert part in said.err
 
 
 @pytest.fixture
