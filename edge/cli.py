@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,6 +196,7 @@ def migrate(config: Config) -> None:
 @node.command()
 def status(config: Config, as_json: AsJson = False) -> None:
     """The agent's last status: its tasks and their models, open conditions, counters, readings."""
+    from wayside.edge.doctor.running import running_agent
     from wayside.edge.status import STATUS_FILE
 
     loaded = load(config)
@@ -204,17 +206,19 @@ def status(config: Config, as_json: AsJson = False) -> None:
         status = json.loads(text)
         if not isinstance(status, dict):
             raise ValueError("is no status")  # noqa: TRY301, TRY004
+        age_s = max(0.0, time.time() - path.stat().st_mtime)
     except FileNotFoundError as exc:
         raise failed(f"no agent has run on {path.parent}; start it with `wayside agent run {config}`") from exc
     except (OSError, ValueError) as exc:
         raise failed(f"{path}: {exc}") from exc
+    runs = running_agent(path.parent) is not None
     if as_json:
-        typer.echo(text)
+        typer.echo(json.dumps({"agent_runs": runs, "age_s": round(age_s, 1)} | status, indent=1))
         return
     from wayside.edge.doctor.status_lines import lines
 
     try:
-        text = "\n".join(lines(status))
+        text = "\n".join(lines(status, age_s=age_s, runs=runs))
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise failed(f"{path} is no status of an agent of this version; is one running?") from exc
     typer.echo(text)

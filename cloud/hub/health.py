@@ -32,17 +32,21 @@ def is_alive(last_seen_ms: int | None, gap_ms: float | None, now_ms: int) -> boo
 def trouble(heartbeat: dict[str, Any]) -> list[str]:
     """Why a node is not healthy, in its own words, the worst first; empty: it says nothing of the kind.
 
-    A signal that flashes and a task without a model count also where the node itself calls that healthy.
+    A signal that flashes and a task without a model count also where the node itself calls that healthy; not so a task
+    that waits for the first rollout of its bundle, which the node says by a ``no_model`` that is not severe.
     """
     board = heartbeat.get("board") or {}
     conditions = [c for c in heartbeat.get("conditions", ()) if c.get("severe", True)]
     wrong = [f"{c['subject']}: {c['message']}" for c in conditions]
     if board.get("signal_fault") and not any(c["code"] == "signal_fault" for c in conditions):
         wrong.insert(0, "the signal is in fault: its conflict monitor has tripped")
+    waits = {
+        c["subject"] for c in heartbeat.get("conditions", ()) if c["code"] == "no_model" and not c.get("severe", True)
+    }
     wrong += [
         f"task {t['name']} runs no model: {t.get('why') or 'no reason given'}"
         for t in heartbeat.get("tasks", ())
-        if t.get("model") is None
+        if t.get("model") is None and t["name"] not in waits
     ]
     if not wrong and not heartbeat.get("healthy"):
         away = board.get("connected") is False and not board.get("lent")

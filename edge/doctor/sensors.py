@@ -143,6 +143,10 @@ def check_sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:
     """What the quality rules say of each detector in the step that ended last, and which contacts are watched."""
     if agent is None:
         return Finding("sensors", "skip", "only a running agent knows", "start the agent and look again")
+    board = agent.get("board") or {}
+    if config.detectors and board.get("connected") is False:  # what they counted last says nothing of now
+        away = "is lent to a technician's command" if board.get("lent") else "is not reached"
+        return Finding("sensors", "skip", f"nothing of the detectors arrives: the board {away}")
     readings = {r["datastream"]: r for r in agent.get("readings", [])}
     watched = {c["datastream"] for c in agent.get("contacts", [])}
     failed = [f"{c.datastream} is not watched" for c in config.gpio.contacts if c.datastream not in watched]

@@ -9,17 +9,26 @@ from wayside.edge.doctor.conditions import open_conditions, sentence, since
 from wayside.edge.doctor.model import model_sentence, task_states
 
 
-def lines(status: dict[str, Any]) -> Iterator[str]:
-    """Name and value, one a line: the node, its tasks and conditions, its counters, its last readings."""
+def lines(status: dict[str, Any], *, age_s: float, runs: bool) -> Iterator[str]:
+    """Name and value, one a line: the node, its tasks and conditions, its counters, its last readings.
+
+    Args:
+        age_s: of the status.
+        runs: whether an agent runs that wrote it.
+    """
     board = status.get("board") or {}
     yield _row("node", status.get("node"))
-    yield _row("healthy", {True: "yes", False: "no"}.get(status.get("healthy", ""), "-"))
+    health = {True: "yes", False: "no"}.get(status.get("healthy", ""), "-")
+    if not runs:
+        yield _row("agent", f"is not running, or is stuck: what follows it said {_ago(age_s)}")
+        health = f"not known (it said {health})"
+    yield _row("healthy", health)
     yield _row("uptime", f"{status.get('uptime_s', 0):.0f} s")
     yield _row("board", board.get("identity"))
     tasks = task_states(status)
     for task in tasks:
-        runs = model_sentence(task, status) if task.model else f"runs no model, because {task.why or 'none came yet'}"
-        yield _row(f"task {task.name}", runs)
+        model = model_sentence(task, status) if task.model else f"runs no model, because {task.why or 'none came yet'}"
+        yield _row(f"task {task.name}", model)
     if not tasks:
         reported = status.get("reported") or {}
         yield _row(
@@ -36,6 +45,13 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     for reading in status.get("readings", []):
         value = "-" if reading["value"] is None else f"{reading['value']:g} {reading['unit']}"
         yield _row(reading["datastream"], f"{value} ({reading['quality']})")
+
+
+def _ago(age_s: float) -> str:
+    for unit, seconds in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if age_s >= 2 * seconds:
+            return f"{age_s / seconds:.0f} {unit} ago"
+    return f"{age_s:.0f} seconds ago"
 
 
 def _row(name: str, value: object) -> str:

@@ -218,6 +218,28 @@ def test_the_status_shows_every_task_and_every_open_condition(tmp_path: Path) ->
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
 
 
+def test_the_status_of_an_agent_that_is_gone_says_so_and_claims_no_health(tmp_path: Path) -> None:
+    agent_says(tmp_path, pid=2**22 + 1)  # beyond the largest process number of Linux
+    (tmp_path / "node.toml").write_text(node_toml("/dev/nothing", anchor_s=ANCHOR))
+    shown = wayside("node", "status", str(tmp_path / "node.toml")).stdout
+    rows = {line[:24].strip(): line[25:] for line in shown.splitlines()}
+    assert rows["agent"].startswith("is not running, or is stuck")
+    assert rows["healthy"] == "not known (it said yes)"
+    status = json.loads(wayside("node", "status", str(tmp_path / "node.toml"), "--json").stdout)
+    assert (status["agent_runs"], status["healthy"]) == (False, True)
+    assert 0 <= status["age_s"] < 60
+
+
+@pytest.mark.parametrize(("board", "why"), [({}, "is not reached"), ({"lent": True}, "is lent")])
+def test_what_detectors_counted_before_their_board_went_is_not_called_ok(
+    tmp_path: Path, board: dict[str, bool], why: str
+) -> None:
+    readings = [detector("det/1", 3), detector("det/2", 4)]
+    agent_says(tmp_path, readings=readings, board={"connected": False} | board)
+    sensors = found(config(), tmp_path)["sensors"]
+    assert (sensors.state, why in sensors.said) == ("skip", True)
+
+
 def test_a_task_without_a_model_fails_with_the_agents_reason(tmp_path: Path) -> None:
     why = "this model classifies pictures; the task flow forecasts det/1"
     agent_says(tmp_path, tasks=[{"name": "flow", "bundle": "traffic-flow", "why": why}])

@@ -113,6 +113,14 @@ def test_the_hub_reads_them_back_and_the_list_of_alerts_keeps_every_row(hub: Hub
             ["task air runs no model: no"],
         ),
         ({"healthy": True, "tasks": [{"name": "air", "bundle": "b", "model": "1.0.0"}]}, []),
+        (
+            {
+                "healthy": True,
+                "tasks": [{"name": "air", "bundle": "b", "why": "none came yet"}],
+                "conditions": [{"code": "no_model", "subject": "air", "message": "none came yet", "severe": False}],
+            },
+            [],
+        ),
         ({"healthy": False, "conditions": [{"code": "x", "subject": "line", "message": "lost"}]}, ["line: lost"]),
         ({"healthy": True, "conditions": [{"code": "x", "subject": "a", "message": "b", "severe": False}]}, []),
     ],
