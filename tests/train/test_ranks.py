@@ -24,9 +24,11 @@ def test_two_processes_lose_what_one_loses_and_the_first_writes(tmp_path: Path) 
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     (alone,) = json.loads(CliRunner().invoke(app, [*verb[3:], str(tmp_path / "alone")]).stdout)
     out = tmp_path / "together"
-    done = subprocess.run(
-        [sys.executable, *torchrun, *verb, str(out)], capture_output=True, text=True, env=environment, check=False
-    )
+    for name in ("models", "cloud", "contracts"):  # where it is run there may be other people's packages
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} of somebody else')\n")
+    command = [sys.executable, *torchrun, *verb, str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("data          street.csv") == 1  # one of them talks
     (together,) = json.loads(done.stdout)
