@@ -41,14 +41,19 @@ class HubUnreachable(HubError):  # noqa: N818 - it says what is
 
 
 class HubRefused(HubError):  # noqa: N818
-    """The hub answered no."""
+    """The hub answered no.
 
-    def __init__(self, code: str, message: str, status: int) -> None:
+    Attributes:
+        field: path of what it does not take, ``$.summaries[3].unit``; None: it does not say.
+    """
+
+    def __init__(self, code: str, message: str, status: int, field: str | None = None) -> None:
         code, message = printable(code), printable(message)
         super().__init__(f"the hub refuses ({status} {code}): {message}")
         self.code = code
         self.message = message
         self.status = status
+        self.field = field
 
 
 class HubClient:
@@ -173,4 +178,4 @@ class HubClient:
             error = decode(body, ErrorReply)
         except ContractError as exc:
             raise HubUnreachable(f"{self._config.url} answers {status}, but not as a hub does ({exc})") from exc
-        raise HubRefused(error.error, error.message, status)
+        raise HubRefused(error.error, error.message, status, error.field)

@@ -66,6 +66,7 @@ class Sync:
         self._committer, self._installs = committer, installs
         self._offer = offer
         self._offer_due = True  # in the first request of a boot
+        self._offer_refused = False
         self._enrolled = bool(outbox.load("enrolled"))
         self._batch_rows = MAX_SUMMARIES
         self.heartbeat: Callable[[], Heartbeat] | None = None
@@ -144,7 +145,9 @@ class Sync:
             self._on_refused(exc, batch)
             raise
         self._clock.hear_hub(reply.hub_unix_ms, sent_ns, self._clock.mono_ns())
-        asked_anew = reply.offer_wanted and not self._offer_due  # a hub that always asks gets it at its usual pace
+        asked_anew = (
+            reply.offer_wanted and not self._offer_due and not self._offer_refused
+        )  # a hub that always asks gets it at its usual pace
         self._offer_due = reply.offer_wanted
         self._node.ledger.count("bytes_sent", sent_bytes)
         self._batch_rows = min(MAX_SUMMARIES, self._batch_rows * 2)
@@ -179,7 +182,7 @@ class Sync:
             boot=self._boot,
             machine=self._machine,
             heartbeat=self.heartbeat(),
-            offer=self._offer if self._offer_due else None,
+            offer=self._offer if self._offer_due and not self._offer_refused else None,
             summaries=batch.rows,
         )
 
@@ -201,7 +204,11 @@ class Sync:
         anew = exc.code == "unknown_node" or (exc.status in (401, 403) and exc.code != "nonce")
         if anew and self._hub.token:
             self._enrolled = False  # another hub, or one that was set up anew: enrolling is idempotent
-        elif exc.status in (400, 413, 422) and batch.ids:
+        elif exc.status == 422 and (exc.field or "").startswith("$.offer"):
+            if not self._offer_refused:
+                self._node.ledger.alert("hub", f"the hub does not take what this node offers: {exc.message}")
+            self._offer_refused = True  # the rows go without it; the hub then knows no more than the tasks' bundles
+        elif exc.status in (400, 413, 422) and batch.ids and _is_about_rows(exc.field):
             # Something in it the hub will never take: halve until it is alone, then give up that row, and say so.
             if len(batch.ids) > 1:
                 self._batch_rows = max(1, len(batch.ids) // 2)
@@ -209,3 +216,8 @@ class Sync:
             self._node.ledger.dropped(batch.rows[0].kind, 1)
             with contextlib.suppress(StorageError):
                 self._outbox.commit(acknowledged=batch.ids)
+
+
+def _is_about_rows(field: str | None) -> bool:
+    """Whether leaving rows out may help. Where the hub names another part of the request, it would only lose them."""
+    return field is None or field == "$" or field.startswith("$.summaries")

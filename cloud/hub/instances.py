@@ -18,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from wayside.cloud.hub.errors import ConflictError, HubError, NotFoundError
-from wayside.cloud.hub.registry import Node, forget_instances, node_id, revoked
+from wayside.cloud.hub.registry import Node, find, forget_instances, node_id, revoked
 from wayside.cloud.hub.store import nodes
 from wayside.contracts.sync import Notice
 
@@ -103,7 +103,7 @@ class Instances:
         """
         was = self._present.get(node.id) or _load(connection, node.id)
         if was.public_key != node.public_key:  # replaced while this request was on its way
-            return Verdict(revoked(node, node.public_key))
+            return Verdict(revoked(find(connection, node.name), node.public_key))
         now = was.heard(boot, machine, now_ms, lambda: _synced(connection, node.id, boot))
         if now != was:
             if now.boot != was.boot:

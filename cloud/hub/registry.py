@@ -117,7 +117,7 @@ def enrol(connection: sa.Connection, request: EnrolRequest, now_ms: int) -> tupl
     if row["used_node"] is not None:
         if (row["used_node"], row["used_key"]) != (request.node, request.public_key) or known is None:
             raise ForbiddenError("token_used", "the enrolment token was used already; make a new one")
-        (node,) = _load(connection, request.node)
+        node = find(connection, request.node)
         if node.public_key != request.public_key:
             raise revoked(node, request.public_key)
         return node, "same"
@@ -142,8 +142,7 @@ def enrol(connection: sa.Connection, request: EnrolRequest, now_ms: int) -> tupl
     if outcome != "same" or not row["replaces"]:  # else it is still to replace something
         used = {"used_node": request.node, "used_key": request.public_key}
         connection.execute(tokens.update().where(tokens.c.hash == row["hash"]).values(used))
-    (node,) = _load(connection, request.node)
-    return node, outcome
+    return find(connection, request.node), outcome
 
 
 def _check_token(row: dict[str, Any], request: EnrolRequest, now_ms: int) -> None:
@@ -185,6 +184,14 @@ def _of_hardware(request: EnrolRequest) -> dict[str, Any]:
 def _bind_key(connection: sa.Connection, request: EnrolRequest, now_ms: int) -> None:
     this = node_id(connection, request.node)
     connection.execute(node_keys.insert().values(node_id=this, since_ms=now_ms, **_of_hardware(request)))
+
+
+def find(connection: sa.Connection, name: str) -> Node:
+    """``name`` as the store has it now. Raises NotFoundError."""
+    loaded = _load(connection, name)
+    if not loaded:
+        raise NotFoundError("node", f"no node {name[:64]!r} is enrolled")
+    return loaded[0]
 
 
 def revoked(node: Node, public_key: str) -> ForbiddenError:

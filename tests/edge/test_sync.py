@@ -12,7 +12,7 @@ from tests.simulators.agent import AgentProcess
 from tests.simulators.plain_hub import PlainHub
 from tests.simulators.signed_hub import SignedHub, bundle, signed_hub
 from wayside.contracts.rollout import Refusal, UpdateState
-from wayside.contracts.sync import Desired
+from wayside.contracts.sync import Desired, SyncRequest
 
 TOML = """
 node = "node-1"
@@ -59,6 +59,7 @@ def hub(served: Hub) -> Iterator[Hub]:
     plain = served.plain
     plain.manners.clear()
     plain.wanted, plain.old, plain.offer_wanted = (), False, False
+    plain.refuses = lambda _: None
     plain.syncs.clear()
 
 
@@ -117,6 +118,30 @@ def test_a_hub_that_knows_one_model_for_each_node_is_understood(hub: Hub, agent:
     agent.wait(lambda _: len(hub.plain.syncs[-1].heartbeat.models) == 3)
     other = hub.plain.syncs[-1].heartbeat.models[-1]
     assert (other.bundle, other.refusal) == ("air", Refusal.UNSUPPORTED)
+
+
+@pytest.mark.parametrize(("part", "field"), [("offer", "$.offer.tasks[0].name"), ("heartbeat", "$.heartbeat.agent")])
+def test_no_row_is_given_up_for_what_the_hub_does_not_take_of_another_part(
+    hub: Hub, tmp_path: Path, part: str, field: str
+) -> None:
+    refusals = []
+
+    def refuse(request: SyncRequest) -> str | None:
+        if getattr(request, part) is None or (part == "heartbeat" and len(refusals) > 12):
+            return None
+        refusals.append(len(request.summaries))
+        return field
+
+    hub.plain.refuses = refuse
+    (tmp_path / "root.json").write_bytes(hub.signed.root)
+    with AgentProcess(tmp_path, TOML % hub.plain.url) as agent:
+        agent.wait(lambda _: any(s.summaries for s in hub.plain.syncs))
+        assert agent.stop() == 0
+        stored = [row.seq for s in hub.plain.syncs for row in s.summaries]
+        assert agent.counters()["summaries_produced"] == len(stored) + len(agent.rows())
+    assert len(refusals) == 1 if part == "offer" else max(refusals) > 0, "there were rows to lose"
+    assert stored == list(range(len(stored)))
+    assert not any(row.datastream == "outbox" for s in hub.plain.syncs for row in s.summaries)
 
 
 def test_the_sync_goes_on_beside_a_slow_download_and_brings_its_end(hub: Hub, agent: AgentProcess) -> None:

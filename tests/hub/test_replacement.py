@@ -200,7 +200,7 @@ def test_a_request_that_was_under_way_when_the_node_was_replaced_stores_nothing(
 ) -> None:
     """The signature was checked before the other hardware enrolled, the rows come to the store after."""
     old, new = hub.node(), SimulatedNode(hub.client)
-    token = hub.replacement("node-1")
+    token = hub.replacement("node-1", reason="water in the cabinet")
     decode_sync = api_nodes.decoded_sync
     request = EnrolRequest(node="node-1", token=token, public_key=new.public_key)
 
@@ -212,7 +212,9 @@ def test_a_request_that_was_under_way_when_the_node_was_replaced_stores_nothing(
         return decode_sync(body)
 
     monkeypatch.setattr(api_nodes, "decoded_sync", meanwhile)
-    assert said(old.post(old.request([old.summary()]))) == (403, "key_revoked")
+    refused = old.post(old.request([old.summary()]))
+    assert said(refused) == (403, "key_revoked")
+    assert "water in the cabinet" in refused.json()["message"], "why, also to whom the hub has just forgotten"
     assert hub.get("/api/v1/summaries")["summaries"] == []
 
 

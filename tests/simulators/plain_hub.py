@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import gzip
 import time
+from collections.abc import Callable
 
 from tests.simulators.tuf_repository import TufRepository
-from wayside.contracts.sync import Desired, EnrolReply, NonceReply, SyncReply, SyncRequest
+from wayside.contracts.sync import Desired, EnrolReply, ErrorReply, NonceReply, SyncReply, SyncRequest
 from wayside.contracts.wire import decode, encode
 
 
@@ -17,6 +18,7 @@ class PlainHub(TufRepository):
         self.wanted: tuple[Desired, ...] = ()
         self.old = False  # it knows one model for each node
         self.offer_wanted = False
+        self.refuses: Callable[[SyncRequest], str | None] = lambda _: None  # the field that it does not take
         self.syncs: list[SyncRequest] = []
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -31,6 +33,8 @@ class PlainHub(TufRepository):
         if path == "/api/v1/enrol":
             return 200, encode(EnrolReply(node="node-1", hub_unix_ms=now_ms))
         request = decode(gzip.decompress(body), SyncRequest)
+        if (field := self.refuses(request)) is not None:
+            return 422, encode(ErrorReply(error="broken_contract", message=f"{field}: is not taken", field=field))
         self.syncs.append(request)
         reply = SyncReply(
             stored=len(request.summaries),
