@@ -145,9 +145,8 @@ class Sync:
             self._on_refused(exc, batch)
             raise
         self._clock.hear_hub(reply.hub_unix_ms, sent_ns, self._clock.mono_ns())
-        asked_anew = (
-            reply.offer_wanted and not self._offer_due and not self._offer_refused
-        )  # a hub that always asks gets it at its usual pace
+        # A hub that always asks gets it at its usual pace.
+        asked_anew = reply.offer_wanted and not self._offer_due and not self._offer_refused
         self._offer_due = reply.offer_wanted
         self._node.ledger.count("bytes_sent", sent_bytes)
         self._batch_rows = min(MAX_SUMMARIES, self._batch_rows * 2)

