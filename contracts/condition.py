@@ -15,6 +15,10 @@ Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 """Stable, for programs: ``line_lost``, ``detector_stuck_on``, ``signal_fault``, ``no_model``, ``model_worse`` …"""
 
 
+MODEL_CONDITIONS = ("model_nan", "model_constant", "model_worse", "model_late", "model_fails")
+"""The task's model runs, and is of no use. A version that brings one of these to a node is not rolled out further."""
+
+
 class Condition(Document, frozen=True, kw_only=True):
     """Open while it stands in a heartbeat. ``subject`` is a datastream, a task, an actuator or a part of the node."""
 

@@ -22,10 +22,11 @@ class MemberState(enum.Enum):
     WAITING = "waiting"  # its phase has not begun, or nothing has come of it yet
     TRYING = "trying"  # it is at it, or something that may pass is in the way
     ACTIVE = "active"  # it reports that it runs the version
+    USELESS = "useless"  # it runs the version, and one of MODEL_CONDITIONS is open there
     FAILED = "failed"  # it refused the version for good, or rolled it back
     LATE = "late"  # heard from, and does not run it at the phase's deadline
     SILENT = "silent"  # not heard from at the phase's deadline
-    EXCUSED = "excused"  # it failed or was late, and the operator went on without it
+    EXCUSED = "excused"  # it failed, was late or useless, and the operator went on without it
 
 
 class UpdateState(enum.Enum):
@@ -54,15 +55,17 @@ ROLLOUT_TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
 }
 
 _M = MemberState
-_OUTCOMES = frozenset({_M.ACTIVE, _M.FAILED, _M.LATE, _M.SILENT, _M.EXCUSED})
+_RUNS = frozenset({_M.ACTIVE, _M.USELESS})
+_OUTCOMES = _RUNS | {_M.FAILED, _M.LATE, _M.SILENT, _M.EXCUSED}
 MEMBER_TRANSITIONS: dict[MemberState, frozenset[MemberState]] = {
     _M.WAITING: _OUTCOMES | {_M.TRYING},
     _M.TRYING: _OUTCOMES | {_M.WAITING},
-    _M.ACTIVE: frozenset({_M.WAITING, _M.TRYING, _M.FAILED}),  # it no longer runs it
-    _M.FAILED: frozenset({_M.ACTIVE, _M.EXCUSED}),
+    _M.ACTIVE: frozenset({_M.USELESS, _M.WAITING, _M.TRYING, _M.FAILED}),  # the others: it no longer runs it
+    _M.USELESS: frozenset({_M.ACTIVE, _M.WAITING, _M.TRYING, _M.FAILED, _M.EXCUSED}),
+    _M.FAILED: _RUNS | {_M.EXCUSED},
     # Back to WAITING: a first phase that nobody runs is waited for once more.
-    _M.LATE: frozenset({_M.ACTIVE, _M.FAILED, _M.EXCUSED, _M.WAITING}),
-    _M.SILENT: frozenset({_M.ACTIVE, _M.FAILED, _M.EXCUSED, _M.WAITING}),
+    _M.LATE: _RUNS | {_M.FAILED, _M.EXCUSED, _M.WAITING},
+    _M.SILENT: _RUNS | {_M.FAILED, _M.EXCUSED, _M.WAITING},
     _M.EXCUSED: frozenset({_M.ACTIVE}),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from wayside.contracts.actuator_config import SetpointConfig
-from wayside.contracts.condition import Condition
+from wayside.contracts.condition import MODEL_CONDITIONS, Condition
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.edge.journal import KeptAnswers, KeptStep
@@ -79,7 +79,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
         "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
-        **dict.fromkeys(("no_model", "model_nan", "model_fails", "model_late", "model_constant", "model_worse"), tasks),
+        **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew
         "policy_failed": {t.name for t in config.tasks if t.actuator is not None},
         "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},

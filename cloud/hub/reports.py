@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wayside.contracts.condition import MODEL_CONDITIONS
 from wayside.contracts.rollout import FINAL, UpdateState
 from wayside.contracts.sync import Heartbeat, Reported
 
@@ -20,6 +21,13 @@ def bundles_of(heartbeat: Heartbeat) -> dict[str, str | None]:
     """Every bundle that a node reports, with the version that runs."""
     reports = heartbeat.models or (heartbeat.reported,)
     return {r.bundle: r.version for r in reports if r.bundle is not None}
+
+
+def useless_of(heartbeat: Heartbeat, bundle: str, version: str) -> str | None:
+    """What the node says that is wrong with the answers of ``version`` of ``bundle``, where it runs that."""
+    tasks = {t.name: t for t in heartbeat.tasks if t.bundle == bundle and t.model == version}
+    wrong = [c for c in heartbeat.conditions if c.code in MODEL_CONDITIONS and c.subject in tasks]
+    return "; ".join(f"{c.code} in {c.subject}: {c.message}" for c in wrong)[:512] or None
 
 
 def failure_of(reported: Reported, version: str) -> str | None:

@@ -91,7 +91,7 @@ def list_(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
         return
     table = Table("id", "bundle", "version", "state", "why", box=None, header_style="bold")
     for r in answer["rollouts"]:
-        table.add_row(str(r["id"]), r["bundle"], r["version"], _state(r), Text(r["reason"] or ""))
+        table.add_row(str(r["id"]), r["bundle"], r["version"], _state(r), Text(r["useless"] or r["reason"] or ""))
     console = Console()
     console.print(table)
     for w in client.withdrawals()["withdrawals"]:
@@ -105,7 +105,7 @@ def show(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Until it ends or pauses; status 1 unless every node runs it.")
+        bool, typer.Option("--watch", help="Until it ends or pauses; status 1 unless every node runs it to some use.")
     ] = False,
 ) -> None:
     """One rollout with its phases and nodes, and those that cannot take it."""
@@ -123,7 +123,7 @@ def show(
             time.sleep(1)
             shown = client.rollout(rollout_id)
         _show(shown, as_json)
-    if watch and shown["state"] != "completed":
+    if watch and (shown["state"] != "completed" or shown["useless"]):
         raise typer.Exit(1)
 
 
@@ -137,7 +137,7 @@ def pause(which: Which, url: Url = DEFAULT_URL, operator_token: Token = "", as_j
 @rollout.command()
 @plainly
 def resume(which: Which, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
-    """Go on without the nodes that failed or were late: they are excused, and named at the end."""
+    """Go on without the nodes that fail: they are excused, and named at the end."""
     _change(which, "resume", url, operator_token, as_json)
 
 
@@ -251,6 +251,8 @@ def _card(r: dict[str, Any]) -> Group:
     parts: list[Any] = [title]
     if r["reason"]:
         parts.append(Text(r["reason"]))
+    if r["useless"]:
+        parts.append(Text(r["useless"], "red"))
     if r["withdrawn"]:
         parts.append(Text(f"withdrawn: {r['withdrawn']}", "red"))
     if r["back_of"] is not None:
@@ -261,7 +263,7 @@ def _card(r: dict[str, Any]) -> Group:
     parts.append(_others(r["cannot"], r["unknown"]))
     if r["state"] == "paused":
         parts.append(Text(f"next: wayside rollout resume {r['id']}, abort {r['id']} or back {r['id']}", "dim"))
-    elif r["state"] in ("aborted", "completed_with_exceptions"):
+    elif r["useless"] or r["state"] in ("aborted", "completed_with_exceptions"):
         parts.append(Text(f"next: wayside rollout back {r['id']} returns its nodes to the version before", "dim"))
     return Group(*parts)
 
@@ -283,11 +285,13 @@ def _member(n: dict[str, Any], r: dict[str, Any]) -> Text:
     text = f"{n['node']} {n['state']}" + (f" ({n['reason']})" if n["reason"] else "")
     runs = n.get("runs")
     ended = r["state"] not in ("running", "paused")
-    if ended and (runs == r["version"]) != (n["state"] == "active"):
+    if n["useless"] and n["state"] != "useless":
+        text += f", of no use now: {n['useless']}"
+    if ended and (runs == r["version"]) != (n["state"] in ("active", "useless")):
         text += f", runs {runs or 'none'} now"
     return Text(text)
 
 
 def _state(r: dict[str, Any]) -> Text:
     colour = {"running": "cyan", "completed": "green", "aborted": "red"}.get(r["state"], "yellow")
-    return Text(r["summary"], colour)
+    return Text(r["summary"], colour if r["useless"] is None else "red")

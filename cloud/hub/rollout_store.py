@@ -12,7 +12,7 @@ from msgspec import json
 from wayside.cloud.hub.candidates import unfit
 from wayside.cloud.hub.errors import NotFoundError
 from wayside.cloud.hub.offers import Kept
-from wayside.cloud.hub.reports import bundles_of, reported_of
+from wayside.cloud.hub.reports import bundles_of, reported_of, useless_of
 from wayside.cloud.hub.rollouts import LIVE, Member, Rollout, wanted
 from wayside.cloud.hub.store import nodes, rollout_nodes, rollouts, withdrawals
 from wayside.contracts.hub_api import Candidates
@@ -67,7 +67,10 @@ class RolloutStore:
             elif not offer.known and bundle in bundles_of(heartbeat):
                 self._join(connection, of_bundle, node, heartbeat)
             for rollout in of_bundle:
-                if node in rollout.members and rollout.observe(node, reported_of(heartbeat, bundle), now_ms):
+                if node not in rollout.members:
+                    continue
+                useless = useless_of(heartbeat, bundle, rollout.version)
+                if rollout.observe(node, reported_of(heartbeat, bundle), now_ms, useless):
                     _save(connection, rollout, [rollout.members[node]])
 
     def _refit(

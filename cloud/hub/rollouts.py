@@ -6,8 +6,8 @@ docs/adr/0017 says why they are as they are.
 - Members are the nodes that can take the bundle (``candidates``). Phases are percent of the members, in an order that
   is hashed from bundle and node name: stable, so that the same node is the canary of each release of a bundle. Nodes
   that were not heard from lately come last, so that a canary is alive.
-- A phase is over when each of its nodes runs the version or is accounted for: failed (within ``max_failed_percent``),
-  late, silent or excused. The first phase needs a node that runs it.
+- A phase is over when each of its nodes runs the version or is accounted for: failed or useless (within
+  ``max_failed_percent``), late, silent or excused. The first phase needs a node that runs it to some use.
 - More failures than that pause the rollout at once; the deadline of a phase makes late or silent whoever does not run
   the version by then, and pauses where that is too many.
 - Paused and aborted: nodes that run the version keep it, nobody else is offered it. Neither moves a node to another
@@ -29,6 +29,8 @@ from wayside.contracts.wire import ContractError
 ENDED = frozenset({RolloutState.COMPLETED, RolloutState.COMPLETED_WITH_EXCEPTIONS, RolloutState.ABORTED})
 LIVE = frozenset({RolloutState.RUNNING, RolloutState.PAUSED})
 OPEN = frozenset({MemberState.WAITING, MemberState.TRYING})
+RUNS = frozenset({MemberState.ACTIVE, MemberState.USELESS})
+FAILING = frozenset({MemberState.USELESS, MemberState.FAILED, MemberState.LATE})
 MAX_FAILED_PERCENT = 0.0
 MAX_SILENT_PERCENT = 20.0
 
@@ -115,28 +117,35 @@ class Rollout:
             self._judge(now_ms)
         return True
 
-    def observe(self, node: str, reported: Reported, now_ms: int) -> bool:
-        """Learn what ``node`` reports of this bundle; return whether anything changed."""
+    def observe(self, node: str, reported: Reported, now_ms: int, useless: str | None = None) -> bool:
+        """Learn what ``node`` reports of this bundle; return whether anything changed.
+
+        Args:
+            useless: what is wrong with the answers of this version, if the node runs it.
+        """
         member = self.members.get(node)
         if member is None or (self.state in ENDED and not member.joined_later):
             return False
         before = (member.state, member.reason, member.ran, member.old_failure)
-        self._learn(member, reported)
+        self._learn(member, reported, useless)
         changed = before != (member.state, member.reason, member.ran, member.old_failure)
         if changed:
             self._judge(now_ms)
         return changed
 
-    def _learn(self, member: Member, reported: Reported) -> None:
+    def _learn(self, member: Member, reported: Reported, useless: str | None) -> None:
         if reported.version == self.version:  # whatever it reports of other attempts
-            member.become(MemberState.ACTIVE, None)
+            if useless is None:
+                member.become(MemberState.ACTIVE, None)
+            elif member.state not in (MemberState.USELESS, MemberState.EXCUSED):  # the reason is that of the beginning
+                member.become(MemberState.USELESS, useless)
             return
         if member.state in OPEN and reported.version is not None:
             member.ran = reported.version
         failure = failure_of(reported, self.version)
         if member.phase > self.phase:  # not offered to it yet: what it says of this version is old
             member.old_failure = failure
-            if member.state is MemberState.ACTIVE:
+            if member.state in RUNS:
                 member.become(MemberState.WAITING, None)
         elif failure is None:
             member.old_failure = None
@@ -146,7 +155,7 @@ class Rollout:
 
     def _progress(self, member: Member, reported: Reported) -> None:
         progress = progress_of(reported, self.version)
-        if member.state is MemberState.ACTIVE:
+        if member.state in RUNS:
             runs = f"it runs {reported.version} now" if reported.version else "it runs no model now"
             member.become(MemberState.TRYING, progress or runs)
         elif member.state in OPEN:
@@ -190,7 +199,7 @@ class Rollout:
         self.reason = reason
 
     def resume(self, now_ms: int) -> None:
-        """Go on without the nodes that failed or were late. A first phase that nobody runs is waited for once more.
+        """Go on without the nodes that fail. A first phase that nobody runs is waited for once more.
 
         Raises:
             ContractError: it is not paused; or nobody of the first phase can run it any more.
@@ -202,13 +211,13 @@ class Rollout:
         ):
             raise ContractError(
                 "state",
-                "cannot go on: no node of its first phase runs the version, and none is left that may; abort it, and "
-                "start again with a larger first phase or a better version",
+                "cannot go on: no node of its first phase runs the version to any use, and none is left that may; "
+                "abort it, and start again with a larger first phase or a better version",
             )
         for member in self.members.values():
             if member.phase == 0 and member.state in waited_for:
                 member.become(MemberState.WAITING, None)
-            elif member.state in (MemberState.FAILED, MemberState.LATE):
+            elif member.state in FAILING:
                 member.become(MemberState.EXCUSED, member.reason)
         self.state = advance(self.state, RolloutState.RUNNING)
         self.reason = None
@@ -234,10 +243,12 @@ class Rollout:
         """Pause where too much fails, and go on where a phase is over."""
         while self.state is RolloutState.RUNNING:
             reached = self.reached
-            failing = [m for m in reached if m.state in (MemberState.FAILED, MemberState.LATE)]
+            failing = [m for m in reached if m.state in FAILING]
             if len(failing) * 100 > self.max_failed_percent * len(reached):
+                useless = any(m.state is MemberState.USELESS for m in failing)
+                what = "do not run, or run to no use," if useless else "do not run"
                 return self.pause(
-                    f"phase {self.phase + 1}: {len(failing)} of {len(reached)} nodes do not run {self.version}: "
+                    f"phase {self.phase + 1}: {len(failing)} of {len(reached)} nodes {what} {self.version}: "
                     f"{named(failing)}"
                 )
             if any(m.state in OPEN for m in reached):
@@ -349,8 +360,7 @@ def named(members: list[Member], most: int = 5) -> str:
 def summary(rollout: Rollout) -> str:
     """The state in one sentence that claims no more than the nodes have reported."""
     members = rollout.history
-    active = sum(m.state is MemberState.ACTIVE for m in members)
-    share = f"{active} of {len(members)} nodes"
+    share = f"{sum(m.state in RUNS for m in members)} of {len(members)} nodes"
     recalled = "; the version was withdrawn since" if rollout.recalled else ""
     if rollout.state is RolloutState.RUNNING:
         return f"running, phase {rollout.phase + 1} of {len(rollout.phases)}: {share} run it"

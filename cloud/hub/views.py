@@ -241,6 +241,7 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
     state: str  # contracts.rollout.MemberState
     reason: str | None
     runs: str | None = None  # the version of this bundle that the node reports now
+    useless: str | None = None  # what it says now that is wrong with the answers of the rollout's version
 
 
 class PhaseView(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,6 +257,7 @@ class RolloutView(View, frozen=True, kw_only=True):
     target: str
     state: str  # contracts.rollout.RolloutState
     summary: str  # the same for people, with the exceptions by name
+    useless: str | None  # where the version runs now and is of no use, with what the nodes say
     reason: str | None
     deadline_s: float
     max_failed_percent: float

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from wayside.contracts.action import Answer, Answers
+from wayside.contracts.condition import MODEL_CONDITIONS
 from wayside.contracts.fit import misfits
 from wayside.contracts.passport import Passport
 from wayside.contracts.reading import Stamp
@@ -32,7 +33,6 @@ from wayside.edge.tasks.window import TIMELESS, TaskMismatch, Window
 
 LATE_REAL_S = 5.0
 NO_MODEL = "none has been installed"
-MODEL_CONDITIONS = ("model_nan", "model_constant", "model_worse", "model_late", "model_fails")
 
 
 class Model(Protocol):
@@ -149,8 +149,7 @@ class Task:
                 model, why, waits = None, str(exc), False
         if model is None:
             self.why = why
-            for code in MODEL_CONDITIONS:
-                self._over(code)
+            self._forgive()
             self.forget_alarms()
             say_no_model(self._ledger, self.name, why, waits=waits)
         else:
@@ -171,7 +170,13 @@ class Task:
         kept, self._kept_health = self._kept_health, None
         if kept is not None and kept.get("model") == self.label:
             self._health.restore(kept)
+        else:
+            self._forgive()  # what the model before was told of is not this one's doing
         self._model = model
+
+    def _forgive(self) -> None:
+        for code in MODEL_CONDITIONS:
+            self._over(code)
 
     @property
     def reach(self) -> int:
@@ -286,6 +291,9 @@ class Task:
         due, job = self._asked, self._job
         assert due is not None and job is not None  # noqa: S101  (the caller looked)
         self._job = self._asked = None
+        if self._model is None or job.runtime is not self._model.runtime:
+            self._conclude(due, None, "another model came in")
+            return
         why = f"it did not answer within {job.deadline_s:g} s"
         self._begin("model_late", why, due.at)
         self._conclude(due, None, f"no answer of the model: {why}")

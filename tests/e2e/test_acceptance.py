@@ -93,6 +93,18 @@ class City(NamedTuple):
         until(lambda: shown().get("state") == "paused", lambda: (shown(), self.log("main-st")))
         return shown()
 
+    def of_no_use(self, name: str, version: str) -> str:
+        """What its rollout says of that, once it does; it is paused, or ended before the model proved useless."""
+        until(lambda: self.shown(name, version).get("useless"), lambda: self.shown(name, version))
+        shown = self.shown(name, version)
+        card = self.rollout("show", name).words
+        assert str(shown["useless"]).partition(": the model")[0] in card  # the number in the message grows
+        assert "next: wayside rollout" in card
+        if shown["state"] != "completed":
+            assert (shown["state"], "to no use" in shown["reason"]) == ("paused", True)
+            assert self.rollout("abort", name).status == 0
+        return str(shown["useless"])
+
     def alerts(self, node: str) -> list[str]:
         return [row["detail"]["what"] for row in self.get("alerts", node=node, limit=1000)["summaries"]]
 
@@ -342,6 +354,10 @@ def test_a_model_that_is_useless_live_is_a_condition_until_a_good_one_comes(city
         rows = city.get("summaries", node="oak-st", kind="decision", order="newest", limit=5)["summaries"]
         assert {r["detail"]["verdict"] for r in rows} == {"held"}
         assert all("not a number" in r["detail"]["why"] for r in rows)
+    useless = city.of_no_use(bundle, "1.0.0")
+    assert useless.startswith(
+        f"of no use at 1 of the 1 nodes that run it now: oak-st ({code} in {subject}: the model: "
+    )
     city.publish(bundle, "1.0.1")
     city.start(bundle, "1.0.1")
     city.runs("oak-st", bundle, "1.0.1")
@@ -349,6 +365,8 @@ def test_a_model_that_is_useless_live_is_a_condition_until_a_good_one_comes(city
     (over,) = until(lambda: [s for s in city.spans("oak-st", code, subject) if s["state"] == "over"])
     assert over["times"] == 1
     assert over["begin_ms"] == span["begin_ms"]
+    assert city.shown(bundle, "1.0.0")["useless"] is None, "nobody runs it any more"
+    assert city.shown(bundle, "1.0.1")["useless"] is None
 
 
 def test_a_model_that_is_late_holds_up_neither_sync_nor_plan_and_is_told(city: City) -> None:
@@ -367,6 +385,7 @@ def test_a_model_that_is_late_holds_up_neither_sync_nor_plan_and_is_told(city: C
     assert (status, "model_late" in found["said"]) == (1, True)
     rows = city.get("summaries", node="elm-st", kind="decision", order="newest", limit=5)["summaries"]
     assert {r["detail"]["verdict"] for r in rows} == {"held"}
+    assert "elm-st (model_late in flow: the model: it did not answer" in city.of_no_use("live-late", "1.0.0")
     city.publish("live-late", "1.0.1")
     city.start("live-late", "1.0.1")
     city.runs("elm-st", "live-late", "1.0.1")

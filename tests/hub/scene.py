@@ -43,6 +43,7 @@ def play(hub: HubProcess) -> list[SimulatedNode]:
     tripped(nodes[1])
     flapping_door(nodes[2])
     air_with_an_exception(hub, mast, nodes[0])
+    of_no_use_later(mast)
     refused_at_the_canary(hub, nodes)
     copy = nodes[1].copied()
     copy.machine = "c0ffee" + "5" * 58
@@ -144,6 +145,17 @@ def flapping_door(node: SimulatedNode) -> None:
     rows.append(node.summary(None, detail=over, **about))
     rows.append(node.summary(None, kind=Kind.ALERT, datastream="agent", detail={"what": "the agent was restarted"}))
     node.sync(rows)
+
+
+def of_no_use_later(mast: SimulatedNode) -> None:
+    """The version ran when its rollout ended; what it answers since is not a number."""
+    nan = "the model: it answers what is not a number"
+    mast.beat |= {
+        "healthy": False,
+        "tasks": (TaskState(name="air", bundle="air-pm25", model="2.0.0"),),
+        "conditions": (Condition(code="model_nan", subject="air", message=nan, since=mast.stamp()),),
+    }
+    mast.sync()
 
 
 def air_with_an_exception(hub: HubProcess, mast: SimulatedNode, node: SimulatedNode) -> None:

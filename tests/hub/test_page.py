@@ -46,7 +46,8 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         assert page.locator("#nodes tbody tr").count() == 4
         row = lambda name: page.inner_text(f"#nodes tr[data-node='{name}']")  # noqa: E731
         assert "traffic-flow 1.0.0" in row("node-3")
-        assert page.locator("#nodes .fresh").count() == 2, "node-3 and the mast say that nothing is wrong"
+        assert page.locator("#nodes .fresh").count() == 1, "node-3 says that nothing is wrong"
+        assert "it answers what is not a number" in row("park-mast")
         # two models of one node, and a task that runs none
         assert "traffic-flow 1.0.0 runs in flow" in row("node-1")
         assert "air-pm25: none" in row("node-1")
@@ -69,7 +70,10 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         # rollouts: what was completed and by whom not, and who cannot take it
         air = page.locator("#rollouts .rollout:has-text('air-pm25 2.0.0')")
         assert "completed, 1 excused: node-1 (golden: golden window 1: 9.4 ug/m3" in air.inner_text()
-        assert "completed, not by all" in air.inner_text()
+        assert "completed with exceptions, of no use" in air.inner_text()
+        nan = "park-mast (model_nan in air: the model: it answers what is not a number)"
+        assert f"of no use at 1 of the 1 nodes that run it now: {nan}" in air.inner_text()
+        assert air.locator(".phases .useless").inner_text() == "park-mast active, of no use now"
         assert air.locator("h3 .completed").count() == 0, "it is not shown as what it is not"
         assert "2 of 4 nodes are not part of it" in air.inner_text()
         air.locator("summary").click()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wayside.cloud.hub.reports import failure_of, progress_of
-from wayside.cloud.hub.rollouts import ENDED, LIVE, Rollout, plan, summary, wanted
+from wayside.cloud.hub.rollouts import ENDED, LIVE, RUNS, Rollout, plan, summary, wanted
 from wayside.contracts.rollout import (
     FINAL,
     MEMBER_TRANSITIONS,
@@ -107,6 +107,8 @@ NODE = st.sampled_from([*NODES, "late"])
 ACTS = st.one_of(
     st.tuples(st.just("report"), NODE, REPORTS | ACTIVE),
     st.tuples(st.just("obey"), NODE),
+    st.tuples(st.just("ail"), NODE),
+    st.tuples(st.just("recover"), NODE),
     st.tuples(st.just("obey_all"), st.sets(st.sampled_from(NODES), max_size=2)),
     st.tuples(st.just("tick"), st.integers(0, 90), st.sets(st.sampled_from(NODES))),
     st.tuples(st.sampled_from(["pause", "resume", "abort"])),
@@ -127,6 +129,7 @@ class Fleet:
         self.now_ms = 0
         self.rollouts: list[Rollout] = []  # newest first
         self.reports = {node: Reported(bundle=BUNDLE) for node in (*NODES, "late")}
+        self.useless: dict[str, str] = {}  # node → version that is of no use there
         self.withdrawn: set[tuple[str, str]] = set()
         self.ends: dict[int, tuple[RolloutState, str]] = {}
 
@@ -143,7 +146,17 @@ class Fleet:
     def report(self, node: str, reported: Reported) -> None:
         self.reports[node] = reported
         for rollout in self.rollouts:
-            rollout.observe(node, reported, self.now_ms)
+            useless = rollout.version == reported.version == self.useless.get(node)
+            rollout.observe(node, reported, self.now_ms, "model_nan" if useless else None)
+
+    def ail(self, node: str) -> None:
+        if (version := self.reports[node].version) is not None:
+            self.useless[node] = version
+            self.report(node, self.reports[node])
+
+    def recover(self, node: str) -> None:
+        self.useless.pop(node, None)
+        self.report(node, self.reports[node])
 
     def obey(self, node: str) -> None:
         version = self.wanted(node) or self.reports[node].version
@@ -216,6 +229,7 @@ class Fleet:
             if rollout.id not in self.ends and rollout.state is RolloutState.COMPLETED:
                 for member in history:  # at the moment that it is said
                     assert self.reports[member.node].version == rollout.version
+                    assert self.useless.get(member.node) != rollout.version
             if not rollout.recalled:
                 assert self.ends.setdefault(rollout.id, told) == told, "an ended rollout is history"
             self.ends.setdefault(rollout.id, told)
@@ -228,10 +242,13 @@ class Fleet:
         if rollout.state is RolloutState.PAUSED:
             assert rollout.reason
         if rollout.phase > 0 and rollout.state is RolloutState.RUNNING:
-            assert all(m.state not in (MemberState.FAILED, MemberState.LATE) for m in rollout.reached)
+            failing = (MemberState.FAILED, MemberState.LATE, MemberState.USELESS)
+            assert all(m.state not in failing for m in rollout.reached)
         if rollout.state in LIVE:
             for member in history:
-                assert member.state is not MemberState.ACTIVE or self.reports[member.node].version == rollout.version
+                assert member.state not in RUNS or self.reports[member.node].version == rollout.version
+                if member.state in RUNS and member.phase <= rollout.phase:
+                    assert (member.state is MemberState.USELESS) == (self.useless.get(member.node) == rollout.version)
 
     def _check_offer(self, rollout: Rollout, node: str) -> None:
         running = self.reports[node].version

@@ -13,9 +13,13 @@ from tests.hub.conftest import AUTH, Hub
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import FLOW, STREAM, SimulatedNode, offer
 from wayside.cloud.hub.engine import DATABASE
+from wayside.contracts.condition import MODEL_CONDITIONS, Condition
+from wayside.contracts.reading import ClockState, Stamp
 from wayside.contracts.rollout import Refusal, UpdateState
-from wayside.contracts.sync import Reported
+from wayside.contracts.sync import Reported, TaskState
 from wayside.contracts.task_config import Datastream
+
+SINCE = Stamp(boot="00" * 16, mono_ns=1, wall_ms=1_715_300_000_000, clock=ClockState.SIMULATED)
 
 
 def ask(
@@ -237,6 +241,75 @@ def test_a_version_that_a_node_refuses_for_good_stops_at_the_canary(hub: Hub, fl
     assert "the model wants speed" in after["reason"]
     assert {wanted(node) for node in others} == {"1.0.0"}
     assert "0 of 3 nodes run it" in after["summary"]
+
+
+def beat_of(version: str, *codes: str) -> dict[str, Any]:
+    """What a node says whose task runs ``version`` with these conditions open."""
+    conditions = tuple(
+        Condition(code=code, subject="flow", message="the model: as it is", since=SINCE, severe=False) for code in codes
+    )
+    return {"tasks": (TaskState(name="flow", bundle="traffic-flow", model=version),), "conditions": conditions}
+
+
+@pytest.mark.parametrize("code", MODEL_CONDITIONS)
+def test_a_version_that_is_of_no_use_at_the_canary_stops_there_and_goes_on_only_when_it_is(
+    hub: Hub, fleet: list[SimulatedNode], code: str
+) -> None:
+    made = start(hub, "1.0.1")
+    canary, others = canary_of(made, fleet)
+    canary.run("1.0.1")
+    canary.beat = beat_of("1.0.1", code)
+    follow(fleet)
+    paused = shown(hub, made)
+    assert paused["state"] == "paused"
+    assert paused["reason"] == (
+        f"phase 1: 1 of 1 nodes do not run, or run to no use, 1.0.1: {canary.name} "
+        f"({code} in flow: the model: as it is)"
+    )
+    assert states(hub, made)[canary.name] == "useless"
+    assert paused["summary"] == "paused: 1 of 3 nodes run it and keep it, nobody else is offered it"
+    assert [wanted(node) for node in others] == [None, None]
+    assert "to any use" in refused(hub, f"rollouts/{made['id']}/resume")[1]
+    canary.beat = beat_of("1.0.1")
+    follow(fleet)
+    assert states(hub, made)[canary.name] == "active"
+    assert shown(hub, made)["useless"] is None
+    post(hub, f"rollouts/{made['id']}/resume")
+    follow(fleet)
+    assert shown(hub, made)["state"] == "completed"
+
+
+def test_an_ended_rollout_says_where_its_version_is_of_no_use_now(hub: Hub, fleet: list[SimulatedNode]) -> None:
+    made = start(hub, "1.0.1")
+    follow(fleet)
+    assert shown(hub, made)["useless"] is None
+    fleet[1].beat = beat_of("1.0.1", "model_nan", "model_worse")
+    fleet[2].beat = beat_of("1.0.0", "model_nan")  # not of this version
+    follow(fleet, rounds=1)
+    now = shown(hub, made)
+    assert (now["state"], now["summary"]) == ("completed", "completed: all 3 nodes ran it")
+    assert now["useless"] == (
+        "of no use at 1 of the 3 nodes that run it now: node-1 (model_nan in flow: the model: as it is; model_worse in "
+        "flow: the model: as it is)"
+    )
+    follow(fleet, rounds=1)
+    assert states(hub, made)["node-1"] == "active", "history stays"
+
+
+def test_a_node_where_it_is_of_no_use_may_be_excused_beyond_the_canary_and_is_named(
+    hub: Hub, fleet: list[SimulatedNode]
+) -> None:
+    made = start(hub, "1.0.1")
+    _, others = canary_of(made, fleet)
+    others[0].beat = beat_of("1.0.1", "model_worse")
+    follow(fleet)
+    assert shown(hub, made)["state"] == "paused"
+    post(hub, f"rollouts/{made['id']}/resume")
+    follow(fleet)
+    ended = shown(hub, made)
+    assert ended["state"] == "completed_with_exceptions"
+    assert ended["summary"].startswith(f"completed, 1 excused: {others[0].name} (model_worse in flow")
+    assert ended["useless"] is not None
 
 
 @pytest.mark.parametrize("passing", [Refusal.DOWNLOAD, Refusal.METADATA, Refusal.HASH, Refusal.STORAGE])

@@ -288,10 +288,10 @@
 
   // --- rollouts, alerts, decisions --------------------------------------------------------------------
   const nameAt = (n, r) => {
-    const ended = r.state !== "running" && r.state !== "paused", differs = ended && (n.runs === r.version) !== (n.state === "active");
-    return `${n.node} ${n.state}${differs ? `, runs ${n.runs ?? "none"} now` : ""}`;
+    const ended = r.state !== "running" && r.state !== "paused", differs = ended && (n.runs === r.version) !== ["active", "useless"].includes(n.state);
+    return `${n.node} ${n.state}${n.useless && n.state !== "useless" ? ", of no use now" : ""}${differs ? `, runs ${n.runs ?? "none"} now` : ""}`;
   };
-  const stateTag = (r) => tag(r.state === "completed_with_exceptions" ? "completed, not by all" : r.state, r.state);
+  const stateTag = (r) => r.useless ? tag(`${r.state.replaceAll("_", " ")}, of no use`, "failed") : tag(r.state === "completed_with_exceptions" ? "completed, not by all" : r.state, r.state);
   function commands(r) { // the page has no operator's token: it says what to type
     if (r.withdrawn !== null) return [`wayside rollout withdraw ${r.bundle} ${r.version} --undo`];
     const onward = r.state === "paused" ? [`wayside rollout resume ${r.id}`] : [];
@@ -302,12 +302,13 @@
     return element("div", { class: "rollout", "data-rollout": r.id },
       element("h3", {}, `${r.bundle} ${r.version}`, stateTag(r), r.withdrawn !== null ? tag("withdrawn", "aborted") : null, element("span", { class: "note" }, `rollout ${r.id}`)),
       element("p", { class: "summary" }, r.summary),
+      r.useless ? element("p", { class: "why" }, r.useless) : null,
       r.withdrawn !== null ? element("p", { class: "why" }, `withdrawn: ${r.withdrawn}`) : null,
       r.reason ? element("p", { class: "why" }, r.reason) : null,
       r.back_of !== null ? element("p", { class: "note" }, `takes rollout ${r.back_of} back`) : null,
       element("ol", { class: "phases" }, ...r.phases.map((p, i) => element("li", {},
         element("b", {}, `phase ${i + 1}: to ${p.percent} %`), tag(p.state),
-        ...p.nodes.slice(0, 12).map((n) => element("span", { class: `tag ${n.state}`, title: n.reason }, nameAt(n, r))),
+        ...p.nodes.slice(0, 12).map((n) => element("span", { class: `tag ${n.useless ? "useless" : n.state}`, title: n.useless ?? n.reason }, nameAt(n, r))),
         p.nodes.length > 12 ? element("span", {}, `and ${p.nodes.length - 12} more`) : null))),
       r.joined_later.length ? element("p", { class: "note" }, `joined later: ${r.joined_later.slice(0, 12).map((n) => nameAt(n, r)).join(", ")}`) : null,
       r.state === "running" && reasons.length ? element("p", { class: "note" }, reasons.slice(0, 5).map((n) => `${n.node}: ${n.reason}`).join("; ")) : null,
