@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import platform
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from wayside.edge.update.installs import Installs
 
 RETRY_BASE_S = 1.0
 LAST_SYNC_S = 4.0
+OFFER_AGAIN_S = 86_400.0  # to a hub that refused it: another release of the hub may take it
 SHUT_OUT = ("key_revoked", "clone")  # codes of a hub that takes other hardware for this node
 PATIENCE = 30  # time-outs that one exchange may take in all: a hub that answers a byte at a time never times out
 log = structlog.get_logger(__name__)
@@ -66,7 +68,7 @@ class Sync:
         self._committer, self._installs = committer, installs
         self._offer = offer
         self._offer_due = True  # in the first request of a boot
-        self._offer_refused = False
+        self._no_offer_before_s = 0.0  # by time.monotonic()
         self._enrolled = bool(outbox.load("enrolled"))
         self._batch_rows = MAX_SUMMARIES
         self.heartbeat: Callable[[], Heartbeat] | None = None
@@ -146,7 +148,7 @@ class Sync:
             raise
         self._clock.hear_hub(reply.hub_unix_ms, sent_ns, self._clock.mono_ns())
         # A hub that always asks gets it at its usual pace.
-        asked_anew = reply.offer_wanted and not self._offer_due and not self._offer_refused
+        asked_anew = reply.offer_wanted and not self._offer_due
         self._offer_due = reply.offer_wanted
         self._node.ledger.count("bytes_sent", sent_bytes)
         self._batch_rows = min(MAX_SUMMARIES, self._batch_rows * 2)
@@ -181,7 +183,7 @@ class Sync:
             boot=self._boot,
             machine=self._machine,
             heartbeat=self.heartbeat(),
-            offer=self._offer if self._offer_due and not self._offer_refused else None,
+            offer=self._offer if self._offer_due and time.monotonic() >= self._no_offer_before_s else None,
             summaries=batch.rows,
         )
 
@@ -204,9 +206,9 @@ class Sync:
         if anew and self._hub.token:
             self._enrolled = False  # another hub, or one that was set up anew: enrolling is idempotent
         elif exc.status == 422 and (exc.field or "").startswith("$.offer"):
-            if not self._offer_refused:
-                self._node.ledger.alert("hub", f"the hub does not take what this node offers: {exc.message}")
-            self._offer_refused = True  # the rows go without it; the hub then knows no more than the tasks' bundles
+            # The rows go without it; the hub then knows no more than the tasks' bundles.
+            self._node.ledger.alert("hub", f"the hub does not take what this node offers: {exc.message}")
+            self._no_offer_before_s = time.monotonic() + OFFER_AGAIN_S
         elif exc.status in (400, 413, 422) and batch.ids and _is_about_rows(exc.field):
             # Something in it the hub will never take: halve until it is alone, then give up that row, and say so.
             if len(batch.ids) > 1:
