@@ -68,7 +68,7 @@ class ValueConfig(Document, frozen=True, kw_only=True):
         return None
 
     @property
-    def count(self) -> float:
+    def least(self) -> float:
         """A counter's smallest step, raw."""
         return 1.0
 

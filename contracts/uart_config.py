@@ -29,7 +29,7 @@ class Measure(NamedTuple):
     low: float | None = 0.0
     high: float | None = None
     per_s: float | None = None  # a counter's: how fast it can grow
-    count: float = 1.0  # a counter's smallest step
+    step: float = 1.0  # a counter's smallest step
 
     @property
     def is_counter(self) -> bool:
@@ -80,7 +80,9 @@ KINDS: dict[str, Kind] = {
     ),
     "mhz19": Kind("Winsen MH-Z19", 9600, ("co2",), asked=True),
     "nmea": Kind("NMEA 0183 GNSS", 9600, ("latitude", "longitude", "altitude", "hdop", "satellites")),
-    "dsmr": Kind("DSMR P1 meter", 115_200, tuple(n for n, m in MEASURES.items() if m.unit in ("kW", "kW.h", "V", "A", "m3"))),
+    "dsmr": Kind(
+        "DSMR P1 meter", 115_200, tuple(n for n, m in MEASURES.items() if m.unit in ("kW", "kW.h", "V", "A", "m3"))
+    ),
 }
 
 BARKJOHN = "barkjohn2021"
@@ -109,8 +111,8 @@ class UartValueConfig(ValueConfig, frozen=True, kw_only=True):
         return MEASURES[self.measure]
 
     @property
-    def count(self) -> float:
-        return self.of.count
+    def least(self) -> float:
+        return self.of.step
 
     def __post_init__(self) -> None:
         of = self.of
@@ -143,7 +145,7 @@ class UartValueConfig(ValueConfig, frozen=True, kw_only=True):
 
 
 class UartConfig(Document, frozen=True, kw_only=True):
-    """One sensor on a serial port. ``port`` is a device path, a pyserial URL or a pattern that names exactly one port."""
+    """One sensor on a serial port: a device path, a pyserial URL or a pattern that names exactly one port."""
 
     protocol: Protocol
     port: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -172,7 +174,9 @@ class UartConfig(Document, frozen=True, kw_only=True):
             yield Mistake(("values",), f"are missing: {', '.join(self.kind.measures)}")
         for i, value in enumerate(self.values):
             if value.measure not in self.kind.measures:
-                rule = f"{value.measure} is nothing that {self.protocol} gives; it gives {', '.join(self.kind.measures)}"
+                rule = (
+                    f"{value.measure} is nothing that {self.protocol} gives; it gives {', '.join(self.kind.measures)}"
+                )
                 yield Mistake(("values", i, "measure"), rule)
 
 

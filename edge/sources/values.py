@@ -104,7 +104,7 @@ class Value:
     def _grown(self, raw: float, elapsed_s: float) -> float | None:
         """Counts since the last reading; None: it was reset, or is another meter."""
         assert self.last is not None  # noqa: S101  (the caller looked)
-        possible = (self.config.max_per_s or 0.0) * (elapsed_s + 1) + self.config.count
+        possible = (self.config.max_per_s or 0.0) * (elapsed_s + 1) + self.config.least
         delta = raw - self.last
         if delta < 0:
             delta += self.config.wraps_at or 0.0
