@@ -62,6 +62,7 @@ class Kind(NamedTuple):
     what: str  # for people
     baud: int
     measures: tuple[str, ...]
+    every_s: float = 1.0  # at most from one frame to the next
     asked: bool = False  # it speaks when it is asked
 
 
@@ -70,6 +71,7 @@ KINDS: dict[str, Kind] = {
         "Plantower PMSx003",
         9600,
         ("pm1", "pm2_5", "pm10", "pm1_cf1", "pm2_5_cf1", "pm10_cf1", "n0_3", "n0_5", "n1", "n2_5", "n5", "n10"),
+        every_s=2.3,  # in air that does not change
     ),
     "sds011": Kind("Nova SDS011", 9600, ("pm2_5", "pm10")),
     "sps30": Kind(
@@ -81,7 +83,10 @@ KINDS: dict[str, Kind] = {
     "mhz19": Kind("Winsen MH-Z19", 9600, ("co2",), asked=True),
     "nmea": Kind("NMEA 0183 GNSS", 9600, ("latitude", "longitude", "altitude", "hdop", "satellites")),
     "dsmr": Kind(
-        "DSMR P1 meter", 115_200, tuple(n for n, m in MEASURES.items() if m.unit in ("kW", "kW.h", "V", "A", "m3"))
+        "DSMR P1 meter",
+        115_200,
+        tuple(n for n, m in MEASURES.items() if m.unit in ("kW", "kW.h", "V", "A", "m3")),
+        every_s=10.0,  # version 4; from version 5 on every second
     ),
 }
 

@@ -67,7 +67,7 @@ def nmea(values: Values, unix_s: float = 1_780_000_000.0) -> bytes:
     place = f"{_minutes(abs(lat), 2)},{'N' if lat >= 0 else 'S'},{_minutes(abs(lon), 3)},{'E' if lon >= 0 else 'W'}"
     tail = f"1,{int(values['satellites']):02d},{values['hdop']:.2f},{values['altitude']:.1f},M,46.9,M,,"
     rmc = sentence(f"GNRMC,{time},A,{place},0.004,77.52,{at:%d%m%y},,,A")
-    return rmc + sentence(f"GNVTG,,T,,M,0.004,N,0.008,K,A") + sentence(f"GNGGA,{time},{place},{tail}")
+    return rmc + sentence("GNVTG,,T,,M,0.004,N,0.008,K,A") + sentence(f"GNGGA,{time},{place},{tail}")
 
 
 def _minutes(degrees: float, width: int) -> str:
@@ -128,7 +128,10 @@ class Walk:
         cf1 = [float(round(a * f)) for f in (0.7, 1.0, 1.2)]
         air = [float(round(v if v < 30 else max(30.0, v * 0.67))) for v in cf1]
         names = ("pm1", "pm2_5", "pm10")
-        counts = {n: round(a * f) / 100 for n, f in zip(("n0_3", "n0_5", "n1", "n2_5", "n5", "n10"), (99, 30, 9, 2, 1, 0), strict=True)}
+        counts = {
+            n: round(a * f) / 100
+            for n, f in zip(("n0_3", "n0_5", "n1", "n2_5", "n5", "n10"), (99, 30, 9, 2, 1, 0), strict=True)
+        }
         return dict(zip(names, air, strict=True)) | {f"{n}_cf1": v for n, v in zip(names, cf1, strict=True)} | counts
 
     def frame(self, values: Values) -> bytes:

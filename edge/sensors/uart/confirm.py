@@ -1,9 +1,9 @@
-"""A value is believed when the frames around it do not contradict it: the median of three.
+"""A value is believed when the frames around it do not contradict it: the median of five.
 
-The checksums of these sensors are weak, so now and then a damaged frame passes. One among three cannot move the median
-beyond what the two good ones say. It costs a frame's delay. A frame of another identity is set aside, until three in a
-row have it: then the sensor was exchanged. Frames that break a rule are believed in nothing: one alone is damage and
-is set aside, three in a row are a sensor that should be told of.
+The checksums of these sensors are weak, so now and then a damaged frame passes. Two among five cannot move the median
+beyond what the three good ones say. It costs a delay of two frames. A frame of another identity is set aside, until
+five have it: then the sensor was exchanged. Frames that break a rule are believed in nothing: one alone is damage and
+is set aside, five in a row are a sensor that should be told of.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Confirmation:
         """What may be said now; None: nothing yet."""
         if frame.alone and frame.doubt is None:
             return frame
+        if self._identity is None:
+            self._identity = frame.identity  # if it is damaged, the next five say so
         if frame.identity != self._identity:
             self._strange.append(frame.identity)
             self.set_aside += 1

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 
 STEADY = 10  # frames
-ERROR_MS = 1000
 
 
 class GpsTime:
+    ERROR_MS = 1000
+
     def __init__(self) -> None:
         self._offsets: deque[int] = deque(maxlen=STEADY)  # Unix ms - monotonic ms
 
@@ -20,15 +21,15 @@ class GpsTime:
         self._offsets.clear()
 
     def take(self, unix_ms: int, mono_ns: int) -> int | None:
-        """Unix time in ms at ``mono_ns``, with an error of at most :data:`ERROR_MS`; None: it is not steady.
+        """Unix time in ms at ``mono_ns``, with an error of at most :attr:`ERROR_MS`; None: it is not steady.
 
         Args:
             unix_ms: what a frame said that was received at ``mono_ns``.
         """
         offset = unix_ms - mono_ns // 1_000_000
-        if self._offsets and abs(offset - self._offsets[-1]) > ERROR_MS:
+        if self._offsets and abs(offset - self._offsets[-1]) > self.ERROR_MS:
             self._offsets.clear()
         self._offsets.append(offset)
-        if len(self._offsets) < STEADY or max(self._offsets) - min(self._offsets) > ERROR_MS:
+        if len(self._offsets) < STEADY or max(self._offsets) - min(self._offsets) > self.ERROR_MS:
             return None
         return max(self._offsets) + mono_ns // 1_000_000
