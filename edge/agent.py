@@ -125,9 +125,9 @@ class Agent:
                 setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
         self.uart: UartSensors | None = None
         if config.uart:
-            from wayside.edge.sensors.uart.sensors import UartSensors
+            from wayside.edge.sensors.uart.sensors import sensors_of
 
-            self.uart = UartSensors(config.uart, node, self._clock)
+            self.uart = sensors_of(config.uart, node, self._clock)
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(

@@ -26,6 +26,8 @@ class Decoder(Protocol):
 
     refused: int
     """Frames that were begun and are none."""
+    note: str
+    """What keeps it from giving frames though its sensor speaks; empty: nothing."""
 
     def feed(self, data: bytes) -> list[Frame]: ...
 
@@ -54,6 +56,7 @@ class Scanner:
 
     def __init__(self) -> None:
         self.refused = 0
+        self.note = ""
         self._buffer = bytearray()
 
     def reset(self) -> None:

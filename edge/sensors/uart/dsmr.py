@@ -58,6 +58,7 @@ _TABLE = tuple(_entry(i) for i in range(256))
 class Dsmr:
     def __init__(self) -> None:
         self.refused = 0
+        self.note = ""
         self._buffer = bytearray()
 
     def reset(self) -> None:

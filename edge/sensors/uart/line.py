@@ -230,6 +230,8 @@ class UartSensor:
         """Why value ``i`` did not come while the port is open."""
         config, value = self._config, self._config.values[i]
         where = f"{config.kind.what} on {config.port}"
+        if self._decoder.note:
+            return f"{where} {self._decoder.note}"
         if self._heard_frames:
             if value.correction is not None:
                 return f"{value.humidity} is not known, which the correction needs"

@@ -23,6 +23,7 @@ _LATITUDE, _LONGITUDE = re.compile(r"\d{4}\.\d{2,7}"), re.compile(r"\d{5}\.\d{2,
 _PLACES = ("timestamp", "lat", "lat_dir", "lon", "lon_dir")
 FIXED = ("1", "2", "3", "4", "5")  # GGA: autonomous, differential, PPS, RTK; 6 is dead reckoning, 7 and 8 are invented
 LONGEST = 512
+NO_FIX = "has no fix yet: it receives too few satellites"
 
 
 class Nmea:
@@ -31,6 +32,7 @@ class Nmea:
 
         self._parse = parse
         self.refused = 0
+        self.note = ""
         self._buffer = bytearray()
         self._half: Any = None  # RMC or GGA, whose other is to come
 
@@ -64,7 +66,9 @@ class Nmea:
             if [_field(rmc, p) for p in _PLACES] != [_field(gga, p) for p in _PLACES]:
                 return None  # of two instants, or one is damaged
             self._half = None
-            return _frame(rmc, gga)
+            frame = _frame(rmc, gga)
+            self.note = NO_FIX if frame is None else ""
+            return frame
         except Exception:  # a damaged sentence with a right checksum may raise anything inside the library
             self.refused += 1
             return None

@@ -28,6 +28,7 @@ NAMES = (*MASSES, *COUNTS, "typical_size")
 class Sensirion:
     def __init__(self) -> None:
         self.refused = 0
+        self.note = ""
         self._buffer = bytearray()
         self._idle = True
 
