@@ -1,9 +1,9 @@
 """A value is believed when the frames around it do not contradict it: the median of seven.
 
 The checksums of these sensors are weak, so now and then a damaged frame passes. Three among seven cannot move the
-median beyond what the four good ones say. It costs a delay of three frames. A frame of another identity is set aside, until
-seven have it: then the sensor was exchanged. Frames that break a rule are believed in nothing: one alone is damage and
-is set aside, seven in a row are a sensor that should be told of.
+median beyond what the four good ones say. It costs a delay of three frames. A frame of another identity is set aside,
+until seven have it: then the sensor was exchanged. Frames that break a rule are believed in nothing: one alone is
+damage and is set aside, seven in a row are a sensor that should be told of.
 """
 
 from __future__ import annotations
