@@ -49,6 +49,9 @@ class Answer(NamedTuple):
     counts: Mapping[str, float] | None = None  # by class, of a picture task
     residual: float | None = None
     """of a forecast task: |value - what was forecast for it| in the model's residual standard deviations"""
+    by_head: Mapping[str, Mapping[str, float]] | None = None
+    """of a picture task whose camera sees signal heads: what the board drove while a frame was taken (green, yellow, red,
+    dark, unknown) → class → frames"""
 
 
 class Answers(NamedTuple):

@@ -19,7 +19,7 @@ class SensorCheck(Document, frozen=True, kw_only=True):
     """One sensor as it was walked (driven over, pressed); ``channel`` is the board's, the pin or the register."""
 
     datastream: Name
-    kind: Literal["detector", "contact", "register"]
+    kind: Literal["detector", "contact", "register", "camera"]
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     outcome: Literal["passed", "failed", "skipped"]
     actuations: Count = 0  # while this sensor was asked for
