@@ -39,8 +39,7 @@ class ViewConfig(Document, frozen=True, kw_only=True):
 
     dark_below: Grey = 30.0  # 95 % of its pixels are darker
     overexposed_above: Grey = 250.0  # half of its pixels are brighter
-    blurred_below: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.004
-    """sharpness: variance of the Laplacian in variances of the picture"""
+    blurred_below: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.055  # sharpness
     frozen_s: Seconds = 60.0  # the same picture again and again, for so long
     moved_over: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.04  # of a side, from where it looked before
 
@@ -82,7 +81,8 @@ class CameraConfig(Document, frozen=True, kw_only=True):
             yield Mistake((), "has either a folder or a url")
         if self.folder is not None and self.after is None:
             yield Mistake(
-                (), 'says what becomes of a picture that was looked at: add after = "delete" (they are people\'s) or "keep"'
+                (),
+                'says what becomes of a picture that was looked at: add after = "delete" (they are people\'s) or "keep"',
             )
         if self.url is not None:
             if self.after is not None:

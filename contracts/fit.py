@@ -92,16 +92,18 @@ def _misfits(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misf
 
 def _looks(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misfit]:
     """A model of pictures: each of the task's sites is a camera."""
-    image = passport.task.image or ()
-    if image[2:] not in ((1,), (3,)):
-        yield Misfit("input", f"this model looks at pictures of {image[-1]} channels; a camera gives 3, or 1 of grey")
+    image = passport.task.image
+    if image is not None and image[2] not in (1, 3):
+        yield Misfit("input", f"this model looks at pictures of {image[2]} channels; a camera gives 3, or 1 of grey")
     cameras = {d.name for d in offer.datastreams if d.unit == FRAMES}
     for site in task.sites:
         if not cameras:
             yield Misfit("input", "this model looks at pictures; this node has no camera")
         elif site.output not in cameras:
             have = _short(", ".join(sorted(cameras)), 80)
-            yield Misfit("output", f"the task {task.name} looks at {site.output}, which is no camera here; there is {have}")
+            yield Misfit(
+                "output", f"the task {task.name} looks at {site.output}, which is no camera here; there is {have}"
+            )
 
 
 def _does(kind: str, what: str) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from wayside.contracts.actuator_config import ActuatorConfig, SignalConfig
+from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.mistakes import Mistake, Place, between_sections, mistakes_of, refusal, refuse
 from wayside.contracts.node_rules import disagreements
 from wayside.contracts.old_node_form import is_old, left_behind, modernized
@@ -85,6 +86,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     gpio: GpioConfig = GpioConfig()
     modbus: ModbusConfig | None = None
     detectors: Annotated[tuple[DetectorConfig, ...], msgspec.Meta(max_length=256)] = ()
+    cameras: Annotated[tuple[CameraConfig, ...], msgspec.Meta(max_length=8)] = ()
     tasks: Annotated[tuple[TaskConfig, ...], msgspec.Meta(max_length=64)] = ()
     actuators: Annotated[tuple[ActuatorConfig, ...], msgspec.Meta(max_length=64)] = ()
     sums: Annotated[tuple[SumConfig, ...], msgspec.Meta(max_length=64)] = ()
@@ -117,6 +119,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
             if c.role == "ped_button"
         ]
         streams += [r.stream() for r in (self.modbus.registers if self.modbus else ())]
+        streams += [c.stream() for c in self.cameras]
         return tuple(streams)
 
     def offer(self, agent: str) -> Offer:

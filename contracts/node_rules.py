@@ -9,16 +9,18 @@ import datetime
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
+from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.mistakes import Mistake, Place
 from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
 from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
 
 MAX_ROW_NAME = 64
 """Characters of a row's datastream: contracts.reading.Name."""
-_SOURCES = frozenset({"detectors", "gpio", "modbus"})
+_SOURCES = frozenset({"detectors", "gpio", "modbus", "cameras"})
 
 
 class Sections(Protocol):
@@ -32,6 +34,10 @@ class Sections(Protocol):
     def modbus(self) -> ModbusConfig | None: ...
     @property
     def detectors(self) -> tuple[DetectorConfig, ...]: ...
+    @property
+    def cameras(self) -> tuple[CameraConfig, ...]: ...
+    @property
+    def state_dir(self) -> str: ...
     @property
     def tasks(self) -> tuple[TaskConfig, ...]: ...
     @property
@@ -47,6 +53,7 @@ def disagreements(config: Sections) -> Iterator[Mistake]:
     """Every one, in the order of the sections."""
     yield from _given_twice(config)
     yield from _lines(config)
+    yield from _cameras(config)
     yield from _actuators(config)
     yield from _tasks(config)
     yield from _sums(config)
@@ -60,6 +67,7 @@ def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
     named += [(("gpio", "contacts", i, "datastream"), c.datastream) for i, c in enumerate(config.gpio.contacts)]
     registers = config.modbus.registers if config.modbus else ()
     named += [(("modbus", "registers", i, "datastream"), r.datastream) for i, r in enumerate(registers)]
+    named += [(("cameras", i, "name"), c.name) for i, c in enumerate(config.cameras)]
     return named
 
 
@@ -87,6 +95,25 @@ def _lines(config: Sections) -> Iterator[Mistake]:
         yield Mistake(("detectors",), "need a [board] that counts for them", frozenset({"detectors", "board"}))
     if config.modbus is not None and config.board is not None and config.modbus.port == config.board.port:
         yield Mistake(("modbus", "port"), "is the board's; each needs its own", frozenset({"board", "modbus"}))
+
+
+def _cameras(config: Sections) -> Iterator[Mistake]:
+    state = PurePosixPath(config.state_dir)
+    first: dict[PurePosixPath, str] = {}
+    for i, camera in enumerate(config.cameras):
+        if camera.phase is not None and config.board is None:
+            rule = "needs a [board] that tells what it drives"
+            yield Mistake(("cameras", i, "phase"), rule, frozenset({"cameras", "board"}))
+        if camera.folder is None:
+            continue
+        folder = PurePosixPath(camera.folder)
+        if folder == state or state in folder.parents or folder in state.parents:
+            rule = f"{camera.folder} and state_dir are in each other's way: no picture may lie beside the node's state"
+            yield Mistake(("cameras", i, "folder"), rule, frozenset({"cameras", "state_dir"}))
+        if folder in first:
+            rule = f"is that of {first[folder]}, too; each camera has its own"
+            yield Mistake(("cameras", i, "folder"), rule, frozenset({"cameras"}))
+        first.setdefault(folder, camera.name)
 
 
 def _actuators(config: Sections) -> Iterator[Mistake]:

@@ -37,6 +37,7 @@ MAX_BYTES = 2**25
 SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP"}
 WHOLE = Region()
 _ONE = 2**15  # what the weights of one pixel add up to: 255 of them are exact in float32, and of two passes in float64
+_TOGETHER = 4  # rows of the result that share one conversion
 _LUMA = (19595, 38470, 7471)  # ITU-R BT.601 in 65536ths, as libjpeg and Pillow have them
 
 
@@ -97,18 +98,18 @@ def prepared(picture: UInt8, region: Region, spec: PictureSpec, image: tuple[int
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise ContractError("picture", f"is uint8 height x width x 3, not {picture.dtype} {picture.shape}")
     height, width, _ = image
-    rows, columns = bounds(picture.shape[:2], region, spec, (height, width))
+    rows, columns = bounds((picture.shape[0], picture.shape[1]), region, spec, (height, width))
     part = picture[rows, columns]
     if spec.colours == "grey":
         part = _grey(part)
     if part.shape[:2] == (height, width):
         return part.astype(np.float32)
     channels = part.shape[2]
-    down = _resized(part.reshape(part.shape[0], -1).astype(np.float32), height)  # (height, w * C)
-    turned = np.empty((part.shape[1], channels, height))  # float64
+    down = _resized(part.reshape(part.shape[0], -1), height, np.float32)  # (height, w * C)
+    turned = np.empty((part.shape[1], channels, height), np.float32)
     for channel in range(channels):
         turned[:, channel] = down[:, channel::channels].T
-    both = _resized(turned.reshape(part.shape[1], -1), width)  # (width, C * height)
+    both = _resized(turned.reshape(part.shape[1], -1), width, np.float64)  # (width, C * height)
     whole = np.floor((both + _ONE * _ONE // 2) / (_ONE * _ONE))
     return np.ascontiguousarray(whole.reshape(width, channels, height).transpose(2, 0, 1), np.float32)
 
@@ -139,18 +140,24 @@ def _middle(of: slice, length: int) -> slice:
 
 def _grey(picture: UInt8) -> UInt8:
     red, green, blue = (picture[:, :, c].astype(np.uint32) * weight for c, weight in enumerate(_LUMA))
-    return ((red + green + blue + 2**15) >> 16).astype(np.uint8)[:, :, None]
+    luma: UInt8 = ((red + green + blue + 2**15) >> 16).astype(np.uint8)
+    return luma[:, :, None]
 
 
-def _resized(rows: npt.NDArray[Any], to: int) -> npt.NDArray[Any]:
-    """(side, n) of whole numbers → (to, n), each :data:`_ONE` times as large.
+def _resized(rows: npt.NDArray[Any], to: int, kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
+    """(side, n) of whole numbers → (to, n) of ``kind``, each :data:`_ONE` times as large.
 
     Every product and partial sum is a whole number that the float type holds, so no order of adding them up (which a
     BLAS chooses by the machine) makes a difference.
     """
-    out = np.empty((to, rows.shape[1]), rows.dtype)
-    for k, (first, weights) in enumerate(_weights(rows.shape[0], to)):
-        np.matmul(weights.astype(rows.dtype), rows[first : first + len(weights)], out=out[k])
+    out = np.empty((to, rows.shape[1]), kind)
+    weights = _weights(rows.shape[0], to)
+    for k in range(0, to, _TOGETHER):
+        group = weights[k : k + _TOGETHER]
+        top = group[0][0]
+        part = rows[top : group[-1][0] + len(group[-1][1])].astype(kind)  # all at once would leave the cache
+        for j, (first, each) in enumerate(group, start=k):
+            np.matmul(each.astype(kind, copy=False), part[first - top : first - top + len(each)], out=out[j])
     return out
 
 

@@ -10,6 +10,7 @@ from wayside.contracts.condition import MODEL_CONDITIONS, Condition
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.edge.journal import KeptAnswers, KeptStep
+from wayside.edge.sources.frames import CAMERA_CONDITIONS
 from wayside.edge.sources.step import Source, Step
 from wayside.edge.tasks.forecast import ForecastTask
 from wayside.edge.tasks.task import Parts, Task
@@ -78,6 +79,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "plan_unsendable": board if config.signal is not None else set(),
         **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
         "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
+        **dict.fromkeys(CAMERA_CONDITIONS, {c.name for c in config.cameras}),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew

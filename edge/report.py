@@ -156,6 +156,7 @@ class Reporter:
                 for name, closed in self._contacts.closed.items()
             ],
             "pid": os.getpid(),
+            "cameras": self._node.cameras(),
             "notices": [{"code": n.code, "message": n.message} for n in (self._sync.notices if self._sync else ())],
             "trouble": self._trouble(),
         }
