@@ -50,8 +50,8 @@ class Answer(NamedTuple):
     residual: float | None = None
     """of a forecast task: |value - what was forecast for it| in the model's residual standard deviations"""
     by_head: Mapping[str, Mapping[str, float]] | None = None
-    """of a picture task whose camera sees signal heads: what the board drove while a frame was taken (green, yellow, red,
-    dark, unknown) → class → frames"""
+    """of a classifier whose camera sees signal heads: what the board drove while a frame was taken (green, yellow, red,
+    unknown) → class → frames"""
 
 
 class Answers(NamedTuple):

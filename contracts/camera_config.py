@@ -81,8 +81,7 @@ class CameraConfig(Document, frozen=True, kw_only=True):
             yield Mistake((), "has either a folder or a url")
         if self.folder is not None and self.after is None:
             yield Mistake(
-                (),
-                'says what becomes of a picture that was looked at: add after = "delete" (they are people\'s) or "keep"',
+                (), 'says what becomes of a picture that was looked at: add after = "delete" (it is private) or "keep"'
             )
         if self.url is not None:
             if self.after is not None:

@@ -114,6 +114,12 @@ def _cameras(config: Sections) -> Iterator[Mistake]:
             rule = f"is that of {first[folder]}, too; each camera has its own"
             yield Mistake(("cameras", i, "folder"), rule, frozenset({"cameras"}))
         first.setdefault(folder, camera.name)
+    names = [c.name for c in config.cameras]
+    for i, task in enumerate(config.tasks):
+        for j, site in enumerate(task.sites):
+            if names and task.kind in ("classify", "count") and site.output not in names:
+                rule = f"{site.output} is no camera of this file; it has {', '.join(names)}"
+                yield Mistake(("tasks", i, "sites", j, "output"), rule, frozenset({"cameras", "tasks"}))
 
 
 def _actuators(config: Sections) -> Iterator[Mistake]:
@@ -163,7 +169,7 @@ def _taken(task: TaskConfig, i: int) -> Iterator[tuple[Place, str]]:
     for column, name in task.inputs.items():
         yield ("tasks", i, "inputs", column), name
     for j, site in enumerate(task.sites):
-        if task.kind not in ("classify", "count"):  # their output is a camera's
+        if task.kind not in ("classify", "count"):  # their output is a camera
             yield ("tasks", i, "sites", j, "output"), site.output
         for column, name in site.inputs.items():
             yield ("tasks", i, "sites", j, "inputs", column), name

@@ -129,7 +129,9 @@ class Node:
             decider = self.outputs.decider(config)
             if config.kind in ("classify", "count"):
                 cameras = self._config.cameras
-                self._pictures.append(Picture(config, self._parts, decider, cameras, self._board.heads, looked_at))
+                self._pictures.append(
+                    Picture(config, self._parts, decider, cameras=cameras, heads=self._board.heads, taken=looked_at)
+                )
                 looked_at |= {s.output for s in config.sites}
             elif config.kind == "score":
                 self._tasks.append(ScoreTask(config, self._parts, decider))
@@ -166,9 +168,16 @@ class Node:
         config = self._config.cameras[camera]
         return tuple(look for task in self._pictures if (look := task.look_of(config)) is not None)
 
-    def see(self, camera: int, seen: Seen, size: tuple[int, int], frames: Mapping[str, Frame]) -> None:
+    def see(
+        self,
+        camera: int,
+        seen: Seen,
+        size: tuple[int, int],
+        frames: Mapping[str, Frame],
+        done: tuple[int, str] = (0, ""),
+    ) -> None:
         """A frame of ``camera`` was taken: what its view says, and what it became for each task."""
-        self.frames.see(camera, seen, size)
+        self.frames.see(camera, seen, size, done)
         self._drain(self._frames_at)
         name = self._config.cameras[camera].name
         overtaken = 0
@@ -424,9 +433,8 @@ class Node:
         parts: list[Any] = [s for s in self._sources if self._restore(s, node["sources"].get(s.name))]
         for task in self._tasks:
             task.begin_after(newest)
-        for each in (*self._tasks, *self._pictures):
-            if self._restore(each, node["tasks"].get(each.name) if same else None):
-                parts.append(each)
+        tasks = (*self._tasks, *self._pictures)
+        parts += [t for t in tasks if self._restore(t, node["tasks"].get(t.name) if same else None)]
         put_back(kept, self._keys, self._put, self._sources, self._tasks, self._parts)
         for source, recent in enumerate(self._recents):
             newest = self._history.newest[source]

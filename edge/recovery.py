@@ -71,6 +71,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     known_board = board if board_restored else set()
     detectors = {d.datastream for d in config.detectors} if board_restored else set()
     tasks = {t.name for t in config.tasks}
+    cameras = {c.name for c in config.cameras}
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
     own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
     subjects = {
@@ -79,7 +80,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "plan_unsendable": board if config.signal is not None else set(),
         **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
         "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
-        **dict.fromkeys(CAMERA_CONDITIONS, {c.name for c in config.cameras}),
+        **dict.fromkeys(CAMERA_CONDITIONS, cameras),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew

@@ -42,6 +42,7 @@ class Eye:
         self.size: tuple[int, int] | None = None  # width, height
         self.trouble: str | None = None  # why none comes
         self.total_dropped = 0
+        self.done: tuple[int, str] = (0, "")  # time and name of the last picture of a folder
 
     @property
     def quality(self) -> Quality:
@@ -78,13 +79,13 @@ class FrameSource:
         self._beat = Beat(clock, grid)
         self._closed: Closed = []
 
-    def see(self, camera: int, seen: Seen, size: tuple[int, int]) -> None:
-        """A frame of ``camera`` came; ``size`` is width and height."""
+    def see(self, camera: int, seen: Seen, size: tuple[int, int], done: tuple[int, str] = (0, "")) -> None:
+        """A frame of ``camera`` came; ``size`` is width and height, ``done`` its time and name in a folder."""
         ms = self._beat.now_ms()
         self.pass_time(ms)
         eye = self.each[camera]
         eye.frames += 1
-        eye.seen_ms, eye.seen, eye.size, eye.trouble = ms, seen, size, None
+        eye.seen_ms, eye.seen, eye.size, eye.done, eye.trouble = ms, seen, size, done, None
         name, ledger = eye.config.name, self._ledger
         ledger.end("camera_silent", name)
         for code, quality, what in TROUBLES:
@@ -190,6 +191,7 @@ class FrameSource:
             if known is None:
                 continue
             eye.total_dropped = int(known[4])
+            eye.done = int(known[5]), str(known[6])
             if known[3]:
                 eye.seen_ms = self._beat.now_ms()
             if same:

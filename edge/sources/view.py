@@ -9,8 +9,8 @@ moved            phase correlation (Kuglin & Hines 1975) with the mean of the pi
                  ``moved_over`` of a side away from where it was
 ===============  ====================================================================================================
 
-*Sharpness* is by how much pixels 3 apart differ more than neighbours do, squared, against pixels 16 apart (for 480 lines;
-further apart in larger pictures). A sensor's noise is in all three alike, and cancels out; contrast and exposure do,
+*Sharpness* is by how much pixels 3 apart differ more than neighbours do, squared, against pixels 16 apart (of 480
+lines; further apart in larger pictures). A sensor's noise is in all three alike, and cancels out; contrast and exposure do,
 too. Of wholly smooth pictures it is (9 - 1) / (256 - 1) = 0.031, whatever they show.
 
 All but *frozen* begin after :data:`PATIENCE` pictures in a row (*moved*: four times as many, since traffic moves, too)

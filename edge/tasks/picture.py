@@ -1,4 +1,4 @@
-"""Pictures: frames in, counts out. A frame is looked at in the model's thread and forgotten; no row has room for pixels.
+"""Pictures: frames in, counts out. A frame is looked at in the model's thread and forgotten; no row can hold pixels.
 
 Each frame is a job of its own. While the model computes, the newest frame of each camera waits; one that waited and
 was overtaken is dropped, and told. What a step's frames showed becomes rows ``CAMERA/CLASS`` (further tasks of a camera
@@ -34,7 +34,7 @@ from wayside.edge.tasks.task import LATE_REAL_S, NO_MODEL, Model, Parts, say_no_
 from wayside.edge.tasks.window import TaskMismatch
 
 CONSTANT = 24
-"""Equal answers in a row, to pictures that differ: the model is stuck. No vehicle at all is an answer like any other."""
+"""Equal answers in a row, to pictures that differ: the model is stuck. That there is nothing is no such answer."""
 MOST_ROWS = 16
 """Of a model with more classes only those become rows that were seen in the step."""
 UNJUDGED = 4096  # frames of a camera that wait for the board to tell what it drove
@@ -100,6 +100,7 @@ class Picture:
         config: TaskConfig,
         parts: Parts,
         decider: Decider | None,
+        *,
         cameras: Sequence[CameraConfig],
         heads: Heads,
         taken: set[str],
