@@ -98,7 +98,7 @@ def _looks(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misfit
     cameras = {d.name for d in offer.datastreams if d.unit == FRAMES}
     for site in task.sites:
         if not cameras:
-            yield Misfit("input", "this model looks at pictures; this node has no camera")
+            yield Misfit("input", "this model looks at pictures; this node has no source of pictures")
         elif site.output not in cameras:
             have = _short(", ".join(sorted(cameras)), 80)
             yield Misfit(
