@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -15,6 +16,11 @@ from wayside.contracts.wire import Document
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Grey = Annotated[float, msgspec.Meta(ge=0, le=255)]
 SCHEMES = ("rtsp://", "rtsps://")
+
+
+def shown(url: str) -> str:
+    """``url`` without the name and password of a user."""
+    return re.sub(r"(?<=://)[^/]*@", "", url)
 
 
 class Region(Document, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from wayside.contracts.camera_config import shown
 from wayside.contracts.commissioning import SensorCheck
 from wayside.contracts.node_config import NodeConfig
 
@@ -23,8 +24,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register"]
+    kind: Literal["detector", "contact", "register", "camera"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "camera"]
     channel: int
     where: str
 
@@ -35,6 +36,7 @@ class Target(NamedTuple):
             "ped_button": f"Press {self.datastream} now",
             "cabinet_door": f"Move the door of {self.datastream} now",
             "register": f"Compare {self.datastream} with its meter",
+            "camera": f"Walk through what {self.datastream} looks at",
         }[self.role]
 
 
@@ -51,6 +53,8 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         every.append(
             Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
         )
+    for i, c in enumerate(config.cameras):
+        every.append(Target(c.name, "camera", "camera", i, c.folder or shown(c.url or "")))
     return tuple(every)
 
 
@@ -136,7 +140,7 @@ class SensorWalk:
         role, state = self.target.role, self._states[self.target.datastream]
         if self.fault is not None:
             return Question.FAULT
-        if role == "register":
+        if role in ("register", "camera"):
             return Question.VALUE if state.value is not None and state.trouble is None else Question.NOTHING_YET
         if self.rises + self.falls == 0:
             return Question.NOTHING_YET
@@ -191,7 +195,9 @@ class SensorWalk:
         elif key == "n" and question is Question.DOOR:
             self._invert("the door the wrong way round")
         elif key == "n" and question is Question.VALUE:
-            self.fault = f"shows {self._states[self.target.datastream].value}, the meter does not"
+            shown_value = self._states[self.target.datastream].value
+            what = "and not what is there" if self.target.role == "camera" else "the meter does not"
+            self.fault = f"shows {shown_value}, {what}"
         elif key in ("y", "n"):
             self.remark = (
                 "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
@@ -290,7 +296,8 @@ class SensorWalk:
                 f"It reads {'OPEN' if state.level else 'CLOSED'}. Is the door {'open' if state.level else 'closed'}?"
             )
         elif question is Question.VALUE:
-            lines.append(f"Does the meter show {state.value}?")
+            asked = f"It says {state.value}. Does that fit what is there?"
+            lines.append(asked if self.target.role == "camera" else f"Does the meter show {state.value}?")
         elif self._swapped_with() is not None:
             lines += [self._swap_said(), "Press w if so."]
         elif self.target.role == "detector" and state.level and self.rises:

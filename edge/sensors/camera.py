@@ -8,6 +8,7 @@ flooded. The thread is a daemon: a camera that hangs does not keep the agent fro
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from wayside.contracts.camera_config import CameraConfig
@@ -24,7 +26,7 @@ from wayside.contracts.reading import BootId
 from wayside.edge.clock import Clock, stamp
 from wayside.edge.node import Node
 from wayside.edge.sensors.folder import CameraError, CameraMissing, Folder, Taken
-from wayside.edge.sources.view import View
+from wayside.edge.sources.view import Seen, View
 
 RETRY_S = 5.0
 HANDED_OVER_S = 10.0  # the loop takes what it is given, or does not live
@@ -60,6 +62,31 @@ def open_reader(config: CameraConfig, folder: Path, *, late_s: float, after: tup
     from wayside.edge.sensors.video import Video
 
     return Video(config.url or "", folder, config.every_s)
+
+
+def first_look(config: CameraConfig, folder: Path, until_s: float) -> tuple[tuple[int, int], Seen | None]:
+    """Look once, for a person at the cabinet: width and height, and what can be said of one picture.
+
+    Nothing is deleted, and the picture is forgotten.
+
+    Args:
+        until_s: of ``time.monotonic()``.
+
+    Raises:
+        CameraError: no picture came.
+    """
+    config = msgspec.structs.replace(config, every_s=0.05, **({"after": "keep"} if config.folder is not None else {}))
+    reader = open_reader(config, folder, late_s=math.inf)
+    try:
+        while (taken := reader.read()) is None:
+            if time.monotonic() > until_s:
+                raise CameraError(reader.refused or "no picture came")
+            time.sleep(0.1)
+    finally:
+        reader.close()
+    height, width = taken.picture.shape[:2]
+    seen = View(config.view).judge(taken.picture, 0.0) if min(height, width) >= MIN_SIDE else None
+    return (width, height), seen
 
 
 async def run_all(cameras: Sequence[Camera]) -> None:

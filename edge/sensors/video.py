@@ -5,13 +5,12 @@ Only here is ``av`` imported, and only when a camera needs it: 34 MB on the disk
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from wayside.contracts.camera_config import SCHEMES
+from wayside.contracts.camera_config import SCHEMES, shown
 from wayside.contracts.picture import UInt8, check_size
 from wayside.contracts.wire import ContractError
 from wayside.edge.sensors.folder import CameraError, CameraMissing, Taken
@@ -133,11 +132,6 @@ class Video:
         if due_s > now_s:
             time.sleep(due_s - now_s)
         return due_s
-
-
-def shown(url: str) -> str:
-    """``url`` without the name and password of a user."""
-    return re.sub(r"(?<=://)[^/]*@", "", url)
 
 
 def _why(exc: BaseException) -> str:

@@ -10,8 +10,8 @@ moved            phase correlation (Kuglin & Hines 1975) with the mean of the pi
 ===============  ====================================================================================================
 
 *Sharpness* is by how much pixels 3 apart differ more than neighbours do, squared, against pixels 16 apart (of 480
-lines; further apart in larger pictures). A sensor's noise is in all three alike, and cancels out; contrast and exposure do,
-too. Of wholly smooth pictures it is (9 - 1) / (256 - 1) = 0.031, whatever they show.
+lines; further apart in larger pictures). A sensor's noise is in all three alike and cancels out; contrast and exposure
+do, too. Of wholly smooth pictures it is (9 - 1) / (256 - 1) = 0.031, whatever they show.
 
 All but *frozen* begin after :data:`PATIENCE` pictures in a row (*moved*: four times as many, since traffic moves, too)
 and end after as many without. The mean picture is kept in this object and nowhere else: after a restart the camera is

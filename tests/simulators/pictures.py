@@ -1,7 +1,7 @@
 """What a street camera sees, and small models that look at it: made with stated seeds, without torch.
 
-A scene is a mosaic of small pictures: the real ones of ``vehicles32`` where :data:`tests.real_data` has them, else noise
-of several sizes. What drives by is laid over it.
+A scene is a mosaic of small pictures: the real ones of ``vehicles32`` where :data:`tests.real_data` has them, else
+noise of several sizes. What drives by is laid over it.
 """
 
 from __future__ import annotations
