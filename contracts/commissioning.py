@@ -20,7 +20,7 @@ class SensorCheck(Document, frozen=True, kw_only=True):
     or of a sensor on a serial port its place in the configuration."""
 
     datastream: Name
-    kind: Literal["detector", "contact", "register", "analog", "uart"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "camera"]
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     outcome: Literal["passed", "failed", "skipped"]
     actuations: Count = 0  # while this sensor was asked for
