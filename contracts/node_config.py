@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from wayside.contracts.actuator_config import ActuatorConfig, SignalConfig
+from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place, between_sections, mistakes_of, refusal, refuse
 from wayside.contracts.node_rules import disagreements
 from wayside.contracts.old_node_form import is_old, left_behind, modernized
@@ -84,6 +85,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     board: BoardConfig | None = None
     gpio: GpioConfig = GpioConfig()
     modbus: ModbusConfig | None = None
+    manual: ManualConfig | None = None
     detectors: Annotated[tuple[DetectorConfig, ...], msgspec.Meta(max_length=256)] = ()
     tasks: Annotated[tuple[TaskConfig, ...], msgspec.Meta(max_length=64)] = ()
     actuators: Annotated[tuple[ActuatorConfig, ...], msgspec.Meta(max_length=64)] = ()
@@ -117,6 +119,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
             if c.role == "ped_button"
         ]
         streams += [r.stream() for r in (self.modbus.registers if self.modbus else ())]
+        streams += [v.stream() for v in (self.manual.values if self.manual else ())]
         return tuple(streams)
 
     def offer(self, agent: str) -> Offer:

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
+from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place
 from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
 from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
 
 MAX_ROW_NAME = 64
 """Characters of a row's datastream: contracts.reading.Name."""
-_SOURCES = frozenset({"detectors", "gpio", "modbus"})
+_SOURCES = frozenset({"detectors", "gpio", "modbus", "manual"})
 
 
 class Sections(Protocol):
@@ -30,6 +31,8 @@ class Sections(Protocol):
     def gpio(self) -> GpioConfig: ...
     @property
     def modbus(self) -> ModbusConfig | None: ...
+    @property
+    def manual(self) -> ManualConfig | None: ...
     @property
     def detectors(self) -> tuple[DetectorConfig, ...]: ...
     @property
@@ -49,17 +52,20 @@ def disagreements(config: Sections) -> Iterator[Mistake]:
     yield from _lines(config)
     yield from _actuators(config)
     yield from _tasks(config)
+    yield from _waits(config)
     yield from _sums(config)
     yield from _calendar(config)
 
 
 def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
-    """Each datastream that a file names, with the place where it does: detectors, contacts, registers."""
+    """Each datastream that a file names, with the place where it does."""
     named: list[tuple[Place, str]] = []
     named += [(("detectors", i, "datastream"), d.datastream) for i, d in enumerate(config.detectors)]
     named += [(("gpio", "contacts", i, "datastream"), c.datastream) for i, c in enumerate(config.gpio.contacts)]
     registers = config.modbus.registers if config.modbus else ()
     named += [(("modbus", "registers", i, "datastream"), r.datastream) for i, r in enumerate(registers)]
+    told = config.manual.values if config.manual else ()
+    named += [(("manual", "values", i, "datastream"), v.datastream) for i, v in enumerate(told)]
     return named
 
 
@@ -129,6 +135,19 @@ def _tasks(config: Sections) -> Iterator[Mistake]:
                         rule = f"the node makes {name} itself: remove it"
                         yield Mistake((*place, name), rule, frozenset({"tasks"}))
         written |= {site.output for site in task.sites}
+
+
+def _waits(config: Sections) -> Iterator[Mistake]:
+    """A task goes on without a source that is later than its ``wait_s``: what others tell must come before that."""
+    if config.manual is None:
+        return
+    told, late_s = {v.datastream for v in config.manual.values}, config.manual.wait_s
+    for i, task in enumerate(config.tasks):
+        wait_s = task.every_s if task.wait_s is None else task.wait_s
+        taken = sorted({name for _, name in _taken(task, i)} & told)
+        if taken and wait_s <= late_s:
+            rule = f"is over before manual.wait_s ({late_s:g} s): the task would always go on without {taken[0]}"
+            yield Mistake(("tasks", i, "wait_s"), rule, frozenset({"tasks", "manual"}))
 
 
 def _taken(task: TaskConfig, i: int) -> Iterator[tuple[Place, str]]:

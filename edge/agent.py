@@ -32,6 +32,7 @@ from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
 from wayside.edge.sensors.gpio import Contacts, GpioError
+from wayside.edge.sensors.manual import ManualInputs
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.sensors.serial_board import SerialBoard
 from wayside.edge.status import OUTBOX_FILE
@@ -67,6 +68,10 @@ def with_modbus(config: NodeConfig) -> bool:
     return config.modbus is not None
 
 
+def with_manual(config: NodeConfig) -> bool:
+    return config.manual is not None
+
+
 def with_hub(config: NodeConfig) -> bool:
     return config.hub is not None
 
@@ -76,6 +81,7 @@ ROUTINES = (
     Routine("report", lambda agent: agent.reporter.run(), always),  # status file, watchdog
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
     Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
+    Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
     Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
 )
@@ -115,6 +121,9 @@ class Agent:
         else:
             for setpoint in node.outputs.setpoints.values():
                 setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
+        self.manual: ManualInputs | None = None
+        if config.manual is not None:
+            self.manual = ManualInputs(config.manual, folder, config.clock.timezone, node)
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(

@@ -23,6 +23,8 @@ EdgeError
 ├── ModbusError            the Modbus port cannot be opened, or a register read or written
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register
+├── EntryRefused           what a feeding system told cannot be taken
+├── ManualError            the port for feeding systems cannot be opened
 └── CommissionError        a walk through the sensors cannot begin or go on
     └── Stopped            the technician stopped; what was walked is kept
 """

@@ -29,6 +29,8 @@ from wayside.edge.recovery import of_older, owners, put_back
 from wayside.edge.rows import PlainRows
 from wayside.edge.sources.board import BoardSource
 from wayside.edge.sources.contacts import ContactSource
+from wayside.edge.sources.entry import Entry
+from wayside.edge.sources.manual import ManualSource, Taken
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
 from wayside.edge.sources.step import Grid, Loss, Source, Step
@@ -70,7 +72,8 @@ class Node:
         self._board = BoardSource(config.detectors, *ground, signal=signal.name if signal is not None else None)
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
-        self._values = (self.registers,)
+        self.manual = ManualSource(config.manual, *ground)
+        self._values = (self.registers, self.manual)
         self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values)
         streams = [s.datastreams for s in self._sources]
         self._history = History(streams)
@@ -148,6 +151,12 @@ class Node:
 
     def value_failed(self, source: ValueSource, index: int, why: str) -> None:
         source.fail(index, why)
+
+    def told(self, entries: Sequence[Entry]) -> Taken:
+        """Feeding systems told ``entries``. Raises: EntryRefused."""
+        taken = self.manual.take(entries)
+        self._drain(self._sources.index(self.manual))
+        return taken
 
     def pass_time(self) -> None:
         """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""
@@ -324,12 +333,13 @@ class Node:
     # --- durable state --------------------------------------------------------------------------
 
     def ahead(self) -> bool:
-        """The board told events that are not durable."""
-        return self._board.ahead()
+        """The board or a feeding system told what is not durable."""
+        return self._board.ahead() or self.manual.ahead
 
     def committed(self) -> None:
         """What :meth:`state` said is on disk."""
         self._board.committed()
+        self.manual.committed()
         self._older = False
 
     def state(self) -> dict[str, Any]:

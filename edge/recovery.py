@@ -69,6 +69,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     board = {"board"} if config.board is not None else set()
     known_board = board if board_restored else set()
     detectors = {d.datastream for d in config.detectors} if board_restored else set()
+    told = {v.datastream for v in config.manual.values} if config.manual is not None else set()
     tasks = {t.name for t in config.tasks}
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
     own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
@@ -78,6 +79,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "plan_unsendable": board if config.signal is not None else set(),
         **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
         "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
+        **dict.fromkeys(("feeder_silent", "feeder_ahead", "file_unreadable"), told),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew
