@@ -1,4 +1,4 @@
-"""CSV files of a feeding system: appended, rotated, rewritten, cut in the middle of a line, and never to be believed."""
+"""CSV files of a feeding system: appended, rotated, rewritten, cut in the middle of a line."""
 
 from __future__ import annotations
 
