@@ -53,8 +53,8 @@ class ManualValueConfig(Document, frozen=True, kw_only=True):
         if self.silence == "zero" and self.kind != "events":
             yield Mistake(("silence",), f"zero is for events; {self.kind} that nobody told are unknown")
         elif self.silence == "zero" and self.silent_s > MAX_TRUSTED_SILENCE_S:
-            rule = f"is at most {MAX_TRUSTED_SILENCE_S:g} where silence is zero: for so long a dead feeder counts as 0"
-            yield Mistake(("silent_s",), rule)
+            rule = f"zero needs silent_s of at most {MAX_TRUSTED_SILENCE_S:g}: for so long a dead system passes for 0"
+            yield Mistake(("silence",), rule)
         if self.lowest is not None and self.high is not None and self.lowest >= self.high:
             yield Mistake(("high",), "low < high")
 
@@ -102,6 +102,11 @@ class ManualConfig(Document, frozen=True, kw_only=True):
     wait_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
     values: Annotated[tuple[ManualValueConfig, ...], msgspec.Meta(min_length=1, max_length=64)]
     files: Annotated[tuple[ManualFileConfig, ...], msgspec.Meta(max_length=16)] = ()
+
+    @property
+    def totals(self) -> frozenset[str]:
+        """Datastreams that are told for intervals."""
+        return frozenset(v.datastream for v in self.values if v.kind == "totals")
 
     def __post_init__(self) -> None:
         refuse(self._mistakes())

@@ -24,7 +24,7 @@ EdgeError
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register
 ├── EntryRefused           what a feeding system told cannot be taken
-├── ManualError            the port for feeding systems cannot be opened
+├── LineUnreadable         a line of its CSV file says nothing
 └── CommissionError        a walk through the sensors cannot begin or go on
     └── Stopped            the technician stopped; what was walked is kept
 """

@@ -16,6 +16,7 @@ from wayside.contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # on for so long after the last change: ask whether the lane is empty
 REST_S = 1.0  # the same, where the first edge was a falling one
+COMPARED = ("register", "value")  # roles of what shows a number, and does not move when somebody asks
 JUST_S = 0.7  # a key pressed so soon after a question vanished still answers it
 
 
@@ -23,8 +24,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register"]
+    kind: Literal["detector", "contact", "register", "value"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "value"]
     channel: int
     where: str
 
@@ -35,6 +36,7 @@ class Target(NamedTuple):
             "ped_button": f"Press {self.datastream} now",
             "cabinet_door": f"Move the door of {self.datastream} now",
             "register": f"Compare {self.datastream} with its meter",
+            "value": f"Let its system tell {self.datastream} now, and compare",
         }[self.role]
 
 
@@ -51,6 +53,8 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         every.append(
             Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
         )
+    for i, v in enumerate(config.manual.values if config.manual else ()):
+        every.append(Target(v.datastream, "value", "value", i, f"manual.values, number {i + 1}"))
     return tuple(every)
 
 
@@ -136,7 +140,7 @@ class SensorWalk:
         role, state = self.target.role, self._states[self.target.datastream]
         if self.fault is not None:
             return Question.FAULT
-        if role == "register":
+        if role in COMPARED:
             return Question.VALUE if state.value is not None and state.trouble is None else Question.NOTHING_YET
         if self.rises + self.falls == 0:
             return Question.NOTHING_YET
@@ -147,6 +151,10 @@ class SensorWalk:
             return Question.RESTS if rests else Question.NOTHING_YET
         answered = role == "detector" and self.rises and (not state.level or self._pulses)
         return Question.YOURS if answered else Question.NOTHING_YET
+
+    @property
+    def _source(self) -> str:
+        return "the meter" if self.target.role == "register" else "its system"
 
     def _notice(self, at_s: float) -> None:
         if self.question is not self._asks:
@@ -191,7 +199,7 @@ class SensorWalk:
         elif key == "n" and question is Question.DOOR:
             self._invert("the door the wrong way round")
         elif key == "n" and question is Question.VALUE:
-            self.fault = f"shows {self._states[self.target.datastream].value}, the meter does not"
+            self.fault = f"shows {self._states[self.target.datastream].value}, {self._source} does not"
         elif key in ("y", "n"):
             self.remark = (
                 "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
@@ -260,7 +268,7 @@ class SensorWalk:
 
     def shows(self) -> str:
         state = self._states[self.target.datastream]
-        if self.target.role == "register":
+        if self.target.role in COMPARED:
             return f"shows {state.value}" if state.value is not None else "shows nothing yet"
         words = {"detector": ("empty", "OCCUPIED"), "ped_button": ("released", "PRESSED")}
         words["cabinet_door"] = ("closed", "OPEN")
@@ -290,7 +298,7 @@ class SensorWalk:
                 f"It reads {'OPEN' if state.level else 'CLOSED'}. Is the door {'open' if state.level else 'closed'}?"
             )
         elif question is Question.VALUE:
-            lines.append(f"Does the meter show {state.value}?")
+            lines.append(f"Does {self._source} show {state.value}?")
         elif self._swapped_with() is not None:
             lines += [self._swap_said(), "Press w if so."]
         elif self.target.role == "detector" and state.level and self.rises:

@@ -19,7 +19,7 @@ _ID_CHARS = 128
 
 
 class LineUnreadable(EdgeError):  # noqa: N818
-    """A line of a CSV file says nothing that this node can take. The message quotes none of it: it may be a patient's."""
+    """A line of a CSV file says nothing that a node can take. The message quotes none of it: it may be a patient's."""
 
 
 class CsvRows:

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
 from wayside.contracts.manual_config import ManualConfig, ManualFileConfig
-from wayside.edge.sensors.csv_file import Look, Mark, WatchedFile
+from wayside.edge.sensors.csv_file import HEADER_BYTES, LINE_BYTES, Look, Mark, WatchedFile
 from wayside.edge.sensors.csv_rows import CsvRows, LineUnreadable
 from wayside.edge.sources.entry import Entry, EntryRefused
-from wayside.edge.sources.manual import ManualSource, Taken
+from wayside.edge.sources.manual import Desk
 
 FILE_POLL_S = 2.0
 PATIENCE_LOOKS = 3  # in vain: between two files of a rotation there may be none for a moment
 log = structlog.get_logger(__name__)
 
 
-class Desk(Protocol):
-    """Who takes what is told: a :class:`~wayside.edge.node.Node`."""
+def last_row(file: ManualFileConfig, folder: Path, timezone: str, told: ManualConfig) -> list[Entry]:
+    """The entries of a file's last whole line, for people; none: it has no rows.
 
-    @property
-    def manual(self) -> ManualSource: ...
-    def told(self, entries: Sequence[Entry]) -> Taken:
-        """Raises: EntryRefused."""
-        ...
+    Raises:
+        OSError: it cannot be read.
+        LineUnreadable: its first or last line.
+    """
+    path = folder / file.path
+    with path.open("rb") as handle:
+        header, end, _ = handle.readline(HEADER_BYTES).partition(b"\n")
+        if not end:
+            raise LineUnreadable("it has no first line yet")
+        rows = CsvRows(file, timezone, told.totals, header)
+        begin = handle.tell()
+        handle.seek(max(begin, path.stat().st_size - LINE_BYTES))
+        lines = handle.read(LINE_BYTES).split(b"\n")[:-1]
+    return rows.entries(lines[-1]) if lines and lines[-1].strip() else []
 
 
 class FileFeed:
@@ -125,8 +132,7 @@ class ManualInputs:
     def __init__(self, config: ManualConfig, folder: Path, timezone: str, desk: Desk) -> None:
         """``folder``: relative paths begin there."""
         self._config, self._desk = config, desk
-        totals = frozenset(v.datastream for v in config.values if v.kind == "totals")
-        self._files = [FileFeed(f, folder / f.path, timezone, totals, desk) for f in config.files]
+        self._files = [FileFeed(f, folder / f.path, timezone, config.totals, desk) for f in config.files]
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -21,10 +21,8 @@ import structlog
 from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.reading import Name
 from wayside.contracts.task_config import Finite
-from wayside.edge.errors import EdgeError
-from wayside.edge.sensors.manual import Desk
 from wayside.edge.sources.entry import Entry, EntryRefused
-from wayside.edge.sources.manual import Taken
+from wayside.edge.sources.manual import Desk, Taken
 
 HOST = "127.0.0.1"
 PATH = "/v1/values"
@@ -39,10 +37,6 @@ RETRY_BASE_S = 5.0
 log = structlog.get_logger(__name__)
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-class ManualError(EdgeError):
-    """The port for feeding systems cannot be opened."""
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={"from_": "from"}):

@@ -11,7 +11,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from wayside.contracts.manual_config import ManualConfig, ManualValueConfig
 from wayside.contracts.reading import Quality, Reading, Stamp
@@ -391,6 +391,16 @@ class ManualSource:
     def _is_of(told: Told, state: Mapping[str, Any]) -> bool:
         kept = state["each"].get(told.config.datastream)
         return kept is not None and kept[0] == told.config.kind
+
+
+class Desk(Protocol):
+    """Who takes what is told: a :class:`~wayside.edge.node.Node`."""
+
+    @property
+    def manual(self) -> ManualSource: ...
+    def told(self, entries: Sequence[Entry]) -> Taken:
+        """Raises: EntryRefused."""
+        ...
 
 
 def _key(entry: Entry) -> str | None:

@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.edge.sources.test_manual import HOUR_S, Desk
-from tests.simulators.agent import AgentProcess
+from tests.simulators.agent import AgentProcess, answers_at, free_port
 from wayside.contracts.summary import Kind
 from wayside.edge.sensors import manual_http
 from wayside.edge.sensors.manual_http import BODY_BYTES, MAX_CONNECTIONS, Door, Refusal, entries_of
@@ -52,11 +52,6 @@ class Counter:
             await asyncio.sleep(0.05)
             if self.commits:
                 self.inner.source.committed()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Reached:
@@ -310,7 +305,7 @@ state_dir = "state"
 rows_s = {step_s}
 [clock]
 kind = "scaled"
-speed = 20
+speed = 60
 start_unix_s = 1704067200
 anchor_unix_s = {time.time():.6f}
 [storage]
@@ -352,7 +347,7 @@ def test_every_arrival_counts_once_however_often_the_agent_is_killed(tmp_path: P
             time.sleep(pause_s)
             agent.stop(signal.SIGKILL)
             agent.start()
-            agent.wait(lambda a: httpx_answers(port))
+            agent.wait(lambda a: answers_at(port))
         stop.set()
         feeder.join(30)
         assert not feeder.is_alive()
@@ -363,10 +358,3 @@ def test_every_arrival_counts_once_however_often_the_agent_is_killed(tmp_path: P
         agent.stop(signal.SIGKILL)
     rows = [r for r in agent.rows() if r.datastream == "ed/arrivals" and r.kind in (Kind.INTERVAL, Kind.GAP)]
     assert sum(r.value or 0 for r in rows) == told >= 5
-
-
-def httpx_answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/v1/values", timeout=1.0, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
