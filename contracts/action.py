@@ -49,6 +49,8 @@ class Answer(NamedTuple):
     counts: Mapping[str, float] | None = None  # by class, of a picture task
     residual: float | None = None
     """of a forecast task: |value - what was forecast for it| in the model's residual standard deviations"""
+    alarm: int | None = None
+    """of a score task whose model carries an alarm stage: 0 none, 1 a warning, 2 an alarm"""
 
 
 class Answers(NamedTuple):

@@ -6,7 +6,8 @@ anomaly detection for streaming data", Neurocomputing 2017, by ranks instead of 
 model's score may stand two memories: how far the value, and the mean of the last rows, are from everything seen before
 in this series (one nearest neighbour, in the spirit of Burnaev & Ishimtsev, "Conformalized density- and distance-based
 anomaly detection", 2016). The most surprising of the three counts, a little more if others agree. What seemed new while
-a series was being learned is no measure for later.
+a series was being learned is no measure for later. What a new series lacks of a past the bundle may bring: the scores
+that were usual in training.
 
 An alarm begins where the surprise reaches a level and is the highest of a rest period; it ends when the surprise has
 stayed low for a while. The same code runs on a node, one row at a time, and judges a detector in the cloud.
@@ -26,6 +27,7 @@ from wayside.contracts.wire import Document
 
 WARNING, ALARM = 1, 2
 AGREE = 4  # order of the norm that joins the three: 1 adds them up, ∞ takes the highest
+OVER = 0.75  # of a fixed limit
 WARM = 50  # rows of the past without which nothing is surprising
 Rows = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 Decades = Annotated[float, msgspec.Meta(gt=0, le=100)]
@@ -33,7 +35,7 @@ Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class AlarmSpec(Document, frozen=True, kw_only=True):
-    """The alarm stage of a score task. Rows are intervals of the task; surprises are in decades: 2 is one row in 100."""
+    """The alarm stage of a score task. Rows are its intervals; surprises are in decades: 2 is one row in 100."""
 
     smooth: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1  # rows whose mean score is judged
     trust: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0  # in the score's surprise
@@ -41,21 +43,29 @@ class AlarmSpec(Document, frozen=True, kw_only=True):
     mean: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 20  # rows of that mean
     learn: Rows = 0  # rows at the beginning that later ones are not held against
     memory: Annotated[int, msgspec.Meta(ge=1000, le=1_000_000)] = 20_000  # rows: then all of the past counts half
-    rest: Rows = 96  # rows in which only what is more surprising begins another alarm
-    warning: Decades = 2.5  # surprise at which an alarm begins
-    alarm: Decades = 3.5  # … and is more than a warning
-    over: Decades = 1.5  # below it a row is quiet
+    usual: Annotated[tuple[float, ...], msgspec.Meta(max_length=64)] = ()
+    """table of the scores of training's validation days (:func:`contracts.past.usual_scores`), which training writes"""
+    usual_rows: Annotated[int, msgspec.Meta(ge=0, le=500_000)] = 0  # of the past that it stands for; 0: none is made
+    rest: Rows = 8  # rows in which only what is more surprising begins another alarm
+    warning: Decades = 2.3  # surprise at which an alarm begins
+    alarm: Decades = 3.0  # … and is more than a warning
+    over: Decades = 1.0  # below it a row is quiet
     hold: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 2  # quiet rows, or missing ones, in a row that end an alarm
 
     def __post_init__(self) -> None:
         if not self.over <= self.warning <= self.alarm:
             raise ValueError("over <= warning <= alarm")
+        if not all(map(math.isfinite, self.usual)) or list(self.usual) != sorted(self.usual):
+            raise ValueError("usual scores are finite, and rise")
+        if self.usual_rows > self.memory / 2:
+            raise ValueError("usual_rows are at most half of the memory")
 
     def at_pace(self, steps: int) -> AlarmSpec:
         """The same for a node that answers ``steps`` times an interval."""
         if steps == 1:
             return self
-        rows = {name: getattr(self, name) * steps for name in ("smooth", "mean", "learn", "memory", "rest", "hold")}
+        names = ("smooth", "mean", "learn", "memory", "usual_rows", "rest", "hold")
+        rows = {name: getattr(self, name) * steps for name in names}
         return msgspec.structs.replace(self, **rows)
 
 
@@ -104,6 +114,8 @@ class Alarm:
         self._row = 0
         self._scores: deque[float] = deque(maxlen=spec.smooth)
         self._past = PastScores(spec.memory)
+        if spec.usual and spec.usual_rows:
+            self._past.begin(spec.usual, spec.usual_rows)
         self._novelties = (_Novelty(spec, 1), _Novelty(spec, spec.mean)) if spec.novelty else ()
         self._rest: deque[tuple[int, float]] = deque()  # row, surprise; falling: the first is the rest period's highest
         self._quiet = 0  # rows in a row
@@ -142,6 +154,10 @@ class Alarm:
             return NOTHING._replace(raised=self.raised)
         raised, self.raised = self.raised, None
         return Judgement(None, 0.0, "ends", raised)
+
+    def forget(self) -> None:
+        """The alarm in force is none any more: nobody judges. The past is kept."""
+        self.raised, self._quiet = None, 0
 
     def _news(self, row: int, surprise: float) -> float:
         rest = self._rest
@@ -198,6 +214,46 @@ class Alarm:
         again._rest.extend((int(row), _number(surprise)) for row, surprise in state["rest"])
         again.raised = msgspec.convert(state["raised"], Raised | None)
         self.__dict__.update(again.__dict__)
+
+
+class Limit:
+    """The rule of a model without an alarm stage: above ``limit`` it begins, at ``OVER`` of it it ends."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._row = 0
+        self.raised: Raised | None = None
+
+    def step(self, value: float | None, score: float | None) -> Judgement:
+        if score is None or not math.isfinite(score):
+            return self.skip(1)
+        row, raised, limit = self._row, self.raised, self._limit
+        self._row += 1
+        moment = Moment(value, score, score, limit, 0.0, "score")
+        if raised is None and score > limit:
+            self.raised = Raised(WARNING, row, moment, moment)
+            return Judgement(moment, 0.0, "begins", self.raised)
+        if raised is not None and score <= OVER * limit:
+            self.raised = None
+            return Judgement(moment, 0.0, "ends", raised)
+        if raised is not None and score > raised.peak.score:
+            self.raised = raised._replace(peak=moment)
+        return Judgement(moment, 0.0, None, self.raised)
+
+    def skip(self, rows: int) -> Judgement:
+        self._row += rows
+        return NOTHING._replace(raised=self.raised)
+
+    def forget(self) -> None:
+        self.raised = None
+
+    def state(self) -> dict[str, Any]:
+        return {"row": self._row, "raised": self.raised}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Raises: ValueError, KeyError, TypeError: it is no such state; nothing has changed."""
+        row, raised = int(state["row"]), msgspec.convert(state["raised"], Raised | None)
+        self._row, self.raised = row, raised
 
 
 class _Novelty:

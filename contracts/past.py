@@ -14,14 +14,17 @@ import math
 import struct
 from array import array
 from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
 
 PRECISION = 1 / 32  # of the share of the past above a score
 FRESH = 128  # scores that wait to be merged
 FORGOTTEN = 1 / 8  # a row that counts less is dropped: three halvings
 BEYOND = 0.2  # decades for each upper tail (TAIL to the highest) that a score is above everything before it
 TAIL = 0.02
+HALVES = 2  # numbers of a table of usual scores from one share of the past to half of it
 MOST_VALUES, THINNED_VALUES = 512, 384
 MOST = 3e38  # of float32
+MOST_DECADES = 1000.0
 _FLOAT32 = struct.Struct("<f")
 
 
@@ -29,6 +32,21 @@ def float32(number: float) -> float:
     """``number`` as float32 has it, at most ±3e38."""
     (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(max(-MOST, min(MOST, number))))
     return float(rounded)
+
+
+def usual_scores(scores: Iterable[float], rows: int) -> tuple[float, ...]:
+    """A table of ``scores`` for :meth:`PastScores.begin`, rising: what ½, ¼, … of them are above, as far as ``rows``
+    can tell, and the highest.
+    """
+    falling = sorted(map(float32, scores), reverse=True)
+    if not falling:
+        return ()
+    count = int(HALVES * math.log2(max(1, min(rows, len(falling)))))
+    return (*(falling[int(len(falling) * _share(k))] for k in range(1, count)), falling[0])
+
+
+def _share(number: int) -> float:
+    return float(2 ** (-number / HALVES))
 
 
 class PastScores:
@@ -42,6 +60,15 @@ class PastScores:
         self.total = 0.0
         """Rows that are held."""
 
+    def begin(self, usual: Sequence[float], rows: int) -> None:
+        """Take ``usual`` of :func:`usual_scores` for a past of ``rows``."""
+        last = len(usual) - 1
+        shares = [_share(k) - (_share(k + 1) if k < last else 0.0) for k in range(last + 1)]
+        self._scores = array("f", usual)
+        # In eighths, so that no sum of them is ever rounded.
+        self._weights = array("f", [max(round(rows * share / FORGOTTEN), 1) * FORGOTTEN for share in shares])
+        self._sum()
+
     def above(self, score: float) -> float:
         """How many rows are at or above ``score``."""
         return self._above[bisect_left(self._scores, score)] + len(self._fresh) - bisect_left(self._fresh, score)
@@ -54,7 +81,7 @@ class PastScores:
             highest, tail = self._tail()
             if tail > 0:
                 decades += BEYOND * (score - highest) / tail
-        return decades
+        return min(decades, MOST_DECADES)
 
     def threshold(self, decades: float) -> float | None:
         """The score above which :meth:`surprise` is ``decades`` or more; None: there is no such score yet."""
@@ -96,8 +123,8 @@ class PastScores:
         pairs = [*zip(self._scores, self._weights, strict=True), *((score, 1.0) for score in self._fresh)]
         merged: list[list[float]] = []
         above = 0.0  # the newest of ``merged``
-        for score, weight in sorted(pairs, reverse=True):
-            weight *= share
+        for score, rows in sorted(pairs, reverse=True):
+            weight = rows * share
             if weight < FORGOTTEN:
                 continue
             if merged and (score == merged[-1][0] or merged[-1][1] + weight <= PRECISION * above):
@@ -121,7 +148,7 @@ class PastScores:
     def state(self) -> dict[str, str]:
         return {"scores": pack(self._scores), "weights": pack(self._weights), "fresh": pack(self._fresh)}
 
-    def restore(self, state: dict[str, str]) -> None:
+    def restore(self, state: Mapping[str, str]) -> None:
         """Raises: ValueError, KeyError, TypeError: it is no state."""
         scores, weights, fresh = unpack(state["scores"]), unpack(state["weights"]), unpack(state["fresh"])
         if len(scores) != len(weights) or not all(w > 0 for w in weights):

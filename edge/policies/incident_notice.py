@@ -1,6 +1,7 @@
 """A notice while something is unusual at one of the sites: an incident, a blocked lane, a closed road.
 
-It looks at the highest of the sites' scores; for a task that forecasts, at how far the last interval was from its
+Where the model's bundle carries an alarm stage, its levels are the notice's, and the limits here count for nothing.
+Else it looks at the highest of the sites' scores; for a task that forecasts, at how far the last interval was from its
 forecast. The levels rise at ``warn_above`` and ``alarm_above`` and fall later than they rose (hysteresis): an alarm
 stays one until the score is under ``warn_above``, a warning until it is under ``end_below``.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -21,6 +22,7 @@ from wayside.edge.policies.settings import PolicySettings
 
 ACTION = Notice
 WARNING, ALARM = 2, 3
+OF_STAGE = (0, WARNING, ALARM)  # of a notice, by the level of a model's alarm stage
 NAMED = 2  # sites that the text names: with 64 characters each it stays under the 200 of a notice
 MOST = 1e12  # an infinite score is a high one
 Score = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
@@ -47,30 +49,43 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
             yield f"it needs scores or forecasts, the task's kind is {task.kind!r}"
 
 
-def read(answers: Answers, settings: Settings) -> dict[str, float] | None:
+class Unusual(NamedTuple):
+    """One site's."""
+
+    score: float
+    level: int | None  # of the model's alarm stage, if it has one
+
+
+def read(answers: Answers, settings: Settings) -> dict[str, Unusual] | None:
     """The score of each site; None where none has one."""
-    scores = {site: _score(a) for site, a in answers.sites.items() if not settings.only or site in settings.only}
+    sites = {site: a for site, a in answers.sites.items() if not settings.only or site in settings.only}
+    scores = {site: (_score(a), a.alarm) for site, a in sites.items()}
     return {
-        site: max(-MOST, min(MOST, score))
-        for site, score in scores.items()
+        site: Unusual(max(-MOST, min(MOST, score)), level)
+        for site, (score, level) in scores.items()
         if score is not None and not math.isnan(score)
     } or None
 
 
-def propose(scores: Mapping[str, float], settings: Settings, limits: NoticeConfig, in_force: Action | None) -> Notice:
+def propose(seen: Mapping[str, Unusual], settings: Settings, limits: NoticeConfig, in_force: Action | None) -> Notice:
     """The notice that should be in force, level 0 where none should."""
-    worst = max(scores.values())
+    worst = max(s.score for s in seen.values())
     open_ = in_force if isinstance(in_force, Notice) and in_force.topic == settings.topic else None
     before = open_.level if open_ else 0
     alarm_above = settings.warn_above if before >= ALARM else settings.alarm_above
     warn_above = settings.end_below if before >= WARNING else settings.warn_above
-    level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
+    levels = [s.level for s in seen.values() if s.level is not None]
+    if levels:
+        level = OF_STAGE[max(0, min(max(levels), 2))]
+    else:
+        level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
     if level == 0:
         return Notice(settings.topic, 0, f"as usual again (highest score {worst:.1f})", worst)
     if open_ and level == before:
         return open_
-    unusual = sorted((s for s in scores if scores[s] >= warn_above), key=lambda site: -scores[site])
-    named = ", ".join(f"{site} (score {scores[site]:.1f})" for site in unusual[:NAMED])
+    unusual = [site for site, s in seen.items() if (s.score >= warn_above if s.level is None else s.level > 0)]
+    unusual.sort(key=lambda site: -seen[site].score)
+    named = ", ".join(f"{site} (score {seen[site].score:.1f})" for site in unusual[:NAMED])
     more = f" and {len(unusual) - NAMED} more" if len(unusual) > NAMED else ""
     return Notice(settings.topic, level, f"unusual: {named}{more}", worst)
 
@@ -80,9 +95,9 @@ def soften(action: Notice, limits: NoticeConfig) -> Notice | None:
     return None
 
 
-def explain(scores: Mapping[str, float]) -> Mapping[str, str | float]:
+def explain(seen: Mapping[str, Unusual]) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the highest score."""
-    return {"highest_score": max(scores.values())}
+    return {"highest_score": max(s.score for s in seen.values())}
 
 
 def _score(answer: Answer) -> float | None:

@@ -72,6 +72,7 @@ answers_ = st.builds(
             score=st.none() | number,
             counts=st.none() | st.dictionaries(st.sampled_from(["car", "bus"]), number),
             residual=st.none() | number,
+            alarm=st.none() | st.integers(0, 2),
         ),
     ),
     clock_known=st.booleans(),
