@@ -220,14 +220,14 @@ class Limit:
     """The rule of a model without an alarm stage: above ``limit`` it begins, at ``OVER`` of it it ends."""
 
     def __init__(self, limit: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._row = 0
         self.raised: Raised | None = None
 
     def step(self, value: float | None, score: float | None) -> Judgement:
         if score is None or not math.isfinite(score):
             return self.skip(1)
-        row, raised, limit = self._row, self.raised, self._limit
+        row, raised, limit = self._row, self.raised, self.limit
         self._row += 1
         moment = Moment(value, score, score, limit, 0.0, "score")
         if raised is None and score > limit:

@@ -2,8 +2,8 @@
 (:class:`PastValues`).
 
 A node runs for years, so neither keeps every row. Scores are merged so that the share of the past above any of them
-stays right to about :data:`PRECISION` of itself, exact at the top, where alarms are; values are thinned where they lie
-closest. Numbers are held as float32, as models give them. Deterministic: the same rows, with a restart at any of them,
+stays right to about :data:`PRECISION` of itself, and exact for the highest 32, where alarms are; values are thinned
+where they lie closest. Numbers are held as float32, as models give them. The same rows, with a restart at any of them,
 end in the same state, bit for bit.
 """
 
@@ -118,7 +118,7 @@ class PastScores:
         return None
 
     def _merge(self) -> None:
-        """From the top: neighbours become one, the higher, while they are few beside those above them."""
+        """From the top: neighbours become one, the score of the most rows, while they are few beside those above."""
         share = 1.0 if self.total < self._memory else 0.5
         pairs = [*zip(self._scores, self._weights, strict=True), *((score, 1.0) for score in self._fresh)]
         merged: list[list[float]] = []
@@ -128,6 +128,8 @@ class PastScores:
             if weight < FORGOTTEN:
                 continue
             if merged and (score == merged[-1][0] or merged[-1][1] + weight <= PRECISION * above):
+                if weight > merged[-1][1]:
+                    merged[-1][0] = score
                 merged[-1][1] += weight
             else:
                 above += merged[-1][1] if merged else 0.0

@@ -152,12 +152,12 @@ def rank_days(
         DataError: none of the unusual days is among the data's.
     """
     scores = score(windows, score_fn)
-    # A window is about the day of its middle row; an interval that ends at midnight belongs to the day before.
-    middle = windows.times[windows.site, windows.newest - windows.window // 2]
-    day = (middle - np.timedelta64(1, "s")).astype("datetime64[D]")
+    # A window is about the day of its middle row; an alarm is told at its newest.
+    day = _day(windows, windows.window // 2)
     days, which = np.unique(day, return_inverse=True)
     mean = np.bincount(which, weights=scores) / np.bincount(which)
-    known = np.isin(days, np.array(unusual, "datetime64[D]"))
+    listed = np.array(unusual, "datetime64[D]")
+    known = np.isin(days, listed)
     if not known.any() or known.all():
         raise DataError(f"none of the unusual days {', '.join(unusual)} is among {days[0]} to {days[-1]}")
     order = np.argsort(-mean, kind="stable")
@@ -172,7 +172,7 @@ def rank_days(
         "auc": _auc(known, mean),
         "vus_pr": vus_pr(known[which], scores, buffer=BUFFER),
         "n": len(scores),
-    } | _alarms(task, windows, scores, known[which])
+    } | _alarms(task, windows, scores, np.isin(_day(windows, 0), listed))
 
 
 def _alarms(
@@ -181,6 +181,12 @@ def _alarms(
     if task is None:
         return {}
     return {"alarms": alarms.judge(task.alarm, task.interval_s, alarms.series_of(windows, scores, labels))}
+
+
+def _day(windows: Windows, back: int) -> npt.NDArray[np.datetime64]:
+    """(N,) local day of the row ``back`` before the newest; an interval that ends at midnight is of the day before."""
+    end = windows.times[windows.site, windows.newest - back]
+    return (end - np.timedelta64(1, "s")).astype("datetime64[D]")
 
 
 def _auc(labels: npt.NDArray[np.bool_], scores: Floats) -> float:
