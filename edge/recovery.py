@@ -95,7 +95,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},
         "deadline_missed": {a.name for a in config.actuators if isinstance(a, SetpointConfig) and a.must_run_s},
         "forecast_strange": outputs | own_rows,
-        "score_high": own_rows,
+        **dict.fromkeys(("score_high", "score_alarm"), own_rows),
     }
 
     def is_owned(condition: Condition) -> bool:
