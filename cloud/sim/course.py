@@ -19,7 +19,7 @@ from wayside.edge.guard.negotiate import Negotiator
 from wayside.edge.guard.pace import Pace
 
 TICK_S = 60  # between steps the guard looks so often at a load that must run, or may not run any longer
-BOOT = "simulated"
+BOOT = "0" * 32
 
 Numbers = npt.NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def run(
 
 
 def _stamp(at_s: int, first_ms: int, step_s: int) -> Stamp:
-    return Stamp(BOOT, (at_s + step_s) * 10**9, first_ms + (at_s - step_s) * 1000, ClockState.NTP, 0)
+    return Stamp(BOOT, (at_s + step_s) * 10**9, first_ms + (at_s - step_s) * 1000, ClockState.SIMULATED, 0)
 
 
 def _note(course: Course, carry: object, at_s: int, in_force: Action | None) -> None:
