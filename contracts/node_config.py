@@ -116,9 +116,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
             for c in self.gpio.contacts
             if c.role == "ped_button"
         ]
-        for r in self.modbus.registers if self.modbus else ():
-            kind: Literal["sum", "mean"] = "sum" if r.kind == "counter" else "mean"
-            streams.append(Datastream(name=r.datastream, unit=r.unit, aggregate=kind, observes=r.observes))
+        streams += [r.stream() for r in (self.modbus.registers if self.modbus else ())]
         return tuple(streams)
 
     def offer(self, agent: str) -> Offer:

@@ -10,6 +10,7 @@ import msgspec
 from wayside.contracts.mistakes import Mistake, refuse
 from wayside.contracts.quantities import Channel, Seconds, Unit
 from wayside.contracts.reading import Name
+from wayside.contracts.task_config import Datastream
 from wayside.contracts.wire import Document
 
 BOARD_NAME_BYTES = 8  # on the serial line and in the firmware's image
@@ -42,51 +43,82 @@ class ContactConfig(Document, frozen=True, kw_only=True):
     debounce_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.03
 
 
-class RegisterConfig(Document, frozen=True, kw_only=True):
-    """One value of one Modbus device. A reading is ``raw * scale + offset`` in ``unit`` (UCUM).
+class ValueConfig(Document, frozen=True, kw_only=True):
+    """One value that a sensor gives again and again. A reading is ``raw * scale + offset`` in ``unit`` (UCUM).
 
     A ``gauge`` is averaged over each step. A ``counter`` counts upwards for ever, as a meter does: a step's value is
     by how much it grew. ``max_per_s`` says how fast it can, in raw counts: beyond that it was reset or exchanged.
     """
 
-    device: Annotated[int, msgspec.Meta(ge=1, le=247)]  # also called unit or server address
-    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]  # as on the wire, from 0: "40001" is holding register 0
     datastream: Name
-    table: Literal["holding", "input", "coil", "discrete"] = "holding"
-    type: Literal["uint16", "int16", "uint32", "int32", "float32"] = "uint16"  # coils and discrete inputs are 0 or 1
-    word_order: Literal["big", "little"] = "big"  # of two registers: the high word first, or last
     kind: Literal["gauge", "counter"] = "gauge"
     scale: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 1.0
     offset: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.0
     unit: Unit = "1"
     observes: Name | None = None  # what a model calls it ("pm2.5"): a model of anything else is then refused
-    poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5.0
+    poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5.0  # from one reading to the next
     low: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None  # a gauge beyond these is out of range
     high: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None
     stuck_s: Seconds | None = None  # a gauge that never moves for so long is stuck
     max_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
     @property
-    def words(self) -> int:
-        """How many registers (or bits) hold the value."""
-        return 2 if self.table in ("holding", "input") and self.type in ("uint32", "int32", "float32") else 1
+    def wraps_at(self) -> float | None:
+        """Where a counter begins again at 0; None: it does not."""
+        return None
+
+    @property
+    def key(self) -> str:
+        """What makes it the same value after a restart with another configuration."""
+        return f"{self.kind}/{self.datastream}"
+
+    def stream(self) -> Datastream:
+        """What it gives to tasks."""
+        aggregate: Literal["sum", "mean"] = "sum" if self.kind == "counter" else "mean"
+        return Datastream(name=self.datastream, unit=self.unit, aggregate=aggregate, observes=self.observes)
 
     def __post_init__(self) -> None:
         refuse(self._mistakes())
 
     def _mistakes(self) -> Iterator[Mistake]:
         if self.kind == "counter":
-            if self.table not in ("holding", "input") or self.type not in ("uint16", "uint32"):
-                yield Mistake(("kind",), "a counter is a holding or input register of type uint16 or uint32")
             if self.max_per_s is None:
                 yield Mistake(("kind",), "a counter needs max_per_s: else a reset looks like traffic")
             given = {"offset": self.offset or None, "low": self.low, "high": self.high, "stuck_s": self.stuck_s}
             for name in [name for name, value in given.items() if value is not None]:
-                yield Mistake((name,), "is a gauge's; this register is a counter")
+                yield Mistake((name,), "is a gauge's; this is a counter")
         elif self.max_per_s is not None:
-            yield Mistake(("max_per_s",), "is a counter's; this register is a gauge")
+            yield Mistake(("max_per_s",), "is a counter's; this is a gauge")
         if self.low is not None and self.high is not None and self.low >= self.high:
             yield Mistake(("low",), "low < high")
+
+
+class RegisterConfig(ValueConfig, frozen=True, kw_only=True):
+    """One value of one Modbus device."""
+
+    device: Annotated[int, msgspec.Meta(ge=1, le=247)]  # also called unit or server address
+    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]  # as on the wire, from 0: "40001" is holding register 0
+    table: Literal["holding", "input", "coil", "discrete"] = "holding"
+    type: Literal["uint16", "int16", "uint32", "int32", "float32"] = "uint16"  # coils and discrete inputs are 0 or 1
+    word_order: Literal["big", "little"] = "big"  # of two registers: the high word first, or last
+
+    @property
+    def words(self) -> int:
+        """How many registers (or bits) hold the value."""
+        return 2 if self.table in ("holding", "input") and self.type in ("uint32", "int32", "float32") else 1
+
+    @property
+    def wraps_at(self) -> float | None:
+        return {"uint16": 2.0**16, "uint32": 2.0**32}.get(self.type)
+
+    @property
+    def key(self) -> str:
+        return f"{self.device}/{self.table}/{self.address}/{self.type}/{self.kind}/{self.datastream}"
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        if self.kind == "counter" and (self.table not in ("holding", "input") or self.wraps_at is None):
+            yield Mistake(("kind",), "a counter is a holding or input register of type uint16 or uint32")
+        yield from super()._mistakes()
         if self.address + self.words > 65536:
             yield Mistake(("address",), "address and type end at register 65535")
 

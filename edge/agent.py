@@ -14,6 +14,7 @@ import fcntl
 import secrets
 import signal
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,7 +107,10 @@ class Agent:
         self.modbus: ModbusLine | None = None
         if config.modbus is not None:
             self.modbus = ModbusLine(
-                config.modbus, node.register_read, node.register_failed, node.outputs.setpoints.values()
+                config.modbus,
+                partial(node.value_read, node.registers),
+                partial(node.value_failed, node.registers),
+                node.outputs.setpoints.values(),
             )
         else:
             for setpoint in node.outputs.setpoints.values():

@@ -31,8 +31,8 @@ from wayside.edge.sources.board import BoardSource
 from wayside.edge.sources.contacts import ContactSource
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
-from wayside.edge.sources.registers import RegisterSource
 from wayside.edge.sources.step import Grid, Loss, Source, Step
+from wayside.edge.sources.values import ValueSource
 from wayside.edge.tasks.forecast import ForecastTask
 from wayside.edge.tasks.picture import Picture
 from wayside.edge.tasks.runner import InlineRunner, Job, Runner
@@ -69,8 +69,9 @@ class Node:
         signal = config.signal
         self._board = BoardSource(config.detectors, *ground, signal=signal.name if signal is not None else None)
         self._contacts = ContactSource(config.gpio.contacts, *ground)
-        self._registers = RegisterSource(config.modbus.registers if config.modbus else (), *ground)
-        self._sources: tuple[Source, ...] = (self._board, self._contacts, self._registers)
+        self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
+        self._values = (self.registers,)
+        self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values)
         streams = [s.datastreams for s in self._sources]
         self._history = History(streams)
         self._recents = [Recent() for _ in self._sources]
@@ -78,7 +79,7 @@ class Node:
         self._board_key = self._keys[0]
         self._calendar = Calendar(self._grid, LocalCalendar(config.clock.timezone), config.calendar)
         self._runner = runner or InlineRunner()
-        self.outputs = Outputs(config.actuators, self.ledger)
+        self.outputs = Outputs(config.actuators, self.ledger, config.clock.timezone)
         self._board.reverted = self.outputs.board_reverted
         offer = config.offer(VERSION)
         self._parts = Parts(
@@ -140,13 +141,13 @@ class Node:
         self._contacts.change(contact, closed)
         self._drain(1)
 
-    def register_read(self, index: int, raw: float) -> None:
-        """Register ``index`` of the configuration answered."""
-        self._registers.read(index, raw)
-        self._drain(2)
+    def value_read(self, source: ValueSource, index: int, raw: float) -> None:
+        """Value ``index`` of the configuration of ``source`` was read."""
+        source.read(index, raw)
+        self._drain(self._sources.index(source))
 
-    def register_failed(self, index: int, why: str) -> None:
-        self._registers.fail(index, why)
+    def value_failed(self, source: ValueSource, index: int, why: str) -> None:
+        source.fail(index, why)
 
     def pass_time(self) -> None:
         """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""
@@ -155,9 +156,10 @@ class Node:
             self.ledger.end("clock_unknown", "clock")
         self._contacts.pass_time()
         self._drain(1)
-        if self._registers.each:
-            self._registers.pass_time()
-            self._drain(2)
+        for source in self._values:
+            if source.each:
+                source.pass_time()
+                self._drain(self._sources.index(source))
         for task in self._tasks:
             task.pass_time(now_ns)
         self.outputs.pass_time()
@@ -297,8 +299,8 @@ class Node:
         return True
 
     def readings(self) -> list[Reading]:
-        """For people at the cabinet, not for the hub: each detector's count in the step that ended last, each
-        register's last value."""
+        """For people at the cabinet, not for the hub: each detector's count in the step that ended last, the last
+        of every other value."""
         readings: list[Reading] = []
         board, steps = self._board, self._recents[0].steps
         if steps:
@@ -306,7 +308,8 @@ class Node:
             at = stamp(self._clock, self._boot, step.end_ns, step.error_ms)
             for stream, value, quality in zip(board.datastreams, step.values, step.qualities, strict=True):
                 readings.append(Reading(datastream=stream.name, value=value, unit=stream.unit, quality=quality, at=at))
-        return readings + self._registers.readings(self.ledger.now())
+        now = self.ledger.now()
+        return readings + [reading for source in self._values for reading in source.readings(now)]
 
     def count(self) -> dict[str, int]:
         """Totals for :class:`wayside.contracts.sync.Counters`."""

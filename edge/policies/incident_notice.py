@@ -15,9 +15,9 @@ import msgspec
 
 from wayside.contracts.action import Action, Answer, Answers, Notice
 from wayside.contracts.actuator_config import NoticeConfig
+from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.reading import Name
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.policies.settings import PolicySettings
 
 ACTION = Notice
 WARNING, ALARM = 2, 3
@@ -80,7 +80,9 @@ def soften(action: Notice, limits: NoticeConfig) -> Notice | None:
     return None
 
 
-def explain(scores: Mapping[str, float]) -> Mapping[str, str | float]:
+def explain(
+    scores: Mapping[str, float], settings: Settings, limits: NoticeConfig, action: Notice
+) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the highest score."""
     return {"highest_score": max(scores.values())}
 

@@ -91,7 +91,7 @@ def in_force_of(actuator: ActuatorConfig) -> st.SearchStrategy[Action | None]:
 
 
 def test_every_module_of_the_package_is_a_policy_that_can_be_configured_and_is_tested_here() -> None:
-    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "policy", "settings"}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "policy"}
     assert modules == set(policies.names()) == {c.policy for c, _ in CASES}
 
 
@@ -158,10 +158,10 @@ def test_a_policy_never_raises_and_its_proposals_are_finite_pure_and_come_to_res
         return
     kept = copy.deepcopy(seen)
     proposal = policy.propose(seen, chosen, actuator, in_force)
-    explained = policy.explain(seen)
+    explained = policy.explain(seen, chosen, actuator, proposal)
     assert repr((answers, in_force, seen)) == repr((*before, kept))
     assert repr(policy.propose(seen, chosen, actuator, in_force)) == repr(proposal)
-    assert policy.explain(seen) == explained
+    assert policy.explain(seen, chosen, actuator, proposal) == explained
     assert all(isinstance(v, str) or math.isfinite(v) for v in explained.values())
     situation = Situation(in_force, fresh=answers.fresh, clock_known=answers.clock_known)
     for _ in range(40):
@@ -189,8 +189,9 @@ def test_a_policy_reads_and_proposes_where_every_site_has_an_answer(
     answers = Answers(900.0, {site.output: answer for site in config.sites})
     seen = policy.read(answers, chosen)
     assert seen is not None
-    assert type(policy.propose(seen, chosen, actuator, None)) is policy.ACTION
-    assert policy.explain(seen)
+    proposal = policy.propose(seen, chosen, actuator, None)
+    assert type(proposal) is policy.ACTION
+    assert policy.explain(seen, chosen, actuator, proposal)
 
 
 def numbers(action: Action) -> list[float]:

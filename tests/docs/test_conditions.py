@@ -14,7 +14,7 @@ import pytest
 from wayside.contracts.condition import MAX_CONDITIONS
 from wayside.edge import actuators, ledger
 from wayside.edge.sensors import serial_board
-from wayside.edge.sources import board, registers
+from wayside.edge.sources import board, values
 from wayside.edge.tasks import forecast, health, score
 from wayside.edge.update import installs
 from wayside.firmware_bridge.line import noise
@@ -95,7 +95,7 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"comes back within (\d+) minutes", ledger.FLAP_S / 60),
         (r"at most (\d+) of them", MAX_CONDITIONS),
         (r"(\d+) STATUS in a row", board.UNHEARD_STATUSES),
-        (r"(\d+) polls in a row", registers.PATIENCE_POLLS),
+        (r"(\d+) polls in a row", values.PATIENCE_POLLS),
         (r"(\d+) attempts in a row to install", installs.LASTS),
         (r"(\d+) attempts in a row to write", actuators.UNCONFIRMED_AFTER),
         (r"(\d+) answers of a site in a row", health.CONSTANT),

@@ -28,8 +28,8 @@ from wayside.edge.ledger import Ledger
 from wayside.edge.sensors import modbus
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.sensors.modbus_port import ModbusError, open_port
-from wayside.edge.sources.registers import RegisterSource
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
+from wayside.edge.sources.values import ValueSource
 
 PATIENCE_S = 60.0
 
@@ -277,7 +277,7 @@ class Told:
         self.clock.now_ns = now_ms * 1_000_000
         grid = Grid(self.clock, STEP_MS // 1000)
         self.ledger = Ledger("node", "0" * 32, self.clock)
-        self.registers = RegisterSource(configs, self.clock, grid, self.ledger)
+        self.registers = ValueSource("registers", configs, self.clock, grid, self.ledger)
         if state is not None:
             self.registers.restore(state)
         else:

@@ -44,7 +44,7 @@ def play(node: Node, config: NodeConfig, clock: Hand, operations: list[list[Any]
             case "identity":
                 node.receive([Identity(*rest)])
             case "register":
-                node.register_read(*rest)
+                node.value_read(node.registers, *rest)
             case "contact":
                 contact = next(c for c in config.gpio.contacts if c.datastream == rest[0])
                 node.contact(contact, rest[1])

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -320,7 +321,12 @@ async def test_a_node_switches_a_relay_within_its_limits_and_without_a_model_it_
             TinyModel(window=2, interval_s=5, bundle="kiosk-temperature", quantity=("temperature", "Cel")),
         )
         setpoint = node.outputs.setpoints["relay"]
-        line = ModbusLine(config.modbus, node.register_read, node.register_failed, [setpoint])
+        line = ModbusLine(
+            config.modbus,
+            partial(node.value_read, node.registers),
+            partial(node.value_failed, node.registers),
+            [setpoint],
+        )
         task = asyncio.create_task(line.run())
 
         def reasons() -> list[str]:

@@ -140,7 +140,7 @@ class Town:
         if rain is not None:
             for minute in range(15):
                 self.clock.now_ns = (self.ms + minute * 60_000) * 1_000_000
-                self.node.register_read(0, rain)
+                self.node.value_read(self.node.registers, 0, rain)
         self.ms += STEP_MS
         self.clock.now_ns = self.ms * 1_000_000
         self.node.receive([*heard, Status(self.ms, self.seq, 1, self.seq - 1, 0, 0, 0, 9)])

@@ -1,4 +1,4 @@
-"""Values polled from meters → closed steps. Sans-I/O: told readings, failures and the time, it returns what has ended.
+"""Values that sensors give again and again → closed steps. Sans-I/O: told readings, failures and the time.
 
 A failure is never a value: a step in which nothing was read has none. Counters count what happened between two polls,
 however far apart: through a wrap-around, and not through a reset of the meter. What a meter counted while nobody could
@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wayside.contracts.reading import Quality, Reading, Stamp
-from wayside.contracts.sensor_config import RegisterConfig
-from wayside.contracts.task_config import Datastream
+from wayside.contracts.sensor_config import ValueConfig
 from wayside.edge.clock import Clock
 from wayside.edge.ledger import Ledger
 from wayside.edge.sources.beat import Beat
@@ -20,19 +19,21 @@ from wayside.edge.sources.step import Closed, Grid, Loss, Step
 
 PATIENCE_POLLS = 3  # failed polls in a row that are a condition; a step without as many ends is not whole
 SLACK_MS = 2000
+FAILS = {"registers": "register_fails"}
+"""Of each kind of source, the condition that holds while a value cannot be read."""
 
 
 class Live(NamedTuple):
-    """The last reading, for people: ``quality`` MISSING before the first, STALE while the register does not answer."""
+    """The last reading, for people: ``quality`` MISSING before the first, STALE while the sensor does not answer."""
 
     value: float | None
     quality: Quality
 
 
-class Register:
-    """One register during the open step, and what outlives a step."""
+class Value:
+    """One value during the open step, and what outlives a step."""
 
-    def __init__(self, config: RegisterConfig) -> None:
+    def __init__(self, config: ValueConfig) -> None:
         self.config = config
         self.failures = 0  # in a row
         self.last: float | None = None  # raw
@@ -106,8 +107,8 @@ class Register:
         possible = (self.config.max_per_s or 0.0) * (elapsed_s + 1) + 1
         delta = raw - self.last
         if delta < 0:
-            delta += 65536.0 if self.config.type == "uint16" else 4294967296.0
-        return delta if delta <= possible else None
+            delta += self.config.wraps_at or 0.0
+        return delta if 0 <= delta <= possible else None
 
     @property
     def _patience_ms(self) -> float:
@@ -157,58 +158,55 @@ class Register:
         self.outside, self.outside_total, self.partial = state[5:]
 
 
-class RegisterSource:
-    """All registers of a node, on the node's own clock: a board that is unplugged does not stop them."""
+class ValueSource:
+    """All values of one kind of sensor, on the node's own clock: a board that is unplugged does not stop them."""
 
-    name = "registers"
-
-    def __init__(self, configs: Sequence[RegisterConfig], clock: Clock, grid: Grid, ledger: Ledger) -> None:
-        self.each = tuple(Register(c) for c in configs)
-        self.datastreams = tuple(
-            Datastream(name=c.datastream, unit=c.unit, aggregate="sum" if c.kind == "counter" else "mean")
-            for c in configs
-        )
+    def __init__(self, name: str, configs: Sequence[ValueConfig], clock: Clock, grid: Grid, ledger: Ledger) -> None:
+        """``name`` is one of :data:`FAILS`."""
+        self.name = name
+        self.each = tuple(Value(c) for c in configs)
+        self.datastreams = tuple(c.stream() for c in configs)
         self._ledger = ledger
         self._beat = Beat(clock, grid)
         self._closed: Closed = []
 
     def read(self, index: int, raw: float) -> None:
-        """Register ``index`` of the configuration answered."""
+        """Value ``index`` of the configuration was read."""
         ms = self._beat.now_ms()
         self.pass_time(ms)
-        register = self.each[index]
-        late = register.read(ms, raw, self._beat.start_ms)
-        self._ledger.end("register_fails", register.config.datastream)
+        sensed = self.each[index]
+        late = sensed.read(ms, raw, self._beat.start_ms)
+        self._ledger.end(FAILS[self.name], sensed.config.datastream)
         if late is not None:
             since_ms, value = late
             self._closed.append(
                 Loss(
-                    register.config.datastream,
+                    sensed.config.datastream,
                     since_ms * 1_000_000,
                     ms * 1_000_000,
                     0,
                     value,
-                    register.config.unit,
+                    sensed.config.unit,
                     {"what": "counted by the meter while it could not be read"},
                 )
             )
 
     def fail(self, index: int, why: str) -> None:
-        """A poll of register ``index`` failed."""
-        register = self.each[index]
-        register.failures += 1
-        if register.failures >= PATIENCE_POLLS:
-            self._ledger.begin("register_fails", register.config.datastream, why[:256], severe=False)
+        """Value ``index`` could not be read."""
+        sensed = self.each[index]
+        sensed.failures += 1
+        if sensed.failures >= PATIENCE_POLLS:
+            self._ledger.begin(FAILS[self.name], sensed.config.datastream, why[:256], severe=False)
 
     def pass_time(self, ms: int | None = None) -> None:
         """The node's clock reads ``ms``, or whatever it reads now."""
         ms = self._beat.now_ms() if ms is None else ms
         if not self._beat.started:
-            for register in self.each:
-                register.partial = register.config.kind == "counter"
-                register.moved_ms = ms
+            for sensed in self.each:
+                sensed.partial = sensed.config.kind == "counter"
+                sensed.moved_ms = ms
         for ended in self._beat.pass_time(ms):
-            closed = [register.close(ended.end_ms) for register in self.each]
+            closed = [sensed.close(ended.end_ms) for sensed in self.each]
             self._closed.append(
                 Step(
                     ended.grid,
@@ -222,11 +220,11 @@ class RegisterSource:
             )
 
     def readings(self, at: Stamp) -> list[Reading]:
-        """What each register shows now, for people at the cabinet."""
+        """What each shows now, for people at the cabinet."""
         readings: list[Reading] = []
-        for register in self.each:
-            value, quality = register.live
-            name, unit = register.config.datastream, register.config.unit
+        for sensed in self.each:
+            value, quality = sensed.live
+            name, unit = sensed.config.datastream, sensed.config.unit
             readings.append(Reading(datastream=name, value=value, unit=unit, quality=quality, at=at))
         return readings
 
@@ -238,17 +236,13 @@ class RegisterSource:
         self._beat.next_number(grid)
 
     def state(self) -> dict[str, Any]:
-        return self._beat.state() | {"each": {_key(r.config): r.state() for r in self.each}}
+        return self._beat.state() | {"each": {r.config.key: r.state() for r in self.each}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         same = self._beat.restore(state)
-        for register in self.each:
-            known = state["each"].get(_key(register.config))
+        for sensed in self.each:
+            known = state["each"].get(sensed.config.key)
             if known is not None and same:
-                register.restore(known)
+                sensed.restore(known)
             elif known is not None:
-                register.last = known[0]
-
-
-def _key(config: RegisterConfig) -> str:
-    return f"{config.device}/{config.table}/{config.address}/{config.type}/{config.kind}/{config.datastream}"
+                sensed.last = known[0]
