@@ -77,6 +77,7 @@ class Answers(NamedTuple):
     before: Sequence[Mapping[str, Answer]] = ()
     """the sites' answers of the steps before, the newest last: as many as the policy's settings want, and no more than
     there were since the agent started"""
+    step_s: float | None = None  # from one answer to the next, where that is not interval_s
     running: Running | None = None  # None: no deadline, or the clock is unknown
 
     @property

@@ -113,7 +113,7 @@ class Decider:
         """A row for each verdict, and one for what holds instead."""
         rule = self._rule
         if answers is not None and answers.hour is not None:
-            minutes = round(answers.hour * 60) % 1440
+            minutes = round(answers.hour % 24 * 60) % 1440
             rule = {**rule, "local": f"{minutes // 60:02d}:{minutes % 60:02d}"}
         for attempt, (action, verdict) in enumerate(outcome.attempts):
             self._ledger.count("proposals_allowed" if verdict.allowed else "proposals_refused")

@@ -12,7 +12,16 @@ from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, Setp
 from wayside.contracts.policy import Policy
 from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.policies import incident_notice, setpoint_threshold, signal_timing
+from wayside.edge.policies import (
+    abatement,
+    capacity_notice,
+    incident_notice,
+    load_shift,
+    picture_notice,
+    setpoint_threshold,
+    signal_timing,
+    threshold_warning,
+)
 
 KINDS: dict[type[ActuatorConfig], type[Action]] = {
     SignalConfig: Greens,
@@ -36,9 +45,14 @@ class Chosen(NamedTuple):
 
 
 _SHIPPED: dict[str, Policy] = {
+    "abatement": abatement,
+    "capacity_notice": capacity_notice,
     "incident_notice": incident_notice,
+    "load_shift": load_shift,
+    "picture_notice": picture_notice,
     "setpoint_threshold": setpoint_threshold,
     "signal_timing": signal_timing,
+    "threshold_warning": threshold_warning,
 }
 
 
