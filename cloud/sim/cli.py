@@ -133,7 +133,9 @@ def _model(
 def _replays(model: Model, month: str, sites: Sequence[str | None], tell: Tell) -> list[Replay]:
     replays: list[Replay] = []
     for n, site in enumerate(sites):
-        replays += model.months(month, site, lambda share, n=n: tell("the model, hour by hour", (n + share) / len(sites)))
+        replays += model.months(
+            month, site, lambda share, n=n: tell("the model, hour by hour", (n + share) / len(sites))
+        )
     return replays
 
 
@@ -170,12 +172,11 @@ def _faults() -> Iterator[None]:
     """Faults that a person can mend: one sentence on stderr."""
     from wayside.cloud.evaluate.errors import EvaluateError
     from wayside.cloud.train.errors import TrainError
-    from wayside.edge.errors import EdgeError
     from wayside.export.errors import ExportError
 
     try:
         yield
-    except (SimulateError, EvaluateError, TrainError, ExportError, EdgeError) as exc:
+    except (SimulateError, EvaluateError, TrainError, ExportError) as exc:
         console.print(f"wayside simulate: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from exc
     except KeyboardInterrupt as exc:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from wayside.contracts.wire import Document, wire_field
 
 NONE, POLICY, BEST = "no policy", "policy", "best possible"
-PERSISTENT, FORETOLD, SHUFFLED = "policy, newest value as forecast", "policy, perfect forecast", "policy, shuffled forecasts"
+PERSISTENT, FORETOLD, SHUFFLED = (
+    "policy, newest value as forecast",
+    "policy, perfect forecast",
+    "policy, shuffled forecasts",
+)
 
 
 class Line(Document, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from wayside.contracts.actuator_config import NoticeConfig, SetpointConfig
 Numbers = npt.NDArray[np.float64]
 Tell = Callable[[str, float], None]
 Courses = dict[str, list[Numbers]]
+WHOLE = "best possible, on or off"
 TIMER, BEST_TIMER, FIXED = "timer at {}", "best timer of the year before", "fixed schedule"
 FORECASTS: Mapping[str, Callable[[Replay], Replay]] = {
     POLICY: lambda replay: replay,
@@ -62,6 +63,7 @@ def energy_comparison(
     best_hour = energy.best_timer(replays[0], scenario.plant, own.limits, tariff)
     courses[BEST_TIMER] = [month.timed(best_hour) for month in months]
     verdicts = _policies(courses, own, [m.replay for m in months], model, tell, without=PERSISTENT)
+    courses[WHOLE] = [month.best_whole() for month in months]
     courses[BEST] = [month.best() for month in months]
     results = {name: [m.result(on) for m, on in zip(months, each, strict=True)] for name, each in courses.items()}
     costs = {name: [result.cost for result in each] for name, each in results.items()}
@@ -86,7 +88,8 @@ def energy_comparison(
             f"the own load of {plant.own_kw:g} kW has to run {own.limits.must_run_s or 0:g} s by {own.limits.by} of each "
             "day; without a policy it runs at once",
             f"the best timer of the year before begins at {best_hour:g} h",
-            "the best possible knows the truth and leaves out the guard's limits on pace: an upper bound",
+            "the best possible knows the truth, throttles the load as it likes, and leaves out the guard's limits: a bound "
+            "that nothing passes",
         ),
         generated=generated,
     )  # fmt: skip

@@ -38,8 +38,11 @@ class Course:
     @property
     def starts(self) -> int:
         """How often it began."""
-        return sum(1 for before, now in zip([None, *[a for _, a in self.moves]], [a for _, a in self.moves], strict=False)
-                   if now is not None and before is None)
+        return sum(
+            1
+            for before, now in zip([None, *[a for _, a in self.moves]], [a for _, a in self.moves], strict=False)
+            if now is not None and before is None
+        )
 
 
 def run(

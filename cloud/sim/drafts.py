@@ -20,8 +20,16 @@ class LoadShift:
         step = answers.interval_s / 3600
         end = (s.until - answers.hour) % 24 or 24
         inside = (answers.hour - s.begins) % 24 < (s.until - s.begins) % 24 or s.begins == s.until
-        return SimpleNamespace(a=a, step=step, left=round(end / step), inside=inside, hour=answers.hour,
-                               weekday=answers.weekday, q=answers.quantiles, ran=self.ran)
+        return SimpleNamespace(
+            a=a,
+            step=step,
+            left=round(end / step),
+            inside=inside,
+            hour=answers.hour,
+            weekday=answers.weekday,
+            q=answers.quantiles,
+            ran=self.ran,
+        )
 
     def propose(self, x, s, limits, in_force):
         need = round(s.run_h / x.step) - x.ran

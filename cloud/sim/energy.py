@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wayside.cloud.sim.errors import ScenarioError
-from wayside.cloud.sim.optimum import cheapest_running
+from wayside.cloud.sim.optimum import cheapest_running, cheapest_whole_steps
 from wayside.cloud.sim.replay import Replay, clock
 from wayside.cloud.sim.tariff import Tariff
 from wayside.contracts.actuator_config import SetpointConfig
@@ -87,11 +87,16 @@ class EnergyMonth:
         return self._started(starts)
 
     def best(self) -> Numbers:
-        """What would have been cheapest (:mod:`wayside.cloud.sim.optimum`)."""
-        return cheapest_running(
-            self.base_kw, self.prices, self.plant.own_kw, [(first, end, self.need) for first, end in self.days],
-            self.tariff.demand_per_kw, self.replay.step_h,
-        )  # fmt: skip
+        """What would have been cheapest, if the load could be throttled."""
+        return cheapest_running(*self._problem())
+
+    def best_whole(self) -> Numbers:
+        """What would have been cheapest, on or off for whole steps."""
+        return cheapest_whole_steps(*self._problem())
+
+    def _problem(self) -> tuple[Numbers, Numbers, float, list[tuple[int, int, float]], float, float]:
+        days = [(first, end, self.need) for first, end in self.days]
+        return self.base_kw, self.prices, self.plant.own_kw, days, self.tariff.demand_per_kw, self.replay.step_h
 
     def _started(self, starts: Sequence[int]) -> Numbers:
         on = np.zeros(len(self.base_kw))
@@ -118,7 +123,9 @@ def month_of(replay: Replay, plant: EnergyPlant, limits: SetpointConfig, tariff:
     step_s = replay.task.interval_s
     hour, minute = map(int, limits.by.split(":"))
     since_midnight = (replay.ends - replay.ends.astype("datetime64[D]")).astype("timedelta64[s]").astype(float)
-    ends_a_day = np.flatnonzero(np.abs((since_midnight - hour * 3600 - minute * 60 + 43200) % 86400 - 43200) < step_s / 2)
+    ends_a_day = np.flatnonzero(
+        np.abs((since_midnight - hour * 3600 - minute * 60 + 43200) % 86400 - 43200) < step_s / 2
+    )
     if len(ends_a_day) < 2:
         raise ScenarioError(f"{replay.month} has no whole day from {limits.by} to {limits.by}")
     first, last = int(ends_a_day[0]) + 1, int(ends_a_day[-1]) + 1

@@ -52,7 +52,7 @@ def open_model(name: str, data: Path, runs: Path, bundle: Path | None, seed: int
 
     Raises:
         NothingToReplay: the bundle has seen the held-out days, or is for another task.
-        TrainError, EvaluateError, ExportError, EdgeError: with their own words.
+        TrainError, EvaluateError, ExportError: with their own words.
     """
     job = Job(task=name, data=data, runs=runs, seed=seed, refit=False)
     taskfile = run.with_fit(load_task(name), refit=False)

@@ -6,6 +6,7 @@ against them is never flattered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,6 +73,35 @@ def _under(
             return None
         on[cheapest] = np.diff(taken, prepend=0.0)
     return on
+
+
+def cheapest_whole_steps(
+    base_kw: Numbers,
+    prices: Numbers,
+    own_kw: float,
+    days: Sequence[tuple[int, int, float]],
+    demand_per_kw: float,
+    step_h: float,
+) -> Numbers:
+    """The same for a load that is on or off for a whole step: exact, every cap that makes a difference is tried."""
+    highest = float(base_kw.max())
+    best, least = np.zeros(len(base_kw)), np.inf
+    for cap in np.unique(np.maximum(base_kw + own_kw, highest)):  # rising
+        if cap * demand_per_kw >= least:
+            break
+        on = np.zeros(len(base_kw))
+        for first, end, need in days:
+            room = first + np.flatnonzero(base_kw[first:end] + own_kw <= cap + 1e-9)
+            whole = math.ceil(need - 1e-9)
+            if len(room) < whole:
+                break
+            on[room[np.argsort(prices[room], kind="stable")[:whole]]] = 1.0
+        else:
+            bill = max(highest, float((base_kw + own_kw * on).max())) * demand_per_kw
+            bill += float((prices * on).sum()) * own_kw * step_h
+            if bill < least:
+                best, least = on, bill
+    return best
 
 
 def best_hours(gains: Numbers, cost: float, lag: int) -> Flags:

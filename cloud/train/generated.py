@@ -43,7 +43,10 @@ def load_curve(days: int, seed: int) -> pd.DataFrame:
     demand *= 1 + _wandering(len(local), 0.97, 0.012, rng)
     return pd.DataFrame(
         {
-            "Time": pd.DatetimeIndex(local).tz_localize("Australia/Brisbane").tz_convert("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Time": pd.DatetimeIndex(local)
+            .tz_localize("Australia/Brisbane")
+            .tz_convert("UTC")
+            .strftime("%Y-%m-%dT%H:%M:%SZ"),
             "Demand": demand.round(3),
             "Temperature": temperature.round(1),
             "Date": stamps.strftime("%Y-%m-%d"),
