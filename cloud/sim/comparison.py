@@ -13,8 +13,8 @@ PERSISTENT, FORETOLD, SHUFFLED = (
 
 
 class Line(Document, frozen=True, kw_only=True):
-    """One control. ``capture``: the share of what the best possible gains over no policy; 1 is perfect, below 0 is worse
-    than nothing."""
+    """One control. ``capture``: the share of what the best possible gains over no policy; 1 is perfect, below 0 is
+    worse than nothing."""
 
     control: str
     capture: float | None  # None: nothing could be gained

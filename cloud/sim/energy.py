@@ -7,6 +7,7 @@ The replayed series is the load of a grid; the site's own is like it, scaled so 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wayside.cloud.sim.errors import ScenarioError
-from wayside.cloud.sim.optimum import cheapest_running, cheapest_whole_steps
+from wayside.cloud.sim.optimum import Shifting, cheapest_running, cheapest_whole_steps
 from wayside.cloud.sim.replay import Replay, clock
 from wayside.cloud.sim.tariff import Tariff
 from wayside.contracts.actuator_config import SetpointConfig
@@ -28,7 +29,7 @@ DAY_H = 24.0
 
 
 class EnergyPlant(Document, frozen=True, kw_only=True):
-    """``timer``: local time at which a clock would switch the load on. ``model``: the training task of the forecasts."""
+    """``timer``: local time at which a clock would switch the load on. ``model``: training task of the forecasts."""
 
     model: str = "victoria"
     peak_kw: KiloWatt = 400.0  # highest of the rest of the site
@@ -88,15 +89,22 @@ class EnergyMonth:
 
     def best(self) -> Numbers:
         """What would have been cheapest, if the load could be throttled."""
-        return cheapest_running(*self._problem())
+        return cheapest_running(self._load)
 
     def best_whole(self) -> Numbers:
         """What would have been cheapest, on or off for whole steps."""
-        return cheapest_whole_steps(*self._problem())
+        return cheapest_whole_steps(self._load)
 
-    def _problem(self) -> tuple[Numbers, Numbers, float, list[tuple[int, int, float]], float, float]:
-        days = [(first, end, self.need) for first, end in self.days]
-        return self.base_kw, self.prices, self.plant.own_kw, days, self.tariff.demand_per_kw, self.replay.step_h
+    @property
+    def _load(self) -> Shifting:
+        return Shifting(
+            self.base_kw,
+            self.prices,
+            self.plant.own_kw,
+            [(first, end, self.need) for first, end in self.days],
+            self.tariff.demand_per_kw,
+            self.replay.step_h,
+        )
 
     def _started(self, starts: Sequence[int]) -> Numbers:
         on = np.zeros(len(self.base_kw))
@@ -138,7 +146,7 @@ def month_of(replay: Replay, plant: EnergyPlant, limits: SetpointConfig, tariff:
         part,
         share * plant.peak_kw,
         tariff.prices(hours, weekdays.tolist(), share),
-        list(zip(marks[:-1], marks[1:], strict=True)),
+        list(itertools.pairwise(marks)),
         limits.must_run_s / step_s,
         plant,
         tariff,

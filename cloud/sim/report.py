@@ -54,7 +54,7 @@ def heading(comparison: Comparison) -> list[str]:
     made = "GENERATED data; " if comparison.generated else ""
     return [
         comparison.title,
-        f"{made}months {', '.join(comparison.months)}{where}, held out; model {comparison.model}, int8, a window at a time",
+        f"{made}months {', '.join(comparison.months)}{where}, held out; model {comparison.model}, int8",
         *comparison.assumptions,
     ]
 
