@@ -35,15 +35,6 @@ class Course:
     moves: list[tuple[float, Action | None]] = field(default_factory=list)  # seconds from the beginning; None: safe
     verdicts: Counter[str] = field(default_factory=Counter)  # allowed, refused, held, driven
 
-    @property
-    def starts(self) -> int:
-        """How often it began."""
-        return sum(
-            1
-            for before, now in zip([None, *[a for _, a in self.moves]], [a for _, a in self.moves], strict=False)
-            if now is not None and before is None
-        )
-
 
 def run(
     policy: Policy, settings: PolicySettings, limits: ActuatorConfig, replay: Replay, *, output: str, zone: str = "UTC"
@@ -59,7 +50,8 @@ def run(
     n, step_s = len(replay.ends), round(replay.task.interval_s)
     course = Course(np.zeros(n))
     first_ms = int(pd.Timestamp(replay.ends[0]).tz_localize(zone, ambiguous=False).timestamp() * 1000)
-    ticks = range(0, step_s, TICK_S) if isinstance(limits, SetpointConfig) else range(1)
+    between = isinstance(limits, SetpointConfig) and bool(limits.must_run_s or limits.max_run_s)
+    ticks = range(0, step_s, TICK_S) if between else range(1)
     for step in range(n):
         if step:
             outcome = negotiator.step(replay.answers(output, step - 1), _stamp(step * step_s, first_ms, step_s))

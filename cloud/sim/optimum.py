@@ -76,7 +76,7 @@ def _under(cap: float, load: Shifting) -> Numbers | None:
         taken = np.minimum(np.cumsum(room[cheapest]), need)
         if taken[-1] < need - 1e-9:
             return None
-        on[cheapest] = np.diff(taken, prepend=0.0)
+        on[cheapest] = np.clip(np.diff(taken, prepend=0.0), 0.0, 1.0)  # a sum's last digit may be over
     return on
 
 
@@ -84,16 +84,18 @@ def cheapest_whole_steps(load: Shifting) -> Numbers:
     """The same for a load that is on or off for a whole step: exact, every cap that makes a difference is tried."""
     highest = float(load.base_kw.max())
     best, least = np.zeros(len(load.base_kw)), np.inf
+    days = [(first + np.argsort(load.prices[first:end], kind="stable"), need) for first, end, need in load.days]
     for cap in np.unique(np.maximum(load.base_kw + load.own_kw, highest)):  # rising
         if cap * load.demand_per_kw >= least:
             break
         on = np.zeros(len(load.base_kw))
-        for first, end, need in load.days:
-            room = first + np.flatnonzero(load.base_kw[first:end] + load.own_kw <= cap + 1e-9)
+        under = load.base_kw + load.own_kw <= cap + 1e-9
+        for cheapest, need in days:
+            room = cheapest[under[cheapest]]
             whole = math.ceil(need - 1e-9)
             if len(room) < whole:
                 break
-            on[room[np.argsort(load.prices[room], kind="stable")[:whole]]] = 1.0
+            on[room[:whole]] = 1.0
         else:
             if load.bill(on) < least:
                 best, least = on, load.bill(on)
