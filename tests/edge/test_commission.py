@@ -195,7 +195,6 @@ def test_a_value_without_a_meter_is_judged_by_the_technician() -> None:
     walked = Walked(LUX)
     assert "change" in LUX.ask
     assert walked.types("y").asked.check is None
-    walked.states["lux"].value = "850 lx"
     walked = Walked(LUX)
     walked.states["lux"].value = "850 lx"
     assert "Can it be 850 lx?" in walked.asked.says(60)
