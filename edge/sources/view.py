@@ -13,8 +13,9 @@ moved            phase correlation (Kuglin & Hines 1975) with the mean of the pi
 lines; further apart in larger pictures). A sensor's noise is in all three alike and cancels out; contrast and exposure
 do, too. Of wholly smooth pictures it is (9 - 1) / (256 - 1) = 0.031, whatever they show.
 
-All but *frozen* begin after :data:`PATIENCE` pictures in a row (*moved*: four times as many, since traffic moves, too)
-and end after as many without. The mean picture is kept in this object and nowhere else: after a restart the camera is
+*Dark*, *overexposed* and *blurred* begin after :data:`PATIENCE` pictures in a row and end after as many without. For
+*moved* four times as many are needed, less four for each that says otherwise: a view that has nothing in common with the
+mean correlates anywhere, now and then at home. The mean picture is kept in this object and nowhere else: after a restart the camera is
 taken to look where it should.
 """
 
@@ -38,7 +39,7 @@ SIDE = 64  # of the picture that is correlated
 EVEN = 8.0  # squared difference of distant pixels in a picture that shows nothing
 LAGS = (1, 3, 16)
 LINES = 48  # rows and columns whose sharpness is measured
-AT_HOME = 0.5  # of the peak: so high at no shift at all, and it has not moved
+AT_HOME = 0.7  # of the peak: so high at no shift at all, and it has not moved
 _WINDOW = np.outer(np.hanning(SIDE), np.hanning(SIDE)).astype(np.float32)
 _SHIFTS = np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(SIDE)]))  # of a side, at each place of a correlation
 
@@ -59,8 +60,8 @@ class View:
 
     def __init__(self, config: ViewConfig) -> None:
         self._config = config
-        self._runs = {q: _Run(PATIENCE) for q in (Quality.DARK, Quality.OVEREXPOSED, Quality.BLURRED)}
-        self._moved = _Run(4 * PATIENCE)
+        self._runs = {q: _Run(PATIENCE, PATIENCE) for q in (Quality.DARK, Quality.OVEREXPOSED, Quality.BLURRED)}
+        self._moved = _Run(4 * PATIENCE, 4)
         self._last: bytes | None = None
         self._same_since_s = 0.0
         self._mean: Float32 | None = None
@@ -121,14 +122,14 @@ class View:
 
 
 class _Run:
-    """Holds after ``patience`` yes in a row, until as many no."""
+    """Holds after ``patience`` yes, until as many no; each of the other kind between them takes ``back`` away."""
 
-    def __init__(self, patience: int) -> None:
-        self._patience, self._against = patience, 0
+    def __init__(self, patience: int, back: int) -> None:
+        self._patience, self._back, self._against = patience, back, 0
         self.holds = False
 
     def tell(self, yes: bool) -> bool:
-        self._against = self._against + 1 if yes != self.holds else 0
+        self._against = self._against + 1 if yes != self.holds else max(0, self._against - self._back)
         if self._against >= self._patience:
             self.holds, self._against = yes, 0
         return self.holds
