@@ -37,7 +37,7 @@ MAX_BYTES = 2**25
 SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP"}
 WHOLE = Region()
 _ONE = 2**15  # what the weights of one pixel add up to: 255 of them are exact in float32, and of two passes in float64
-_TOGETHER = 4  # rows of the result that share one conversion
+_TOGETHER = 8  # rows of the result that share one conversion
 _LUMA = (19595, 38470, 7471)  # ITU-R BT.601 in 65536ths, as libjpeg and Pillow have them
 
 
@@ -147,8 +147,8 @@ def _grey(picture: UInt8) -> UInt8:
 def _resized(rows: npt.NDArray[Any], to: int, kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
     """(side, n) of whole numbers → (to, n) of ``kind``, each :data:`_ONE` times as large.
 
-    Every product and partial sum is a whole number that the float type holds, so no order of adding them up (which a
-    BLAS chooses by the machine) makes a difference.
+    Every product and partial sum is a whole number that the float type holds, so that the order of adding them up,
+    which depends on the machine, makes no difference.
     """
     out = np.empty((to, rows.shape[1]), kind)
     weights = _weights(rows.shape[0], to)
@@ -157,7 +157,8 @@ def _resized(rows: npt.NDArray[Any], to: int, kind: type[np.floating[Any]]) -> n
         top = group[0][0]
         part = rows[top : group[-1][0] + len(group[-1][1])].astype(kind)  # all at once would leave the cache
         for j, (first, each) in enumerate(group, start=k):
-            np.matmul(each.astype(kind, copy=False), part[first - top : first - top + len(each)], out=out[j])
+            rows_of = part[first - top : first - top + len(each)]
+            np.einsum("k,kn->n", each.astype(kind, copy=False), rows_of, out=out[j])  # no BLAS, no threads to wait for
     return out
 
 

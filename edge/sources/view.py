@@ -14,9 +14,9 @@ lines; further apart in larger pictures). A sensor's noise is in all three alike
 do, too. Of wholly smooth pictures it is (9 - 1) / (256 - 1) = 0.031, whatever they show.
 
 *Dark*, *overexposed* and *blurred* begin after :data:`PATIENCE` pictures in a row and end after as many without. For
-*moved* four times as many are needed, less four for each that says otherwise: a view that has nothing in common with the
-mean correlates anywhere, now and then at home. The mean picture is kept in this object and nowhere else: after a restart the camera is
-taken to look where it should.
+*moved* four times as many are needed, less four for each that says otherwise: a view that has nothing in common with
+the mean correlates anywhere, now and then at home. The mean picture is kept in this object and nowhere else: after a
+restart the camera is taken to look where it should.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class StandingClock:
     board_zero_ms = None
 
     def __init__(self) -> None:
-        self.ns = 10**12
+        self.ns = 960 * 10**9  # a step ends here
 
     def mono_ns(self) -> int:
         return self.ns
