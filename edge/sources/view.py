@@ -34,11 +34,12 @@ Float32 = npt.NDArray[np.float32]
 PATIENCE = 10
 LEARNED = 20
 """Pictures behind the mean before *moved* is asked."""
+RENEWED = 8  # pictures after which the mean's spectrum is made anew
 SLOW = 200  # pictures that the mean goes back over
 SIDE = 64  # of the picture that is correlated
 EVEN = 8.0  # squared difference of distant pixels in a picture that shows nothing
 LAGS = (1, 3, 16)
-LINES = 48  # rows and columns whose sharpness is measured
+LINES = 24  # rows and columns whose sharpness is measured
 AT_HOME = 0.7  # of the peak: so high at no shift at all, and it has not moved
 _WINDOW = np.outer(np.hanning(SIDE), np.hanning(SIDE)).astype(np.float32)
 _SHIFTS = np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(SIDE)]))  # of a side, at each place of a correlation
@@ -65,6 +66,7 @@ class View:
         self._last: bytes | None = None
         self._same_since_s = 0.0
         self._mean: Float32 | None = None
+        self._spectrum: Any = None  # of the mean
         self._shape: tuple[int, ...] = ()
         self._behind = 0
 
@@ -110,14 +112,16 @@ class View:
         """Of a side, from where the mean of the pictures looked; None while that is learned."""
         small = _small(some)
         if self._mean is None or some.shape != self._shape:
-            self._mean, self._shape, self._behind = small, some.shape, 1
+            self._mean, self._shape, self._behind, self._spectrum = small, some.shape, 1, None
             return None
         shift = None
         if self._behind >= LEARNED:
-            shift = _correlated(self._mean, small)
+            if self._spectrum is None or not self._behind % RENEWED:
+                self._spectrum = _spectrum(self._mean)
+            shift = _correlated(self._spectrum, small)
         if shift is None or shift <= self._config.moved_over:  # it looks where it should: the mean follows the season
-            self._behind = min(self._behind + 1, SLOW)
-            self._mean += (small - self._mean) / self._behind
+            self._behind += 1
+            self._mean += (small - self._mean) / min(self._behind, SLOW)
         return shift
 
 
@@ -157,15 +161,20 @@ def _small(some: npt.NDArray[np.uint8]) -> Float32:
         rows, columns = (np.arange(SIDE) * side // SIDE for side in some.shape)
         few: Float32 = some[np.ix_(rows, columns)].astype(np.float32)
         return few
-    cut = some[: height * SIDE, : width * SIDE].reshape(SIDE, height, SIDE, width)
-    means: Float32 = cut.mean(axis=(1, 3), dtype=np.float32)
-    return means
+    total = np.zeros((SIDE, SIDE), np.uint16)
+    for row in range(height):
+        for column in range(width):
+            total += some[row : SIDE * height : height, column : SIDE * width : width]
+    return total.astype(np.float32) / np.float32(height * width)
 
 
-def _correlated(first: Float32, second: Float32) -> float:
-    """How far ``second`` is shifted against ``first``, of a side."""
-    spectra: list[Any] = [np.fft.rfft2((p - p.mean()) * _WINDOW) for p in (first, second)]
-    cross = spectra[0] * np.conj(spectra[1])
+def _spectrum(small: Float32) -> Any:
+    return np.fft.rfft2((small - small.mean()) * _WINDOW)
+
+
+def _correlated(mean: Any, small: Float32) -> float:
+    """How far ``small`` is shifted against the picture of the spectrum ``mean``, of a side."""
+    cross = mean * np.conj(_spectrum(small))
     peaks = np.fft.irfft2(cross / (np.abs(cross) + 1e-6), s=(SIDE, SIDE))
     peak = int(peaks.argmax())
     if peaks[0, 0] >= AT_HOME * peaks.flat[peak]:
