@@ -20,6 +20,7 @@ from wayside.contracts.sensor_config import ContactConfig
 from wayside.contracts.summary import Kind
 from wayside.contracts.sync import TaskState
 from wayside.contracts.task_config import SumConfig
+from wayside.contracts.uart_config import uart_values
 from wayside.contracts.version import VERSION
 from wayside.edge.clock import Clock, LocalCalendar, stamp
 from wayside.edge.history import MIN_CAPACITY, NOTHING, Calendar, History
@@ -30,8 +31,10 @@ from wayside.edge.recovery import of_older, owners, put_back
 from wayside.edge.rows import PlainRows
 from wayside.edge.sources.board import BoardSource
 from wayside.edge.sources.contacts import ContactSource
+from wayside.edge.sources.entry import Entry
 from wayside.edge.sources.frames import FrameSource
 from wayside.edge.sources.heads import Heads
+from wayside.edge.sources.manual import ManualSource, Taken
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
 from wayside.edge.sources.step import Grid, Loss, Source, Step
@@ -73,11 +76,17 @@ class Node:
         signal = config.signal
         heads = Heads(frozenset(c.phase for c in config.cameras if c.phase is not None))
         self._board = BoardSource(
-            config.detectors, *ground, signal=signal.name if signal is not None else None, heads=heads
+            config.detectors,
+            *ground,
+            signal=signal.name if signal is not None else None,
+            analog=config.analog,
+            heads=heads,
         )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
-        self._values = (self.registers,)
+        self.uart = ValueSource("uart", uart_values(config.uart), *ground)
+        self.manual = ManualSource(config.manual, *ground)
+        self._values = (self.registers, self.uart, self.manual)
         self.frames = FrameSource(config.cameras, *ground)
         self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values, self.frames)
         self._frames_at = len(self._sources) - 1
@@ -88,7 +97,7 @@ class Node:
         self._board_key = self._keys[0]
         self._calendar = Calendar(self._grid, LocalCalendar(config.clock.timezone), config.calendar)
         self._runner = runner or InlineRunner()
-        self.outputs = Outputs(config.actuators, self.ledger)
+        self.outputs = Outputs(config.actuators, self.ledger, config.clock.timezone)
         self._board.reverted = self.outputs.board_reverted
         offer = config.offer(VERSION)
         self._parts = Parts(
@@ -155,13 +164,20 @@ class Node:
         self._contacts.change(contact, closed)
         self._drain(1)
 
-    def value_read(self, source: ValueSource, index: int, raw: float) -> None:
+    def value_read(self, source: ValueSource, index: int, raw: float, doubtful: bool = False) -> None:
         """Value ``index`` of the configuration of ``source`` was read."""
-        source.read(index, raw)
+        source.read(index, raw, doubtful=doubtful)
         self._drain(self._sources.index(source))
 
     def value_failed(self, source: ValueSource, index: int, why: str) -> None:
         source.fail(index, why)
+
+    def value_now(self, datastream: str) -> float | None:
+        """What a datastream of the node's own clock shows now; None: nothing that may be believed."""
+        for value in (*self.registers.each, *self.uart.each):
+            if value.config.datastream == datastream and value.live.quality is GOOD:
+                return value.live.value
+        return None
 
     def looks(self, camera: int) -> tuple[Look, ...]:
         """What a frame of ``camera`` must become, for each task that looks at it. Any thread may ask."""
@@ -186,6 +202,12 @@ class Node:
                 overtaken += not task.take(name, frames[task.name], changed=seen.changed)
         if overtaken:
             self.frames.drop(camera, overtaken, "the model is slower than the camera")
+
+    def told(self, entries: Sequence[Entry]) -> Taken:
+        """Feeding systems told ``entries``. Raises: EntryRefused."""
+        taken = self.manual.take(entries)
+        self._drain(self._sources.index(self.manual))
+        return taken
 
     def pass_time(self) -> None:
         """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""
@@ -375,12 +397,13 @@ class Node:
     # --- durable state --------------------------------------------------------------------------
 
     def ahead(self) -> bool:
-        """The board told events that are not durable."""
-        return self._board.ahead()
+        """The board or a feeding system told what is not durable."""
+        return self._board.ahead() or self.manual.ahead
 
     def committed(self) -> None:
         """What :meth:`state` said is on disk."""
         self._board.committed()
+        self.manual.committed()
         self._older = False
 
     def state(self) -> dict[str, Any]:
