@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
+from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
 from wayside.contracts.mistakes import Mistake, Place
-from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.modbus_config import ModbusConfig, line_named
+from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig
 from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
 
 MAX_ROW_NAME = 64
@@ -29,7 +30,7 @@ class Sections(Protocol):
     @property
     def gpio(self) -> GpioConfig: ...
     @property
-    def modbus(self) -> ModbusConfig | None: ...
+    def modbus(self) -> tuple[ModbusConfig, ...]: ...
     @property
     def detectors(self) -> tuple[DetectorConfig, ...]: ...
     @property
@@ -58,8 +59,12 @@ def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
     named: list[tuple[Place, str]] = []
     named += [(("detectors", i, "datastream"), d.datastream) for i, d in enumerate(config.detectors)]
     named += [(("gpio", "contacts", i, "datastream"), c.datastream) for i, c in enumerate(config.gpio.contacts)]
-    registers = config.modbus.registers if config.modbus else ()
-    named += [(("modbus", "registers", i, "datastream"), r.datastream) for i, r in enumerate(registers)]
+    for i, line in enumerate(config.modbus):
+        of_line: Place = ("modbus", i)
+        named += [((*of_line, "registers", j, "datastream"), r.datastream) for j, r in enumerate(line.registers)]
+        for j, device in enumerate(line.sunspec):
+            points = (*of_line, "sunspec", j, "points")
+            named += [((*points, k, "datastream"), p.datastream) for k, p in enumerate(device.points)]
     return named
 
 
@@ -68,7 +73,8 @@ def _given_twice(config: Sections) -> Iterator[Mistake]:
     groups: tuple[tuple[str, list[tuple[Place, object]]], ...] = (
         ("channel", [(("detectors", i, "channel"), d.channel) for i, d in enumerate(config.detectors)]),
         ("datastream", [*named_datastreams(config), *sums]),
-        ("pin", [(("gpio", "contacts", i, "pin"), c.pin) for i, c in enumerate(config.gpio.contacts)]),
+        ("pin", [*_pins(config)]),
+        ("line", [(("modbus", i, "name"), line.name) for i, line in enumerate(config.modbus) if line.name is not None]),
         ("task", [(("tasks", i, "name"), t.name) for i, t in enumerate(config.tasks)]),
         ("bundle", [(("tasks", i, "bundle"), t.bundle) for i, t in enumerate(config.tasks)]),
         ("actuator", [(("actuators", i, "name"), a.name) for i, a in enumerate(config.actuators)]),
@@ -85,8 +91,27 @@ def _given_twice(config: Sections) -> Iterator[Mistake]:
 def _lines(config: Sections) -> Iterator[Mistake]:
     if config.detectors and config.board is None:
         yield Mistake(("detectors",), "need a [board] that counts for them", frozenset({"detectors", "board"}))
-    if config.modbus is not None and config.board is not None and config.modbus.port == config.board.port:
-        yield Mistake(("modbus", "port"), "is the board's; each needs its own", frozenset({"board", "modbus"}))
+    taken = {config.board.port: "the board's"} if config.board is not None else {}
+    targets = [a.register for a in config.actuators if isinstance(a, SetpointConfig) and a.register is not None]
+    written = [line_named(config.modbus, target.line) for target in targets]
+    for i, line in enumerate(config.modbus):
+        if line.port in taken:
+            rule = f"is {taken[line.port]}; each needs its own"
+            yield Mistake(("modbus", i, "port"), rule, frozenset({"board", "modbus"}))
+        taken.setdefault(line.port, f"{line.label}'s")
+        if line.name is None and len(config.modbus) > 1:
+            yield Mistake(("modbus", i), "misses name: of several lines each has one", frozenset({"modbus"}))
+        if not line.values and line not in written:
+            rule = "has nothing to do: it needs registers or sunspec to read, or a set-point that writes to it"
+            yield Mistake(("modbus", i), rule, frozenset({"modbus", "actuators"}))
+
+
+def _pins(config: Sections) -> Iterator[tuple[Place, int]]:
+    for i, contact in enumerate(config.gpio.contacts):
+        yield ("gpio", "contacts", i, "pin"), contact.pin
+    for i, actuator in enumerate(config.actuators):
+        if isinstance(actuator, SetpointConfig) and actuator.pin is not None:
+            yield ("actuators", i, "pin", "number"), actuator.pin.number
 
 
 def _actuators(config: Sections) -> Iterator[Mistake]:

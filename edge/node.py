@@ -69,7 +69,7 @@ class Node:
         signal = config.signal
         self._board = BoardSource(config.detectors, *ground, signal=signal.name if signal is not None else None)
         self._contacts = ContactSource(config.gpio.contacts, *ground)
-        self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
+        self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
         self._values = (self.registers,)
         self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values)
         streams = [s.datastreams for s in self._sources]
@@ -141,9 +141,9 @@ class Node:
         self._contacts.change(contact, closed)
         self._drain(1)
 
-    def value_read(self, source: ValueSource, index: int, raw: float) -> None:
-        """Value ``index`` of the configuration of ``source`` was read."""
-        source.read(index, raw)
+    def value_read(self, source: ValueSource, index: int, raw: float | None, wraps_at: float | None = None) -> None:
+        """Value ``index`` of the configuration of ``source`` was read (:meth:`ValueSource.read`)."""
+        source.read(index, raw, wraps_at)
         self._drain(self._sources.index(source))
 
     def value_failed(self, source: ValueSource, index: int, why: str) -> None:

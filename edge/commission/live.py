@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wayside.contracts.modbus_config import ModbusConfig
 from wayside.contracts.node_config import NodeConfig
-from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
+from wayside.contracts.quantities import is_noise
+from wayside.contracts.sensor_config import BoardConfig, ContactConfig
 from wayside.contracts.sync import Board
 from wayside.edge.commission.record import CommissionError
 from wayside.edge.commission.sensor_walk import State, targets
@@ -92,8 +94,7 @@ class Live:
             self._tasks.append(asyncio.create_task(self._watch_agent()))
             return
         self._watch_contacts()
-        if self._config.modbus is not None:
-            self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
+        self._tasks += [asyncio.create_task(self._watch_modbus(line)) for line in self._config.modbus]
 
     def _watch_contacts(self) -> None:
         def moved(contact: ContactConfig, closed: bool) -> None:
@@ -185,13 +186,21 @@ class Live:
     # --- the Modbus line -------------------------------------------------------------------------------------------
 
     async def _watch_modbus(self, config: ModbusConfig) -> None:
-        def read(which: int, raw: float) -> None:
-            register = config.registers[which]
-            state = self.states[register.datastream]
-            state.value, state.trouble = f"{raw * register.scale + register.offset:g} {register.unit}", None
+        values = config.values
+
+        def read(which: int, raw: float | None, _: float | None) -> None:
+            state = self.states[values[which].datastream]
+            if raw is None:
+                state.value, state.trouble = None, "it answers, and says that it has no value"
+                return
+            number = raw * values[which].scale + values[which].offset
+            low, high = values[which].bounds
+            outside = values[which].kind == "gauge" and (not low <= number <= high or is_noise(number))
+            doubt = ", which is out of range: is the byte order right? `wayside doctor` tries the others"
+            state.value, state.trouble = f"{number:g} {values[which].unit}{doubt if outside else ''}", None
 
         def failed(which: int, why: str) -> None:
-            self.states[config.registers[which].datastream].trouble = why
+            self.states[values[which].datastream].trouble = why
 
         await ModbusLine(config, read, failed).run()
 
@@ -199,7 +208,7 @@ class Live:
 
     async def _watch_agent(self) -> None:
         """A file that was there before the first look may be of an agent that has died: only a later one counts."""
-        registers = {r.datastream for r in (self._config.modbus.registers if self._config.modbus else ())}
+        registers = {v.datastream for line in self._config.modbus for v in line.values}
         theirs = registers | {c.datastream for c in self._config.gpio.contacts}
         closures: dict[str, int] = {}
         path, loop = self._state_dir / STATUS_FILE, asyncio.get_running_loop()
