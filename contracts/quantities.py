@@ -78,4 +78,4 @@ def plausible(unit: str) -> tuple[float, float]:
 
 def is_noise(value: float) -> bool:
     """A number too small for any sensor, as a float is whose words or bytes are in another order; 0 is none."""
-    return 0 < abs(value) < 1e-30
+    return 0 < abs(value) < 1e-20

@@ -26,7 +26,7 @@ from wayside.firmware_bridge.line.finder import is_pattern, matching
 
 REFUSALS = {
     1: "does not know this kind of register",
-    2: "has no register at this address (on the wire they begin at 0: a manual's 40001 or 30001 is address 0)",
+    2: "has no register at this address",
     3: "refuses this number of registers, or this value",
     4: "has failed",
     6: "is busy",
@@ -91,7 +91,7 @@ class Port:
         """
         read: Any = self._client.read_holding_registers if table == "holding" else self._client.read_input_registers
         answer = await self._exchange(
-            lambda: read(address, count=count, device_id=device), READS[table], device, f"{table} register {address}"
+            lambda: read(address, count=count, device_id=device), READS[table], device, _called(table, address)
         )
         if len(answer.registers) != count:
             raise LineSilent(f"{self._where(device)}: the answer has {len(answer.registers)} registers, not {count}")
@@ -105,7 +105,7 @@ class Port:
         """
         read: Any = self._client.read_coils if table == "coil" else self._client.read_discrete_inputs
         answer = await self._exchange(
-            lambda: read(address, count=1, device_id=device), READS[table], device, f"{table} register {address}"
+            lambda: read(address, count=1, device_id=device), READS[table], device, _called(table, address)
         )
         if len(answer.bits) != 8:  # one bit comes in one byte
             raise LineSilent(f"{self._where(device)}: the answer has {len(answer.bits)} bits, not one")
@@ -191,6 +191,13 @@ class Port:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _called(table: str, address: int) -> str:
+    """The register, and what may have been meant: manuals number each table from 10001, 30001 or 40001."""
+    meant = address % 10_000 - 1
+    hint = f"; if {address} is the manual's number, its address is {meant}" if address > 10_000 and meant >= 0 else ""
+    return f"{table} register {address}{hint}"
 
 
 async def open_port(config: ModbusConfig) -> Port:

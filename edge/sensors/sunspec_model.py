@@ -61,7 +61,8 @@ class Model:
         """Raises: SunspecError: the model has no such point, or it is no number."""
         definition = self.points.get(name)
         if definition is None:
-            near = difflib.get_close_matches(name, self.points, n=2)
+            spelled = {p.lower(): p for p in self.points}
+            near = [spelled[p] for p in difflib.get_close_matches(name.lower(), spelled, n=2)]
             meant = f"; is {' or '.join(near)} meant?" if near else ""
             raise SunspecError(f"model {self.number} has no point {name} in its fixed block{meant}")
         if definition.type not in _NUMBERS:
