@@ -16,10 +16,14 @@ RecordId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 
 
 class SensorCheck(Document, frozen=True, kw_only=True):
-    """One sensor as it was walked (driven over, pressed); ``channel`` is the board's, the pin or the register."""
+    """One sensor or set-point as it was walked (driven over, pressed, switched).
+
+    ``channel`` is the board's, the pin, the register or the SunSpec model; ``datastream`` of a set-point is
+    ``actuator/NAME``.
+    """
 
     datastream: Name
-    kind: Literal["detector", "contact", "register"]
+    kind: Literal["detector", "contact", "register", "setpoint"]
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     outcome: Literal["passed", "failed", "skipped"]
     actuations: Count = 0  # while this sensor was asked for

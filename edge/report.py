@@ -155,6 +155,7 @@ class Reporter:
                 {"datastream": name, "closed": closed, "closures": self._node.closures.get(name, 0)}
                 for name, closed in self._contacts.closed.items()
             ],
+            "setpoints": [s.shown() for s in self._node.outputs.setpoints.values()],
             "pid": os.getpid(),
             "notices": [{"code": n.code, "message": n.message} for n in (self._sync.notices if self._sync else ())],
             "trouble": self._trouble(),

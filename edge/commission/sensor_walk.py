@@ -23,8 +23,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register"]
+    kind: Literal["detector", "contact", "register", "setpoint"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "setpoint"]
     channel: int
     where: str
 
@@ -35,6 +35,7 @@ class Target(NamedTuple):
             "ped_button": f"Press {self.datastream} now",
             "cabinet_door": f"Move the door of {self.datastream} now",
             "register": f"Compare {self.datastream} with its meter",
+            "setpoint": f"Switch {self.datastream}",
         }[self.role]
 
 
@@ -73,6 +74,7 @@ class State:
         self.level: bool | None = None  # occupied or closed; None: no reading yet
         self.value: str | None = None  # of a register, with its unit
         self.trouble: str | None = None
+        self.settled: float | None = None  # what a set-point was read back with, where it holds what it should
 
 
 class Question(enum.Enum):
@@ -83,6 +85,8 @@ class Question(enum.Enum):
     RESTS = enum.auto()  # it reads occupied: is the lane empty?
     DOOR = enum.auto()  # it reads open: is it?
     VALUE = enum.auto()  # does the meter show the same?
+    CONSENT = enum.auto()  # may this set-point be switched?
+    SWITCHED = enum.auto()  # did it?
     FAULT = enum.auto()  # something is wrong: again, or note it
 
 
