@@ -94,7 +94,7 @@ class Walk:
         """Raises: Stopped, CommissionError."""
         others = {t.datastream: t for t in self._all}
         for target in self.remaining:
-            self._sensor_walk = sensor_walk = self._begin(target, live, others)
+            self._sensor_walk = sensor_walk = self._walk_of(target, live, others)
             while True:
                 if isinstance(sensor_walk, SetpointWalk):
                     await live.switch(self._setpoints[target.datastream], sensor_walk.wants)
@@ -110,7 +110,7 @@ class Walk:
             self._keep(sensor_walk.check, live.board)
         self._sensor_walk = None
 
-    def _begin(self, target: Target, live: Live, others: dict[str, Target]) -> SensorWalk | SetpointWalk:
+    def _walk_of(self, target: Target, live: Live, others: dict[str, Target]) -> SensorWalk | SetpointWalk:
         setpoint = self._setpoints.get(target.datastream) if target.kind == "setpoint" else None
         if setpoint is not None:
             return SetpointWalk(setpoint, live.states, time.monotonic())

@@ -240,7 +240,7 @@ def exchanged(wire: TcpWire, framer: FramerSocket, data: bytes) -> list[int] | N
 
 
 def test_of_many_mutated_answers_none_gives_a_value_and_the_next_connection_is_right() -> None:
-    """Any bit of the header, function or count; bytes lost, added, doubled. (The data itself TCP's own sum protects.)"""
+    """Any bits of the header, function or count; bytes lost or added. (The data itself TCP's own sum protects.)"""
     draw = random.Random(3)
     good = struct.pack(">HHHBBBHH", 7, 0, 7, 1, 3, 4, 0x1234, 0x5678)
     framer = FramerSocket(DecodePDU(False))
