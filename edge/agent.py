@@ -33,7 +33,7 @@ from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
 from wayside.edge.sensors.gpio import Contacts, GpioError
-from wayside.edge.sensors.modbus import ModbusLines
+from wayside.edge.sensors.modbus_lines import ModbusLines
 from wayside.edge.sensors.relays import Relays
 from wayside.edge.sensors.serial_board import SerialBoard
 from wayside.edge.status import OUTBOX_FILE

@@ -22,7 +22,7 @@ from wayside.contracts.modbus_config import ModbusConfig
 from wayside.edge.actuators import UNCONFIRMED, ReadBackSetpoint
 from wayside.edge.ledger import Ledger
 from wayside.edge.sensors import modbus, relays, setpoints
-from wayside.edge.sensors.modbus import ModbusLines
+from wayside.edge.sensors.modbus_lines import ModbusLines
 from wayside.edge.sensors.relays import Relays
 
 PATIENCE_S = 30.0

@@ -17,13 +17,15 @@ from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU
 
 from tests.edge.test_modbus import Heard, register
+from tests.simulators.agent import AgentProcess
 from tests.simulators.modbus import Cable, Meters
 from tests.simulators.modbus_tcp import Network, free_port
+from tests.simulators.sunspec import COMMON, block, device
 from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig
 from wayside.contracts.node_config import NodeConfig
 from wayside.edge.doctor.examine import examine
 from wayside.edge.sensors import modbus
-from wayside.edge.sensors.modbus import ModbusLines
+from wayside.edge.sensors.modbus_lines import ModbusLines
 from wayside.edge.sensors.modbus_port import LineSilent, ModbusError, Refused, open_port
 from wayside.edge.sensors.modbus_wire import TcpWire
 
@@ -287,6 +289,31 @@ async def test_nobody_there_is_said_with_what_to_look_at() -> None:
     config = ModbusConfig(port=f"tcp://127.0.0.1:{free_port()}", registers=(register(),), timeout_s=0.2)
     with pytest.raises(ModbusError, match="does it speak Modbus TCP"):
         await open_port(config)
+
+
+def test_an_agent_reads_tcp_and_sunspec_through_nonsense_and_prints_no_traceback(tmp_path: Path) -> None:
+    port = free_port()
+    words = device(COMMON, block(103, {"W": 2301, "W_SF": 0}))
+    with Meters(tmp_path / "server", {1: words, 2: [215]}, tcp_port=port), Network(port) as between:
+        toml = (
+            f'node = "n"\nstate_dir = "state"\n[storage]\ncheckpoint_s = 0.1\n[modbus]\nport = "{between.url}"\n'
+            'timeout_s = 0.3\n[[modbus.registers]]\ndevice = 2\naddress = 0\ndatastream = "m"\npoll_s = 0.1\n'
+            "[[modbus.sunspec]]\ndevice = 1\nmodel = 103\n[[modbus.sunspec.points]]\n"
+            'point = "W"\ndatastream = "pv"\nunit = "W"\npoll_s = 0.1\n'
+        )
+        with AgentProcess(tmp_path, toml) as agent:
+
+            def shown(a: AgentProcess) -> dict[str, tuple[float | None, str]]:
+                return {r["datastream"]: (r["value"], r["quality"]) for r in a.status.get("readings", [])}
+
+            agent.wait(lambda a: shown(a) == {"m": (215, "good"), "pv": (2301, "good")})
+            draw = random.Random(5)
+            between.to_node = lambda data: draw.choice([data[:5], draw.randbytes(60), data + data, data[:7] + b"\x55"])
+            agent.wait(lambda a: shown(a) == {"m": (None, "stale"), "pv": (None, "stale")})
+            between.to_node = lambda data: data
+            agent.wait(lambda a: shown(a) == {"m": (215, "good"), "pv": (2301, "good")})
+            assert agent.stop() == 0
+    assert "Traceback" not in (tmp_path / "agent.log").read_text()
 
 
 def test_the_doctor_reads_a_tcp_line_by_its_name(tmp_path: Path) -> None:
