@@ -86,7 +86,10 @@ def test_several_lines_have_names_and_a_set_point_names_its_own() -> None:
     assert "1 to 247" in said["$.actuators[2].register.device"]
     assert "misses name" in mistakes(line("/dev/a", "bus") + line("/dev/b", stream="b"))["$.modbus[1]"]
     assert "given twice" in mistakes(line("/dev/a", "bus") + line("/dev/b", "bus", stream="b"))["$.modbus[1].name"]
-    assert "is bus's" in mistakes(line("/dev/a", "bus") + line("/dev/a", "net", stream="b"))["$.modbus[1].port"]
+    assert (
+        "that of [modbus], too"
+        in mistakes(line("/dev/a", "bus") + line("/dev/a", "net", stream="b"))["$.modbus[1].port"]
+    )
 
 
 def test_two_set_points_may_not_share_a_register_of_one_line() -> None:
