@@ -25,6 +25,7 @@ EdgeError
 ├── ModbusError            the Modbus port cannot be opened, or a register read or written
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register
+├── SunspecError           there is no such SunSpec model or point
 ├── UartError              the port of a sensor cannot be had
 ├── EntryRefused           what a feeding system told cannot be taken
 ├── LineUnreadable         a line of its CSV file says nothing

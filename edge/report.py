@@ -159,6 +159,7 @@ class Reporter:
                 {"datastream": name, "closed": closed, "closures": self._node.closures.get(name, 0)}
                 for name, closed in self._contacts.closed.items()
             ],
+            "setpoints": [s.shown() for s in self._node.outputs.setpoints.values()],
             "uart": self._uart(),
             "pid": os.getpid(),
             "cameras": self._node.cameras(),
