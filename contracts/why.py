@@ -44,7 +44,7 @@ def told(actuator: str, detail: Mapping[str, Scalar], model: str | None) -> str:
     rule += [f"of {_text(detail['policy_from'])}"] if detail.get("policy_from") else []
     rule += [f"model {model}"] if model else []
     text = _tidy(text) + (f" ({_tidy(', '.join(rule))})" if rule else "") + "."
-    return text[:1].upper() + text[1:]
+    return text if text.startswith(actuator) else text[:1].upper() + text[1:]  # a name is written as it is
 
 
 def shown(value: Scalar) -> str:

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -31,7 +31,9 @@ from wayside.edge.identity import load_or_create, machine_fingerprint
 from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
+from wayside.edge.sensors.camera import Camera, forbid_core_dumps, run_all
 from wayside.edge.sensors.gpio import Contacts, GpioError
+from wayside.edge.sensors.manual import ManualInputs
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.sensors.serial_board import SerialBoard
 from wayside.edge.status import OUTBOX_FILE
@@ -39,6 +41,9 @@ from wayside.edge.sync import Sync
 from wayside.edge.tasks.runner import Job, ThreadRunner
 from wayside.edge.update.installs import Installs
 from wayside.edge.update.updater import Updater
+
+if TYPE_CHECKING:
+    from wayside.edge.sensors.uart.sensors import UartSensors
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +72,18 @@ def with_modbus(config: NodeConfig) -> bool:
     return config.modbus is not None
 
 
+def with_uart(config: NodeConfig) -> bool:
+    return bool(config.uart)
+
+
+def with_cameras(config: NodeConfig) -> bool:
+    return bool(config.cameras)
+
+
+def with_manual(config: NodeConfig) -> bool:
+    return config.manual is not None
+
+
 def with_hub(config: NodeConfig) -> bool:
     return config.hub is not None
 
@@ -76,6 +93,9 @@ ROUTINES = (
     Routine("report", lambda agent: agent.reporter.run(), always),  # status file, watchdog
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
     Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
+    Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
+    Routine("cameras", lambda agent: run_all(agent.cameras), with_cameras),
+    Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
     Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
 )
@@ -115,6 +135,20 @@ class Agent:
         else:
             for setpoint in node.outputs.setpoints.values():
                 setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
+        self.uart: UartSensors | None = None
+        if config.uart:
+            from wayside.edge.sensors.uart.sensors import sensors_of
+
+            self.uart = sensors_of(config.uart, node, self._clock)
+        self.cameras: list[Camera] = [
+            Camera(i, camera, folder, node=node, clock=self._clock, boot=boot, step_s=config.step_s)
+            for i, camera in enumerate(config.cameras)
+        ]
+        if self.cameras:
+            forbid_core_dumps()
+        self.manual: ManualInputs | None = None
+        if config.manual is not None:
+            self.manual = ManualInputs(config.manual, folder, config.clock.timezone, node)
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(
@@ -155,6 +189,7 @@ class Agent:
             health=self.health,
             sync=self.sync,
             contacts=self._contacts,
+            uart=self.uart.status if self.uart is not None else tuple,
         )
 
     async def run(self) -> None:

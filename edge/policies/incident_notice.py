@@ -1,6 +1,7 @@
 """A notice while something is unusual at one of the sites: an incident, a blocked lane, a fault, waste.
 
-It looks at the highest of the sites' scores; for a task that forecasts, at how far the last interval was from its
+Where the model's bundle carries an alarm stage, its levels are the notice's, and the limits here count for nothing.
+Else it looks at the highest of the sites' scores; for a task that forecasts, at how far the last interval was from its
 forecast (``direction``: on which side, above is waste and below is a fault where power is watched). The levels rise at
 ``warn_above`` and ``alarm_above`` and fall later than they rose (hysteresis): an alarm stays one until the score is
 under ``warn_above``, a warning until it is under ``end_below``. It says since when.
@@ -23,6 +24,7 @@ from wayside.contracts.task_config import TaskConfig
 
 ACTION = Notice
 WARNING, ALARM = 2, 3
+OF_STAGE = (0, WARNING, ALARM)  # of a notice, by the level of a model's alarm stage
 NAMED = 2  # sites that the text names: with 64 characters each it stays under the 200 of a notice
 MOST = 1e12  # an infinite score is a high one
 STEPS = 96  # that it looks back, to say since when
@@ -58,7 +60,8 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
 
 class Seen(NamedTuple):
     scores: Mapping[str, float]
-    since: Mapping[str, str]  # site → for how long it has been at ``end_below`` or over, where it is
+    levels: Mapping[str, int]  # of the model's alarm stage, if it has one: site → 0 none, 1 a warning, 2 an alarm
+    since: Mapping[str, str]  # site → for how long it has been at ``end_below`` or over (or in alarm), where it is
     worst: str  # site
     value: float | None  # there, in the interval that ended
     expected: float | None
@@ -70,18 +73,17 @@ def read(answers: Answers, settings: Settings) -> Seen | None:
     scores = _scores(answers.sites, settings)
     if not scores:
         return None
-    before = [_scores(sites, settings) for sites in reversed(answers.before)]
+    levels = {s: max(0, min(level, 2)) for s in scores if (level := answers.sites[s].alarm) is not None}
+    before = [_high(sites, settings) for sites in reversed(answers.before)]
     since = {}
-    for site, score in scores.items():
-        if score < settings.end_below:
-            continue
+    for site in _high(answers.sites, settings):
         steps = 0
-        while steps < len(before) and before[steps].get(site, -1.0) >= settings.end_below:
+        while steps < len(before) and site in before[steps]:
             steps += 1
         since[site] = _since(answers, steps, at_least=steps == len(before))
-    worst = max(scores, key=lambda site: scores[site])
+    worst = max(scores, key=lambda site: (levels.get(site, 0), scores[site]))
     at = answers.sites[worst]
-    return Seen(scores, since, worst, at.value, at.expected, answers.unit)
+    return Seen(scores, levels, since, worst, at.value, at.expected, answers.unit)
 
 
 def propose(seen: Seen, settings: Settings, limits: NoticeConfig, in_force: Action | None) -> Notice:
@@ -93,11 +95,14 @@ def propose(seen: Seen, settings: Settings, limits: NoticeConfig, in_force: Acti
     alarm_above = settings.warn_above if before >= ALARM else settings.alarm_above
     warn_above = settings.end_below if before >= WARNING else settings.warn_above
     level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
+    if seen.levels:
+        level = OF_STAGE[max(seen.levels.values())]
     if level == 0:
         return Notice(settings.topic, 0, f"as usual again (highest score {worst:.1f})", worst)
     if open_ and level == before:
         return open_
-    unusual = sorted((s for s in scores if scores[s] >= warn_above), key=lambda site: -scores[site])
+    unusual = [s for s in scores if (seen.levels[s] > 0 if s in seen.levels else scores[s] >= warn_above)]
+    unusual.sort(key=lambda site: -scores[site])
     since = seen.since.get(seen.worst, "")
     named = ", ".join(f"{site} (score {scores[site]:.1f})" for site in unusual[:NAMED])
     more = f" and {len(unusual) - NAMED} more" if len(unusual) > NAMED else ""
@@ -114,8 +119,6 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
     fields: dict[str, str | float] = {
         "highest_score": round(seen.scores[seen.worst], 2),
         "site": seen.worst,
-        "warn_above": settings.warn_above,
-        "end_below": settings.end_below,
         "since": seen.since.get(seen.worst, ""),
     }
     because = "{site} has a score of {highest_score}"
@@ -128,11 +131,21 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
             "unit": seen.unit,
         }
         because += ": {measured} {unit} were measured where {expected} {unit} were expected"
+    if seen.levels:
+        fields["alarm_level"] = seen.levels.get(seen.worst, 0)
+        return fields | {"because": because + "; the model's own alarm stage says level {alarm_level} of 2"}
+    fields |= {"warn_above": settings.warn_above, "end_below": settings.end_below}
     because += "; told from {warn_above}"
     if settings.alarm_above is not None:
         fields["alarm_above"] = settings.alarm_above
         because += ", an alarm from {alarm_above}"
     return fields | {"because": because + ", over under {end_below}"}
+
+
+def _high(sites: Mapping[str, Answer], settings: Settings) -> set[str]:
+    """Those that are in alarm, or, where the model says nothing of that, at ``end_below`` or over."""
+    scores = _scores(sites, settings)
+    return {s for s in scores if (scores[s] >= settings.end_below if (a := sites[s].alarm) is None else a > 0)}
 
 
 def _scores(sites: Mapping[str, Answer], settings: Settings) -> dict[str, float]:

@@ -124,6 +124,7 @@ sites_ = st.dictionaries(
         score=st.none() | number,
         counts=st.none() | st.dictionaries(st.sampled_from(["car", "bus"]), number),
         residual=st.none() | number,
+        alarm=st.none() | st.integers(0, 2),
         expected=st.none() | number,
         by_head=st.none()
         | st.dictionaries(

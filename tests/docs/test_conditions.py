@@ -13,8 +13,10 @@ import pytest
 
 from wayside.contracts.condition import MAX_CONDITIONS
 from wayside.edge import actuators, ledger
-from wayside.edge.sensors import serial_board
-from wayside.edge.sources import board, values
+from wayside.edge.sensors import manual, serial_board
+from wayside.edge.sensors.uart import confirm
+from wayside.edge.sources import board, values, view
+from wayside.edge.sources import manual as told
 from wayside.edge.tasks import forecast, health, score
 from wayside.edge.update import installs
 from wayside.firmware_bridge.line import noise
@@ -96,6 +98,8 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"at most (\d+) of them", MAX_CONDITIONS),
         (r"(\d+) STATUS in a row", board.UNHEARD_STATUSES),
         (r"(\d+) polls in a row", values.PATIENCE_POLLS),
+        (r"(\d+) looks in a row", manual.PATIENCE_LOOKS),
+        (r"more than (\d+) s ahead", told.AHEAD_MS / 1000),
         (r"(\d+) attempts in a row to install", installs.LASTS),
         (r"(\d+) attempts in a row to write", actuators.UNCONFIRMED_AFTER),
         (r"(\d+) answers of a site in a row", health.CONSTANT),
@@ -105,8 +109,11 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"is ([\d.]+) times that of the value before", health.MARGIN),
         (r"falls to ([\d.]+) times `alert_sigma`", forecast.OVER),
         (r"score falls to ([\d.]+) times", score.OVER),
+        (r"no \| (\d+) pictures in a row \(", view.PATIENCE),
+        (r"(\d+) pictures in a row look", 4 * view.PATIENCE),
         (r"silent for (\d+) s, or", serial_board.SILENT_S),
         (r"reached for (\d+) s after", serial_board.ABSENT_S),
+        (r"(\d+) frames in a row break", confirm.FRAMES),
         (r"more than (\d+) frames, and", noise.MAX_ERRORS),
         (r"more than (\d+) % of all", noise.MAX_SHARE * 100),
     ],
