@@ -49,12 +49,12 @@ class Answer(NamedTuple):
     counts: Mapping[str, float] | None = None  # by class, of a picture task
     residual: float | None = None
     """of a forecast task: |value - expected| in the model's residual standard deviations"""
-    alarm: int | None = None
-    """of a score task whose model carries an alarm stage: 0 none, 1 a warning, 2 an alarm"""
     expected: float | None = None  # of a forecast task: what had been forecast for the interval that ended
     by_head: Mapping[str, Mapping[str, float]] | None = None
     """of a picture task that watches a signal's head: what the board drove meanwhile ("green", "yellow", "red", "dark",
     "unknown") → class that was seen → frames"""
+    alarm: int | None = None
+    """of a score task whose model carries an alarm stage: 0 none, 1 a warning, 2 an alarm"""
 
 
 class Running(NamedTuple):

@@ -71,6 +71,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     board = {"board"} if config.board is not None else set()
     known_board = board if board_restored else set()
     detectors = {d.datastream for d in config.detectors} if board_restored else set()
+    told = {v.datastream for v in config.manual.values} if config.manual is not None else set()
     tasks = {t.name for t in config.tasks}
     cameras = {c.name for c in config.cameras}
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
@@ -86,6 +87,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
         "gps_doubted": uart,
         **dict.fromkeys(CAMERA_CONDITIONS, cameras),
+        **dict.fromkeys(("feeder_silent", "feeder_ahead", "file_unreadable"), told),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew
@@ -93,7 +95,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},
         "deadline_missed": {a.name for a in config.actuators if isinstance(a, SetpointConfig) and a.must_run_s},
         "forecast_strange": outputs | own_rows,
-        "score_high": own_rows,
+        **dict.fromkeys(("score_high", "score_alarm"), own_rows),
     }
 
     def is_owned(condition: Condition) -> bool:

@@ -17,7 +17,7 @@ from wayside.contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # on for so long after the last change: ask whether the lane is empty
 REST_S = 1.0  # the same, where the first edge was a falling one
-NUMBERS = ("register", "value", "camera")
+COMPARED = ("register", "value", "camera", "told")  # roles of what shows something, and does not move when asked
 JUST_S = 0.7  # a key pressed so soon after a question vanished still answers it
 
 
@@ -25,8 +25,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register", "analog", "uart", "camera"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register", "value", "camera"]  # the last three: a number
+    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "value", "camera", "told"]
     channel: int
     where: str
 
@@ -39,6 +39,7 @@ class Target(NamedTuple):
             "register": f"Compare {self.datastream} with its meter",
             "value": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
             "camera": f"Walk through what {self.datastream} looks at",
+            "told": f"Let its system tell {self.datastream} now, and compare",
         }[self.role]
 
 
@@ -60,6 +61,8 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         every += [Target(v.datastream, "uart", "value", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
     for i, c in enumerate(config.cameras):
         every.append(Target(c.name, "camera", "camera", i, c.folder or shown(c.url or "")))
+    for i, v in enumerate(config.manual.values if config.manual else ()):
+        every.append(Target(v.datastream, "value", "told", i, f"manual.values, number {i + 1}"))
     return tuple(every)
 
 
@@ -145,7 +148,7 @@ class SensorWalk:
         role, state = self.target.role, self._states[self.target.datastream]
         if self.fault is not None:
             return Question.FAULT
-        if role in NUMBERS:
+        if role in COMPARED:
             return Question.VALUE if state.value is not None and state.trouble is None else Question.NOTHING_YET
         if self.rises + self.falls == 0:
             return Question.NOTHING_YET
@@ -202,8 +205,12 @@ class SensorWalk:
             self._invert("the door the wrong way round")
         elif key == "n" and question is Question.VALUE:
             shown_value = self._states[self.target.datastream].value
-            doubt = {"register": ", the meter does not", "camera": ", and not what is there"}
-            self.fault = f"shows {shown_value}{doubt.get(role, ', which cannot be')}"
+            doubt = {
+                "register": "the meter does not",
+                "camera": "and not what is there",
+                "told": "its system does not",
+            }
+            self.fault = f"shows {shown_value}, {doubt.get(role, 'which cannot be')}"
         elif key in ("y", "n"):
             self.remark = (
                 "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
@@ -272,7 +279,7 @@ class SensorWalk:
 
     def shows(self) -> str:
         state = self._states[self.target.datastream]
-        if self.target.role in NUMBERS:
+        if self.target.role in COMPARED:
             return f"shows {state.value}" if state.value is not None else "shows nothing yet"
         words = {"detector": ("empty", "OCCUPIED"), "ped_button": ("released", "PRESSED")}
         words["cabinet_door"] = ("closed", "OPEN")
@@ -305,6 +312,7 @@ class SensorWalk:
             asked = {
                 "register": f"Does the meter show {state.value}?",
                 "camera": f"It says {state.value}. Does that fit what is there?",
+                "told": f"Does its system show {state.value}?",
             }
             lines.append(asked.get(self.target.role, f"Can it be {state.value}?"))
         elif self._swapped_with() is not None:

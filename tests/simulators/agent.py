@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class AgentProcess:
-    def __init__(self, folder: Path, toml: str, *, preexec: Any = None) -> None:
+    def __init__(self, folder: Path, toml: str, *, preexec: Any = None, python: Path | None = None) -> None:
+        """``python``: of another environment than the tests'."""
+        self.python = str(python or sys.executable)
         self.folder = folder
         self.config = folder / "node.toml"
         self.config.write_text(toml)
@@ -31,7 +34,7 @@ class AgentProcess:
     def start(self) -> AgentProcess:
         self.log = (self.folder / "agent.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, *self._program(), "agent", "run", str(self.config)],
+            [self.python, *self._program(), "agent", "run", str(self.config)],
             stderr=self.log,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             preexec_fn=self.preexec,  # noqa: PLW1509
@@ -177,3 +180,18 @@ red_clearance_s = 1
 {total}
 {extra}
 """
+
+
+def free_port() -> int:
+    """One of this computer's loopback that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def answers_at(port: int) -> bool:
+    """Whether somebody listens at a port of this computer's loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
