@@ -60,8 +60,13 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
 
 class Seen(NamedTuple):
     scores: Mapping[str, float]
+<<<<<<< HEAD
     levels: Mapping[str, int]  # of the notice, by the model's alarm stage; empty: it has none
     since: Mapping[str, str]  # of a site that is unusual
+=======
+    levels: Mapping[str, int]  # of the model's alarm stage, if it has one: site → 0 none, 1 a warning, 2 an alarm
+    since: Mapping[str, str]  # site → for how long it has been at ``end_below`` or over (or in alarm), where it is
+>>>>>>> policies
     worst: str  # site
     value: float | None  # there, in the interval that ended
     expected: float | None
@@ -73,6 +78,7 @@ def read(answers: Answers, settings: Settings) -> Seen | None:
     scores = _scores(answers.sites, settings)
     if not scores:
         return None
+<<<<<<< HEAD
     levels = {s: OF_STAGE[max(0, min(a, 2))] for s in scores if (a := answers.sites[s].alarm) is not None}
     before = list(reversed(answers.before))
     since = {}
@@ -81,6 +87,14 @@ def read(answers: Answers, settings: Settings) -> Seen | None:
         if not _unusual(answers.sites, site, settings):
             continue
         while steps < len(before) and _unusual(before[steps], site, settings):
+=======
+    levels = {s: max(0, min(level, 2)) for s in scores if (level := answers.sites[s].alarm) is not None}
+    before = [_high(sites, settings) for sites in reversed(answers.before)]
+    since = {}
+    for site in _high(answers.sites, settings):
+        steps = 0
+        while steps < len(before) and site in before[steps]:
+>>>>>>> policies
             steps += 1
         since[site] = _since(answers, steps, at_least=steps == len(before))
     worst = max(scores, key=lambda site: (levels.get(site, 0), scores[site]))
@@ -96,15 +110,25 @@ def propose(seen: Seen, settings: Settings, limits: NoticeConfig, in_force: Acti
     before = open_.level if open_ else 0
     alarm_above = settings.warn_above if before >= ALARM else settings.alarm_above
     warn_above = settings.end_below if before >= WARNING else settings.warn_above
+<<<<<<< HEAD
     if seen.levels:
         level = max(seen.levels.values())
     else:
         level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
+=======
+    level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
+    if seen.levels:
+        level = OF_STAGE[max(seen.levels.values())]
+>>>>>>> policies
     if level == 0:
         return Notice(settings.topic, 0, f"as usual again (highest score {worst:.1f})", worst)
     if open_ and level == before:
         return open_
+<<<<<<< HEAD
     unusual = [s for s in scores if (seen.levels.get(s, 0) > 0 if seen.levels else scores[s] >= warn_above)]
+=======
+    unusual = [s for s in scores if (seen.levels[s] > 0 if s in seen.levels else scores[s] >= warn_above)]
+>>>>>>> policies
     unusual.sort(key=lambda site: -scores[site])
     since = seen.since.get(seen.worst, "")
     named = ", ".join(f"{site} (score {scores[site]:.1f})" for site in unusual[:NAMED])
@@ -137,7 +161,13 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
         }
         because += ": {measured} {unit} were measured where {expected} {unit} were expected"
     if seen.levels:
+<<<<<<< HEAD
         return fields | {"because": because + "; its model tells what is an alarm"}
+=======
+        fields["alarm_level"] = seen.levels.get(seen.worst, 0)
+        return fields | {"because": because + "; the model's own alarm stage says level {alarm_level} of 2"}
+    fields |= {"warn_above": settings.warn_above, "end_below": settings.end_below}
+>>>>>>> policies
     because += "; told from {warn_above}"
     if settings.alarm_above is not None:
         fields["alarm_above"] = settings.alarm_above
@@ -154,16 +184,6 @@ def _scores(sites: Mapping[str, Answer], settings: Settings) -> dict[str, float]
         if score is not None and not math.isnan(score):
             scores[site] = max(-MOST, min(MOST, score))
     return scores
-
-
-def _unusual(sites: Mapping[str, Answer], site: str, settings: Settings) -> bool:
-    """Whether it was in a step: by the model's alarm stage, or by its score."""
-    answer = sites.get(site)
-    if answer is None:
-        return False
-    if answer.alarm is not None:
-        return answer.alarm > 0
-    return _scores({site: answer}, settings).get(site, -1.0) >= settings.end_below
 
 
 def _residual(answer: Answer, direction: str) -> float | None:

@@ -194,7 +194,7 @@ def test_the_levels_of_a_models_own_alarm_stage_are_the_notices() -> None:
         notice = hours.step(Answer(1.0, Quality.GOOD, score=score, alarm=alarm))
         levels.append(notice.level if notice else 0)
     assert levels == [0, 2, 3, 3, 0]
-    assert "its model tells what is an alarm" in str(hours.scene.decisions[0]["because"])
+    assert "the model's own alarm stage says level" in str(hours.scene.decisions[0]["because"])
 
 
 # --- safety -----------------------------------------------------------------------------------------------------
