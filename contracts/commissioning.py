@@ -16,13 +16,13 @@ RecordId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 
 
 class SensorCheck(Document, frozen=True, kw_only=True):
-    """One sensor as it was walked (driven over, pressed).
+    """One sensor as it was walked (driven over, pressed, compared).
 
-    ``channel`` is the board's, the pin, the register, or of a value the place in its table of the node's file.
+    ``channel`` is the board's, the pin, the register, or of anything else the place in its table of the node's file.
     """
 
     datastream: Name
-    kind: Literal["detector", "contact", "register", "value"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value"]
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     outcome: Literal["passed", "failed", "skipped"]
     actuations: Count = 0  # while this sensor was asked for

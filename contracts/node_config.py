@@ -15,14 +15,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from wayside.contracts.actuator_config import ActuatorConfig, SignalConfig
+from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place, between_sections, mistakes_of, refusal, refuse
 from wayside.contracts.node_rules import disagreements
 from wayside.contracts.old_node_form import is_old, left_behind, modernized
 from wayside.contracts.quantities import Seconds, UnixSeconds
 from wayside.contracts.reading import Name
-from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
 from wayside.contracts.task_config import Datastream, Offer, SumConfig, TaskConfig
+from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.contracts.wire import ContractError, Document, wire_field
 
 VEHICLES, PRESSES = "{veh}", "{press}"  # UCUM annotations
@@ -85,8 +87,11 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     board: BoardConfig | None = None
     gpio: GpioConfig = GpioConfig()
     modbus: ModbusConfig | None = None
+    uart: Annotated[tuple[UartConfig, ...], msgspec.Meta(max_length=16)] = ()
+    analog: Annotated[tuple[AnalogConfig, ...], msgspec.Meta(max_length=16)] = ()
     manual: ManualConfig | None = None
     detectors: Annotated[tuple[DetectorConfig, ...], msgspec.Meta(max_length=256)] = ()
+    cameras: Annotated[tuple[CameraConfig, ...], msgspec.Meta(max_length=8)] = ()
     tasks: Annotated[tuple[TaskConfig, ...], msgspec.Meta(max_length=64)] = ()
     actuators: Annotated[tuple[ActuatorConfig, ...], msgspec.Meta(max_length=64)] = ()
     sums: Annotated[tuple[SumConfig, ...], msgspec.Meta(max_length=64)] = ()
@@ -113,12 +118,15 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     def datastreams(self) -> tuple[Datastream, ...]:
         """What its sources give, in the order of the configuration; sums last."""
         streams = [Datastream(name=d.datastream, unit=VEHICLES, aggregate="sum") for d in self.detectors]
+        streams += [a.stream() for a in self.analog]
         streams += [
             Datastream(name=c.datastream, unit=PRESSES, aggregate="sum")
             for c in self.gpio.contacts
             if c.role == "ped_button"
         ]
         streams += [r.stream() for r in (self.modbus.registers if self.modbus else ())]
+        streams += [v.stream() for v in uart_values(self.uart)]
+        streams += [c.stream() for c in self.cameras]
         streams += [v.stream() for v in (self.manual.values if self.manual else ())]
         return tuple(streams)
 

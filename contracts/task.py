@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from wayside.contracts.alarm import AlarmSpec
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document, wire_field
 
@@ -32,6 +33,15 @@ class Input(Document, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError("low and high are finite, and low < high")
+
+
+class PictureSpec(Document, frozen=True, kw_only=True):
+    """How a camera's picture becomes the model's: what :func:`contracts.picture.prepared` does, in training and on the
+    node alike. ``stretch`` sizes both sides of the region independently; ``centre`` first cuts the longer one."""
+
+    colours: Literal["rgb", "grey"] = "rgb"  # the order of the channels; grey is ITU-R BT.601 luma
+    fit: Literal["stretch", "centre"] = "stretch"
+    resize: Literal["linear"] = "linear"  # between pixel centres, over all that one covers where it shrinks
 
 
 class TaskSpec(Document, frozen=True, kw_only=True):
@@ -69,9 +79,17 @@ class TaskSpec(Document, frozen=True, kw_only=True):
     holdout_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the last days of the data: never trained on
     validation_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the days before them
     quantiles: Annotated[tuple[Annotated[float, msgspec.Meta(gt=0, lt=1)], ...], msgspec.Meta(max_length=9)] = ()
+    alarm: AlarmSpec | None = None  # of kind score: when a score is an alarm; None: the node's own limit says so
     sites: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=128)], ...], msgspec.Meta(max_length=4096)] = ()
     image: tuple[Side, Side, Side] | None = None  # height, width, channels
     classes: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=64)], ...], msgspec.Meta(max_length=1024)] = ()
+    picture: PictureSpec | None = None  # None: colours by the number of channels, the rest as PictureSpec's defaults
+
+    @property
+    def seen_as(self) -> PictureSpec:
+        """``picture``, or what it means that there is none."""
+        grey = self.image is not None and self.image[2] == 1
+        return self.picture or PictureSpec(colours="grey" if grey else "rgb")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -98,10 +116,16 @@ class TaskSpec(Document, frozen=True, kw_only=True):
             raise ValueError("inputs have distinct names")
         if (self.image is not None) != (self.kind in ("classify", "count")):
             raise ValueError("tasks of kind classify and count have an image, others have none")
+        if self.alarm is not None and self.kind != "score":
+            raise ValueError("only a task of kind score has an alarm")
         if self.image is not None:
             if not self.classes:
                 raise ValueError("an image task names its classes")
+            if self.picture is not None and self.image[2] != {"rgb": 3, "grey": 1}[self.picture.colours]:
+                raise ValueError("an image has 3 channels of rgb, or 1 of grey")
             return
+        if self.picture is not None:
+            raise ValueError("only an image task has a picture")
         if self.kind == "forecast" and (self.output in names) != (self.lead > 0):
             raise ValueError("output is one of the inputs" if self.lead else "with lead 0 the output is no input")
         if self.quantiles and (0.5 not in self.quantiles or sorted(set(self.quantiles)) != list(self.quantiles)):

@@ -31,6 +31,7 @@ from wayside.edge.errors import EdgeError
 from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
+from wayside.edge.sensors.camera import Camera, forbid_core_dumps, run_all
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.serial_board import SerialBoard
 from wayside.edge.status import OUTBOX_FILE
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from wayside.edge.hub_tls import HubTls
     from wayside.edge.sensors.manual import ManualInputs
     from wayside.edge.sensors.modbus import ModbusLine
+    from wayside.edge.sensors.uart.sensors import UartSensors
     from wayside.edge.sync import Sync
 
 log = structlog.get_logger(__name__)
@@ -71,6 +73,14 @@ def with_modbus(config: NodeConfig) -> bool:
     return config.modbus is not None
 
 
+def with_uart(config: NodeConfig) -> bool:
+    return bool(config.uart)
+
+
+def with_cameras(config: NodeConfig) -> bool:
+    return bool(config.cameras)
+
+
 def with_manual(config: NodeConfig) -> bool:
     return config.manual is not None
 
@@ -84,6 +94,8 @@ ROUTINES = (
     Routine("report", lambda agent: agent.reporter.run(), always),  # status file, watchdog
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
     Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
+    Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
+    Routine("cameras", lambda agent: run_all(agent.cameras), with_cameras),
     Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
     Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
@@ -125,6 +137,17 @@ class Agent:
         else:
             for setpoint in node.outputs.setpoints.values():
                 setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
+        self.uart: UartSensors | None = None
+        if config.uart:
+            from wayside.edge.sensors.uart.sensors import sensors_of
+
+            self.uart = sensors_of(config.uart, node, self._clock)
+        self.cameras: list[Camera] = [
+            Camera(i, camera, folder, node=node, clock=self._clock, boot=boot, step_s=config.step_s)
+            for i, camera in enumerate(config.cameras)
+        ]
+        if self.cameras:
+            forbid_core_dumps()
         self.manual: ManualInputs | None = None
         if config.manual is not None:
             from wayside.edge.sensors.manual import ManualInputs
@@ -154,6 +177,7 @@ class Agent:
             health=self.health,
             sync=self.sync,
             contacts=self._contacts,
+            uart=self.uart.status if self.uart is not None else tuple,
         )
 
     async def run(self) -> None:

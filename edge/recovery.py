@@ -9,7 +9,9 @@ from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.condition import MODEL_CONDITIONS, Condition
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import ClockState, Stamp
+from wayside.contracts.uart_config import uart_values
 from wayside.edge.journal import KeptAnswers, KeptStep
+from wayside.edge.sources.frames import CAMERA_CONDITIONS
 from wayside.edge.sources.step import Source, Step
 from wayside.edge.tasks.forecast import ForecastTask
 from wayside.edge.tasks.task import Parts, Task
@@ -71,22 +73,29 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     detectors = {d.datastream for d in config.detectors} if board_restored else set()
     told = {v.datastream for v in config.manual.values} if config.manual is not None else set()
     tasks = {t.name for t in config.tasks}
+    cameras = {c.name for c in config.cameras}
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
     own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
+    uart = {u.subject for u in config.uart}
     subjects = {
         **dict.fromkeys(("line_lost", "wrong_board", "line_noisy", "fail_safe"), board),
         "signal_fault": known_board,
         "plan_unsendable": board if config.signal is not None else set(),
         **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
         "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
+        "uart_fails": {v.datastream for v in uart_values(config.uart)},
+        **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
+        "gps_doubted": uart,
+        **dict.fromkeys(CAMERA_CONDITIONS, cameras),
         **dict.fromkeys(("feeder_silent", "feeder_ahead", "file_unreadable"), told),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew
         "policy_failed": {t.name for t in config.tasks if t.actuator is not None},
         "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},
+        "deadline_missed": {a.name for a in config.actuators if isinstance(a, SetpointConfig) and a.must_run_s},
         "forecast_strange": outputs | own_rows,
-        "score_high": own_rows,
+        **dict.fromkeys(("score_high", "score_alarm"), own_rows),
     }
 
     def is_owned(condition: Condition) -> bool:

@@ -52,8 +52,10 @@ def _plain(args: list[str]) -> Loaded | None:
 
 def _lighten() -> None:
     """Before anything large is imported."""
-    # structlog draws tracebacks with rich where it finds it; this agent writes JSON.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    # structlog draws tracebacks with rich where it finds it, httpx has a command line where it finds click: no library
+    # of the agent's needs either. None says to Python that there is none.
+    for unused in ("rich", "click"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

@@ -10,16 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
 from wayside.contracts.sync import Board
+from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.edge.commission.record import CommissionError
 from wayside.edge.commission.sensor_walk import COMPARED, State, targets
 from wayside.edge.commission.told import watch_told
+from wayside.edge.sensors.camera import first_look
+from wayside.edge.sensors.folder import CameraError
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE
@@ -34,8 +39,19 @@ FIRST_STATUS_S = 8.0  # for the board to identify itself
 RETRY_S = 0.2  # before a lost line is opened again
 LOOK_S = 0.5  # at the agent's status file
 STALE_S = 15.0  # without a new one
+LISTEN_S = 3.0  # for a camera's picture
 
 Moved = Callable[[str, bool], None]
+
+
+class _Unsaid:
+    """Conditions are a running agent's to say."""
+
+    def begin(self, code: str, subject: str, message: str, *, severe: bool = True) -> bool:
+        return False
+
+    def end(self, code: str, subject: str) -> bool:
+        return False
 
 
 class Live:
@@ -51,14 +67,20 @@ class Live:
         on_move: Moved,
         folder: Path = Path(),
     ) -> None:
-        """``agent``: one runs here. ``names``: the sensors to be walked; the board is borrowed if they need it.
-        ``folder`` is the configuration file's."""
+        """
+        Args:
+            agent: one runs here.
+            names: the sensors to be walked; the board is borrowed if they need it.
+            folder: the configuration file's.
+        """
         self.states = {t.datastream: State() for t in targets(config)}
         self.board: Board | None = None
         self._folder = folder
         self._config, self._state_dir, self._agent, self._on_move = config, state_dir, agent, on_move
         kinds = {t.kind for t in targets(config) if t.datastream in names}
-        self._with_board = config.board is not None and bool(config.detectors) and "detector" in kinds
+        self._with_board = config.board is not None and bool(kinds & {"detector", "analog"})
+        self._analog = {a.channel: a for a in config.analog}
+        self._cameras = {c.name for c in config.cameras}
         self._by_channel = {d.channel: d.datastream for d in config.detectors}
         self._tasks: list[asyncio.Task[None]] = []
         self._contacts: Contacts | None = None
@@ -104,8 +126,12 @@ class Live:
             self._tasks.append(asyncio.create_task(self._watch_agent()))
             return
         self._watch_contacts()
+        for config in self._config.cameras:
+            self._tasks.append(asyncio.create_task(self._watch_camera(config)))
         if self._config.modbus is not None:
             self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
+        if self._config.uart:
+            self._tasks.append(asyncio.create_task(self._watch_uart(self._config.uart)))
         self._tasks.append(asyncio.create_task(watch_told(self._config, self._folder, self.states)))
 
     def _watch_contacts(self) -> None:
@@ -148,7 +174,7 @@ class Live:
                 if not first.done():
                     first.set_exception(exc if isinstance(exc, BridgeError) else LineUnavailable(why))
                     return
-                for name in self._by_channel.values():
+                for name in (*self._by_channel.values(), *(a.datastream for a in self._analog.values())):
                     self.states[name].trouble = why
             await asyncio.sleep(RETRY_S)
 
@@ -165,6 +191,8 @@ class Live:
                         self._detector(message.channel, bool(message.value), is_live)
                     elif type(message) is Event and message.kind == EventKind.DETECTOR_FAULT:
                         self._fault(message.channel, message.value)
+                    elif type(message) is Event and message.kind == EventKind.ANALOG:
+                        self._level(message.channel, message.value)
                     elif type(message) is Identity and message.rebooted:
                         live_from = None  # its numbers begin anew
                     elif type(message) is Status and live_from is None and conversation.link.identity is not None:
@@ -177,7 +205,7 @@ class Live:
         self.board = Board(
             connected=True, identity=identity.board, firmware=identity.firmware, fail_safe=status.fail_safe
         )
-        for name in self._by_channel.values():
+        for name in (*self._by_channel.values(), *(a.datastream for a in self._analog.values())):
             self.states[name].trouble = None
 
     def _detector(self, channel: int, level: bool, now: bool) -> None:
@@ -188,6 +216,11 @@ class Live:
             self._move(name, level)
         else:
             self.states[name].level = level
+
+    def _level(self, channel: int, raw: int) -> None:
+        config = self._analog.get(channel)
+        if config is not None:
+            self.states[config.datastream].value = f"{raw * config.scale + config.offset:g} {config.unit}"
 
     def _fault(self, channel: int, bits: int) -> None:
         name = self._by_channel.get(channel)
@@ -207,6 +240,45 @@ class Live:
             self.states[config.registers[which].datastream].trouble = why
 
         await ModbusLine(config, read, failed).run()
+
+    # --- sensors on serial ports -----------------------------------------------------------------------------------
+
+    async def _watch_uart(self, configs: Sequence[UartConfig]) -> None:
+        from wayside.edge.sensors.uart.line import Told
+        from wayside.edge.sensors.uart.sensors import UartSensors
+
+        values = uart_values(configs)
+
+        def read(which: int, raw: float, doubtful: bool) -> None:
+            config = values[which]
+            state = self.states[config.datastream]
+            state.value = f"{raw * config.scale + config.offset:g} {config.unit}"
+            state.trouble = "a rule of its sensor does not believe it; wayside doctor says which" if doubtful else None
+
+        def failed(which: int, why: str) -> None:
+            self.states[values[which].datastream].trouble = why
+
+        told = Told(read, failed, self._shows, lambda *_: None, time.monotonic_ns)
+        await UartSensors(configs, told, _Unsaid()).run()
+
+    def _shows(self, datastream: str) -> float | None:
+        state = self.states.get(datastream)
+        if state is None or state.value is None or state.trouble is not None:
+            return None
+        return float(state.value.split()[0])
+
+    async def _watch_camera(self, config: CameraConfig) -> None:
+        """Sizes and qualities; counts only a running agent has, since it has the model."""
+        state = self.states[config.name]
+        while True:
+            try:
+                size, seen = await asyncio.to_thread(first_look, config, self._folder, time.monotonic() + LISTEN_S)
+            except CameraError as exc:
+                state.trouble = str(exc)
+            else:
+                light = "" if seen is None else f", brightness {seen.brightness:.0f}, sharpness {seen.sharpness:.3f}"
+                state.value, state.trouble = f"{size[0]} x {size[1]} pixels{light}", None
+            await asyncio.sleep(config.every_s)
 
     # --- a running agent's status ----------------------------------------------------------------------------------
 
@@ -236,6 +308,8 @@ class Live:
                 name = contact.get("datastream")
                 if name in self.states:
                     self._contact(name, bool(contact.get("closed")), int(contact.get("closures", 0)), closures)
+            for camera in status.get("cameras", []):
+                self._camera(camera)
             for reading in status.get("readings", []):
                 state = self.states.get(reading.get("datastream"))
                 if state is None or reading["datastream"] not in compared:
@@ -243,6 +317,16 @@ class Live:
                 value, unit = reading.get("value"), reading.get("unit", "")
                 state.value = None if value is None else f"{value:g} {unit}"
                 state.trouble = "the agent cannot read it; its alerts say why" if value is None else None
+
+    def _camera(self, said: dict[str, Any]) -> None:
+        state = self.states.get(said.get("camera", ""))
+        if state is None:
+            return
+        counts = [f"{name} {n:g}" for of in said.get("counts", {}).values() for name, n in of.items()]
+        state.value = None
+        if said.get("age_s") is not None:
+            state.value = ", ".join([f"quality {said.get('quality')}", *counts])
+        state.trouble = said.get("trouble") or (None if state.value else "the agent has seen no picture yet")
 
     def _contact(self, name: str, closed: bool, total: int, seen: dict[str, int]) -> None:
         """Replay the closures since the last look: a button may have been pressed and released in between."""

@@ -43,7 +43,8 @@ def lines(record: CommissioningRecord) -> Iterator[str]:
 
 
 def _channel(kind: str) -> str:
-    return {"detector": "channel", "contact": "pin", "register": "register", "value": "number"}[kind]
+    words = {"detector": "channel", "contact": "pin", "register": "register", "analog": "input", "uart": "sensor"}
+    return words.get(kind, "number")
 
 
 def page(loaded: LoadedRecord) -> str:

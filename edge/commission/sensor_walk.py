@@ -11,12 +11,13 @@ import enum
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from wayside.contracts.camera_config import shown
 from wayside.contracts.commissioning import SensorCheck
 from wayside.contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # on for so long after the last change: ask whether the lane is empty
 REST_S = 1.0  # the same, where the first edge was a falling one
-COMPARED = ("register", "value")  # roles of what shows a number, and does not move when somebody asks
+COMPARED = ("register", "value", "camera", "told")  # roles of what shows something, and does not move when asked
 JUST_S = 0.7  # a key pressed so soon after a question vanished still answers it
 
 
@@ -24,8 +25,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register", "value"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register", "value"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "value", "camera", "told"]
     channel: int
     where: str
 
@@ -36,7 +37,9 @@ class Target(NamedTuple):
             "ped_button": f"Press {self.datastream} now",
             "cabinet_door": f"Move the door of {self.datastream} now",
             "register": f"Compare {self.datastream} with its meter",
-            "value": f"Let its system tell {self.datastream} now, and compare",
+            "value": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
+            "camera": f"Walk through what {self.datastream} looks at",
+            "told": f"Let its system tell {self.datastream} now, and compare",
         }[self.role]
 
 
@@ -53,8 +56,13 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         every.append(
             Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
         )
+    every += [Target(a.datastream, "analog", "value", a.channel, f"analogue input {a.channel}") for a in config.analog]
+    for i, sensor in enumerate(config.uart):
+        every += [Target(v.datastream, "uart", "value", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
+    for i, c in enumerate(config.cameras):
+        every.append(Target(c.name, "camera", "camera", i, c.folder or shown(c.url or "")))
     for i, v in enumerate(config.manual.values if config.manual else ()):
-        every.append(Target(v.datastream, "value", "value", i, f"manual.values, number {i + 1}"))
+        every.append(Target(v.datastream, "value", "told", i, f"manual.values, number {i + 1}"))
     return tuple(every)
 
 
@@ -152,10 +160,6 @@ class SensorWalk:
         answered = role == "detector" and self.rises and (not state.level or self._pulses)
         return Question.YOURS if answered else Question.NOTHING_YET
 
-    @property
-    def _source(self) -> str:
-        return "the meter" if self.target.role == "register" else "its system"
-
     def _notice(self, at_s: float) -> None:
         if self.question is not self._asks:
             self._asked_before, self._asks, self._asks_since_s = self._asks, self.question, at_s
@@ -177,6 +181,7 @@ class SensorWalk:
     def key(self, key: str, at_s: float) -> None:
         """One of y n w r f; any other key gets a remark."""
         self.remark = ""
+        role = self.target.role
         question = Question.FAULT if self.fault is not None else self._answered(at_s)
         if key == "r":
             self._again(at_s)
@@ -199,7 +204,13 @@ class SensorWalk:
         elif key == "n" and question is Question.DOOR:
             self._invert("the door the wrong way round")
         elif key == "n" and question is Question.VALUE:
-            self.fault = f"shows {self._states[self.target.datastream].value}, {self._source} does not"
+            shown_value = self._states[self.target.datastream].value
+            doubt = {
+                "register": "the meter does not",
+                "camera": "and not what is there",
+                "told": "its system does not",
+            }
+            self.fault = f"shows {shown_value}, {doubt.get(role, 'which cannot be')}"
         elif key in ("y", "n"):
             self.remark = (
                 "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
@@ -298,7 +309,12 @@ class SensorWalk:
                 f"It reads {'OPEN' if state.level else 'CLOSED'}. Is the door {'open' if state.level else 'closed'}?"
             )
         elif question is Question.VALUE:
-            lines.append(f"Does {self._source} show {state.value}?")
+            asked = {
+                "register": f"Does the meter show {state.value}?",
+                "camera": f"It says {state.value}. Does that fit what is there?",
+                "told": f"Does its system show {state.value}?",
+            }
+            lines.append(asked.get(self.target.role, f"Can it be {state.value}?"))
         elif self._swapped_with() is not None:
             lines += [self._swap_said(), "Press w if so."]
         elif self.target.role == "detector" and state.level and self.rises:

@@ -26,7 +26,9 @@ from wayside.edge.doctor.hub import check_root
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.policies.policy import check as policy_mistakes
+from wayside.edge.policies.policy import refused as refused_policies
 from wayside.edge.runtimes.load import available
+from wayside.edge.sensors import video
 from wayside.edge.trusted_bundle import open_bundle
 
 ALONE = ("node", "state_dir", "clock", "hub", "model", "board", "modbus", "storage")
@@ -75,8 +77,10 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     config = loaded.config
     mistakes = [*obstacles(config, judged_for)]
     judged = {m.place for m in mistakes}
+    if python is None:
+        mistakes += _cameras(config)
     mistakes += [m for m in (*_policies(config), *_on_this_machine(config, folder)) if m.place not in judged]
-    hints = list(loaded.hints)
+    hints = [*loaded.hints, *refused_policies()]
     if python is None and config.model.runtime not in available():
         hints.append(
             f'$.model.runtime: {config.model.runtime} is not installed on this computer: pip install "wayside[edge]", '
@@ -136,6 +140,12 @@ def _fit(config: NodeConfig, passports: Sequence[Passport]) -> tuple[tuple[TaskM
             if not reasons:
                 fitting.append(f"{model} fits the task {task.name}")
     return tuple(wrong), tuple(fitting)
+
+
+def _cameras(config: NodeConfig) -> Iterator[Mistake]:
+    for i, camera in enumerate(config.cameras):
+        if camera.url is not None and not video.available():
+            yield Mistake(("cameras", i, "url"), f"cannot be read here: {video.INSTALL}")
 
 
 def _policies(config: NodeConfig) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from wayside.contracts.mistakes import spelled
 from wayside.contracts.node_check import obstacles
 from wayside.contracts.node_config import NodeConfig
+from wayside.edge.doctor.cameras import check_cameras
 from wayside.edge.doctor.conditions import check_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
@@ -50,6 +51,11 @@ def examine(
         yield from check_board(config.board, agent, listen_s)
     if config.modbus is not None:
         yield check_modbus(config.modbus, agent)
+    if config.uart:
+        from wayside.edge.doctor.uart import check_uart
+
+        yield from check_uart(config.uart, agent, listen_s)
+    yield from check_cameras(config.cameras, folder, agent, listen_s)
     if config.manual is not None:
         yield from check_manual(config.manual, folder, config.clock.timezone, agent)
     if config.detectors or config.gpio.contacts:

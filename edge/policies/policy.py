@@ -1,21 +1,29 @@
-"""What a policy module is, where it is looked up, and how its part of the configuration is read.
-
-A policy is a module of pure functions that stands on ``contracts`` alone: what is simulated is what runs. It proposes;
-the guard judges, and what holds in doubt is the actuator's safe action, not the policy's.
-"""
+"""Where a policy is looked up, and how its part of the configuration is read (:mod:`wayside.contracts.policy`)."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from wayside.contracts.action import Action, Answers, Greens, Notice, Setpoint
+from wayside.contracts.action import Action, Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
+from wayside.contracts.policy import Policy
+from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.policies import incident_notice, setpoint_threshold, signal_timing
-from wayside.edge.policies.settings import PolicySettings
+from wayside.edge.policies import (
+    abatement,
+    capacity_notice,
+    incident_notice,
+    load_shift,
+    outside,
+    picture_notice,
+    setpoint_threshold,
+    signal_timing,
+    threshold_warning,
+)
 
 KINDS: dict[type[ActuatorConfig], type[Action]] = {
     SignalConfig: Greens,
@@ -23,37 +31,6 @@ KINDS: dict[type[ActuatorConfig], type[Action]] = {
     NoticeConfig: Notice,
 }
 WORDS: dict[type[Action], str] = {Greens: "green times", Setpoint: "a set-point", Notice: "notices"}
-
-
-class Policy(Protocol):
-    """A module of this package. It has also ``Settings``, a type of :class:`PolicySettings` (:func:`settings_type`)."""
-
-    @property
-    def ACTION(self) -> type[Action]:  # noqa: N802 -- a constant of the module
-        """The kind of action that it proposes."""
-        ...
-
-    def read(self, answers: Answers, settings: Any) -> Any:
-        """What a proposal rests on, in whatever form; None: nothing is known, the actuator's safe action holds.
-
-        Asked only when one of the sites that it reads has an answer, and once a step.
-        """
-        ...
-
-    def propose(self, seen: Any, settings: Any, limits: Any, in_force: Any) -> Action | None:
-        """What it would have carried out after what :meth:`read` gave; None: nothing, the safe action holds.
-
-        ``in_force`` is None while the safe action is. A policy of notices that has nothing to say proposes level 0.
-        """
-        ...
-
-    def soften(self, action: Any, limits: Any) -> Action | None:
-        """What is asked for after ``action`` was refused; None: nothing softer, hold."""
-        ...
-
-    def explain(self, seen: Any) -> Mapping[str, str | float]:
-        """What a decision row says beside the action: what :meth:`read` gave, in words and numbers."""
-        ...
 
 
 class SettingsError(ValueError):
@@ -70,9 +47,14 @@ class Chosen(NamedTuple):
 
 
 _SHIPPED: dict[str, Policy] = {
+    "abatement": abatement,
+    "capacity_notice": capacity_notice,
     "incident_notice": incident_notice,
+    "load_shift": load_shift,
+    "picture_notice": picture_notice,
     "setpoint_threshold": setpoint_threshold,
     "signal_timing": signal_timing,
+    "threshold_warning": threshold_warning,
 }
 
 
@@ -80,8 +62,25 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_SHIPPED))
 
 
+@functools.cache
+def from_outside() -> Mapping[str, outside.Outside]:
+    """Policies of other distributions: what is installed is looked at once."""
+    return outside.load(names())
+
+
 def find(name: str) -> Policy | None:
+    """A policy that is shipped."""
     return _SHIPPED.get(name)
+
+
+def source_of(name: str) -> str | None:
+    """The distribution and its version that bring the policy; None: it is shipped."""
+    return None if name in _SHIPPED else from_outside()[name].source
+
+
+def refused() -> list[str]:
+    """Policies from outside that cannot be had, one sentence each."""
+    return [f"the policy {o.name!r} is refused: {o.refused}" for o in from_outside().values() if o.refused]
 
 
 def settings_type(policy: Policy) -> type[PolicySettings]:
@@ -104,9 +103,7 @@ def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:
         SettingsError: with all mistakes.
     """
     name = str(task.policy)
-    policy = find(name)
-    if policy is None:
-        raise SettingsError([f"task {task.name}: there is no policy {name!r}; there are {', '.join(names())}"])
+    policy = find(name) or _find_outside(name, task.name)
     mistakes = []
     if policy.ACTION is not KINDS[type(actuator)]:
         kind = type(actuator).__struct_config__.tag
@@ -129,6 +126,18 @@ def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:
     if mistakes or settings is None:
         raise SettingsError([f"task {task.name}, policy {name}: {m}"[:1000] for m in mistakes])
     return Chosen(policy, settings)
+
+
+def _find_outside(name: str, task: str) -> Policy:
+    """Raises: SettingsError: there is none of that name, or it is refused."""
+    there = from_outside()
+    one = there.get(name)
+    if one is None:
+        known = ", ".join([*names(), *(n for n, each in there.items() if each.policy is not None)])
+        raise SettingsError([f"task {task}: there is no policy {name!r}; there are {known}"])
+    if one.policy is None:
+        raise SettingsError([f"task {task}: the policy {name!r} is refused: {one.refused}"[:1000]])
+    return one.policy
 
 
 def _convert(kind: type[PolicySettings], task: TaskConfig) -> PolicySettings:

@@ -14,10 +14,11 @@ import structlog
 
 from wayside.contracts.node_config import VEHICLES
 from wayside.contracts.reading import GOOD, Quality
-from wayside.contracts.sensor_config import DetectorConfig
+from wayside.contracts.sensor_config import AnalogConfig, DetectorConfig
 from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import BoardTime, Clock
 from wayside.edge.ledger import Ledger
+from wayside.edge.sources.heads import SHOWS, Heads
 from wayside.edge.sources.intervals import Interval, Intervals, Lost
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 from wayside.firmware_bridge.line.board import Gap, Heard
@@ -59,16 +60,31 @@ class BoardSource:
     name = "board"
 
     def __init__(
-        self, detectors: Sequence[DetectorConfig], clock: Clock, grid: Grid, ledger: Ledger, *, signal: str | None
+        self,
+        detectors: Sequence[DetectorConfig],
+        clock: Clock,
+        grid: Grid,
+        ledger: Ledger,
+        *,
+        signal: str | None,
+        analog: Sequence[AnalogConfig] = (),
+        heads: Heads | None = None,
     ) -> None:
-        """``signal``: name of the actuator that the board drives; None: the configuration has none."""
+        """
+        Args:
+            signal: name of the actuator that the board drives; None: the configuration has none.
+            heads: is told what the phases show.
+        """
         self._clock, self._grid, self._ledger = clock, grid, ledger
         self._signal = signal
+        self.heads = heads or Heads(frozenset())
         self._names = tuple(d.datastream for d in detectors)
+        self._analog = tuple(a.datastream for a in analog)
         self._at_channel = {d.channel: i for i, d in enumerate(detectors)}
         self.datastreams = tuple(Datastream(name=n, unit=VEHICLES, aggregate="sum") for n in self._names)
+        self.datastreams += tuple(a.stream() for a in analog)
         self.time = BoardTime(clock)
-        self._intervals = Intervals(detectors, grid.step_ms / 1000)
+        self._intervals = Intervals(detectors, grid.step_ms / 1000, analog)
         self._intervals.drift_ms = self._drift_ms
         self._next: int | None = None
         self._faults = [0] * len(self._names)  # bits of DetectorFault, as the board said last
@@ -104,6 +120,8 @@ class BoardSource:
                 kind = item.kind
                 if kind not in STEP_KINDS:
                     self._tell(item)
+                elif kind in SHOWS and item.channel in self.heads.phases and item.value:
+                    self._show(item)
                 event(item.ms, kind, item.channel, item.value, closed)
                 self._last_seq = item.seq
                 received += 1
@@ -138,6 +156,10 @@ class BoardSource:
                 )
             self._unknown[event.kind] = self._unknown.get(event.kind, 0) + 1
 
+    def _show(self, event: Event) -> None:
+        if self.time.known:  # before the first word of its clock a board's time means nothing
+            self.heads.change(event.channel, SHOWS[event.kind], self.time.mono_ns(event.ms))
+
     def _on_status(self, status: Status) -> None:
         before = self.status
         self.time.observe(status.ms, self._clock.mono_ns())
@@ -152,6 +174,7 @@ class BoardSource:
             if not self._intervals.started:
                 self._start(status.ms)
             self._intervals.pass_time(status.ms, self._lost_now)
+            self.heads.pass_time(self.time.mono_ns(status.ms))
             self._take()
 
     def _on_flags(self, flags: int, before: int) -> None:
@@ -182,6 +205,8 @@ class BoardSource:
         if mode == self.mode:
             return
         self.mode = mode
+        if mode != RUNS:
+            self.heads.lose(self._clock.mono_ns())
         if mode == TRIPPED:
             self._ledger.begin(
                 "signal_fault",
@@ -198,6 +223,7 @@ class BoardSource:
         self._last_seq = gap.last
         self._board_next = max(self._board_next, gap.last + 1)
         self.lost += gap.events
+        self.heads.lose(self._clock.mono_ns())
         if self._intervals.started:
             self._intervals.lose(gap.events)
         else:
@@ -220,6 +246,7 @@ class BoardSource:
                     self._next -= 1  # what is left of the same step comes under the same number
             self._sent_before += self._sent() - self._origin
         self.boot = identity.boot
+        self.heads.lose(self._clock.mono_ns())
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._intervals.started = False
         self.status, self._linked = None, False
@@ -262,7 +289,7 @@ class BoardSource:
                 self._next = grid + 1
                 start_ns = end_ns - (end_ms - start_ms) * 1_000_000
                 self._closed.append(Step(grid, start_ns, end_ns, error_ms, counts, qualities, readings, extras))
-                for which, quality in enumerate(qualities):
+                for which, quality in enumerate(qualities[: len(self._names)]):
                     if quality is not GOOD or self._own[which]:
                         self._own[which] = BIT_OF.get(quality, 0)
                         self._judge(which)
@@ -312,7 +339,7 @@ class BoardSource:
 
     def state(self) -> dict[str, Any]:
         return {
-            "names": self._names,
+            "names": self._names + self._analog,
             "step_ms": self._intervals.step_ms,
             "board_boot": self.boot,
             "last_seq": self._last_seq,
@@ -331,7 +358,7 @@ class BoardSource:
         self.received, self.lost, self._sent_before = received, lost, sent
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        if list(state["names"]) == list(self._names) and state["step_ms"] == self._intervals.step_ms:
+        if list(state["names"]) == [*self._names, *self._analog] and state["step_ms"] == self._intervals.step_ms:
             self._intervals.restore(state["intervals"])
         self.boot, self._last_seq = state["board_boot"], state["last_seq"]
         self._origin, self._board_next = state["origin"], state["board_next"]

@@ -19,7 +19,7 @@ MANUAL = '[manual]\nport = 8040\n[[manual.values]]\ndatastream = "ed"\nkind = "e
 
 COMMAND_LINE = {"typer", "rich", "pygments", "click"}
 TRUST = {"tuf", "securesystemslib", "urllib3"}
-OF_THE_HUB = {"httpx", "httpcore", "anyio", "cryptography"}
+OF_THE_HUB = {"httpx", "cryptography"}  # and at the first request httpcore, h11, anyio
 RUNTIMES = {"onnxruntime", "tflite_runtime", "ai_edge_litert"}
 HEAVY = COMMAND_LINE | TRUST | OF_THE_HUB | RUNTIMES | {"pymodbus", "h11", "av", "gpiozero", "multiprocessing"}
 
@@ -56,7 +56,7 @@ def loaded(folder: Path, toml: str) -> set[str]:
     [
         ("", set()),
         (BOARD + TASK, set()),
-        (BOARD + TASK + HUB, OF_THE_HUB | {"h11"}),
+        (BOARD + TASK + HUB, OF_THE_HUB),
         (MODBUS, {"pymodbus"}),
         (MANUAL, set()),  # h11 comes with the port
     ],
