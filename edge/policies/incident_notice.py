@@ -60,13 +60,8 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
 
 class Seen(NamedTuple):
     scores: Mapping[str, float]
-<<<<<<< HEAD
-    levels: Mapping[str, int]  # of the notice, by the model's alarm stage; empty: it has none
-    since: Mapping[str, str]  # of a site that is unusual
-=======
     levels: Mapping[str, int]  # of the model's alarm stage, if it has one: site → 0 none, 1 a warning, 2 an alarm
     since: Mapping[str, str]  # site → for how long it has been at ``end_below`` or over (or in alarm), where it is
->>>>>>> policies
     worst: str  # site
     value: float | None  # there, in the interval that ended
     expected: float | None
@@ -78,23 +73,12 @@ def read(answers: Answers, settings: Settings) -> Seen | None:
     scores = _scores(answers.sites, settings)
     if not scores:
         return None
-<<<<<<< HEAD
-    levels = {s: OF_STAGE[max(0, min(a, 2))] for s in scores if (a := answers.sites[s].alarm) is not None}
-    before = list(reversed(answers.before))
-    since = {}
-    for site in scores:
-        steps = 0
-        if not _unusual(answers.sites, site, settings):
-            continue
-        while steps < len(before) and _unusual(before[steps], site, settings):
-=======
     levels = {s: max(0, min(level, 2)) for s in scores if (level := answers.sites[s].alarm) is not None}
     before = [_high(sites, settings) for sites in reversed(answers.before)]
     since = {}
     for site in _high(answers.sites, settings):
         steps = 0
         while steps < len(before) and site in before[steps]:
->>>>>>> policies
             steps += 1
         since[site] = _since(answers, steps, at_least=steps == len(before))
     worst = max(scores, key=lambda site: (levels.get(site, 0), scores[site]))
@@ -110,25 +94,14 @@ def propose(seen: Seen, settings: Settings, limits: NoticeConfig, in_force: Acti
     before = open_.level if open_ else 0
     alarm_above = settings.warn_above if before >= ALARM else settings.alarm_above
     warn_above = settings.end_below if before >= WARNING else settings.warn_above
-<<<<<<< HEAD
-    if seen.levels:
-        level = max(seen.levels.values())
-    else:
-        level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
-=======
     level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
     if seen.levels:
         level = OF_STAGE[max(seen.levels.values())]
->>>>>>> policies
     if level == 0:
         return Notice(settings.topic, 0, f"as usual again (highest score {worst:.1f})", worst)
     if open_ and level == before:
         return open_
-<<<<<<< HEAD
-    unusual = [s for s in scores if (seen.levels.get(s, 0) > 0 if seen.levels else scores[s] >= warn_above)]
-=======
     unusual = [s for s in scores if (seen.levels[s] > 0 if s in seen.levels else scores[s] >= warn_above)]
->>>>>>> policies
     unusual.sort(key=lambda site: -scores[site])
     since = seen.since.get(seen.worst, "")
     named = ", ".join(f"{site} (score {scores[site]:.1f})" for site in unusual[:NAMED])
@@ -146,8 +119,6 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
     fields: dict[str, str | float] = {
         "highest_score": round(seen.scores[seen.worst], 2),
         "site": seen.worst,
-        "warn_above": settings.warn_above,
-        "end_below": settings.end_below,
         "since": seen.since.get(seen.worst, ""),
     }
     because = "{site} has a score of {highest_score}"
@@ -161,18 +132,20 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
         }
         because += ": {measured} {unit} were measured where {expected} {unit} were expected"
     if seen.levels:
-<<<<<<< HEAD
-        return fields | {"because": because + "; its model tells what is an alarm"}
-=======
         fields["alarm_level"] = seen.levels.get(seen.worst, 0)
         return fields | {"because": because + "; the model's own alarm stage says level {alarm_level} of 2"}
     fields |= {"warn_above": settings.warn_above, "end_below": settings.end_below}
->>>>>>> policies
     because += "; told from {warn_above}"
     if settings.alarm_above is not None:
         fields["alarm_above"] = settings.alarm_above
         because += ", an alarm from {alarm_above}"
     return fields | {"because": because + ", over under {end_below}"}
+
+
+def _high(sites: Mapping[str, Answer], settings: Settings) -> set[str]:
+    """Those that are in alarm, or, where the model says nothing of that, at ``end_below`` or over."""
+    scores = _scores(sites, settings)
+    return {s for s in scores if (scores[s] >= settings.end_below if (a := sites[s].alarm) is None else a > 0)}
 
 
 def _scores(sites: Mapping[str, Answer], settings: Settings) -> dict[str, float]:
