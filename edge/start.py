@@ -8,7 +8,6 @@ file, is the command line's to say.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import sys
 import threading
@@ -18,10 +17,6 @@ from typing import Any
 from wayside.contracts.node_config import Loaded, read_node_config
 from wayside.contracts.wire import ContractError
 from wayside.edge.errors import EdgeError
-
-M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # of glibc's malloc.h
-ARENAS = 1
-TRIM_BYTES = 65_536
 
 
 def agent(args: list[str], prog_name: str) -> None:
@@ -56,12 +51,6 @@ def _lighten() -> None:
     # of the agent's needs either. None says to Python that there is none.
     for unused in ("rich", "click"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return  # another libc
-    mallopt(M_ARENA_MAX, ARENAS)  # else each thread that runs a model gets a heap of its own
-    mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)  # what an install needed is given back when it is over
 
 
 def run(loaded: Loaded, folder: Path) -> None:
