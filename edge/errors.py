@@ -12,6 +12,7 @@ EdgeError
 │   └── HubRefused         the hub answered no
 ├── BundleRefused          a bundle that this node may not or cannot use
 │   └── RefusedBefore      the same bytes, under the same software and configuration
+├── FetchCancelled         a download that nobody wants any more
 ├── GoldenMismatch         a model does not give its golden outputs on this node
 ├── PolicyError            the table of a task or actuator does not fit its policy
 ├── MigrationError         a node's old file cannot be written anew

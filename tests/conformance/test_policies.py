@@ -124,8 +124,8 @@ sites_ = st.dictionaries(
         score=st.none() | number,
         counts=st.none() | st.dictionaries(st.sampled_from(["car", "bus"]), number),
         residual=st.none() | number,
-        alarm=st.none() | st.integers(0, 2),
         expected=st.none() | number,
+        alarm=st.none() | st.integers(-1, 5),
         by_head=st.none()
         | st.dictionaries(
             st.sampled_from(["green", "red", "dark", "unknown"]),
