@@ -48,7 +48,18 @@ class Answer(NamedTuple):
     score: float | None = None  # of a score task
     counts: Mapping[str, float] | None = None  # by class, of a picture task
     residual: float | None = None
-    """of a forecast task: |value - what was forecast for it| in the model's residual standard deviations"""
+    """of a forecast task: |value - expected| in the model's residual standard deviations"""
+    expected: float | None = None  # of a forecast task: what had been forecast for the interval that ended
+    by_head: Mapping[str, Mapping[str, float]] | None = None
+    """of a picture task that watches a signal's head: what the board drove meanwhile ("green", "yellow", "red", "dark",
+    "unknown") → class that was seen → frames"""
+
+
+class Running(NamedTuple):
+    """Of a set-point with a deadline (:attr:`wayside.contracts.actuator_config.SetpointConfig.by`)."""
+
+    ran_s: float  # since the last deadline
+    left_s: float  # until the next one
 
 
 class Answers(NamedTuple):
@@ -62,6 +73,12 @@ class Answers(NamedTuple):
     hour: float | None = None  # local, of the step's end; None while the clock is unknown
     weekday: float | None = None
     substituted: int = 0  # rows of all windows that were filled in for missing ones
+    unit: str = "1"  # of values and forecasts, UCUM
+    before: Sequence[Mapping[str, Answer]] = ()
+    """the sites' answers of the steps before, the newest last: as many as the policy's settings want, and no more than
+    there were since the agent started"""
+    step_s: float | None = None  # from one answer to the next, where that is not interval_s
+    running: Running | None = None  # None: no deadline, or the clock is unknown
 
     @property
     def answered(self) -> int:

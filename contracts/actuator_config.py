@@ -96,8 +96,16 @@ class RegisterTarget(Document, frozen=True, kw_only=True):
         return 0 <= self.raw(value) <= 0xFFFF
 
 
+TimeOfDay = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", extra={"rule": "is a local time from 00:00 to 23:59"}),
+]
+LONGEST_NEED_S = 82_000  # of a day: the shortest has 23 hours, and some minutes are to spare
+OfADay = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+
+
 class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="setpoint"):
-    """A number that is set: a relay (0 or 1), a heater's power, a lamp's level."""
+    """A number that is set: a relay (0 or 1), a heater's power, a lamp's level. It *runs* while it is over ``idle``."""
 
     name: Name
     register: RegisterTarget
@@ -109,13 +117,49 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
     min_hold_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # from one change to the next
     max_changes_per_day: Annotated[int, msgspec.Meta(ge=1, le=86400)] | None = None
     needs_clock: bool = True  # nothing but ``safe`` while the time of day is unknown
+    idle: Number | None = None  # at this value and under it, it does not run; None: ``low``
+    min_on_s: OfADay = 0.0  # from when it began to run until it stops
+    min_off_s: OfADay = 0.0  # from when it stopped until it runs again
+    max_run_s: Annotated[float, msgspec.Meta(gt=0, le=86400)] | None = None  # within any 24 hours
+    by: TimeOfDay | None = None  # local; each day's running is counted from here to here
+    must_run_s: Annotated[float, msgspec.Meta(gt=0, le=86400)] | None = None
+    """by ``by`` of each day; what is missing when the last moment has come is made up for by the guard itself"""
+
+    @property
+    def idles_at(self) -> float:
+        return self.low if self.idle is None else self.idle
+
+    @property
+    def drives_at(self) -> float:
+        """The value at which the guard makes it run."""
+        return self.safe if self.safe > self.idles_at else self.high
+
+    def runs_at(self, value: float) -> bool:
+        return value > self.idles_at
 
     def __post_init__(self) -> None:
+        refuse(self._mistakes())
+
+    def _mistakes(self) -> Iterator[Mistake]:
         if not self.low <= self.safe <= self.high:
-            refuse([Mistake(("safe",), "low <= safe <= high")])
-        if not self.register.holds(self.safe):
+            yield Mistake(("safe",), "low <= safe <= high")
+        elif not self.register.holds(self.safe):
             why = "safe can be written to the register: a coil is raw 0 or 1, a holding register 0 to 65535"
-            refuse([Mistake(("safe",), why)])
+            yield Mistake(("safe",), why)
+        if self.idle is not None and not self.low <= self.idle < self.high:
+            yield Mistake(("idle",), "low <= idle < high")
+        if self.max_run_s is not None:
+            if self.runs_at(self.safe):
+                yield Mistake(("max_run_s",), "the safe value runs: in doubt nothing would end it")
+            if max(self.min_on_s, self.must_run_s or 0.0) > self.max_run_s:
+                yield Mistake(("max_run_s",), "min_on_s <= max_run_s and must_run_s <= max_run_s")
+        if self.must_run_s is not None:
+            if self.by is None:
+                yield Mistake(("must_run_s",), 'needs a deadline: by = "06:00" or another local time')
+            if self.must_run_s + self.min_off_s > LONGEST_NEED_S:
+                yield Mistake(("must_run_s",), f"with min_off_s it is at most {LONGEST_NEED_S} s")
+            if self.max_change is not None and abs(self.drives_at - self.safe) > self.max_change:
+                yield Mistake(("max_change",), "what must run is switched on at once: max_change allows it")
 
 
 class NoticeConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="notice"):

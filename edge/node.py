@@ -79,7 +79,7 @@ class Node:
         self._board_key = self._keys[0]
         self._calendar = Calendar(self._grid, LocalCalendar(config.clock.timezone), config.calendar)
         self._runner = runner or InlineRunner()
-        self.outputs = Outputs(config.actuators, self.ledger)
+        self.outputs = Outputs(config.actuators, self.ledger, config.clock.timezone)
         self._board.reverted = self.outputs.board_reverted
         offer = config.offer(VERSION)
         self._parts = Parts(

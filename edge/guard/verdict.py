@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from wayside.contracts.action import Action
+from wayside.contracts.action import Action, Running
 
 
 class Verdict(NamedTuple):
@@ -18,7 +18,7 @@ class Verdict(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What is true when a proposal comes. Plain values: the guard remembers nothing."""
+    """What is true when a proposal comes. Plain values: :mod:`wayside.edge.guard.pace` keeps the books."""
 
     in_force: Action | None  # None: the actuator's safe action
     fresh: bool = True  # the readings ended just now
@@ -26,3 +26,6 @@ class Situation(NamedTuple):
     clock_known: bool = True
     held_s: float | None = None  # since the actuator was moved; None: not that anybody knows
     changes: int = 0  # of the last day for a set-point, of the last hour for a notice
+    turned_s: float | None = None  # since the load began or ceased to run; None: not that anybody knows
+    run_s: float = 0.0  # how long it ran within the last day
+    running: Running | None = None  # of its deadline; None: it has none, or the clock is unknown

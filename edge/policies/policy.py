@@ -1,21 +1,27 @@
-"""What a policy module is, where it is looked up, and how its part of the configuration is read.
-
-A policy is a module of pure functions that stands on ``contracts`` alone: what is simulated is what runs. It proposes;
-the guard judges, and what holds in doubt is the actuator's safe action, not the policy's.
-"""
+"""Where a policy is looked up, and how its part of the configuration is read (:mod:`wayside.contracts.policy`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from wayside.contracts.action import Action, Answers, Greens, Notice, Setpoint
+from wayside.contracts.action import Action, Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
+from wayside.contracts.policy import Policy
+from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.policies import incident_notice, setpoint_threshold, signal_timing
-from wayside.edge.policies.settings import PolicySettings
+from wayside.edge.policies import (
+    abatement,
+    capacity_notice,
+    incident_notice,
+    load_shift,
+    picture_notice,
+    setpoint_threshold,
+    signal_timing,
+    threshold_warning,
+)
 
 KINDS: dict[type[ActuatorConfig], type[Action]] = {
     SignalConfig: Greens,
@@ -23,37 +29,6 @@ KINDS: dict[type[ActuatorConfig], type[Action]] = {
     NoticeConfig: Notice,
 }
 WORDS: dict[type[Action], str] = {Greens: "green times", Setpoint: "a set-point", Notice: "notices"}
-
-
-class Policy(Protocol):
-    """A module of this package. It has also ``Settings``, a type of :class:`PolicySettings` (:func:`settings_type`)."""
-
-    @property
-    def ACTION(self) -> type[Action]:  # noqa: N802 -- a constant of the module
-        """The kind of action that it proposes."""
-        ...
-
-    def read(self, answers: Answers, settings: Any) -> Any:
-        """What a proposal rests on, in whatever form; None: nothing is known, the actuator's safe action holds.
-
-        Asked only when one of the sites that it reads has an answer, and once a step.
-        """
-        ...
-
-    def propose(self, seen: Any, settings: Any, limits: Any, in_force: Any) -> Action | None:
-        """What it would have carried out after what :meth:`read` gave; None: nothing, the safe action holds.
-
-        ``in_force`` is None while the safe action is. A policy of notices that has nothing to say proposes level 0.
-        """
-        ...
-
-    def soften(self, action: Any, limits: Any) -> Action | None:
-        """What is asked for after ``action`` was refused; None: nothing softer, hold."""
-        ...
-
-    def explain(self, seen: Any) -> Mapping[str, str | float]:
-        """What a decision row says beside the action: what :meth:`read` gave, in words and numbers."""
-        ...
 
 
 class SettingsError(ValueError):
@@ -70,9 +45,14 @@ class Chosen(NamedTuple):
 
 
 _SHIPPED: dict[str, Policy] = {
+    "abatement": abatement,
+    "capacity_notice": capacity_notice,
     "incident_notice": incident_notice,
+    "load_shift": load_shift,
+    "picture_notice": picture_notice,
     "setpoint_threshold": setpoint_threshold,
     "signal_timing": signal_timing,
+    "threshold_warning": threshold_warning,
 }
 
 

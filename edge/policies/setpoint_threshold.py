@@ -14,9 +14,9 @@ import msgspec
 
 from wayside.contracts.action import Action, Answer, Answers, Setpoint
 from wayside.contracts.actuator_config import Number, SetpointConfig
+from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.reading import Name
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.policies.settings import PolicySettings
 
 ACTION = Setpoint
 KINDS = {"forecast": ("forecast",), "score": ("score",), "count": ("classify", "count")}
@@ -86,7 +86,7 @@ def soften(action: Setpoint, limits: SetpointConfig) -> Setpoint | None:
     return None
 
 
-def explain(seen: float) -> Mapping[str, str | float]:
+def explain(seen: float, settings: Settings, limits: SetpointConfig, action: Setpoint) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the value that was compared."""
     return {"watched": seen}
 

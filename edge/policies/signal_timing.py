@@ -15,10 +15,10 @@ import msgspec
 
 from wayside.contracts.action import Action, Answers, Greens
 from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
+from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.quantities import Phase
 from wayside.contracts.reading import Name
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.policies.settings import PolicySettings
 
 ACTION = Greens
 MIN_FLOW_RATIO = 0.01  # an empty approach still gets a share; dividing by nothing gives nothing
@@ -81,7 +81,9 @@ def soften(action: Greens, limits: SignalConfig) -> Greens:
     return Greens(_tenths(halfway, limits.rings))
 
 
-def explain(flows: Mapping[int, float]) -> Mapping[str, str | float]:
+def explain(
+    flows: Mapping[int, float], settings: Settings, limits: SignalConfig, action: Greens
+) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the demand behind it."""
     return {"flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256]}
 

@@ -55,6 +55,7 @@ class ForecastTask(Task):
         self._made: dict[int, Past] = {}  # by the number of the first target
         self._none: Sequence[float | None] = (None,) * len(self.sites)
         self._residuals: list[float | None] = [None] * len(self.sites)
+        self._expected: list[float | None] = [None] * len(self.sites)
         self._strange = [False] * len(self.sites)
 
     # --- what has come ---------------------------------------------------------------------------
@@ -94,7 +95,7 @@ class ForecastTask(Task):
                 self._judge(i, value, forecast, anomaly, at)
                 if naive is not None and self._health is not None:
                     self._health.compared(value, forecast, naive)
-        self._residuals[i] = anomaly
+        self._residuals[i], self._expected[i] = anomaly, forecast
         self._ledger.row(
             INTERVAL,
             self._names[i],
@@ -224,7 +225,9 @@ class ForecastTask(Task):
                 ahead = answer[0].tolist()
                 if not site.mean:
                     ahead = [max(0.0, y) for y in ahead]
-            sites[site.output] = Answer(values[i], qualities[i], ahead, bands, None, None, residuals[i])
+            sites[site.output] = Answer(
+                values[i], qualities[i], ahead, bands, None, None, residuals[i], self._expected[i]
+            )
         return sites
 
     # --- durable state ---------------------------------------------------------------------------

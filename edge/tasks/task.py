@@ -341,6 +341,8 @@ class Task:
             None if local is None else local.hour,
             None if local is None else local.weekday,
             0 if self._window is None else self._window.filled,
+            self.sites[0].unit,
+            step_s=self.config.step_s,
         )
         decider.decide(answers, due.at, model=self.label, why_none=why)
 

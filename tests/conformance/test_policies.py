@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.edge.test_decisions import FLOW, HEAT, HEATER, PEOPLE, SCORE, SITES
 from tests.edge.test_guard import FIXED, SIGNAL
-from wayside.contracts.action import Action, Answer, Answers, Greens, Notice, Setpoint
+from wayside.contracts.action import Action, Answer, Answers, Greens, Notice, Running, Setpoint
 from wayside.contracts.actuator_config import ActuatorConfig, RegisterTarget, SetpointConfig
 from wayside.contracts.reading import Quality
 from wayside.contracts.task_config import SiteConfig, TaskConfig
@@ -53,31 +53,97 @@ CASES: list[tuple[TaskConfig, ActuatorConfig]] = [
     (task(HEAT, kind="count", settings={"watch": "count", "of_class": "car", "on_at": 3}), HEATER),
     (task(HEAT, kind="score", settings={"watch": "score", "on_at": 3}), HEATER),
 ]
+BOILER = SetpointConfig(
+    name="boiler",
+    register=RegisterTarget(device=1, address=1),
+    low=0,
+    high=1,
+    safe=0,
+    by="06:00",
+    must_run_s=14_400,
+    min_on_s=900,
+    min_off_s=900,
+    max_run_s=21_600,
+)
+NIGHT = {"from": "22:00", "to": "06:00", "price": 0.1}
+CASES += [
+    (
+        task(HEAT, policy="load_shift", settings={"tariffs": [NIGHT], "price": 0.3, "cap": 50, "power": 9}, horizon=2),
+        BOILER,
+    ),
+    (task(HEAT, policy="load_shift", settings={"prefer": "quiet", "hours": 3}, horizon=2), BOILER),
+    (task(SCORE, kind="forecast", policy="threshold_warning", settings={"within": 2}, horizon=2), PEOPLE),
+    (
+        task(
+            SCORE,
+            kind="forecast",
+            policy="threshold_warning",
+            settings={"within": 1, "levels": [{"above": 2.0, "name": "high", "level": 2}]},
+        ),
+        PEOPLE,
+    ),
+    (task(HEAT, policy="abatement", settings={"within": 2, "threshold": 3}, horizon=2), HEATER),
+    (task(HEAT, policy="abatement", settings={"within": 1, "threshold": 3, "on": 55.0, "off": -15.0}), VALVE),
+    (
+        task(
+            SCORE,
+            kind="forecast",
+            policy="capacity_notice",
+            settings={"hours": 0.5},
+            horizon=2,
+            sites=tuple(SiteConfig(output=s.output, constants={"places": 4}) for s in SITES),
+        ),
+        PEOPLE,
+    ),
+    (
+        task(
+            SCORE,
+            kind="count",
+            policy="picture_notice",
+            settings={"stopped_class": "bus", "of_class": "car", "capacity": 2, "steps": 1, "frames": 1}
+            | {"shows": {"green": ["green"], "red": ["red"]}},
+        ),
+        PEOPLE,
+    ),
+    (task(SCORE, kind="classify", policy="picture_notice", settings={"stopped_class": "car", "steps": 3}), PEOPLE),
+]
 each_case = pytest.mark.parametrize(
     ("config", "actuator"), CASES, ids=lambda c: c.policy if isinstance(c, TaskConfig) else ""
 )
 each_policy = pytest.mark.parametrize("name", policies.names())
 
 number = st.sampled_from([math.nan, math.inf, -math.inf, -1e308, 1e308, 0.0]) | st.floats() | st.floats(0, 3000)
+sites_ = st.dictionaries(
+    st.sampled_from(["d/1", "d/2", "elsewhere"]),
+    st.builds(
+        Answer,
+        value=st.none() | number,
+        quality=st.sampled_from(Quality),
+        forecast=st.lists(number, max_size=3),
+        bands=st.lists(st.lists(number, min_size=3, max_size=3) | st.lists(number, max_size=4), max_size=3),
+        score=st.none() | number,
+        counts=st.none() | st.dictionaries(st.sampled_from(["car", "bus"]), number),
+        residual=st.none() | number,
+        expected=st.none() | number,
+        by_head=st.none()
+        | st.dictionaries(
+            st.sampled_from(["green", "red", "dark", "unknown"]),
+            st.dictionaries(st.sampled_from(["green", "red", "dark"]), number),
+        ),
+    ),
+)
 answers_ = st.builds(
     Answers,
     interval_s=st.floats(1, 86_400),
-    sites=st.dictionaries(
-        st.sampled_from(["d/1", "d/2", "elsewhere"]),
-        st.builds(
-            Answer,
-            value=st.none() | number,
-            quality=st.sampled_from(Quality),
-            forecast=st.lists(number, max_size=3),
-            score=st.none() | number,
-            counts=st.none() | st.dictionaries(st.sampled_from(["car", "bus"]), number),
-            residual=st.none() | number,
-        ),
-    ),
+    sites=sites_,
+    quantiles=st.sampled_from([(), (0.1, 0.5, 0.9), (0.9, 0.5, 0.1), (0.5,), (0.0, 0.5, 1.0), (math.nan,) * 3]),
     clock_known=st.booleans(),
     fresh=st.booleans(),
-    hour=st.none() | st.floats(0, 24),
-    weekday=st.none() | st.floats(0, 6),
+    hour=st.none() | st.floats(0, 24) | number,
+    weekday=st.none() | st.floats(0, 6) | number,
+    before=st.lists(sites_, max_size=2),
+    step_s=st.none() | st.floats(1, 86_400),
+    running=st.none() | st.builds(Running, number, number),
 )
 
 
@@ -91,7 +157,7 @@ def in_force_of(actuator: ActuatorConfig) -> st.SearchStrategy[Action | None]:
 
 
 def test_every_module_of_the_package_is_a_policy_that_can_be_configured_and_is_tested_here() -> None:
-    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "policy", "settings"}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "policy"}
     assert modules == set(policies.names()) == {c.policy for c, _ in CASES}
 
 
@@ -158,10 +224,10 @@ def test_a_policy_never_raises_and_its_proposals_are_finite_pure_and_come_to_res
         return
     kept = copy.deepcopy(seen)
     proposal = policy.propose(seen, chosen, actuator, in_force)
-    explained = policy.explain(seen)
+    explained = policy.explain(seen, chosen, actuator, proposal)
     assert repr((answers, in_force, seen)) == repr((*before, kept))
     assert repr(policy.propose(seen, chosen, actuator, in_force)) == repr(proposal)
-    assert policy.explain(seen) == explained
+    assert policy.explain(seen, chosen, actuator, proposal) == explained
     assert all(isinstance(v, str) or math.isfinite(v) for v in explained.values())
     situation = Situation(in_force, fresh=answers.fresh, clock_known=answers.clock_known)
     for _ in range(40):
@@ -186,11 +252,14 @@ def test_a_policy_reads_and_proposes_where_every_site_has_an_answer(
 ) -> None:
     policy, chosen = policies.choose(config, actuator)
     answer = Answer(5.0, Quality.GOOD, [3.0, 4.0], score=3.0, counts={"car": 3.0, "bus": 1.0}, residual=1.0)
-    answers = Answers(900.0, {site.output: answer for site in config.sites})
+    answers = Answers(
+        900.0, {site.output: answer for site in config.sites}, hour=14.0, weekday=2.0, running=Running(0.0, 57_600.0)
+    )
     seen = policy.read(answers, chosen)
     assert seen is not None
-    assert type(policy.propose(seen, chosen, actuator, None)) is policy.ACTION
-    assert policy.explain(seen)
+    proposal = policy.propose(seen, chosen, actuator, None)
+    assert type(proposal) is policy.ACTION
+    assert policy.explain(seen, chosen, actuator, proposal)
 
 
 def numbers(action: Action) -> list[float]:

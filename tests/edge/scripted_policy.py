@@ -8,9 +8,9 @@ from typing import Any
 from unittest import mock
 
 from wayside.contracts.action import Action
+from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import SiteConfig, TaskConfig
 from wayside.edge.policies import policy
-from wayside.edge.policies.settings import PolicySettings
 
 TASK = TaskConfig(
     name="t", bundle="b", sites=(SiteConfig(output="d/1"), SiteConfig(output="d/2")), policy="scripted", actuator="a"

@@ -21,7 +21,8 @@ from wayside.contracts.reading import Quality, Stamp
 from wayside.contracts.summary import Kind
 from wayside.contracts.task_config import SiteConfig, TaskConfig
 from wayside.edge.actuators import NoticeBoard
-from wayside.edge.decisions import POLICY_FAILED, Changes, Decider, PolicyError
+from wayside.edge.decisions import POLICY_FAILED, Decider, PolicyError
+from wayside.edge.guard.pace import Pace
 from wayside.edge.ledger import Ledger
 from wayside.edge.policies import signal_timing
 
@@ -126,6 +127,7 @@ def test_an_allowed_plan_is_carried_out_and_its_row_says_what_it_rests_on(signal
         "greens": " ".join(f"{p}:{g:.1f}" for p, g in sorted(plan.items())),
         "flows_veh_h_lane": "2:600 4:360",
         "substituted_rows": 3,
+        "policy": "signal_timing",
     }
     assert signal.carried == [Greens(plan)]
     assert signal.ledger.counters == {"proposals_allowed": 1}
@@ -143,6 +145,7 @@ def test_a_refused_plan_is_softened_twice_and_then_the_fixed_plan_holds(signal: 
         "verdict": "held",
         "why": "every proposal was refused: the fixed plan holds",
         "greens": "2:48.0 4:31.0 6:50.0 8:29.0",
+        "policy": "signal_timing",
     }
     assert signal.carried[1:] == [None]
     assert signal.decider.in_force is None
@@ -308,13 +311,14 @@ def test_a_register_that_lost_its_value_waits_for_its_hold_again(heater: Scene) 
 def test_changes_of_another_boot_without_a_clock_are_as_if_they_were_now() -> None:
     clock = Hand()
     clock.now_ns = 5 * 10**9
-    changes = Changes(HEATER, Ledger("n", BOOT, clock))
-    changes.restore([["1" * 32, 10**18, None]])
-    assert changes.held_s() == 0
-    wall = clock.wall(clock.now_ns).ms
-    changes.restore([["1" * 32, 7, wall - 3_600_000]])
-    assert changes.held_s() == 3600
-    assert changes.count() == 1
+    now = Ledger("n", BOOT, clock).now()
+    pace = Pace(HEATER)
+    pace.restore({"changes": [["1" * 32, 10**18, None]]}, now)
+    assert pace.held_s(now) == 0
+    assert now.wall_ms is not None
+    pace.restore({"changes": [["1" * 32, 7, now.wall_ms - 3_600_000]]}, now)
+    assert pace.held_s(now) == 3600
+    assert pace.count(now) == 1
 
 
 # --- notices ----------------------------------------------------------------------------------------------------
@@ -373,9 +377,9 @@ def test_another_topic_ends_the_one_before() -> None:
 def test_tasks_that_share_a_board_of_notices_share_its_limit() -> None:
     clock = Hand()
     ledger = Ledger("n", BOOT, clock)
-    changes = Changes(PEOPLE, ledger)
+    pace = Pace(PEOPLE)
     with scripted(Notice) as policy:
-        each = [Decider(TASK, PEOPLE, lambda _: None, ledger, changes=changes) for _ in range(3)]
+        each = [Decider(TASK, PEOPLE, lambda _: None, ledger, pace=pace) for _ in range(3)]
         for decider in each:
             policy.proposal = Notice("x", 2, "text")
             answers = Answers(interval_s=900, sites={"d/1": Answer(1.0, Quality.GOOD, (1.0,))})

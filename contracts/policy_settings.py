@@ -19,6 +19,10 @@ class PolicySettings(Document, frozen=True, kw_only=True):
         """Outputs of the task's sites that the policy reads; None: all of them."""
         return None
 
+    def looks_back(self) -> int:
+        """How many earlier steps the policy wants to see (:attr:`contracts.action.Answers.before`)."""
+        return 0
+
     def mistakes(self, task: TaskConfig, limits: Any) -> Iterator[str]:
         """What of these settings cannot work with this task and this actuator, one sentence each."""
         yield from ()
