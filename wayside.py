@@ -33,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("wayside.cloud.train.cli", "train", "train", "train and compare forecasters"),
     "export": Verb("wayside.export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
     "evaluate": Verb("wayside.cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
+    "simulate": Verb("wayside.cloud.sim.cli", "simulate", "export,train", "what a policy is worth, on held-out months"),
     "release": Verb("wayside.export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
     "hub": Verb("wayside.cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
     "replace": Verb(

@@ -218,11 +218,15 @@ class Spans(nn.Module):
         return self._out(middle + scale * change)
 
     def training_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Errors in parts of the value itself, for goals in percent; of the median, if there are quantiles."""
-        forecast = self(x)
-        if self.quantiles:
-            forecast = forecast[:, :, self.quantiles.index(0.5)]
-        return ((forecast - y) / y.abs().clamp_min(0.01 * float(self.usual[-1].abs()) + 1e-6)).abs().mean()
+        """Errors in parts of the value itself, for goals in percent; of quantiles, the pinball loss (Koenker & Bassett
+        1978) beside the error of the median."""
+        forecast, size = self(x), y.abs().clamp_min(0.01 * float(self.usual[-1].abs()) + 1e-6)  # (B, H)
+        if not self.quantiles:
+            return ((forecast - y) / size).abs().mean()
+        error = ((y - forecast.movedim(2, 0)) / size).movedim(0, 2)  # (B, H, Q)
+        levels = y.new_tensor(self.quantiles)
+        pinball = torch.maximum(levels * error, (levels - 1) * error)
+        return error[:, :, self.quantiles.index(0.5)].abs().mean() + pinball.mean()
 
     def _features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features (B, H, D), and what forecasts deviate from and are multiplied by (B, H), working units."""

@@ -1,0 +1,183 @@
+"""``wayside simulate energy|air``: what a policy is worth on months that its model has not seen."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from wayside.cloud.sim.errors import SimulateError
+
+if TYPE_CHECKING:
+    from wayside.cloud.sim.comparison import Comparison
+    from wayside.cloud.sim.model import Model, Tell
+    from wayside.cloud.sim.replay import Replay
+
+simulate = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True,
+    help="Replay held-out months through a node's own policy and guard, beside no policy, a schedule and the best possible.",
+)  # fmt: skip
+console = Console(stderr=True)  # talk goes to stderr, results to stdout
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="WAYSIDE_DATA", help="Data directory (docs/data.md). Without it: made-up data of --seed."),
+]
+Bundle = Annotated[Path | None, typer.Option(help="A bundle of the model; otherwise it is trained and exported here.")]
+Config = Annotated[Path | None, typer.Option(help="TOML with tasks and actuators, such as a node's file, and [plant].")]
+Month = Annotated[str, typer.Option(help="last, all, or 2013-11,2013-12: whole months that were held out.")]
+Runs = Annotated[Path, typer.Option(help="Run directories, one a task: kept, and used again.")]
+Seed = Annotated[int, typer.Option(help="Of training, and of made-up data.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Plot = Annotated[Path | None, typer.Option(help="Also draw the week with the highest values, as .png or .svg.")]
+ModelTask = Annotated[str | None, typer.Option("--model", help="Training task, or its .toml; else [plant] model.")]
+RUNS = Path("var/simulate")
+GENERATED_DAYS = {"energy": {"load_days": 730}, "air": {"air_days": 1096}}
+
+
+@simulate.command()
+def energy(
+    data: DataDir = None,
+    bundle: Bundle = None,
+    config: Config = None,
+    tariff: Annotated[str, typer.Option(help="time_of_use, dynamic, or the path of a .toml file.")] = "dynamic",
+    month: Month = "last",
+    model: ModelTask = None,
+    runs: Runs = RUNS,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    plot: Plot = None,
+) -> None:
+    """A load that has to run some hours a day: peak, bill, missed deadlines, starts."""
+    with _faults(), _progress() as tell:
+        from wayside.cloud.sim import controls, report
+        from wayside.cloud.sim.scenario import load_energy
+        from wayside.cloud.sim.tariff import load_tariff
+
+        scenario, prices = load_energy(config), load_tariff(tariff)
+        opened, generated = _model(model or scenario.plant.model, "energy", data, bundle, runs, seed, tell)
+        site = scenario.tasks[0].sites[0].site
+        replays = _replays(opened, month, [site], tell)
+        compared, months, courses = controls.energy_comparison(
+            scenario, prices, opened, replays, tell, generated=generated
+        )
+        if plot is not None:
+            report.plot(plot, compared, replays[0], {n: c[0] for n, c in courses.items()}, months[0])
+    _print([compared], as_json)
+
+
+@simulate.command()
+def air(
+    data: DataDir = None,
+    bundle: Bundle = None,
+    config: Config = None,
+    month: Month = "last",
+    site: Annotated[
+        str | None, typer.Option(help="Station, several by comma, or all; else the one of the file's tasks.")
+    ] = None,
+    model: ModelTask = None,
+    runs: Runs = RUNS,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    plot: Plot = None,
+) -> None:
+    """Warnings and equipment: hours of warning, false alarms, equipment hours, exposure avoided."""
+    with _faults(), _progress() as tell:
+        from wayside.cloud.sim import controls, report
+        from wayside.cloud.sim.scenario import load_air
+
+        scenario = load_air(config)
+        opened, generated = _model(model or scenario.plant.model, "air", data, bundle, runs, seed, tell)
+        own = scenario.tasks[0].sites[0].site
+        if site is not None:
+            wanted = list(opened.grid.sites) if site == "all" else [each.strip() for each in site.split(",")]
+        else:  # made-up stations have names of their own
+            wanted = [opened.grid.sites[0] if generated and own not in opened.grid.sites else own]
+        replays = _replays(opened, month, wanted, tell)
+        found = controls.air_comparisons(scenario, opened, replays, tell, generated=generated)
+        if plot is not None:
+            report.plot(plot, found[0][0], replays[0], {n: c[0] for n, c in found[0][1].items()})
+    _print([compared for compared, _ in found], as_json)
+
+
+def _model(
+    name: str, kind: str, data: Path | None, bundle: Path | None, runs: Path, seed: int, tell: Tell
+) -> tuple[Model, bool]:
+    """The model, and whether its data are made up."""
+    from wayside.cloud.sim.model import open_model
+
+    generated = data is None
+    if data is None:
+        from wayside.cloud.train import generated as made
+
+        data = runs / f"generated-{kind}-{seed}"
+        console.print(
+            f"no --data and no WAYSIDE_DATA: made-up data of seed {seed} in {data}; they show how it works, not what it is "
+            "worth",
+            style="yellow", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        tell("making data up", 0.0)
+        if not data.exists():
+            made.write(data, seed, **GENERATED_DAYS[kind])
+        runs = runs / f"run-{kind}-{seed}"
+    return open_model(name, data, runs, bundle, seed, tell), generated
+
+
+def _replays(model: Model, month: str, sites: Sequence[str | None], tell: Tell) -> list[Replay]:
+    replays: list[Replay] = []
+    for n, site in enumerate(sites):
+        replays += model.months(month, site, lambda share, n=n: tell("the model, hour by hour", (n + share) / len(sites)))
+    return replays
+
+
+def _print(compared: Sequence[Comparison], as_json: bool) -> None:
+    from wayside.cloud.sim import report
+
+    if as_json:
+        document = {"simulations": [msgspec.to_builtins(each) for each in compared]}
+        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
+        return
+    screen = Console()
+    if not screen.is_terminal:  # into a file or a pipe: nothing is cut off
+        screen = Console(width=160)
+    for each in compared:
+        for number, line in enumerate(report.heading(each)):
+            screen.print(line, style="bold" if number == 0 else None, markup=False, highlight=False, soft_wrap=True)
+        screen.print(report.table(each))
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    columns = (TextColumn("{task.description:<60}"), BarColumn(20))
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("begins", total=1.0)
+
+        def tell(what: str, share: float) -> None:
+            progress.update(bar, completed=share, description=escape(what))
+
+        yield tell
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Faults that a person can mend: one sentence on stderr."""
+    from wayside.cloud.evaluate.errors import EvaluateError
+    from wayside.cloud.train.errors import TrainError
+    from wayside.edge.errors import EdgeError
+    from wayside.export.errors import ExportError
+
+    try:
+        yield
+    except (SimulateError, EvaluateError, TrainError, ExportError, EdgeError) as exc:
+        console.print(f"wayside simulate: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from exc
+    except KeyboardInterrupt as exc:
+        console.print("wayside simulate: stopped; a finished run is kept, an unfinished one left nothing")
+        raise typer.Exit(130) from exc

@@ -1,0 +1,21 @@
+"""What can go wrong while simulating.
+
+SimulateError
+├── ScenarioError     the file with tasks and actuators, or the tariff, breaks its contract
+├── NothingToReplay   no such month, or the model has seen it
+└── (errors of cloud.train, cloud.evaluate and export pass through with their own words)
+"""
+
+from __future__ import annotations
+
+
+class SimulateError(Exception):
+    """A simulation failed; the message says what happened, whose fault it is, and what to do next."""
+
+
+class ScenarioError(SimulateError, ValueError):
+    """A file that a person wrote breaks its contract."""
+
+
+class NothingToReplay(SimulateError, ValueError):  # noqa: N818  (what happened)
+    """There is no such month in the data, or the model has seen it."""

@@ -1,0 +1,88 @@
+"""The model that a simulation asks: a bundle's int8 file on the node's runtime, and the days that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from wayside.cloud.evaluate import evaluate, judge
+from wayside.cloud.evaluate.job import Job
+from wayside.cloud.sim.errors import NothingToReplay
+from wayside.cloud.sim.replay import OnShare, Replay, choose, replays
+from wayside.cloud.train import datasets, run
+from wayside.cloud.train.grid import Grid
+from wayside.cloud.train.taskfile import TaskFile, load_task
+
+Tell = evaluate.Tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A bundle beside the data that it is replayed on."""
+
+    label: str
+    taskfile: TaskFile
+    grid: Grid
+    bundle: Path
+
+    @property
+    def zone(self) -> str:
+        return self.taskfile.data.zone or "UTC"
+
+    def months(self, wanted: str, site: str | None, on_share: OnShare = lambda share: None) -> list[Replay]:
+        """The held-out months ``wanted``: ``last``, ``all``, or some, by comma.
+
+        Raises:
+            NothingToReplay: see :func:`wayside.cloud.sim.replay.choose`.
+        """
+        chosen: Sequence[str] = choose(wanted, self.grid, self.taskfile)
+        with _int8(self.bundle) as runtime:
+            return replays(self.grid, self.taskfile, {}, runtime, site, chosen, on_share)
+
+
+def open_model(name: str, data: Path, runs: Path, bundle: Path | None, seed: int, tell: Tell) -> Model:
+    """The bundle given, or one that is trained and exported in ``runs`` as ``wayside evaluate`` does it.
+
+    Args:
+        name: the training task, or the path of its .toml file.
+
+    Raises:
+        NothingToReplay: the bundle has seen the held-out days, or is for another task.
+        TrainError, EvaluateError, ExportError, EdgeError: with their own words.
+    """
+    job = Job(task=name, data=data, runs=runs, seed=seed, refit=False)
+    taskfile = run.with_fit(load_task(name), refit=False)
+    tell("reading the data", 0.0)
+    if bundle is not None:
+        passport = judge.open_model(bundle).passport
+        if passport.task.name != taskfile.task.name:
+            raise NothingToReplay(f"{bundle} is a model of the task {passport.task.name}, not of {taskfile.task.name}")
+        if passport.seen_until:
+            raise NothingToReplay(
+                f"{bundle} has been trained on every day until {passport.seen_until}: nothing of the data is new to it; "
+                "export the run itself and not its final/"
+            )
+        grid, taskfile = datasets.load(msgspec.structs.replace(taskfile, task=passport.task), data)
+    else:
+        grid, taskfile = datasets.load(taskfile, data)
+        folder = runs / taskfile.task.name
+        evaluate.trained(job, taskfile, grid, folder, tell)
+        bundle = evaluate.exported(folder, tell)
+        passport = judge.open_model(bundle).passport
+    if not isinstance(grid, Grid):
+        raise NothingToReplay(f"the task {taskfile.task.name} is of pictures: they have no months")
+    return Model(label=f"{passport.bundle} {passport.version}", taskfile=taskfile, grid=grid, bundle=bundle)
+
+
+@contextmanager
+def _int8(path: Path) -> Iterator[judge.Runtime]:
+    """The first int8 variant that this machine runs; float where the gate left none."""
+    bundle = judge.open_model(path)
+    variants = sorted(bundle.passport.variants, key=lambda v: v.precision != "int8")
+    chosen = msgspec.structs.replace(bundle.passport, variants=variants[:1])
+    for _, runtime in judge.runtimes(type(bundle)(**{**vars(bundle), "passport": chosen})):
+        yield runtime
