@@ -20,8 +20,9 @@ from wayside.contracts.node_rules import disagreements
 from wayside.contracts.old_node_form import is_old, left_behind, modernized
 from wayside.contracts.quantities import Seconds, UnixSeconds
 from wayside.contracts.reading import Name
-from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
 from wayside.contracts.task_config import Datastream, Offer, SumConfig, TaskConfig
+from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.contracts.wire import ContractError, Document, wire_field
 
 VEHICLES, PRESSES = "{veh}", "{press}"  # UCUM annotations
@@ -84,6 +85,8 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     board: BoardConfig | None = None
     gpio: GpioConfig = GpioConfig()
     modbus: ModbusConfig | None = None
+    uart: Annotated[tuple[UartConfig, ...], msgspec.Meta(max_length=16)] = ()
+    analog: Annotated[tuple[AnalogConfig, ...], msgspec.Meta(max_length=16)] = ()
     detectors: Annotated[tuple[DetectorConfig, ...], msgspec.Meta(max_length=256)] = ()
     tasks: Annotated[tuple[TaskConfig, ...], msgspec.Meta(max_length=64)] = ()
     actuators: Annotated[tuple[ActuatorConfig, ...], msgspec.Meta(max_length=64)] = ()
@@ -111,12 +114,14 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     def datastreams(self) -> tuple[Datastream, ...]:
         """What its sources give, in the order of the configuration; sums last."""
         streams = [Datastream(name=d.datastream, unit=VEHICLES, aggregate="sum") for d in self.detectors]
+        streams += [a.stream() for a in self.analog]
         streams += [
             Datastream(name=c.datastream, unit=PRESSES, aggregate="sum")
             for c in self.gpio.contacts
             if c.role == "ped_button"
         ]
         streams += [r.stream() for r in (self.modbus.registers if self.modbus else ())]
+        streams += [v.stream() for v in uart_values(self.uart)]
         return tuple(streams)
 
     def offer(self, agent: str) -> Offer:

@@ -13,12 +13,13 @@ from typing import Protocol
 
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
 from wayside.contracts.mistakes import Mistake, Place
-from wayside.contracts.sensor_config import BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
 from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
+from wayside.contracts.uart_config import UartConfig
 
 MAX_ROW_NAME = 64
 """Characters of a row's datastream: contracts.reading.Name."""
-_SOURCES = frozenset({"detectors", "gpio", "modbus"})
+_SOURCES = frozenset({"detectors", "analog", "gpio", "modbus", "uart"})
 
 
 class Sections(Protocol):
@@ -30,6 +31,10 @@ class Sections(Protocol):
     def gpio(self) -> GpioConfig: ...
     @property
     def modbus(self) -> ModbusConfig | None: ...
+    @property
+    def uart(self) -> tuple[UartConfig, ...]: ...
+    @property
+    def analog(self) -> tuple[AnalogConfig, ...]: ...
     @property
     def detectors(self) -> tuple[DetectorConfig, ...]: ...
     @property
@@ -47,6 +52,7 @@ def disagreements(config: Sections) -> Iterator[Mistake]:
     """Every one, in the order of the sections."""
     yield from _given_twice(config)
     yield from _lines(config)
+    yield from _humidity(config)
     yield from _actuators(config)
     yield from _tasks(config)
     yield from _sums(config)
@@ -54,12 +60,15 @@ def disagreements(config: Sections) -> Iterator[Mistake]:
 
 
 def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
-    """Each datastream that a file names, with the place where it does: detectors, contacts, registers."""
+    """Each datastream that a file names, with the place where it does: detectors, contacts, registers …"""
     named: list[tuple[Place, str]] = []
     named += [(("detectors", i, "datastream"), d.datastream) for i, d in enumerate(config.detectors)]
+    named += [(("analog", i, "datastream"), a.datastream) for i, a in enumerate(config.analog)]
     named += [(("gpio", "contacts", i, "datastream"), c.datastream) for i, c in enumerate(config.gpio.contacts)]
     registers = config.modbus.registers if config.modbus else ()
     named += [(("modbus", "registers", i, "datastream"), r.datastream) for i, r in enumerate(registers)]
+    for i, sensor in enumerate(config.uart):
+        named += [(("uart", i, "values", j, "datastream"), v.datastream) for j, v in enumerate(sensor.values)]
     return named
 
 
@@ -67,6 +76,7 @@ def _given_twice(config: Sections) -> Iterator[Mistake]:
     sums = [(("sums", i, "name"), s.name) for i, s in enumerate(config.sums)]
     groups: tuple[tuple[str, list[tuple[Place, object]]], ...] = (
         ("channel", [(("detectors", i, "channel"), d.channel) for i, d in enumerate(config.detectors)]),
+        ("analogue channel", [(("analog", i, "channel"), a.channel) for i, a in enumerate(config.analog)]),
         ("datastream", [*named_datastreams(config), *sums]),
         ("pin", [(("gpio", "contacts", i, "pin"), c.pin) for i, c in enumerate(config.gpio.contacts)]),
         ("task", [(("tasks", i, "name"), t.name) for i, t in enumerate(config.tasks)]),
@@ -85,8 +95,29 @@ def _given_twice(config: Sections) -> Iterator[Mistake]:
 def _lines(config: Sections) -> Iterator[Mistake]:
     if config.detectors and config.board is None:
         yield Mistake(("detectors",), "need a [board] that counts for them", frozenset({"detectors", "board"}))
-    if config.modbus is not None and config.board is not None and config.modbus.port == config.board.port:
-        yield Mistake(("modbus", "port"), "is the board's; each needs its own", frozenset({"board", "modbus"}))
+    if config.analog and config.board is None:
+        yield Mistake(("analog",), "need a [board] that reads them", frozenset({"analog", "board"}))
+    taken = {config.board.port: "board"} if config.board is not None else {}
+    ports: list[tuple[Place, str]] = [(("modbus", "port"), config.modbus.port)] if config.modbus is not None else []
+    ports += [(("uart", i, "port"), sensor.port) for i, sensor in enumerate(config.uart)]
+    for place, port in ports:
+        owner = str(place[0])
+        if port in taken:
+            whose = "the board's" if taken[port] == "board" else f"that of [{taken[port]}], too"
+            yield Mistake(place, f"is {whose}; each needs its own", frozenset({taken[port], owner}))
+        taken.setdefault(port, owner)
+
+
+def _humidity(config: Sections) -> Iterator[Mistake]:
+    """What a correction takes has to be a relative humidity of this node."""
+    units = {d.name: d.unit for d in config.datastreams()}
+    for i, sensor in enumerate(config.uart):
+        for j, value in enumerate(sensor.values):
+            place, name = ("uart", i, "values", j, "humidity"), value.humidity
+            if name is not None and name not in units:
+                yield Mistake(place, _unknown(name, units), _SOURCES)
+            elif name is not None and units[name] != "%":
+                yield Mistake(place, f"{name} is in {units[name]}; relative humidity is in %", _SOURCES)
 
 
 def _actuators(config: Sections) -> Iterator[Mistake]:

@@ -68,6 +68,11 @@ class ValueConfig(Document, frozen=True, kw_only=True):
         return None
 
     @property
+    def least(self) -> float:
+        """A counter's smallest step, raw."""
+        return 1.0
+
+    @property
     def key(self) -> str:
         """What makes it the same value after a restart with another configuration."""
         return f"{self.kind}/{self.datastream}"
@@ -140,6 +145,34 @@ class GpioConfig(Document, frozen=True, kw_only=True):
 
     factory: Literal["lgpio", "mock"] = "lgpio"
     contacts: tuple[ContactConfig, ...] = ()
+
+
+class AnalogConfig(Document, frozen=True, kw_only=True):
+    """An analogue input of the board. A reading is ``raw * scale + offset`` in ``unit``; ``raw`` is 0 to 1023.
+
+    A board tells of changes (docs/board.md): between two of them the value is the last one.
+    """
+
+    channel: Channel  # on the board
+    datastream: Name
+    unit: Unit
+    scale: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 1.0
+    offset: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.0
+    observes: Name | None = None  # what a model calls it
+    low: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None  # beyond these it is out of range: a cut
+    high: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None  # wire reads 0 or 1023
+
+    def __post_init__(self) -> None:
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            refuse([Mistake(("low",), "low < high")])
+
+    def inside(self, value: float) -> bool:
+        """Whether it can be one of the sensor's."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def stream(self) -> Datastream:
+        """What it gives to tasks."""
+        return Datastream(name=self.datastream, unit=self.unit, aggregate="mean", observes=self.observes)
 
 
 class DetectorConfig(Document, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -39,6 +39,9 @@ from wayside.edge.sync import Sync
 from wayside.edge.tasks.runner import Job, ThreadRunner
 from wayside.edge.update.installs import Installs
 from wayside.edge.update.updater import Updater
+
+if TYPE_CHECKING:
+    from wayside.edge.sensors.uart.sensors import UartSensors
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +70,10 @@ def with_modbus(config: NodeConfig) -> bool:
     return config.modbus is not None
 
 
+def with_uart(config: NodeConfig) -> bool:
+    return bool(config.uart)
+
+
 def with_hub(config: NodeConfig) -> bool:
     return config.hub is not None
 
@@ -76,6 +83,7 @@ ROUTINES = (
     Routine("report", lambda agent: agent.reporter.run(), always),  # status file, watchdog
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
     Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
+    Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
     Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
 )
@@ -115,6 +123,11 @@ class Agent:
         else:
             for setpoint in node.outputs.setpoints.values():
                 setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
+        self.uart: UartSensors | None = None
+        if config.uart:
+            from wayside.edge.sensors.uart.sensors import sensors_of
+
+            self.uart = sensors_of(config.uart, node, self._clock)
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(
@@ -155,6 +168,7 @@ class Agent:
             health=self.health,
             sync=self.sync,
             contacts=self._contacts,
+            uart=self.uart.status if self.uart is not None else tuple,
         )
 
     async def run(self) -> None:

@@ -21,7 +21,11 @@ from wayside.edge.errors import EdgeError
 
 SIMULATED = ClockState.SIMULATED
 DRIFT_PPM = 50  # of a free-running crystal, with margin for a cabinet in the sun
+GPS_TRUST_NS = 60 * 1_000_000_000  # the same of a receiver
+GPS_JUMP_NS = 900 * 1_000_000_000  # for so long a receiver has to insist on another time than the one before
 HUB_TRUST_NS = 86_400 * 1_000_000_000  # after that without word from the hub its time is 'held'
+
+TRUST_NS = {ClockState.NTP: 5_000_000_000, ClockState.GPS: GPS_TRUST_NS, ClockState.HUB: HUB_TRUST_NS}
 
 LIFETIME_MS = 50 * 365 * 86_400_000  # no release of this software runs longer
 
@@ -48,6 +52,10 @@ class Clock(Protocol):
         """The hub said its time in a reply to a request sent and answered at these ``mono_ns``."""
         ...
 
+    def hear_gps(self, unix_ms: int, mono_ns: int, error_ms: int) -> str | None:
+        """A GNSS receiver says the time of the instant ``mono_ns``. Returns why it is doubted."""
+        ...
+
     @property
     def board_zero_ms(self) -> int | None:
         """Unix time in ms at which the board's clock is 0, where that is known without listening."""
@@ -67,7 +75,7 @@ BASE_ERROR_MS = 1 + 5  # a tick of the board, and 0.5 % of the second of the new
 
 
 class SystemClock:
-    """The kernel's clock: trusted while NTP disciplines it, else what the hub says, else unknown."""
+    """The kernel's clock: trusted while NTP disciplines it, else what the hub or a GNSS receiver says, else unknown."""
 
     speed = 1.0
     board_zero_ms = None
@@ -79,6 +87,7 @@ class SystemClock:
         self._base_error_ms = 0
         self._source = ClockState.UNKNOWN
         self._checked_ns = -(10**10)
+        self._jumped_ns: int | None = None  # since when a receiver contradicts
 
     def mono_ns(self) -> int:
         return time.monotonic_ns()
@@ -91,7 +100,7 @@ class SystemClock:
         if self._offset_ns is None:
             return Wall(None, ClockState.UNKNOWN, None)
         age_ns = max(0, now - self._trusted_ns)
-        stale = age_ns > (HUB_TRUST_NS if self._source is ClockState.HUB else 5_000_000_000)
+        stale = age_ns > TRUST_NS.get(self._source, 0)
         return Wall(
             (mono_ns + self._offset_ns) // 1_000_000,
             ClockState.HELD if stale else self._source,
@@ -106,6 +115,34 @@ class SystemClock:
         self._offset_ns = hub_unix_ms * 1_000_000 - (sent_ns + received_ns) // 2
         self._trusted_ns, self._source = received_ns, ClockState.HUB
         self._base_error_ms = (received_ns - sent_ns) // 2_000_000 + 1
+
+    def hear_gps(self, unix_ms: int, mono_ns: int, error_ms: int) -> str | None:
+        """Believed where nothing better is known: the source with the least error bound stands.
+
+        A receiver can be wrong by 1024 weeks (its week counter has ten bits), by the leap seconds until it has heard of
+        them, or because somebody else transmits. So a time before this software was built is not believed, nor one
+        that contradicts what is known: at once if that is fresh, and for a quarter of an hour if it is the receiver's
+        own or an old one.
+        """
+        if not self._built_ms <= unix_ms < self._built_ms + LIFETIME_MS:
+            return "the receiver tells a time before this software was built: has its week counter run over?"
+        known = self.wall(mono_ns)
+        now = time.monotonic_ns()
+        if known.ms is not None:
+            away_ms = abs(known.ms - unix_ms)
+            if away_ms > error_ms + (known.error_ms or 0):
+                if self._jumped_ns is None:
+                    self._jumped_ns = now
+                soft = known.state in (ClockState.GPS, ClockState.HELD)
+                if not soft or now - self._jumped_ns < GPS_JUMP_NS:
+                    return f"the receiver's time is {away_ms / 1000:.0f} s away from the one that the node has"
+            elif known.state is not ClockState.GPS and (known.error_ms or 0) <= error_ms:
+                self._jumped_ns = None
+                return None
+        self._jumped_ns = None
+        self._offset_ns = unix_ms * 1_000_000 - mono_ns
+        self._trusted_ns, self._source, self._base_error_ms = mono_ns, ClockState.GPS, error_ms
+        return None
 
     def _ask_kernel(self, now: int) -> None:
         error_ms = kernel_sync_error_ms()
@@ -136,6 +173,9 @@ class ScaledClock:
 
     def hear_hub(self, hub_unix_ms: int, sent_ns: int, received_ns: int) -> None:
         pass
+
+    def hear_gps(self, unix_ms: int, mono_ns: int, error_ms: int) -> str | None:
+        return None
 
 
 class _Timex(ctypes.Structure):

@@ -23,6 +23,7 @@ EdgeError
 ├── ModbusError            the Modbus port cannot be opened, or a register read or written
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register
+├── UartError              the port of a sensor cannot be had
 └── CommissionError        a walk through the sensors cannot begin or go on
     └── Stopped            the technician stopped; what was walked is kept
 """

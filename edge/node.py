@@ -19,6 +19,7 @@ from wayside.contracts.sensor_config import ContactConfig
 from wayside.contracts.summary import Kind
 from wayside.contracts.sync import TaskState
 from wayside.contracts.task_config import SumConfig
+from wayside.contracts.uart_config import uart_values
 from wayside.contracts.version import VERSION
 from wayside.edge.clock import Clock, LocalCalendar, stamp
 from wayside.edge.history import MIN_CAPACITY, NOTHING, Calendar, History
@@ -67,10 +68,13 @@ class Node:
         self._older = False  # the state was an older agent's: its keys are cleared with the next commit
         ground = (clock, self._grid, self.ledger)
         signal = config.signal
-        self._board = BoardSource(config.detectors, *ground, signal=signal.name if signal is not None else None)
+        self._board = BoardSource(
+            config.detectors, *ground, signal=signal.name if signal is not None else None, analog=config.analog
+        )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
-        self._values = (self.registers,)
+        self.uart = ValueSource("uart", uart_values(config.uart), *ground)
+        self._values = (self.registers, self.uart)
         self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values)
         streams = [s.datastreams for s in self._sources]
         self._history = History(streams)
@@ -141,13 +145,20 @@ class Node:
         self._contacts.change(contact, closed)
         self._drain(1)
 
-    def value_read(self, source: ValueSource, index: int, raw: float) -> None:
+    def value_read(self, source: ValueSource, index: int, raw: float, doubtful: bool = False) -> None:
         """Value ``index`` of the configuration of ``source`` was read."""
-        source.read(index, raw)
+        source.read(index, raw, doubtful=doubtful)
         self._drain(self._sources.index(source))
 
     def value_failed(self, source: ValueSource, index: int, why: str) -> None:
         source.fail(index, why)
+
+    def value_now(self, datastream: str) -> float | None:
+        """What a datastream of the node's own clock shows now; None: nothing that may be believed."""
+        for value in (value for source in self._values for value in source.each):
+            if value.config.datastream == datastream and value.live.quality is GOOD:
+                return value.live.value
+        return None
 
     def pass_time(self) -> None:
         """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""

@@ -9,6 +9,7 @@ from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.condition import MODEL_CONDITIONS, Condition
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import ClockState, Stamp
+from wayside.contracts.uart_config import uart_values
 from wayside.edge.journal import KeptAnswers, KeptStep
 from wayside.edge.sources.step import Source, Step
 from wayside.edge.tasks.forecast import ForecastTask
@@ -72,12 +73,16 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     tasks = {t.name for t in config.tasks}
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
     own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
+    uart = {u.subject for u in config.uart}
     subjects = {
         **dict.fromkeys(("line_lost", "wrong_board", "line_noisy", "fail_safe"), board),
         "signal_fault": known_board,
         "plan_unsendable": board if config.signal is not None else set(),
         **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
         "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
+        "uart_fails": {v.datastream for v in uart_values(config.uart)},
+        **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
+        "gps_doubted": uart,
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew

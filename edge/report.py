@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,12 @@ class Reporter:
         health: Health,
         sync: Sync | None,
         contacts: Contacts,
+        uart: Callable[[], Sequence[dict[str, Any]]] = tuple,
     ) -> None:
+        """``uart``: what its sensors on serial ports say of themselves."""
         self._name, self._boot, self._path = name, boot, state_dir / STATUS_FILE
         self._node, self._health, self._sync, self._contacts = node, health, sync, contacts
+        self._uart = uart
         self.notifier = Notifier()
 
     async def run(self) -> None:
@@ -155,6 +159,7 @@ class Reporter:
                 {"datastream": name, "closed": closed, "closures": self._node.closures.get(name, 0)}
                 for name, closed in self._contacts.closed.items()
             ],
+            "uart": self._uart(),
             "pid": os.getpid(),
             "notices": [{"code": n.code, "message": n.message} for n in (self._sync.notices if self._sync else ())],
             "trouble": self._trouble(),

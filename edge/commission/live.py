@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
 from wayside.contracts.sync import Board
+from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.edge.commission.record import CommissionError
 from wayside.edge.commission.sensor_walk import State, targets
 from wayside.edge.sensors.gpio import Contacts, GpioError
@@ -37,6 +39,16 @@ STALE_S = 15.0  # without a new one
 Moved = Callable[[str, bool], None]
 
 
+class _Unsaid:
+    """Conditions are a running agent's to say."""
+
+    def begin(self, code: str, subject: str, message: str, *, severe: bool = True) -> bool:
+        return False
+
+    def end(self, code: str, subject: str) -> bool:
+        return False
+
+
 class Live:
     """``states`` by datastream. ``on_move(datastream, level)`` for each change that happens now, not before."""
 
@@ -46,7 +58,8 @@ class Live:
         self.board: Board | None = None
         self._config, self._state_dir, self._agent, self._on_move = config, state_dir, agent, on_move
         kinds = {t.kind for t in targets(config) if t.datastream in names}
-        self._with_board = config.board is not None and bool(config.detectors) and "detector" in kinds
+        self._with_board = config.board is not None and bool(kinds & {"detector", "analog"})
+        self._analog = {a.channel: a for a in config.analog}
         self._by_channel = {d.channel: d.datastream for d in config.detectors}
         self._tasks: list[asyncio.Task[None]] = []
         self._contacts: Contacts | None = None
@@ -94,6 +107,8 @@ class Live:
         self._watch_contacts()
         if self._config.modbus is not None:
             self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
+        if self._config.uart:
+            self._tasks.append(asyncio.create_task(self._watch_uart(self._config.uart)))
 
     def _watch_contacts(self) -> None:
         def moved(contact: ContactConfig, closed: bool) -> None:
@@ -135,7 +150,7 @@ class Live:
                 if not first.done():
                     first.set_exception(exc if isinstance(exc, BridgeError) else LineUnavailable(why))
                     return
-                for name in self._by_channel.values():
+                for name in (*self._by_channel.values(), *(a.datastream for a in self._analog.values())):
                     self.states[name].trouble = why
             await asyncio.sleep(RETRY_S)
 
@@ -152,6 +167,8 @@ class Live:
                         self._detector(message.channel, bool(message.value), is_live)
                     elif type(message) is Event and message.kind == EventKind.DETECTOR_FAULT:
                         self._fault(message.channel, message.value)
+                    elif type(message) is Event and message.kind == EventKind.ANALOG:
+                        self._level(message.channel, message.value)
                     elif type(message) is Identity and message.rebooted:
                         live_from = None  # its numbers begin anew
                     elif type(message) is Status and live_from is None and conversation.link.identity is not None:
@@ -164,7 +181,7 @@ class Live:
         self.board = Board(
             connected=True, identity=identity.board, firmware=identity.firmware, fail_safe=status.fail_safe
         )
-        for name in self._by_channel.values():
+        for name in (*self._by_channel.values(), *(a.datastream for a in self._analog.values())):
             self.states[name].trouble = None
 
     def _detector(self, channel: int, level: bool, now: bool) -> None:
@@ -175,6 +192,11 @@ class Live:
             self._move(name, level)
         else:
             self.states[name].level = level
+
+    def _level(self, channel: int, raw: int) -> None:
+        config = self._analog.get(channel)
+        if config is not None:
+            self.states[config.datastream].value = f"{raw * config.scale + config.offset:g} {config.unit}"
 
     def _fault(self, channel: int, bits: int) -> None:
         name = self._by_channel.get(channel)
@@ -195,11 +217,38 @@ class Live:
 
         await ModbusLine(config, read, failed).run()
 
+    # --- sensors on serial ports -----------------------------------------------------------------------------------
+
+    async def _watch_uart(self, configs: Sequence[UartConfig]) -> None:
+        from wayside.edge.sensors.uart.line import Told
+        from wayside.edge.sensors.uart.sensors import UartSensors
+
+        values = uart_values(configs)
+
+        def read(which: int, raw: float, doubtful: bool) -> None:
+            config = values[which]
+            state = self.states[config.datastream]
+            state.value = f"{raw * config.scale + config.offset:g} {config.unit}"
+            state.trouble = "a rule of its sensor does not believe it; wayside doctor says which" if doubtful else None
+
+        def failed(which: int, why: str) -> None:
+            self.states[values[which].datastream].trouble = why
+
+        told = Told(read, failed, self._shows, lambda *_: None, time.monotonic_ns)
+        await UartSensors(configs, told, _Unsaid()).run()
+
+    def _shows(self, datastream: str) -> float | None:
+        state = self.states.get(datastream)
+        if state is None or state.value is None or state.trouble is not None:
+            return None
+        return float(state.value.split()[0])
+
     # --- a running agent's status ----------------------------------------------------------------------------------
 
     async def _watch_agent(self) -> None:
         """A file that was there before the first look may be of an agent that has died: only a later one counts."""
         registers = {r.datastream for r in (self._config.modbus.registers if self._config.modbus else ())}
+        registers |= {v.datastream for v in uart_values(self._config.uart)}
         theirs = registers | {c.datastream for c in self._config.gpio.contacts}
         closures: dict[str, int] = {}
         path, loop = self._state_dir / STATUS_FILE, asyncio.get_running_loop()

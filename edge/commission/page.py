@@ -43,7 +43,7 @@ def lines(record: CommissioningRecord) -> Iterator[str]:
 
 
 def _channel(kind: str) -> str:
-    return {"detector": "channel", "contact": "pin", "register": "register"}[kind]
+    return {"detector": "channel", "contact": "pin", "register": "register", "analog": "input", "uart": "sensor"}[kind]
 
 
 def page(loaded: LoadedRecord) -> str:

@@ -49,6 +49,10 @@ def examine(
         yield from check_board(config.board, agent, listen_s)
     if config.modbus is not None:
         yield check_modbus(config.modbus, agent)
+    if config.uart:
+        from wayside.edge.doctor.uart import check_uart
+
+        yield from check_uart(config.uart, agent, listen_s)
     if config.detectors or config.gpio.contacts:
         yield check_sensors(config, agent)
     if config.hub is not None:

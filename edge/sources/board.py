@@ -14,7 +14,7 @@ import structlog
 
 from wayside.contracts.node_config import VEHICLES
 from wayside.contracts.reading import GOOD, Quality
-from wayside.contracts.sensor_config import DetectorConfig
+from wayside.contracts.sensor_config import AnalogConfig, DetectorConfig
 from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import BoardTime, Clock
 from wayside.edge.ledger import Ledger
@@ -59,16 +59,25 @@ class BoardSource:
     name = "board"
 
     def __init__(
-        self, detectors: Sequence[DetectorConfig], clock: Clock, grid: Grid, ledger: Ledger, *, signal: str | None
+        self,
+        detectors: Sequence[DetectorConfig],
+        clock: Clock,
+        grid: Grid,
+        ledger: Ledger,
+        *,
+        signal: str | None,
+        analog: Sequence[AnalogConfig] = (),
     ) -> None:
         """``signal``: name of the actuator that the board drives; None: the configuration has none."""
         self._clock, self._grid, self._ledger = clock, grid, ledger
         self._signal = signal
         self._names = tuple(d.datastream for d in detectors)
+        self._analog = tuple(a.datastream for a in analog)
         self._at_channel = {d.channel: i for i, d in enumerate(detectors)}
         self.datastreams = tuple(Datastream(name=n, unit=VEHICLES, aggregate="sum") for n in self._names)
+        self.datastreams += tuple(a.stream() for a in analog)
         self.time = BoardTime(clock)
-        self._intervals = Intervals(detectors, grid.step_ms / 1000)
+        self._intervals = Intervals(detectors, grid.step_ms / 1000, analog)
         self._intervals.drift_ms = self._drift_ms
         self._next: int | None = None
         self._faults = [0] * len(self._names)  # bits of DetectorFault, as the board said last
@@ -262,7 +271,7 @@ class BoardSource:
                 self._next = grid + 1
                 start_ns = end_ns - (end_ms - start_ms) * 1_000_000
                 self._closed.append(Step(grid, start_ns, end_ns, error_ms, counts, qualities, readings, extras))
-                for which, quality in enumerate(qualities):
+                for which, quality in enumerate(qualities[: len(self._names)]):
                     if quality is not GOOD or self._own[which]:
                         self._own[which] = BIT_OF.get(quality, 0)
                         self._judge(which)
@@ -312,7 +321,7 @@ class BoardSource:
 
     def state(self) -> dict[str, Any]:
         return {
-            "names": self._names,
+            "names": self._names + self._analog,
             "step_ms": self._intervals.step_ms,
             "board_boot": self.boot,
             "last_seq": self._last_seq,
@@ -331,7 +340,7 @@ class BoardSource:
         self.received, self.lost, self._sent_before = received, lost, sent
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        if list(state["names"]) == list(self._names) and state["step_ms"] == self._intervals.step_ms:
+        if list(state["names"]) == [*self._names, *self._analog] and state["step_ms"] == self._intervals.step_ms:
             self._intervals.restore(state["intervals"])
         self.boot, self._last_seq = state["board_boot"], state["last_seq"]
         self._origin, self._board_next = state["origin"], state["board_next"]

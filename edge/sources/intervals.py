@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from wayside.contracts.node_config import PRESSES
 from wayside.contracts.reading import GOOD, MISSING, Quality
-from wayside.contracts.sensor_config import DetectorConfig
+from wayside.contracts.sensor_config import AnalogConfig, DetectorConfig
+from wayside.edge.sources.level import Level
 from wayside.edge.sources.quality import DetectorHealth, worst
 from wayside.edge.sources.step import Extra
 from wayside.firmware_bridge.line.messages import EventKind
@@ -36,11 +37,11 @@ DETECTOR, GREEN, YELLOW, RED, INPUT, PED, ANALOG = (
 
 
 class Interval(NamedTuple):
-    """One closed interval; the lists are in the configuration's order of detectors."""
+    """One closed interval; the lists are in the configuration's order of detectors, then of analogue inputs."""
 
     start_ms: int  # board time
     end_ms: int
-    counts: list[float | None]  # vehicles; None: nothing is known
+    counts: list[float | None]  # vehicles, then analogue values; None: nothing is known
     qualities: list[Quality]
     readings: list[int]
     extras: list[Extra]  # greens and walks served, inputs, analogue values
@@ -88,9 +89,10 @@ class Served:
 class Intervals:
     """The open interval of one board boot."""
 
-    def __init__(self, detectors: Sequence[DetectorConfig], step_s: float) -> None:
+    def __init__(self, detectors: Sequence[DetectorConfig], step_s: float, analog: Sequence[AnalogConfig] = ()) -> None:
         self.step_ms = round(step_s * 1000)
         self._configs = tuple(detectors)
+        self._levels = {a.channel: Level(a) for a in analog}
         self._by_channel: dict[int, DetectorHealth] = {}
         self._health: list[DetectorHealth] = []
         self.drift_ms: Callable[[int], float] = lambda _end_ms: 0.0
@@ -115,6 +117,8 @@ class Intervals:
         """Begin to observe at board time ``from_ms``; the first interval is partial unless it begins just there."""
         aligned = from_ms - round(self.drift_ms(from_ms)) % self.step_ms
         self._reset_health(from_ms)
+        for level in self._levels.values():
+            level.begin(aligned, from_ms)
         self._start_ms, self._end_ms, self._last_ms = aligned, aligned + self.step_ms, from_ms
         self._partial = aligned != from_ms
         self._gap, self._gap_inside = 0, False
@@ -152,6 +156,8 @@ class Intervals:
             seen = self._inputs.setdefault(channel, [0, 0])
             seen[0] += bool(value)
             seen[1] = int(bool(value))
+        elif kind == ANALOG and channel in self._levels:
+            self._levels[channel].read(ms, value)
         elif kind == ANALOG:
             read = self._analog.setdefault(channel, [0, 0])
             read[0] += value
@@ -169,6 +175,8 @@ class Intervals:
             self._gap_inside = True
             for health in self._health:
                 health.forget(ms)
+            for level in self._levels.values():
+                level.forget(ms)
         if ms >= self._end_ms + MAX_CATCH_UP * self.step_ms:
             skipped = (ms - self._end_ms) // self.step_ms
             self._partial = True
@@ -205,6 +213,11 @@ class Intervals:
             blind = partial or (gap and not hits)  # a lower bound of 0 says nothing
             counts.append(None if blind else float(hits))
             qualities.append(MISSING if blind else quality)
+            readings.append(n)
+        for level in self._levels.values():
+            value, quality, n = level.close(seen)
+            counts.append(value)
+            qualities.append(worst(quality, Quality.GAP) if gap and value is not None else quality)
             readings.append(n)
         extras = self._close_others(seen) if self._others else []
         closed.append(Interval(self._start_ms, end, counts, qualities, readings, extras))
@@ -262,6 +275,7 @@ class Intervals:
             "walk": self._walk.state(),
             "inputs": [[channel, *seen] for channel, seen in self._inputs.items()],
             "analog": [[channel, *read] for channel, read in self._analog.items()],
+            "levels": {level.config.datastream: level.state() for level in self._levels.values()},
             "detectors": {c.datastream: h.state() for c, h in zip(self._configs, self._health, strict=True)},
         }
 
@@ -274,6 +288,8 @@ class Intervals:
         self._walk.restore(*state.get("walk", ((), ())))
         self._inputs = {int(channel): [n, level] for channel, n, level in state.get("inputs", ())}
         self._analog = {int(channel): [total, n] for channel, total, n in state.get("analog", ())}
+        for level in self._levels.values():
+            level.restore(state.get("levels", {}).get(level.config.datastream), self._last_ms)
         self._others = True
         self._reset_health(self._last_ms)
         for config, health in zip(self._configs, self._health, strict=True):

@@ -19,7 +19,7 @@ from wayside.edge.sources.step import Closed, Grid, Loss, Step
 
 PATIENCE_POLLS = 3  # failed polls in a row that are a condition; a step without as many ends is not whole
 SLACK_MS = 2000
-FAILS = {"registers": "register_fails"}
+FAILS = {"registers": "register_fails", "uart": "uart_fails"}
 """Of each kind of source, the condition that holds while a value cannot be read."""
 
 
@@ -36,6 +36,7 @@ class Value:
     def __init__(self, config: ValueConfig) -> None:
         self.config = config
         self.failures = 0  # in a row
+        self.doubtful = False  # the last reading
         self.last: float | None = None  # raw
         self.last_ms: int | None = None  # None beside a ``last``: read before a restart of the machine
         self.moved_ms = 0
@@ -51,28 +52,32 @@ class Value:
         if self.failures:
             return Live(None, Quality.STALE)
         value = self.last * self.config.scale + self.config.offset
-        return Live(value, Quality.GOOD if self._inside(value) else Quality.OUT_OF_RANGE)
+        return Live(value, Quality.GOOD if self._inside(value) and not self.doubtful else Quality.OUT_OF_RANGE)
 
-    def read(self, ms: int, raw: float, start_ms: int) -> tuple[int, float] | None:
-        """A reading at ``ms``, while the step that began at ``start_ms`` is open.
+    def read(self, ms: int, raw: float, start_ms: int, *, doubtful: bool) -> tuple[int, float] | None:
+        """A reading at ``ms``, while the step that began at ``start_ms`` is open. A ``doubtful`` one counts as one out
+        of range: it is never part of a good value, and a counter does not move by it.
 
         Returns:
             What a counter grew by while nobody read it, and since when.
         """
         self.failures = 0
+        self.doubtful = doubtful
+        if doubtful and self.config.kind == "counter":
+            return None
         if raw != self.last:
             self.moved_ms = ms
         late = None
         if self.config.kind == "counter":
             late = self._count(ms, raw, start_ms)
         else:
-            self._average(raw)
+            self._average(raw, doubtful=doubtful)
         self.last, self.last_ms = raw, ms
         return late
 
-    def _average(self, raw: float) -> None:
+    def _average(self, raw: float, *, doubtful: bool) -> None:
         value = raw * self.config.scale + self.config.offset
-        if self._inside(value):
+        if self._inside(value) and not doubtful:
             self.n += 1
             self.total += value
         else:
@@ -104,7 +109,7 @@ class Value:
     def _grown(self, raw: float, elapsed_s: float) -> float | None:
         """Counts since the last reading; None: it was reset, or is another meter."""
         assert self.last is not None  # noqa: S101  (the caller looked)
-        possible = (self.config.max_per_s or 0.0) * (elapsed_s + 1) + 1
+        possible = (self.config.max_per_s or 0.0) * (elapsed_s + 1) + self.config.least
         delta = raw - self.last
         if delta < 0:
             delta += self.config.wraps_at or 0.0
@@ -170,12 +175,12 @@ class ValueSource:
         self._beat = Beat(clock, grid)
         self._closed: Closed = []
 
-    def read(self, index: int, raw: float) -> None:
-        """Value ``index`` of the configuration was read."""
+    def read(self, index: int, raw: float, *, doubtful: bool = False) -> None:
+        """Value ``index`` of the configuration was read; ``doubtful``: a rule of its sensor does not believe it."""
         ms = self._beat.now_ms()
         self.pass_time(ms)
         sensed = self.each[index]
-        late = sensed.read(ms, raw, self._beat.start_ms)
+        late = sensed.read(ms, raw, self._beat.start_ms, doubtful=doubtful)
         self._ledger.end(FAILS[self.name], sensed.config.datastream)
         if late is not None:
             since_ms, value = late

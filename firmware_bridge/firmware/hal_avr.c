@@ -138,7 +138,7 @@ size_t hal_write(const uint8_t *from, size_t n) {
 static edge edges[EDGES];
 static volatile uint8_t edge_head, edge_tail;
 static uint8_t detector_levels, input_levels;
-static uint16_t analog_value;
+static uint16_t analog_value = UINT16_MAX; /* none was told yet */
 
 static void see(uint8_t kind, uint8_t channel, uint16_t value) {
     uint8_t next = (uint8_t)((edge_head + 1u) % EDGES);
