@@ -17,10 +17,10 @@ RecordId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 
 class SensorCheck(Document, frozen=True, kw_only=True):
     """One sensor as it was walked (driven over, pressed, compared); ``channel`` is the board's, the pin, the register,
-    or of a sensor on a serial port its place in the configuration."""
+    or of a sensor on a serial port or a told value its place in the configuration."""
 
     datastream: Name
-    kind: Literal["detector", "contact", "register", "analog", "uart"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "value"]
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     outcome: Literal["passed", "failed", "skipped"]
     actuations: Count = 0  # while this sensor was asked for

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from wayside.contracts.actuator_config import ActuatorConfig, SignalConfig
+from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place, between_sections, mistakes_of, refusal, refuse
 from wayside.contracts.node_rules import disagreements
 from wayside.contracts.old_node_form import is_old, left_behind, modernized
@@ -87,6 +88,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     modbus: ModbusConfig | None = None
     uart: Annotated[tuple[UartConfig, ...], msgspec.Meta(max_length=16)] = ()
     analog: Annotated[tuple[AnalogConfig, ...], msgspec.Meta(max_length=16)] = ()
+    manual: ManualConfig | None = None
     detectors: Annotated[tuple[DetectorConfig, ...], msgspec.Meta(max_length=256)] = ()
     tasks: Annotated[tuple[TaskConfig, ...], msgspec.Meta(max_length=64)] = ()
     actuators: Annotated[tuple[ActuatorConfig, ...], msgspec.Meta(max_length=64)] = ()
@@ -122,6 +124,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
         ]
         streams += [r.stream() for r in (self.modbus.registers if self.modbus else ())]
         streams += [v.stream() for v in uart_values(self.uart)]
+        streams += [v.stream() for v in (self.manual.values if self.manual else ())]
         return tuple(streams)
 
     def offer(self, agent: str) -> Offer:

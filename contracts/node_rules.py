@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
+from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place
 from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
 from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
@@ -19,7 +20,7 @@ from wayside.contracts.uart_config import UartConfig
 
 MAX_ROW_NAME = 64
 """Characters of a row's datastream: contracts.reading.Name."""
-_SOURCES = frozenset({"detectors", "analog", "gpio", "modbus", "uart"})
+_SOURCES = frozenset({"detectors", "analog", "gpio", "modbus", "uart", "manual"})
 
 
 class Sections(Protocol):
@@ -35,6 +36,8 @@ class Sections(Protocol):
     def uart(self) -> tuple[UartConfig, ...]: ...
     @property
     def analog(self) -> tuple[AnalogConfig, ...]: ...
+    @property
+    def manual(self) -> ManualConfig | None: ...
     @property
     def detectors(self) -> tuple[DetectorConfig, ...]: ...
     @property
@@ -55,12 +58,13 @@ def disagreements(config: Sections) -> Iterator[Mistake]:
     yield from _humidity(config)
     yield from _actuators(config)
     yield from _tasks(config)
+    yield from _waits(config)
     yield from _sums(config)
     yield from _calendar(config)
 
 
 def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
-    """Each datastream that a file names, with the place where it does: detectors, contacts, registers …"""
+    """Each datastream that a file names, with the place where it does."""
     named: list[tuple[Place, str]] = []
     named += [(("detectors", i, "datastream"), d.datastream) for i, d in enumerate(config.detectors)]
     named += [(("analog", i, "datastream"), a.datastream) for i, a in enumerate(config.analog)]
@@ -69,6 +73,8 @@ def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
     named += [(("modbus", "registers", i, "datastream"), r.datastream) for i, r in enumerate(registers)]
     for i, sensor in enumerate(config.uart):
         named += [(("uart", i, "values", j, "datastream"), v.datastream) for j, v in enumerate(sensor.values)]
+    told = config.manual.values if config.manual else ()
+    named += [(("manual", "values", i, "datastream"), v.datastream) for i, v in enumerate(told)]
     return named
 
 
@@ -160,6 +166,19 @@ def _tasks(config: Sections) -> Iterator[Mistake]:
                         rule = f"the node makes {name} itself: remove it"
                         yield Mistake((*place, name), rule, frozenset({"tasks"}))
         written |= {site.output for site in task.sites}
+
+
+def _waits(config: Sections) -> Iterator[Mistake]:
+    """A task goes on without a source that is later than its ``wait_s``: what others tell must come before that."""
+    if config.manual is None:
+        return
+    told, late_s = {v.datastream for v in config.manual.values}, config.manual.wait_s
+    for i, task in enumerate(config.tasks):
+        wait_s = task.every_s if task.wait_s is None else task.wait_s
+        taken = sorted({name for _, name in _taken(task, i)} & told)
+        if taken and wait_s <= late_s:
+            rule = f"is over before manual.wait_s ({late_s:g} s): the task would always go on without {taken[0]}"
+            yield Mistake(("tasks", i, "wait_s"), rule, frozenset({"tasks", "manual"}))
 
 
 def _taken(task: TaskConfig, i: int) -> Iterator[tuple[Place, str]]:

@@ -32,6 +32,7 @@ from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
 from wayside.edge.sensors.gpio import Contacts, GpioError
+from wayside.edge.sensors.manual import ManualInputs
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.sensors.serial_board import SerialBoard
 from wayside.edge.status import OUTBOX_FILE
@@ -74,6 +75,10 @@ def with_uart(config: NodeConfig) -> bool:
     return bool(config.uart)
 
 
+def with_manual(config: NodeConfig) -> bool:
+    return config.manual is not None
+
+
 def with_hub(config: NodeConfig) -> bool:
     return config.hub is not None
 
@@ -84,6 +89,7 @@ ROUTINES = (
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
     Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
     Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
+    Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
     Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
 )
@@ -128,6 +134,9 @@ class Agent:
             from wayside.edge.sensors.uart.sensors import sensors_of
 
             self.uart = sensors_of(config.uart, node, self._clock)
+        self.manual: ManualInputs | None = None
+        if config.manual is not None:
+            self.manual = ManualInputs(config.manual, folder, config.clock.timezone, node)
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(

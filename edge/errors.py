@@ -24,6 +24,8 @@ EdgeError
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register
 ├── UartError              the port of a sensor cannot be had
+├── EntryRefused           what a feeding system told cannot be taken
+├── LineUnreadable         a line of its CSV file says nothing
 └── CommissionError        a walk through the sensors cannot begin or go on
     └── Stopped            the technician stopped; what was walked is kept
 """

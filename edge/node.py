@@ -30,6 +30,8 @@ from wayside.edge.recovery import of_older, owners, put_back
 from wayside.edge.rows import PlainRows
 from wayside.edge.sources.board import BoardSource
 from wayside.edge.sources.contacts import ContactSource
+from wayside.edge.sources.entry import Entry
+from wayside.edge.sources.manual import ManualSource, Taken
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
 from wayside.edge.sources.step import Grid, Loss, Source, Step
@@ -74,7 +76,8 @@ class Node:
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
         self.uart = ValueSource("uart", uart_values(config.uart), *ground)
-        self._values = (self.registers, self.uart)
+        self.manual = ManualSource(config.manual, *ground)
+        self._values = (self.registers, self.uart, self.manual)
         self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values)
         streams = [s.datastreams for s in self._sources]
         self._history = History(streams)
@@ -155,10 +158,16 @@ class Node:
 
     def value_now(self, datastream: str) -> float | None:
         """What a datastream of the node's own clock shows now; None: nothing that may be believed."""
-        for value in (value for source in self._values for value in source.each):
+        for value in (*self.registers.each, *self.uart.each):
             if value.config.datastream == datastream and value.live.quality is GOOD:
                 return value.live.value
         return None
+
+    def told(self, entries: Sequence[Entry]) -> Taken:
+        """Feeding systems told ``entries``. Raises: EntryRefused."""
+        taken = self.manual.take(entries)
+        self._drain(self._sources.index(self.manual))
+        return taken
 
     def pass_time(self) -> None:
         """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""
@@ -335,12 +344,13 @@ class Node:
     # --- durable state --------------------------------------------------------------------------
 
     def ahead(self) -> bool:
-        """The board told events that are not durable."""
-        return self._board.ahead()
+        """The board or a feeding system told what is not durable."""
+        return self._board.ahead() or self.manual.ahead
 
     def committed(self) -> None:
         """What :meth:`state` said is on disk."""
         self._board.committed()
+        self.manual.committed()
         self._older = False
 
     def state(self) -> dict[str, Any]:

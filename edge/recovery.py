@@ -70,6 +70,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     board = {"board"} if config.board is not None else set()
     known_board = board if board_restored else set()
     detectors = {d.datastream for d in config.detectors} if board_restored else set()
+    told = {v.datastream for v in config.manual.values} if config.manual is not None else set()
     tasks = {t.name for t in config.tasks}
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
     own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
@@ -83,6 +84,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "uart_fails": {v.datastream for v in uart_values(config.uart)},
         **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
         "gps_doubted": uart,
+        **dict.fromkeys(("feeder_silent", "feeder_ahead", "file_unreadable"), told),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew

@@ -20,7 +20,8 @@ from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusCo
 from wayside.contracts.sync import Board
 from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.edge.commission.record import CommissionError
-from wayside.edge.commission.sensor_walk import State, targets
+from wayside.edge.commission.sensor_walk import COMPARED, State, targets
+from wayside.edge.commission.told import watch_told
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE
@@ -52,10 +53,21 @@ class _Unsaid:
 class Live:
     """``states`` by datastream. ``on_move(datastream, level)`` for each change that happens now, not before."""
 
-    def __init__(self, config: NodeConfig, state_dir: Path, *, agent: bool, names: set[str], on_move: Moved) -> None:
-        """``agent``: one runs here. ``names``: the sensors to be walked; the board is borrowed if they need it."""
+    def __init__(
+        self,
+        config: NodeConfig,
+        state_dir: Path,
+        *,
+        agent: bool,
+        names: set[str],
+        on_move: Moved,
+        folder: Path = Path(),
+    ) -> None:
+        """``agent``: one runs here. ``names``: the sensors to be walked; the board is borrowed if they need it.
+        ``folder`` is the configuration file's."""
         self.states = {t.datastream: State() for t in targets(config)}
         self.board: Board | None = None
+        self._folder = folder
         self._config, self._state_dir, self._agent, self._on_move = config, state_dir, agent, on_move
         kinds = {t.kind for t in targets(config) if t.datastream in names}
         self._with_board = config.board is not None and bool(kinds & {"detector", "analog"})
@@ -109,6 +121,7 @@ class Live:
             self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
         if self._config.uart:
             self._tasks.append(asyncio.create_task(self._watch_uart(self._config.uart)))
+        self._tasks.append(asyncio.create_task(watch_told(self._config, self._folder, self.states)))
 
     def _watch_contacts(self) -> None:
         def moved(contact: ContactConfig, closed: bool) -> None:
@@ -247,9 +260,8 @@ class Live:
 
     async def _watch_agent(self) -> None:
         """A file that was there before the first look may be of an agent that has died: only a later one counts."""
-        registers = {r.datastream for r in (self._config.modbus.registers if self._config.modbus else ())}
-        registers |= {v.datastream for v in uart_values(self._config.uart)}
-        theirs = registers | {c.datastream for c in self._config.gpio.contacts}
+        compared = {t.datastream for t in targets(self._config) if t.role in COMPARED}
+        theirs = compared | {c.datastream for c in self._config.gpio.contacts}
         closures: dict[str, int] = {}
         path, loop = self._state_dir / STATUS_FILE, asyncio.get_running_loop()
         written, fresh_s = await asyncio.to_thread(_written, path), loop.time()
@@ -266,7 +278,7 @@ class Live:
                 self.states[name].trouble = None
             status = await asyncio.to_thread(_status, path)
             watched = {c.get("datastream") for c in status.get("contacts", [])}
-            for name in theirs - registers - watched:
+            for name in theirs - compared - watched:
                 self.states[name].trouble = "the agent does not watch it; its log says why"
             for contact in status.get("contacts", []):
                 name = contact.get("datastream")
@@ -274,7 +286,7 @@ class Live:
                     self._contact(name, bool(contact.get("closed")), int(contact.get("closures", 0)), closures)
             for reading in status.get("readings", []):
                 state = self.states.get(reading.get("datastream"))
-                if state is None or reading["datastream"] not in registers:
+                if state is None or reading["datastream"] not in compared:
                     continue
                 value, unit = reading.get("value"), reading.get("unit", "")
                 state.value = None if value is None else f"{value:g} {unit}"

@@ -43,7 +43,8 @@ def lines(record: CommissioningRecord) -> Iterator[str]:
 
 
 def _channel(kind: str) -> str:
-    return {"detector": "channel", "contact": "pin", "register": "register", "analog": "input", "uart": "sensor"}[kind]
+    names = {"detector": "channel", "contact": "pin", "register": "register", "analog": "input", "uart": "sensor"}
+    return (names | {"value": "number"})[kind]
 
 
 def page(loaded: LoadedRecord) -> str:

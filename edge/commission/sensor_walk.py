@@ -16,7 +16,7 @@ from wayside.contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # on for so long after the last change: ask whether the lane is empty
 REST_S = 1.0  # the same, where the first edge was a falling one
-NUMBERS = ("register", "value")
+COMPARED = ("register", "sensed", "value")  # roles of what shows a number, and does not move when somebody asks
 JUST_S = 0.7  # a key pressed so soon after a question vanished still answers it
 
 
@@ -24,8 +24,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register", "analog", "uart"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register", "value"]  # the last two show a number
+    kind: Literal["detector", "contact", "register", "analog", "uart", "value"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "sensed", "value"]
     channel: int
     where: str
 
@@ -36,7 +36,8 @@ class Target(NamedTuple):
             "ped_button": f"Press {self.datastream} now",
             "cabinet_door": f"Move the door of {self.datastream} now",
             "register": f"Compare {self.datastream} with its meter",
-            "value": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
+            "sensed": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
+            "value": f"Let its system tell {self.datastream} now, and compare",
         }[self.role]
 
 
@@ -53,9 +54,11 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         every.append(
             Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
         )
-    every += [Target(a.datastream, "analog", "value", a.channel, f"analogue input {a.channel}") for a in config.analog]
+    every += [Target(a.datastream, "analog", "sensed", a.channel, f"analogue input {a.channel}") for a in config.analog]
     for i, sensor in enumerate(config.uart):
-        every += [Target(v.datastream, "uart", "value", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
+        every += [Target(v.datastream, "uart", "sensed", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
+    for i, v in enumerate(config.manual.values if config.manual else ()):
+        every.append(Target(v.datastream, "value", "value", i, f"manual.values, number {i + 1}"))
     return tuple(every)
 
 
@@ -141,7 +144,7 @@ class SensorWalk:
         role, state = self.target.role, self._states[self.target.datastream]
         if self.fault is not None:
             return Question.FAULT
-        if role in NUMBERS:
+        if role in COMPARED:
             return Question.VALUE if state.value is not None and state.trouble is None else Question.NOTHING_YET
         if self.rises + self.falls == 0:
             return Question.NOTHING_YET
@@ -152,6 +155,10 @@ class SensorWalk:
             return Question.RESTS if rests else Question.NOTHING_YET
         answered = role == "detector" and self.rises and (not state.level or self._pulses)
         return Question.YOURS if answered else Question.NOTHING_YET
+
+    @property
+    def _source(self) -> str:
+        return "the meter" if self.target.role == "register" else "its system"
 
     def _notice(self, at_s: float) -> None:
         if self.question is not self._asks:
@@ -174,7 +181,6 @@ class SensorWalk:
     def key(self, key: str, at_s: float) -> None:
         """One of y n w r f; any other key gets a remark."""
         self.remark = ""
-        role = self.target.role
         question = Question.FAULT if self.fault is not None else self._answered(at_s)
         if key == "r":
             self._again(at_s)
@@ -197,11 +203,9 @@ class SensorWalk:
         elif key == "n" and question is Question.DOOR:
             self._invert("the door the wrong way round")
         elif key == "n" and question is Question.VALUE:
-            self.fault = (
-                f"shows {self._states[self.target.datastream].value}, the meter does not"
-                if role == "register"
-                else f"shows {self._states[self.target.datastream].value}, which cannot be"
-            )
+            shown = self._states[self.target.datastream].value
+            sensed = self.target.role == "sensed"
+            self.fault = f"shows {shown}, which cannot be" if sensed else f"shows {shown}, {self._source} does not"
         elif key in ("y", "n"):
             self.remark = (
                 "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
@@ -270,7 +274,7 @@ class SensorWalk:
 
     def shows(self) -> str:
         state = self._states[self.target.datastream]
-        if self.target.role in NUMBERS:
+        if self.target.role in COMPARED:
             return f"shows {state.value}" if state.value is not None else "shows nothing yet"
         words = {"detector": ("empty", "OCCUPIED"), "ped_button": ("released", "PRESSED")}
         words["cabinet_door"] = ("closed", "OPEN")
@@ -300,8 +304,8 @@ class SensorWalk:
                 f"It reads {'OPEN' if state.level else 'CLOSED'}. Is the door {'open' if state.level else 'closed'}?"
             )
         elif question is Question.VALUE:
-            is_meter = self.target.role == "register"
-            lines.append(f"Does the meter show {state.value}?" if is_meter else f"Can it be {state.value}?")
+            sensed = self.target.role == "sensed"
+            lines.append(f"Can it be {state.value}?" if sensed else f"Does {self._source} show {state.value}?")
         elif self._swapped_with() is not None:
             lines += [self._swap_said(), "Press w if so."]
         elif self.target.role == "detector" and state.level and self.rises:

@@ -179,7 +179,7 @@ def commission(
         file = WalkFile(state_dir, config_sha256, tuple(t.datastream for t in wanted))
         walk = Walk(config, wanted, _begun(file, config, config_sha256, options, console), file, options.hint_s)
         if walk.remaining:
-            _walk_what_remains(walk, config, state_dir, console)
+            _walk_what_remains(walk, config, folder, state_dir, console)
         findings = tuple(_examined(config, folder, state_dir, console))
         progress = walk.progress
         order = [t.datastream for t in wanted]
@@ -273,10 +273,10 @@ def _name(console: Console) -> str:
     raise CommissionError("the record says who walked: give --by NAME, 1 to 64 characters")
 
 
-def _walk_what_remains(walk: Walk, config: NodeConfig, state_dir: Path, console: Console) -> None:
+def _walk_what_remains(walk: Walk, config: NodeConfig, folder: Path, state_dir: Path, console: Console) -> None:
     agent = agent_runs(state_dir)
     names = {t.datastream for t in walk.remaining}
-    live = Live(config, state_dir, agent=agent, names=names, on_move=walk.on_move)
+    live = Live(config, state_dir, agent=agent, names=names, on_move=walk.on_move, folder=folder)
     if agent:
         console.print("An agent runs: it lends its board meanwhile, and gets every event afterwards.")
     try:

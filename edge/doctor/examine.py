@@ -16,6 +16,7 @@ from wayside.edge.doctor.conditions import check_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
 from wayside.edge.doctor.machine import Machine, check_disk, check_power, check_temperature, check_time
+from wayside.edge.doctor.manual import check_manual
 from wayside.edge.doctor.model import check_models
 from wayside.edge.doctor.running import check_agent, running_agent
 from wayside.edge.doctor.sensors import check_board, check_modbus, check_sensors
@@ -53,6 +54,8 @@ def examine(
         from wayside.edge.doctor.uart import check_uart
 
         yield from check_uart(config.uart, agent, listen_s)
+    if config.manual is not None:
+        yield from check_manual(config.manual, folder, config.clock.timezone, agent)
     if config.detectors or config.gpio.contacts:
         yield check_sensors(config, agent)
     if config.hub is not None:

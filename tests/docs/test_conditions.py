@@ -13,8 +13,9 @@ import pytest
 
 from wayside.contracts.condition import MAX_CONDITIONS
 from wayside.edge import actuators, ledger
-from wayside.edge.sensors import serial_board
+from wayside.edge.sensors import manual, serial_board
 from wayside.edge.sources import board, values
+from wayside.edge.sources import manual as told
 from wayside.edge.tasks import forecast, health, score
 from wayside.edge.update import installs
 from wayside.firmware_bridge.line import noise
@@ -96,6 +97,8 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"at most (\d+) of them", MAX_CONDITIONS),
         (r"(\d+) STATUS in a row", board.UNHEARD_STATUSES),
         (r"(\d+) polls in a row", values.PATIENCE_POLLS),
+        (r"(\d+) looks in a row", manual.PATIENCE_LOOKS),
+        (r"more than (\d+) s ahead", told.AHEAD_MS / 1000),
         (r"(\d+) attempts in a row to install", installs.LASTS),
         (r"(\d+) attempts in a row to write", actuators.UNCONFIRMED_AFTER),
         (r"(\d+) answers of a site in a row", health.CONSTANT),

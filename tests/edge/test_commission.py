@@ -341,6 +341,7 @@ def test_every_sensor_of_a_configuration_is_asked_for() -> None:
     extra = (
         '[gpio]\nfactory = "mock"\n[[gpio.contacts]]\npin = 17\ndatastream = "ped"\nrole = "ped_button"\n'
         '[modbus]\nport = "/dev/rs485"\n[[modbus.registers]]\ndevice = 7\naddress = 3\ndatastream = "t"\n'
+        '[manual]\nport = 8040\n[[manual.values]]\ndatastream = "ed/arrivals"\nkind = "events"\n'
     )
     config = load_node_config(node_toml("/dev/null", anchor_s=1e9, extra=extra))
     assert [(t.datastream, t.kind, t.channel) for t in targets(config)] == [
@@ -348,6 +349,7 @@ def test_every_sensor_of_a_configuration_is_asked_for() -> None:
         ("det/2", "detector", 2),
         ("ped", "contact", 17),
         ("t", "register", 3),
+        ("ed/arrivals", "value", 0),
     ]
 
 

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.edge.test_cli import wayside
-from tests.simulators.agent import ROOT, AgentProcess, node_toml
+from tests.simulators.agent import ROOT, AgentProcess, free_port, node_toml
 from tests.simulators.board import BoardProcess, Edge
 from tests.simulators.interrupted import few_or_many
 from tests.simulators.modbus import Cable, Meters
@@ -219,6 +220,41 @@ def test_registers_are_compared_with_their_meters(tmp_path: Path) -> None:
     assert status == 1
     assert "passed   m/1 (register 0): shows 21.5 Cel" in said
     assert outcomes(the_record(tmp_path)) == {"m/1": "passed", "m/9": "failed"}
+
+
+def test_what_other_systems_tell_is_compared_and_not_confirmed(tmp_path: Path) -> None:
+    load_or_create(tmp_path / "state")
+    (tmp_path / "beds.csv").write_text("time;beds\n2026-03-01T10:00Z;7\n2026-03-01T11:00Z;8\n")
+    port = free_port()
+    (tmp_path / "node.toml").write_text(
+        f"""node = "forecourt"
+state_dir = "state"
+manual.port = {port}
+[[manual.values]]
+datastream = "ed/arrivals"
+kind = "events"
+[[manual.values]]
+datastream = "ed/beds"
+kind = "gauge"
+[[manual.files]]
+path = "beds.csv"
+columns = {{ beds = "ed/beds" }}
+"""
+    )
+    with Person("commission", tmp_path / "node.toml", "--by", "A") as person:
+        person.sees("Let its system tell ed/arrivals now")
+        told = httpx.post(
+            f"http://127.0.0.1:{port}/v1/values",
+            json={"datastream": "ed/arrivals", "value": 3, "id": "a"},
+            trust_env=False,
+        )
+        assert told.status_code == 503, "nobody would count it: the system has to send it again"
+        person.sees("Does its system show 3 1?")
+        person.types("y")
+        person.sees("Does its system show 8 1?")
+        person.types("y")
+        person.ends()
+    assert outcomes(the_record(tmp_path)) == {"ed/arrivals": "passed", "ed/beds": "passed"}
 
 
 def test_beside_a_running_agent_no_event_is_lost_and_its_contacts_are_asked_of_it(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
 from tests.edge.test_cli import wayside
-from tests.simulators.agent import ROOT, AgentProcess, node_toml
+from tests.simulators.agent import ROOT, AgentProcess, answers_at, free_port, node_toml
 from tests.simulators.board import BoardProcess
 from tests.simulators.exported_bundle import exported
 from wayside.contracts.node_config import ModelConfig, NodeConfig, load_node_config
@@ -525,3 +526,51 @@ def test_whatever_fails_comes_with_what_to_do(tmp_path: Path) -> None:
     failed = {name for name, finding in said.items() if finding.state == "fail"}
     assert failed == {"power", "temperature", "port", "board", "modbus", "hub", "trust root", "task flow"}
     assert all(finding.fix for finding in said.values() if finding.state in ("fail", "warn"))
+
+
+def forecourt(port: int) -> str:
+    return f"""node = "forecourt"
+state_dir = "state"
+manual.port = {port}
+[[manual.values]]
+datastream = "ed/arrivals"
+kind = "events"
+[[manual.values]]
+datastream = "ed/beds"
+kind = "gauge"
+[[manual.files]]
+path = "beds.csv"
+columns = {{ beds = "ed/beds" }}
+"""
+
+
+def test_what_other_systems_need_is_looked_at(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        node = load_node_config(forecourt(other.getsockname()[1]))
+        said = found(node, tmp_path)
+        assert (said["manual"].state, said["file"].state) == ("fail", "fail"), "the port is taken, there is no file"
+    (tmp_path / "beds.csv").write_text("time,berths\n")
+    said = found(node, tmp_path)
+    assert said["manual"].state == "ok"
+    assert "no column beds" in said["file"].said
+    (tmp_path / "beds.csv").write_text("time,beds\n2026-03-01T10:00Z,7\n2026-03-01T11")
+    assert "ed/beds 7" in found(node, tmp_path)["file"].said, "half a line is none"
+
+
+def test_beside_a_running_agent_the_doctor_says_what_it_was_told(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "beds.csv").write_text("time,beds\n")
+    node = load_node_config(forecourt(port))
+    with AgentProcess(tmp_path, forecourt(port)) as agent:
+        agent.wait(lambda a: "readings" in a.status and answers_at(port))
+        said = found(node, tmp_path)
+        assert (said["manual"].state, said["told"].state) == ("ok", "warn"), said
+        both = [
+            {"datastream": "ed/arrivals", "value": 2, "id": "a"},
+            {"datastream": "ed/beds", "value": 9},
+        ]
+        assert (
+            httpx.post(f"http://127.0.0.1:{port}/v1/values", json=both, timeout=30, trust_env=False).status_code == 200
+        )
+        agent.wait(lambda a: all(r["value"] is not None for r in a.status["readings"]))
+        assert found(node, tmp_path)["told"].said == "ed/arrivals 2 1; ed/beds 9 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -177,3 +178,18 @@ red_clearance_s = 1
 {total}
 {extra}
 """
+
+
+def free_port() -> int:
+    """One of this computer's loopback that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def answers_at(port: int) -> bool:
+    """Whether somebody listens at a port of this computer's loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
