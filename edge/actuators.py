@@ -37,11 +37,11 @@ class BoardSignal:
         return plan
 
 
-class RegisterSetpoint:
-    """A coil or register that is written and read back until it holds what is wanted.
+class ReadBackSetpoint:
+    """A coil, register or pin that is written and read back until it holds what is wanted.
 
     What it holds when the agent starts nobody knows, so the safe value is written first, whatever has been decided
-    meanwhile; at the end, too (:meth:`stop`). Its owner writes what is :meth:`pending`, reads the register back and
+    meanwhile; at the end, too (:meth:`stop`). Its owner writes what is :meth:`pending`, reads it back and
     tells what it read, or why it could not.
     """
 
@@ -51,23 +51,25 @@ class RegisterSetpoint:
         self._begun = False  # the safe value was there
         self._confirmed = self._stopped = False
         self._failures = 0
+        self.held: float | None = None  # at the last reading back
 
     def carry(self, action: Action | None) -> None:
         if not isinstance(action, Setpoint | None):
-            raise TypeError(f"a register is given a set-point, not {action!r}")
+            raise TypeError(f"a set-point is given one, not {action!r}")
         if not self._stopped:
             self._want(self.config.safe if action is None else action.value)
 
     def pending(self) -> float | None:
-        """The value that has to be written, in the actuator's unit; None: the register holds what is wanted."""
+        """The value that has to be written, in the actuator's unit; None: it is there."""
         if self._confirmed:
             return None
         return self._wanted if self._begun else self.config.safe
 
     def confirmed(self, value: float) -> None:
-        """The register was read and holds ``value``. Another one than is wanted is written over."""
+        """The target was read and holds ``value``. Another one than is wanted is written over."""
         target = self._wanted if self._begun else self.config.safe
-        if abs(value - target) > 0.501 * self.config.register.scale:
+        self.held = value
+        if not self.config.target.same(value, target):
             self.failed(f"it holds {value:g} where {target:g} was written")
             return
         self._begun, self._confirmed = True, target == self._wanted

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
+from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.version import VERSION
 from wayside.edge.clock import open_clock
@@ -33,7 +34,8 @@ from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.manual import ManualInputs
-from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.sensors.modbus import ModbusLines
+from wayside.edge.sensors.relays import Relays
 from wayside.edge.sensors.serial_board import SerialBoard
 from wayside.edge.status import OUTBOX_FILE
 from wayside.edge.sync import Sync
@@ -68,7 +70,11 @@ def with_board(config: NodeConfig) -> bool:
 
 
 def with_modbus(config: NodeConfig) -> bool:
-    return config.modbus is not None
+    return bool(config.modbus)
+
+
+def with_relays(config: NodeConfig) -> bool:
+    return any(isinstance(a, SetpointConfig) and a.pin is not None for a in config.actuators)
 
 
 def with_uart(config: NodeConfig) -> bool:
@@ -87,7 +93,8 @@ ROUTINES = (
     Routine("commit", lambda agent: agent.committer.run(), always),  # what is known becomes durable
     Routine("report", lambda agent: agent.reporter.run(), always),  # status file, watchdog
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
-    Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
+    Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),
+    Routine("relays", lambda agent: agent.relays.run(), with_relays),
     Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
     Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
@@ -118,17 +125,13 @@ class Agent:
         if config.board is not None:
             self.board = SerialBoard(config.board, node, node.ledger, self.committer.congested)
             self.committer.count_board(self.board)
-        self.modbus: ModbusLine | None = None
-        if config.modbus is not None:
-            self.modbus = ModbusLine(
-                config.modbus,
-                partial(node.value_read, node.registers),
-                partial(node.value_failed, node.registers),
-                node.outputs.setpoints.values(),
-            )
-        else:
-            for setpoint in node.outputs.setpoints.values():
-                setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
+        self.modbus: ModbusLines = ModbusLines(
+            config.modbus,
+            partial(node.value_read, node.registers),
+            partial(node.value_failed, node.registers),
+            node.outputs.setpoints.values(),
+        )
+        self.relays: Relays = Relays(config.gpio.factory, node.outputs.setpoints.values())
         self.uart: UartSensors | None = None
         if config.uart:
             from wayside.edge.sensors.uart.sensors import sensors_of

@@ -164,7 +164,7 @@ def _facts(config: NodeConfig) -> dict[str, Any]:
         "node": config.node,
         "detectors": len(config.detectors),
         "contacts": len(config.gpio.contacts),
-        "registers": len(config.modbus.registers) if config.modbus else 0,
+        "registers": sum(len(line.values) for line in config.modbus),
         "tasks": ", ".join(f"{t.name} ({t.bundle})" for t in config.tasks) or None,
         "actuators": ", ".join(a.name for a in config.actuators) or None,
         "phases": len(config.signal.phases) if config.signal else 0,

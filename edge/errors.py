@@ -26,6 +26,7 @@ EdgeError
 ├── UartError              the port of a sensor cannot be had
 ├── EntryRefused           what a feeding system told cannot be taken
 ├── LineUnreadable         a line of its CSV file says nothing
+├── SunspecError           there is no such SunSpec model or point
 └── CommissionError        a walk through the sensors cannot begin or go on
     └── Stopped            the technician stopped; what was walked is kept
 """

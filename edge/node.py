@@ -74,7 +74,7 @@ class Node:
             config.detectors, *ground, signal=signal.name if signal is not None else None, analog=config.analog
         )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
-        self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
+        self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
         self.uart = ValueSource("uart", uart_values(config.uart), *ground)
         self.manual = ManualSource(config.manual, *ground)
         self._values = (self.registers, self.uart, self.manual)
@@ -148,9 +148,17 @@ class Node:
         self._contacts.change(contact, closed)
         self._drain(1)
 
-    def value_read(self, source: ValueSource, index: int, raw: float, doubtful: bool = False) -> None:
-        """Value ``index`` of the configuration of ``source`` was read."""
-        source.read(index, raw, doubtful=doubtful)
+    def value_read(
+        self,
+        source: ValueSource,
+        index: int,
+        raw: float | None,
+        wraps_at: float | None = None,
+        *,
+        doubtful: bool = False,
+    ) -> None:
+        """Value ``index`` of the configuration of ``source`` was read (:meth:`ValueSource.read`)."""
+        source.read(index, raw, wraps_at, doubtful=doubtful)
         self._drain(self._sources.index(source))
 
     def value_failed(self, source: ValueSource, index: int, why: str) -> None:

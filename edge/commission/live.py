@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wayside.contracts.modbus_config import ModbusConfig
 from wayside.contracts.node_config import NodeConfig
-from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
+from wayside.contracts.quantities import is_noise
+from wayside.contracts.sensor_config import BoardConfig, ContactConfig
 from wayside.contracts.sync import Board
 from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.edge.commission.record import CommissionError
@@ -117,8 +119,7 @@ class Live:
             self._tasks.append(asyncio.create_task(self._watch_agent()))
             return
         self._watch_contacts()
-        if self._config.modbus is not None:
-            self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
+        self._tasks += [asyncio.create_task(self._watch_modbus(line)) for line in self._config.modbus]
         if self._config.uart:
             self._tasks.append(asyncio.create_task(self._watch_uart(self._config.uart)))
         self._tasks.append(asyncio.create_task(watch_told(self._config, self._folder, self.states)))
@@ -220,13 +221,21 @@ class Live:
     # --- the Modbus line -------------------------------------------------------------------------------------------
 
     async def _watch_modbus(self, config: ModbusConfig) -> None:
-        def read(which: int, raw: float) -> None:
-            register = config.registers[which]
-            state = self.states[register.datastream]
-            state.value, state.trouble = f"{raw * register.scale + register.offset:g} {register.unit}", None
+        values = config.values
+
+        def read(which: int, raw: float | None, _: float | None) -> None:
+            state = self.states[values[which].datastream]
+            if raw is None:
+                state.value, state.trouble = None, "it answers, and says that it has no value"
+                return
+            number = raw * values[which].scale + values[which].offset
+            low, high = values[which].bounds
+            outside = values[which].kind == "gauge" and (not low <= number <= high or is_noise(number))
+            doubt = ", which is out of range: is the byte order right? `wayside doctor` tries the others"
+            state.value, state.trouble = f"{number:g} {values[which].unit}{doubt if outside else ''}", None
 
         def failed(which: int, why: str) -> None:
-            self.states[config.registers[which].datastream].trouble = why
+            self.states[values[which].datastream].trouble = why
 
         await ModbusLine(config, read, failed).run()
 

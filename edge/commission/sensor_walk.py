@@ -50,10 +50,18 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         for d in config.detectors
     ]
     every += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
-    for r in config.modbus.registers if config.modbus else ():
-        every.append(
-            Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
-        )
+    for line in config.modbus:
+        on = f" of {line.name}" if line.name is not None else ""
+        for r in line.registers:
+            where = f"device {r.device}{on}, {r.table} {r.address}"
+            every.append(Target(r.datastream, "register", "register", r.address, where))
+        for s in line.sunspec:
+            every += [
+                Target(
+                    p.datastream, "register", "register", s.model, f"device {s.device}{on}, model {s.model} {p.point}"
+                )
+                for p in s.points
+            ]
     every += [Target(a.datastream, "analog", "sensed", a.channel, f"analogue input {a.channel}") for a in config.analog]
     for i, sensor in enumerate(config.uart):
         every += [Target(v.datastream, "uart", "sensed", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
