@@ -20,7 +20,7 @@ class SensorCheck(Document, frozen=True, kw_only=True):
     or of a sensor on a serial port or a told value its place in the configuration."""
 
     datastream: Name
-    kind: Literal["detector", "contact", "register", "analog", "uart", "value"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "value", "camera"]
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     outcome: Literal["passed", "failed", "skipped"]
     actuations: Count = 0  # while this sensor was asked for

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from wayside.contracts.passport import Passport
 from wayside.contracts.quantities import aggregate, quantity
 from wayside.contracts.task import Input
-from wayside.contracts.task_config import CALENDAR, SITE, Datastream, Offer, SiteConfig, TaskOffer
+from wayside.contracts.task_config import CALENDAR, FRAMES, SITE, Datastream, Offer, SiteConfig, TaskOffer
 
 MAX_STEPS = 65_536
 """Steps of history that a window may reach back over: 512 kB a column."""
@@ -73,7 +73,7 @@ def _misfits(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misf
         )
         return  # what else would be compared has no meaning
     if spec.image is not None:
-        yield Misfit("input", "this model looks at pictures; this node has no source of pictures")
+        yield from _looks(passport, task, offer)
         return
     if abs(spec.interval_s - task.interval_s) > 1e-6:
         yield Misfit("interval", f"the model's interval is {spec.interval_s:g} s, the task's {task.interval_s:g} s")
@@ -88,6 +88,22 @@ def _misfits(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misf
     streams = {d.name: d for d in offer.datastreams}
     for site in task.sites:
         yield from _at(passport, task, site, offer, streams)
+
+
+def _looks(passport: Passport, task: TaskOffer, offer: Offer) -> Iterator[Misfit]:
+    """A model of pictures: each of the task's sites is a camera."""
+    image = passport.task.image
+    if image is not None and image[2] not in (1, 3):
+        yield Misfit("input", f"this model looks at pictures of {image[2]} channels; a camera gives 3, or 1 of grey")
+    cameras = {d.name for d in offer.datastreams if d.unit == FRAMES}
+    for site in task.sites:
+        if not cameras:
+            yield Misfit("input", "this model looks at pictures; this node has no source of pictures")
+        elif site.output not in cameras:
+            have = _short(", ".join(sorted(cameras)), 80)
+            yield Misfit(
+                "output", f"the task {task.name} looks at {site.output}, which is no camera here; there is {have}"
+            )
 
 
 def _does(kind: str, what: str) -> str:

@@ -8,7 +8,7 @@ are the :class:`Counts` of a frame, and of those only numbers.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Annotated, NoReturn, SupportsIndex
+from typing import Annotated, Any, NoReturn, SupportsIndex
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from wayside.contracts.reading import Name, Stamp
 from wayside.contracts.wire import ContractError, Document, wire_field
 
-Pixels = npt.NDArray[np.float32]
+Pixels = npt.NDArray[Any]
 
 
 class Counts(Document, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class Frame:
     Neither pickle, copy, msgspec nor ``str`` gets at the pixels: a test tries each.
 
     Args:
-        picture: (H, W, C) of any number type, 0–255; copied.
+        picture: (H, W, C), 0–255; copied. Bytes stay bytes, any other number becomes float32.
 
     Raises:
         ContractError: it is no picture.
@@ -46,7 +46,8 @@ class Frame:
     __slots__ = ("_pixels", "at")
 
     def __init__(self, picture: npt.ArrayLike, at: Stamp) -> None:
-        pixels = np.array(picture, np.float32)
+        given = np.asarray(picture)
+        pixels = np.array(given, np.uint8 if given.dtype == np.uint8 else np.float32)
         if pixels.ndim != 3:
             raise ContractError("frame", f"is height x width x channels, not {pixels.shape}")
         self._pixels: Pixels | None = pixels
@@ -54,7 +55,7 @@ class Frame:
 
     @property
     def pixels(self) -> Pixels:
-        """(H, W, C) float32, 0–255.
+        """(H, W, C) uint8 or float32, 0–255.
 
         Raises:
             ContractError: the block that may look at the frame has ended.

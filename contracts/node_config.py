@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from wayside.contracts.actuator_config import ActuatorConfig, RegisterTarget, SignalConfig
+from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place, between_sections, mistakes_of, refusal, refuse
 from wayside.contracts.modbus_config import ModbusConfig, line_named
@@ -91,6 +92,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     analog: Annotated[tuple[AnalogConfig, ...], msgspec.Meta(max_length=16)] = ()
     manual: ManualConfig | None = None
     detectors: Annotated[tuple[DetectorConfig, ...], msgspec.Meta(max_length=256)] = ()
+    cameras: Annotated[tuple[CameraConfig, ...], msgspec.Meta(max_length=8)] = ()
     tasks: Annotated[tuple[TaskConfig, ...], msgspec.Meta(max_length=64)] = ()
     actuators: Annotated[tuple[ActuatorConfig, ...], msgspec.Meta(max_length=64)] = ()
     sums: Annotated[tuple[SumConfig, ...], msgspec.Meta(max_length=64)] = ()
@@ -130,6 +132,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
         streams += [value.stream() for line in self.modbus for value in line.values]
         streams += [v.stream() for v in uart_values(self.uart)]
         streams += [v.stream() for v in (self.manual.values if self.manual else ())]
+        streams += [c.stream() for c in self.cameras]
         return tuple(streams)
 
     def offer(self, agent: str) -> Offer:

@@ -9,9 +9,11 @@ import datetime
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
+from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place
 from wayside.contracts.modbus_config import ModbusConfig, line_named
@@ -21,7 +23,7 @@ from wayside.contracts.uart_config import UartConfig
 
 MAX_ROW_NAME = 64
 """Characters of a row's datastream: contracts.reading.Name."""
-_SOURCES = frozenset({"detectors", "analog", "gpio", "modbus", "uart", "manual"})
+_SOURCES = frozenset({"detectors", "analog", "gpio", "modbus", "uart", "manual", "cameras"})
 
 
 class Sections(Protocol):
@@ -42,6 +44,10 @@ class Sections(Protocol):
     @property
     def detectors(self) -> tuple[DetectorConfig, ...]: ...
     @property
+    def cameras(self) -> tuple[CameraConfig, ...]: ...
+    @property
+    def state_dir(self) -> str: ...
+    @property
     def tasks(self) -> tuple[TaskConfig, ...]: ...
     @property
     def actuators(self) -> tuple[ActuatorConfig, ...]: ...
@@ -57,6 +63,7 @@ def disagreements(config: Sections) -> Iterator[Mistake]:
     yield from _given_twice(config)
     yield from _lines(config)
     yield from _humidity(config)
+    yield from _cameras(config)
     yield from _actuators(config)
     yield from _tasks(config)
     yield from _waits(config)
@@ -80,6 +87,7 @@ def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
         named += [(("uart", i, "values", j, "datastream"), v.datastream) for j, v in enumerate(sensor.values)]
     told = config.manual.values if config.manual else ()
     named += [(("manual", "values", i, "datastream"), v.datastream) for i, v in enumerate(told)]
+    named += [(("cameras", i, "name"), c.name) for i, c in enumerate(config.cameras)]
     return named
 
 
@@ -150,6 +158,31 @@ def _pins(config: Sections) -> Iterator[tuple[Place, int]]:
             yield ("actuators", i, "pin", "number"), actuator.pin.number
 
 
+def _cameras(config: Sections) -> Iterator[Mistake]:
+    state = PurePosixPath(config.state_dir)
+    first: dict[PurePosixPath, str] = {}
+    for i, camera in enumerate(config.cameras):
+        if camera.phase is not None and config.board is None:
+            rule = "needs a [board] that tells what it drives"
+            yield Mistake(("cameras", i, "phase"), rule, frozenset({"cameras", "board"}))
+        if camera.folder is None:
+            continue
+        folder = PurePosixPath(camera.folder)
+        if folder == state or state in folder.parents or folder in state.parents:
+            rule = f"{camera.folder} and state_dir are in each other's way: no picture may lie beside the node's state"
+            yield Mistake(("cameras", i, "folder"), rule, frozenset({"cameras", "state_dir"}))
+        if folder in first:
+            rule = f"is that of {first[folder]}, too; each camera has its own"
+            yield Mistake(("cameras", i, "folder"), rule, frozenset({"cameras"}))
+        first.setdefault(folder, camera.name)
+    names = [c.name for c in config.cameras]
+    for i, task in enumerate(config.tasks):
+        for j, site in enumerate(task.sites):
+            if names and task.kind in ("classify", "count") and site.output not in names:
+                rule = f"{site.output} is no camera of this file; it has {', '.join(names)}"
+                yield Mistake(("tasks", i, "sites", j, "output"), rule, frozenset({"cameras", "tasks"}))
+
+
 def _actuators(config: Sections) -> Iterator[Mistake]:
     signals = [i for i, a in enumerate(config.actuators) if isinstance(a, SignalConfig)]
     for i in signals[1:]:
@@ -210,7 +243,7 @@ def _taken(task: TaskConfig, i: int) -> Iterator[tuple[Place, str]]:
     for column, name in task.inputs.items():
         yield ("tasks", i, "inputs", column), name
     for j, site in enumerate(task.sites):
-        if task.kind not in ("classify", "count"):  # their output is a camera's
+        if task.kind not in ("classify", "count"):  # their output is a camera
             yield ("tasks", i, "sites", j, "output"), site.output
         for column, name in site.inputs.items():
             yield ("tasks", i, "sites", j, "inputs", column), name

@@ -30,6 +30,12 @@ class Quality(enum.Enum):
     NO_HIT = "no_hit"  # silent for too long
     STALE = "stale"  # the sensor or its line is silent
     MISSING = "missing"  # there is no value
+    # of a camera
+    DARK = "dark"
+    FROZEN = "frozen"  # the same picture again and again
+    OVEREXPOSED = "overexposed"
+    BLURRED = "blurred"
+    MOVED = "moved"  # it looks elsewhere than before
 
 
 # To look a member up in its Enum class costs 0.2 µs (Python 3.11): more than comparing it.

@@ -34,6 +34,15 @@ class Input(Document, frozen=True, kw_only=True):
             raise ValueError("low and high are finite, and low < high")
 
 
+class PictureSpec(Document, frozen=True, kw_only=True):
+    """How a camera's picture becomes the model's: what :func:`contracts.picture.prepared` does, in training and on the
+    node alike. ``stretch`` sizes both sides of the region independently; ``centre`` first cuts the longer one."""
+
+    colours: Literal["rgb", "grey"] = "rgb"  # the order of the channels; grey is ITU-R BT.601 luma
+    fit: Literal["stretch", "centre"] = "stretch"
+    resize: Literal["linear"] = "linear"  # between pixel centres, over all that one covers where it shrinks
+
+
 class TaskSpec(Document, frozen=True, kw_only=True):
     """What goes into a model and what comes out.
 
@@ -72,6 +81,13 @@ class TaskSpec(Document, frozen=True, kw_only=True):
     sites: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=128)], ...], msgspec.Meta(max_length=4096)] = ()
     image: tuple[Side, Side, Side] | None = None  # height, width, channels
     classes: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=64)], ...], msgspec.Meta(max_length=1024)] = ()
+    picture: PictureSpec | None = None  # None: colours by the number of channels, the rest as PictureSpec's defaults
+
+    @property
+    def seen_as(self) -> PictureSpec:
+        """``picture``, or what it means that there is none."""
+        grey = self.image is not None and self.image[2] == 1
+        return self.picture or PictureSpec(colours="grey" if grey else "rgb")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -101,7 +117,11 @@ class TaskSpec(Document, frozen=True, kw_only=True):
         if self.image is not None:
             if not self.classes:
                 raise ValueError("an image task names its classes")
+            if self.picture is not None and self.image[2] != {"rgb": 3, "grey": 1}[self.picture.colours]:
+                raise ValueError("an image has 3 channels of rgb, or 1 of grey")
             return
+        if self.picture is not None:
+            raise ValueError("only an image task has a picture")
         if self.kind == "forecast" and (self.output in names) != (self.lead > 0):
             raise ValueError("output is one of the inputs" if self.lead else "with lead 0 the output is no input")
         if self.quantiles and (0.5 not in self.quantiles or sorted(set(self.quantiles)) != list(self.quantiles)):

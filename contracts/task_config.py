@@ -16,6 +16,8 @@ TaskKind = Literal["forecast", "score", "classify", "count"]
 CALENDAR = ("hour", "weekday", "yearday")
 """Inputs that any node makes from its clock (:class:`contracts.task.Input`)."""
 SITE = "site"
+FRAMES = "{frame}"
+"""UCUM annotation of a camera's datastream: frames that were looked at."""
 Finite = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 
 

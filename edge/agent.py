@@ -32,6 +32,7 @@ from wayside.edge.identity import load_or_create, machine_fingerprint
 from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
+from wayside.edge.sensors.camera import Camera, forbid_core_dumps, run_all
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.manual import ManualInputs
 from wayside.edge.sensors.modbus import ModbusLines
@@ -85,6 +86,10 @@ def with_manual(config: NodeConfig) -> bool:
     return config.manual is not None
 
 
+def with_cameras(config: NodeConfig) -> bool:
+    return bool(config.cameras)
+
+
 def with_hub(config: NodeConfig) -> bool:
     return config.hub is not None
 
@@ -97,6 +102,7 @@ ROUTINES = (
     Routine("relays", lambda agent: agent.relays.run(), with_relays),
     Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
     Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
+    Routine("cameras", lambda agent: run_all(agent.cameras), with_cameras),
     Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
     Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
 )
@@ -140,6 +146,12 @@ class Agent:
         self.manual: ManualInputs | None = None
         if config.manual is not None:
             self.manual = ManualInputs(config.manual, folder, config.clock.timezone, node)
+        self.cameras: list[Camera] = [
+            Camera(i, camera, folder, node=node, clock=self._clock, boot=boot, step_s=config.step_s)
+            for i, camera in enumerate(config.cameras)
+        ]
+        if self.cameras:
+            forbid_core_dumps()
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
         tls = HubTls(config.hub, folder) if config.hub is not None else None
         self.installs: Installs = Installs(

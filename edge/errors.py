@@ -20,6 +20,8 @@ EdgeError
 ├── RuntimeRunError        the model failed while it ran
 ├── RuntimeInputError      the window has another shape or type than the model takes
 ├── GpioError              pins cannot be had
+├── CameraError            a camera gives no pictures
+│   └── CameraMissing      it cannot give any on this node
 ├── ModbusError            the Modbus port cannot be opened, or a register read or written
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register

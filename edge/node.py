@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from wayside.contracts.frames import Frame
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.passport import Passport
 from wayside.contracts.reading import GOOD, Quality, Reading
@@ -31,13 +32,16 @@ from wayside.edge.rows import PlainRows
 from wayside.edge.sources.board import BoardSource
 from wayside.edge.sources.contacts import ContactSource
 from wayside.edge.sources.entry import Entry
+from wayside.edge.sources.frames import FrameSource
+from wayside.edge.sources.heads import Heads
 from wayside.edge.sources.manual import ManualSource, Taken
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
 from wayside.edge.sources.step import Grid, Loss, Source, Step
 from wayside.edge.sources.values import ValueSource
+from wayside.edge.sources.view import Seen
 from wayside.edge.tasks.forecast import ForecastTask
-from wayside.edge.tasks.picture import Picture
+from wayside.edge.tasks.picture import Look, Picture
 from wayside.edge.tasks.runner import InlineRunner, Job, Runner
 from wayside.edge.tasks.score import ScoreTask
 from wayside.edge.tasks.task import NO_MODEL, Model, Parts, Task
@@ -70,15 +74,22 @@ class Node:
         self._older = False  # the state was an older agent's: its keys are cleared with the next commit
         ground = (clock, self._grid, self.ledger)
         signal = config.signal
+        heads = Heads(frozenset(c.phase for c in config.cameras if c.phase is not None))
         self._board = BoardSource(
-            config.detectors, *ground, signal=signal.name if signal is not None else None, analog=config.analog
+            config.detectors,
+            *ground,
+            signal=signal.name if signal is not None else None,
+            analog=config.analog,
+            heads=heads,
         )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
         self.uart = ValueSource("uart", uart_values(config.uart), *ground)
         self.manual = ManualSource(config.manual, *ground)
         self._values = (self.registers, self.uart, self.manual)
-        self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values)
+        self.frames = FrameSource(config.cameras, *ground)
+        self._sources: tuple[Source, ...] = (self._board, self._contacts, *self._values, self.frames)
+        self._frames_at = len(self._sources) - 1
         streams = [s.datastreams for s in self._sources]
         self._history = History(streams)
         self._recents = [Recent() for _ in self._sources]
@@ -122,10 +133,15 @@ class Node:
         """Returns the datastreams whose rows tasks write, and the sums whose rows nobody writes yet."""
         taken: set[str] = set()
         sums = list(self._config.sums)
+        looked_at: set[str] = set()  # cameras
         for config in self._config.tasks:
             decider = self.outputs.decider(config)
             if config.kind in ("classify", "count"):
-                self._pictures.append(Picture(config, self._parts.offer, self.ledger))
+                cameras = self._config.cameras
+                self._pictures.append(
+                    Picture(config, self._parts, decider, cameras=cameras, heads=self._board.heads, taken=looked_at)
+                )
+                looked_at |= {s.output for s in config.sites}
             elif config.kind == "score":
                 self._tasks.append(ScoreTask(config, self._parts, decider))
             else:
@@ -177,6 +193,30 @@ class Node:
         self._drain(self._sources.index(self.manual))
         return taken
 
+    def looks(self, camera: int) -> tuple[Look, ...]:
+        """What a frame of ``camera`` must become, for each task that looks at it. Any thread may ask."""
+        config = self._config.cameras[camera]
+        return tuple(look for task in self._pictures if (look := task.look_of(config)) is not None)
+
+    def see(
+        self,
+        camera: int,
+        seen: Seen,
+        size: tuple[int, int],
+        frames: Mapping[str, Frame],
+        done: tuple[int, str] = (0, ""),
+    ) -> None:
+        """A frame of ``camera`` was taken: what its view says, and what it became for each task."""
+        self.frames.see(camera, seen, size, done)
+        self._drain(self._frames_at)
+        name = self._config.cameras[camera].name
+        overtaken = 0
+        for task in self._pictures:
+            if task.name in frames:
+                overtaken += not task.take(name, frames[task.name], changed=seen.changed)
+        if overtaken:
+            self.frames.drop(camera, overtaken, "the model is slower than the camera")
+
     def pass_time(self) -> None:
         """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""
         now_ns = self._clock.mono_ns()
@@ -188,7 +228,9 @@ class Node:
             if source.each:
                 source.pass_time()
                 self._drain(self._sources.index(source))
-        for task in self._tasks:
+        self.frames.pass_time()
+        self._drain(self._frames_at)
+        for task in (*self._tasks, *self._pictures):
             task.pass_time(now_ns)
         self.outputs.pass_time()
         self.ledger.pass_time()
@@ -196,7 +238,7 @@ class Node:
     def answered(self, job: Job) -> None:
         """A job that ran elsewhere is done."""
         now_ns = self._clock.mono_ns()
-        for task in self._tasks:
+        for task in (*self._tasks, *self._pictures):
             if task.name == job.task:
                 task.answered(job, now_ns)
 
@@ -228,6 +270,9 @@ class Node:
             task.offer(source, number, at, now_ns)
             task.advance(now_ns)
             oldest = min(oldest, task.oldest())
+        if source == self._frames_at:
+            for picture in self._pictures:
+                picture.step(number, source, at, now_ns)
         self._recents[source].forget(min(oldest, number - self._rows.steps) - KEPT_STEPS)
 
     def _put(self, source: int, step: Step) -> None:
@@ -305,6 +350,14 @@ class Node:
         """Of each contact since the start: for people at the cabinet."""
         return self._contacts.closures
 
+    def cameras(self) -> list[dict[str, Any]]:
+        """For people at the cabinet: numbers, never a picture."""
+        shown = {task.name: task.counts() for task in self._pictures}
+        return [
+            status | {"counts": {task: by[status["camera"]] for task, by in shown.items() if status["camera"] in by}}
+            for status in self.frames.status()
+        ]
+
     @property
     def steps(self) -> list[tuple[int, Any]]:
         """Entries of the history since the last commit, the committer's to take and to clear."""
@@ -367,7 +420,7 @@ class Node:
             "grid": self._grid.state(),
             "entries": self._journal.last,
             "sources": {s.name: s.state() for s in self._sources if s.datastreams or s is self._board},
-            "tasks": {t.name: t.state() for t in self._tasks},
+            "tasks": {t.name: t.state() for t in (*self._tasks, *self._pictures)},
         }
         older = {"pipeline": None, "registers": None} if self._older else {}
         return {"node": node, "ledger": self.ledger.state(), "counters": self.count(), **older}
@@ -384,7 +437,7 @@ class Node:
         self.ledger.counters.update(counters)
         self.ledger.restore(pieces.get("ledger"))
         parts = self._restore_parts(pieces, history)
-        tasks = {t.name for t in self._tasks if t in parts}
+        tasks = {t.name for t in (*self._tasks, *self._pictures) if t in parts}
         self.ledger.end_unowned(owners(self._config, tasks, board_restored=self._board in parts))
 
     def _restore_parts(self, pieces: Mapping[str, Any], history: Sequence[Any]) -> list[Any]:
@@ -411,14 +464,15 @@ class Node:
         parts: list[Any] = [s for s in self._sources if self._restore(s, node["sources"].get(s.name))]
         for task in self._tasks:
             task.begin_after(newest)
-        parts += [t for t in self._tasks if self._restore(t, node["tasks"].get(t.name) if same else None)]
+        tasks = (*self._tasks, *self._pictures)
+        parts += [t for t in tasks if self._restore(t, node["tasks"].get(t.name) if same else None)]
         put_back(kept, self._keys, self._put, self._sources, self._tasks, self._parts)
         for source, recent in enumerate(self._recents):
             newest = self._history.newest[source]
             recent.forget(newest - KEPT_STEPS - max([self._rows.steps, *(t.reach for t in self._tasks)]))
         return parts
 
-    def _restore(self, part: Source | Task, state: Any) -> bool:
+    def _restore(self, part: Source | Task | Picture, state: Any) -> bool:
         try:
             if state is not None:
                 part.restore(state)

@@ -11,6 +11,7 @@ from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.contracts.uart_config import uart_values
 from wayside.edge.journal import KeptAnswers, KeptStep
+from wayside.edge.sources.frames import CAMERA_CONDITIONS
 from wayside.edge.sources.step import Source, Step
 from wayside.edge.tasks.forecast import ForecastTask
 from wayside.edge.tasks.task import Parts, Task
@@ -72,6 +73,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     detectors = {d.datastream for d in config.detectors} if board_restored else set()
     told = {v.datastream for v in config.manual.values} if config.manual is not None else set()
     tasks = {t.name for t in config.tasks}
+    cameras = {c.name for c in config.cameras}
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
     own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
     uart = {u.subject for u in config.uart}
@@ -85,6 +87,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
         "gps_doubted": uart,
         **dict.fromkeys(("feeder_silent", "feeder_ahead", "file_unreadable"), told),
+        **dict.fromkeys(CAMERA_CONDITIONS, cameras),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew

@@ -161,6 +161,7 @@ class Reporter:
             ],
             "uart": self._uart(),
             "pid": os.getpid(),
+            "cameras": self._node.cameras(),
             "notices": [{"code": n.code, "message": n.message} for n in (self._sync.notices if self._sync else ())],
             "trouble": self._trouble(),
         }

@@ -1,4 +1,8 @@
-"""Labelled pictures, the same way round as windows: ``len``, ``take``, and a split that keeps neighbours together."""
+"""Labelled pictures, the same way round as windows: ``len``, ``take``, and a split that keeps neighbours together.
+
+A file holds them as arrays of the model's size; a folder has one folder for each class, full of a camera's pictures,
+which become the model's as on the node (:mod:`wayside.contracts.picture`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ import numpy.typing as npt
 from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.quality import ImageQuality
 from wayside.cloud.train.taskfile import TaskFile
+from wayside.contracts.picture import WHOLE, decoded, prepared
+from wayside.contracts.wire import ContractError
 
 FIFTHS = {"validation": 2, "holdout": 4}
 """Of five groups that follow each other, which goes where; the other three are trained on."""
@@ -134,7 +140,30 @@ def _groups(
     return group, order
 
 
+def _folder(path: Path, taskfile: TaskFile) -> tuple[Any, Any, Any]:
+    """Pictures in folders that are named after the task's classes, each class in the order of the names."""
+    task = taskfile.task
+    x: list[npt.NDArray[np.uint8]] = []
+    y: list[int] = []
+    if taskfile.data.group:
+        raise DataError(f"{path}: a folder of pictures says nothing of data.group; use data.blocks")
+    for label, name in enumerate(task.classes):
+        for file in sorted(p for p in (path / name).glob("*") if p.is_file()):
+            try:
+                made = prepared(decoded(file.read_bytes()), WHOLE, task.seen_as, task.image or (1, 1, 1))
+            except (ContractError, OSError) as exc:
+                raise DataError(f"{file}: {exc}") from exc
+            x.append(made.astype(np.uint8))  # whole numbers: nothing is lost
+            y.append(label)
+    if not x:
+        wanted = ", ".join(task.classes[:6])
+        raise DataError(f"{path}: has no pictures in folders named after the classes ({wanted})")
+    return np.stack(x), np.array(y, np.int64), np.full(len(y), "")
+
+
 def _arrays(path: Path, taskfile: TaskFile, grouped: bool) -> tuple[Any, Any, Any]:
+    if path.is_dir():
+        return _folder(path, taskfile)
     task, name = taskfile.task, taskfile.data.group
     try:
         with np.load(path, allow_pickle=False) as arrays:

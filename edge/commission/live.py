@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.modbus_config import ModbusConfig
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.quantities import is_noise
@@ -24,6 +25,8 @@ from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.edge.commission.record import CommissionError
 from wayside.edge.commission.sensor_walk import COMPARED, State, targets
 from wayside.edge.commission.told import watch_told
+from wayside.edge.sensors.camera import first_look
+from wayside.edge.sensors.folder import CameraError
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
 from wayside.edge.status import STATUS_FILE
@@ -38,6 +41,7 @@ FIRST_STATUS_S = 8.0  # for the board to identify itself
 RETRY_S = 0.2  # before a lost line is opened again
 LOOK_S = 0.5  # at the agent's status file
 STALE_S = 15.0  # without a new one
+LISTEN_S = 3.0  # for a camera's picture
 
 Moved = Callable[[str, bool], None]
 
@@ -65,8 +69,12 @@ class Live:
         on_move: Moved,
         folder: Path = Path(),
     ) -> None:
-        """``agent``: one runs here. ``names``: the sensors to be walked; the board is borrowed if they need it.
-        ``folder`` is the configuration file's."""
+        """
+        Args:
+            agent: one runs here.
+            names: the sensors to be walked; the board is borrowed if they need it.
+            folder: the configuration file's.
+        """
         self.states = {t.datastream: State() for t in targets(config)}
         self.board: Board | None = None
         self._folder = folder
@@ -74,6 +82,7 @@ class Live:
         kinds = {t.kind for t in targets(config) if t.datastream in names}
         self._with_board = config.board is not None and bool(kinds & {"detector", "analog"})
         self._analog = {a.channel: a for a in config.analog}
+        self._cameras = {c.name for c in config.cameras}
         self._by_channel = {d.channel: d.datastream for d in config.detectors}
         self._tasks: list[asyncio.Task[None]] = []
         self._contacts: Contacts | None = None
@@ -119,6 +128,8 @@ class Live:
             self._tasks.append(asyncio.create_task(self._watch_agent()))
             return
         self._watch_contacts()
+        for config in self._config.cameras:
+            self._tasks.append(asyncio.create_task(self._watch_camera(config)))
         self._tasks += [asyncio.create_task(self._watch_modbus(line)) for line in self._config.modbus]
         if self._config.uart:
             self._tasks.append(asyncio.create_task(self._watch_uart(self._config.uart)))
@@ -265,12 +276,25 @@ class Live:
             return None
         return float(state.value.split()[0])
 
+    async def _watch_camera(self, config: CameraConfig) -> None:
+        """Sizes and qualities; counts only a running agent has, since it has the model."""
+        state = self.states[config.name]
+        while True:
+            try:
+                size, seen = await asyncio.to_thread(first_look, config, self._folder, time.monotonic() + LISTEN_S)
+            except CameraError as exc:
+                state.trouble = str(exc)
+            else:
+                light = "" if seen is None else f", brightness {seen.brightness:.0f}, sharpness {seen.sharpness:.3f}"
+                state.value, state.trouble = f"{size[0]} x {size[1]} pixels{light}", None
+            await asyncio.sleep(config.every_s)
+
     # --- a running agent's status ----------------------------------------------------------------------------------
 
     async def _watch_agent(self) -> None:
         """A file that was there before the first look may be of an agent that has died: only a later one counts."""
-        compared = {t.datastream for t in targets(self._config) if t.role in COMPARED}
-        theirs = compared | {c.datastream for c in self._config.gpio.contacts}
+        compared = {t.datastream for t in targets(self._config) if t.role in COMPARED} - self._cameras
+        theirs = compared | self._cameras | {c.datastream for c in self._config.gpio.contacts}
         closures: dict[str, int] = {}
         path, loop = self._state_dir / STATUS_FILE, asyncio.get_running_loop()
         written, fresh_s = await asyncio.to_thread(_written, path), loop.time()
@@ -287,12 +311,14 @@ class Live:
                 self.states[name].trouble = None
             status = await asyncio.to_thread(_status, path)
             watched = {c.get("datastream") for c in status.get("contacts", [])}
-            for name in theirs - compared - watched:
+            for name in theirs - compared - self._cameras - watched:
                 self.states[name].trouble = "the agent does not watch it; its log says why"
             for contact in status.get("contacts", []):
                 name = contact.get("datastream")
                 if name in self.states:
                     self._contact(name, bool(contact.get("closed")), int(contact.get("closures", 0)), closures)
+            for camera in status.get("cameras", []):
+                self._camera(camera)
             for reading in status.get("readings", []):
                 state = self.states.get(reading.get("datastream"))
                 if state is None or reading["datastream"] not in compared:
@@ -300,6 +326,16 @@ class Live:
                 value, unit = reading.get("value"), reading.get("unit", "")
                 state.value = None if value is None else f"{value:g} {unit}"
                 state.trouble = "the agent cannot read it; its alerts say why" if value is None else None
+
+    def _camera(self, said: dict[str, Any]) -> None:
+        state = self.states.get(said.get("camera", ""))
+        if state is None:
+            return
+        counts = [f"{name} {n:g}" for of in said.get("counts", {}).values() for name, n in of.items()]
+        state.value = None
+        if said.get("age_s") is not None:
+            state.value = ", ".join([f"quality {said.get('quality')}", *counts])
+        state.trouble = said.get("trouble") or (None if state.value else "the agent has seen no picture yet")
 
     def _contact(self, name: str, closed: bool, total: int, seen: dict[str, int]) -> None:
         """Replay the closures since the last look: a button may have been pressed and released in between."""

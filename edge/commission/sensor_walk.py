@@ -11,12 +11,14 @@ import enum
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from wayside.contracts.camera_config import shown
 from wayside.contracts.commissioning import SensorCheck
 from wayside.contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # on for so long after the last change: ask whether the lane is empty
 REST_S = 1.0  # the same, where the first edge was a falling one
-COMPARED = ("register", "sensed", "value")  # roles of what shows a number, and does not move when somebody asks
+COMPARED = ("register", "sensed", "value", "camera")
+"""Roles of what shows a number or a picture, and does not move when somebody asks."""
 JUST_S = 0.7  # a key pressed so soon after a question vanished still answers it
 
 
@@ -24,8 +26,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register", "analog", "uart", "value"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register", "sensed", "value"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "value", "camera"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "sensed", "value", "camera"]
     channel: int
     where: str
 
@@ -38,6 +40,7 @@ class Target(NamedTuple):
             "register": f"Compare {self.datastream} with its meter",
             "sensed": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
             "value": f"Let its system tell {self.datastream} now, and compare",
+            "camera": f"Walk through what {self.datastream} looks at",
         }[self.role]
 
 
@@ -67,6 +70,8 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         every += [Target(v.datastream, "uart", "sensed", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
     for i, v in enumerate(config.manual.values if config.manual else ()):
         every.append(Target(v.datastream, "value", "value", i, f"manual.values, number {i + 1}"))
+    for i, c in enumerate(config.cameras):
+        every.append(Target(c.name, "camera", "camera", i, c.folder or shown(c.url or "")))
     return tuple(every)
 
 
@@ -211,9 +216,9 @@ class SensorWalk:
         elif key == "n" and question is Question.DOOR:
             self._invert("the door the wrong way round")
         elif key == "n" and question is Question.VALUE:
-            shown = self._states[self.target.datastream].value
-            sensed = self.target.role == "sensed"
-            self.fault = f"shows {shown}, which cannot be" if sensed else f"shows {shown}, {self._source} does not"
+            shown_value = self._states[self.target.datastream].value
+            against = {"sensed": "which cannot be", "camera": "and not what is there"}
+            self.fault = f"shows {shown_value}, {against.get(self.target.role, f'{self._source} does not')}"
         elif key in ("y", "n"):
             self.remark = (
                 "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
@@ -312,8 +317,11 @@ class SensorWalk:
                 f"It reads {'OPEN' if state.level else 'CLOSED'}. Is the door {'open' if state.level else 'closed'}?"
             )
         elif question is Question.VALUE:
-            sensed = self.target.role == "sensed"
-            lines.append(f"Can it be {state.value}?" if sensed else f"Does {self._source} show {state.value}?")
+            asked = {
+                "sensed": f"Can it be {state.value}?",
+                "camera": f"It says {state.value}. Does that fit what is there?",
+            }
+            lines.append(asked.get(self.target.role, f"Does {self._source} show {state.value}?"))
         elif self._swapped_with() is not None:
             lines += [self._swap_said(), "Press w if so."]
         elif self.target.role == "detector" and state.level and self.rises:

@@ -224,7 +224,9 @@ def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
 def _wanted(config: NodeConfig, only: tuple[str, ...]) -> tuple[Target, ...]:
     all_targets = targets(config)
     if not all_targets:
-        raise CommissionError("this node has no sensors: list them as [[detectors]], [[gpio.contacts]] or [modbus]")
+        raise CommissionError(
+            "this node has no sensors: list them as [[detectors]], [[cameras]], [[gpio.contacts]] or [modbus]"
+        )
     unknown = set(only) - {t.datastream for t in all_targets}
     if unknown:
         names = ", ".join(t.datastream for t in all_targets)

@@ -27,6 +27,7 @@ from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.policies.policy import check as policy_mistakes
 from wayside.edge.runtimes.load import available
+from wayside.edge.sensors import video
 from wayside.edge.trusted_bundle import open_bundle
 
 ALONE = ("node", "state_dir", "clock", "hub", "model", "board", "modbus", "storage")
@@ -75,6 +76,8 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     config = loaded.config
     mistakes = [*obstacles(config, judged_for)]
     judged = {m.place for m in mistakes}
+    if python is None:
+        mistakes += _cameras(config)
     mistakes += [
         m for m in (*_policies(config), *_sunspec(config), *_on_this_machine(config, folder)) if m.place not in judged
     ]
@@ -144,6 +147,12 @@ def _fit(config: NodeConfig, passports: Sequence[Passport]) -> tuple[tuple[TaskM
             if not reasons:
                 fitting.append(f"{model} fits the task {task.name}")
     return tuple(wrong), tuple(fitting)
+
+
+def _cameras(config: NodeConfig) -> Iterator[Mistake]:
+    for i, camera in enumerate(config.cameras):
+        if camera.url is not None and not video.available():
+            yield Mistake(("cameras", i, "url"), f"cannot be read here: {video.INSTALL}")
 
 
 def _policies(config: NodeConfig) -> Iterator[Mistake]:

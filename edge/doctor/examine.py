@@ -12,6 +12,7 @@ from pathlib import Path
 from wayside.contracts.mistakes import spelled
 from wayside.contracts.node_check import obstacles
 from wayside.contracts.node_config import NodeConfig
+from wayside.edge.doctor.cameras import check_cameras
 from wayside.edge.doctor.conditions import check_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
@@ -57,6 +58,7 @@ def examine(
         yield from check_uart(config.uart, agent, listen_s)
     if config.manual is not None:
         yield from check_manual(config.manual, folder, config.clock.timezone, agent)
+    yield from check_cameras(config.cameras, folder, agent, listen_s)
     if config.detectors or config.gpio.contacts:
         yield check_sensors(config, agent)
     if config.hub is not None:

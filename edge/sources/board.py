@@ -18,6 +18,7 @@ from wayside.contracts.sensor_config import AnalogConfig, DetectorConfig
 from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import BoardTime, Clock
 from wayside.edge.ledger import Ledger
+from wayside.edge.sources.heads import SHOWS, Heads
 from wayside.edge.sources.intervals import Interval, Intervals, Lost
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 from wayside.firmware_bridge.line.board import Gap, Heard
@@ -67,10 +68,16 @@ class BoardSource:
         *,
         signal: str | None,
         analog: Sequence[AnalogConfig] = (),
+        heads: Heads | None = None,
     ) -> None:
-        """``signal``: name of the actuator that the board drives; None: the configuration has none."""
+        """
+        Args:
+            signal: name of the actuator that the board drives; None: the configuration has none.
+            heads: is told what the phases show.
+        """
         self._clock, self._grid, self._ledger = clock, grid, ledger
         self._signal = signal
+        self.heads = heads or Heads(frozenset())
         self._names = tuple(d.datastream for d in detectors)
         self._analog = tuple(a.datastream for a in analog)
         self._at_channel = {d.channel: i for i, d in enumerate(detectors)}
@@ -113,6 +120,8 @@ class BoardSource:
                 kind = item.kind
                 if kind not in STEP_KINDS:
                     self._tell(item)
+                elif kind in SHOWS and item.channel in self.heads.phases and item.value:
+                    self._show(item)
                 event(item.ms, kind, item.channel, item.value, closed)
                 self._last_seq = item.seq
                 received += 1
@@ -147,6 +156,10 @@ class BoardSource:
                 )
             self._unknown[event.kind] = self._unknown.get(event.kind, 0) + 1
 
+    def _show(self, event: Event) -> None:
+        if self.time.known:  # before the first word of its clock a board's time means nothing
+            self.heads.change(event.channel, SHOWS[event.kind], self.time.mono_ns(event.ms))
+
     def _on_status(self, status: Status) -> None:
         before = self.status
         self.time.observe(status.ms, self._clock.mono_ns())
@@ -161,6 +174,7 @@ class BoardSource:
             if not self._intervals.started:
                 self._start(status.ms)
             self._intervals.pass_time(status.ms, self._lost_now)
+            self.heads.pass_time(self.time.mono_ns(status.ms))
             self._take()
 
     def _on_flags(self, flags: int, before: int) -> None:
@@ -191,6 +205,8 @@ class BoardSource:
         if mode == self.mode:
             return
         self.mode = mode
+        if mode != RUNS:
+            self.heads.lose(self._clock.mono_ns())
         if mode == TRIPPED:
             self._ledger.begin(
                 "signal_fault",
@@ -207,6 +223,7 @@ class BoardSource:
         self._last_seq = gap.last
         self._board_next = max(self._board_next, gap.last + 1)
         self.lost += gap.events
+        self.heads.lose(self._clock.mono_ns())
         if self._intervals.started:
             self._intervals.lose(gap.events)
         else:
@@ -229,6 +246,7 @@ class BoardSource:
                     self._next -= 1  # what is left of the same step comes under the same number
             self._sent_before += self._sent() - self._origin
         self.boot = identity.boot
+        self.heads.lose(self._clock.mono_ns())
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._intervals.started = False
         self.status, self._linked = None, False

@@ -14,7 +14,7 @@ import pytest
 from wayside.contracts.condition import MAX_CONDITIONS
 from wayside.edge import actuators, ledger
 from wayside.edge.sensors import manual, serial_board
-from wayside.edge.sources import board, values
+from wayside.edge.sources import board, values, view
 from wayside.edge.sources import manual as told
 from wayside.edge.tasks import forecast, health, score
 from wayside.edge.update import installs
@@ -108,6 +108,8 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"is ([\d.]+) times that of the value before", health.MARGIN),
         (r"falls to ([\d.]+) times `alert_sigma`", forecast.OVER),
         (r"score falls to ([\d.]+) times", score.OVER),
+        (r"no \| (\d+) pictures in a row \(", view.PATIENCE),
+        (r"(\d+) pictures in a row look", 4 * view.PATIENCE),
         (r"silent for (\d+) s, or", serial_board.SILENT_S),
         (r"reached for (\d+) s after", serial_board.ABSENT_S),
         (r"more than (\d+) frames, and", noise.MAX_ERRORS),

@@ -16,7 +16,7 @@ from wayside.contracts.fit import Misfit, misfits
 from wayside.contracts.node_config import load_node_config
 from wayside.contracts.passport import Accuracy, Golden, Passport, Variant
 from wayside.contracts.task import TaskSpec
-from wayside.contracts.task_config import SITE, Offer, SiteConfig, TaskOffer
+from wayside.contracts.task_config import FRAMES, SITE, Offer, SiteConfig, TaskOffer
 
 SITES = ("north", "south")
 AGENT = "1.0.0"
@@ -116,8 +116,8 @@ KINDS: dict[str, tuple[str, str]] = {
         ),
     ),
     "test bench": ("a register that is a plain number", _registers(_register(0, "bench/value", "1"))),
-    "camera corner": ("a push button, and a camera that no source reads yet", "[gpio]\n" + "\n".join(
-        ["[[gpio.contacts]]", "pin = 17", 'datastream = "ped/presses"', 'role = "ped_button"']
+    "camera corner": ("a folder that a camera's pictures come into", "\n".join(
+        ["[[cameras]]", 'name = "corner"', 'folder = "/run/wayside/corner"', 'after = "delete"']
     )),
 }  # fmt: skip
 """Name → what it has, and the sensors of its configuration."""
@@ -182,7 +182,8 @@ def tables(model: Passport, node: Offer) -> Iterator[TaskOffer]:
     named = {i.name for i in spec.inputs}
     observed = {d.observes: d.name for d in node.datastreams if d.observes in named and d.observes != spec.output}
     pictures = spec.image is not None
-    for name in ["camera/picture"] if pictures else [d.name for d in node.datastreams]:
+    names = [d.name for d in node.datastreams if (d.unit == FRAMES) == pictures]
+    for name in names or ["camera"]:
         yield TaskOffer(
             name="tried",
             bundle=model.bundle,
@@ -236,7 +237,7 @@ is in the way:
 | unit | measures it in another unit |
 | input | does not have one of the further inputs |
 | calendar | has no table of dates for what the model wants to know ahead |
-| pictures | has no source of pictures; none is read yet |
+| pictures | has no camera |
 
 ## Kinds of node
 
