@@ -53,6 +53,8 @@ class Answer(NamedTuple):
     by_head: Mapping[str, Mapping[str, float]] | None = None
     """of a picture task that watches a signal's head: what the board drove meanwhile ("green", "yellow", "red", "dark",
     "unknown") → class that was seen → frames"""
+    alarm: int | None = None
+    """of a score task whose model carries an alarm stage: 0 none, 1 a warning, 2 an alarm"""
 
 
 class Running(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from wayside.contracts.alarm import AlarmSpec
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document, wire_field
 
@@ -78,6 +79,7 @@ class TaskSpec(Document, frozen=True, kw_only=True):
     holdout_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the last days of the data: never trained on
     validation_days: Annotated[int, msgspec.Meta(ge=1)] = 4  # the days before them
     quantiles: Annotated[tuple[Annotated[float, msgspec.Meta(gt=0, lt=1)], ...], msgspec.Meta(max_length=9)] = ()
+    alarm: AlarmSpec | None = None  # of kind score: when a score is an alarm; None: the node's own limit says so
     sites: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=128)], ...], msgspec.Meta(max_length=4096)] = ()
     image: tuple[Side, Side, Side] | None = None  # height, width, channels
     classes: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=64)], ...], msgspec.Meta(max_length=1024)] = ()
@@ -114,6 +116,8 @@ class TaskSpec(Document, frozen=True, kw_only=True):
             raise ValueError("inputs have distinct names")
         if (self.image is not None) != (self.kind in ("classify", "count")):
             raise ValueError("tasks of kind classify and count have an image, others have none")
+        if self.alarm is not None and self.kind != "score":
+            raise ValueError("only a task of kind score has an alarm")
         if self.image is not None:
             if not self.classes:
                 raise ValueError("an image task names its classes")

@@ -94,7 +94,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "policy_failed": {t.name for t in config.tasks if t.actuator is not None},
         "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},
         "forecast_strange": outputs | own_rows,
-        "score_high": own_rows,
+        **dict.fromkeys(("score_high", "score_alarm"), own_rows),
     }
 
     def is_owned(condition: Condition) -> bool:

@@ -70,6 +70,7 @@ class Residual(nn.Module):
         before = msgspec.structs.replace(
             task,
             kind="forecast",
+            alarm=None,
             window=max(task.window - 1, 1),
             horizon=1,
             lead=1,

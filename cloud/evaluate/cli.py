@@ -92,6 +92,9 @@ def run(
             if not screen.is_terminal:  # into a file or a pipe: nothing is cut off
                 screen = Console(width=table.WIDE)
             screen.print(table.terminal(rows, screen.width))
+            alarms = table.alarms(rows)
+            if alarms is not None:
+                screen.print(alarms)
         for name, why in failed.items():
             console.print(f"wayside evaluate: {name}: {escape(why)}", style="red", highlight=False, soft_wrap=True)
         if failed:

@@ -171,6 +171,7 @@ def _scored(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> Row:
         },
         us=us,
         loss=lost,
+        alarms={who: measures["alarms"] for who, measures in judgements.items()},
         notes=(
             *(f"{day} is number {rank} of {ours['days']} days" for day, rank in ours.get("ranks", {}).items()),
             *((UNLABELLED,) if taskfile.data.layout == "nab" and job.unseen is None else ()),

@@ -36,6 +36,7 @@ class Row(Document, frozen=True, kw_only=True):
     bytes: dict[str, int]
     us: dict[str, float]
     loss: dict[str, float]
+    alarms: dict[str, dict[str, Any]] = {}  # of kind score: who → what cloud.train.alarms.judge says of the alarm stage
     worst: dict[str, Any] = {}  # variant → {"slice", "loss"}
     kept_float: dict[str, str] = {}
     refused: dict[str, str] = {}

@@ -42,6 +42,45 @@ def terminal(rows: Sequence[Row], width: int) -> Table:
     return table
 
 
+ALARM_HEAD = ("task", "alarms by", "limit", "found", "false a week", "delay", "begun")
+ALARM_ROWS = {
+    "stage": "the bundle's stage",
+    "fixed": "a fixed limit, the node's default",
+    "best_fixed": "a fixed limit, the best in hindsight",
+}
+
+
+def alarms(rows: Sequence[Row]) -> Table | None:
+    """When detectors alarm: their bundles' stages beside fixed limits; None without a detector."""
+    lines = [line for row in rows for line in _alarm_lines(row)]
+    if not lines:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ALARM_HEAD:
+        table.add_column(name, justify="left" if name in ALARM_HEAD[:2] else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _alarm_lines(row: Row) -> list[tuple[str, ...]]:
+    """Of the variant that stands for the model."""
+    judged = row.alarms.get(row.shipped, {})
+    return [
+        (
+            row.task,
+            name,
+            f"{of['limit']:.3g}" if "limit" in of else "–",
+            f"{100 * of['found']:.0f} % of {judged['stretches']}",
+            f"{of['false_per_week']:.2f}",
+            f"{of['delay']:.1f}",
+            f"{of['begun']:.0f}",
+        )
+        for key, name in ALARM_ROWS.items()
+        if (of := judged.get(key)) is not None
+    ]
+
+
 def _marked(row: Row, cells: list[str]) -> list[str]:
     marked = []
     for cell, variant in zip(cells[7:], VARIANTS, strict=True):
@@ -102,6 +141,21 @@ def markdown(rows: Sequence[Row], picture: str) -> str:
             f"| {_pair({k: 100 * v for k, v in row.loss.items()}, 'int8', '+.2f')} % "
             f"| {_worst(worst)} |"
         )
+    told = [line for row in rows for line in _alarm_lines(row)]
+    if told:
+        lines += [
+            "",
+            "## Alarms",
+            "",
+            "Judged is where an alarm begins. Found: labelled stretches (incidents, anomalies, unusual days) in which",
+            "one does, or at most 2 intervals after. False: any other, of one series. Delay: intervals from a",
+            "stretch's first to its alarm. Best in hindsight: the lowest limit with no more false alarms than the",
+            "bundle's stage, chosen on the judged data.",
+            "",
+            "| " + " | ".join(ALARM_HEAD) + " |",
+            "|---|---|" + "---:|" * (len(ALARM_HEAD) - 2),
+            *("| " + " | ".join(line) + " |" for line in told),
+        ]
     lines += ["", "## Where the numbers come from", ""]
     for row in rows:
         lines += [f"### {row.task}", "", *(f"- {line}" for line in _story(row)), ""]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wayside.cloud.train import incidents
+from wayside.cloud.train import alarms, incidents
 from wayside.cloud.train.cases import INCIDENTS_SEED
 from wayside.cloud.train.datasets import every, load, split, test_windows
 from wayside.cloud.train.errors import DataError
@@ -22,6 +22,8 @@ from wayside.cloud.train.nab import evaluate_nab
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.cloud.train.vus import vus_pr
 from wayside.cloud.train.windows import Windows
+from wayside.contracts.alarm import AlarmSpec
+from wayside.contracts.task import TaskSpec
 
 ScoreFn = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
 """Windows (n, T, F), NaN where missing → scores (n,) or (n, 1), ≥ 0."""
@@ -51,19 +53,29 @@ def evaluate(
         statistics: of the checkpoint, for files that carry no times.
 
     Returns:
-        ``vus_pr``, ``precision``, ``recall`` and what else the kind of truth allows (:func:`evaluate_nab`,
-        :func:`rank_days`, :func:`find_incidents`).
+        ``vus_pr``, ``precision``, ``recall`` of scores, ``alarms`` (:func:`alarms.judge`), and what else the kind of
+        truth allows (:func:`evaluate_nab`, :func:`rank_days`, :func:`find_incidents`).
 
     Raises:
         DataError: the data or the labels are missing or broken.
     """
+    task = taskfile.task
     if taskfile.data.layout == "nab":
         series, labels = _labelled(taskfile, data or Path(), test)
-        return evaluate_nab(score_fn, series, labels, window=taskfile.task.window, held_out=taskfile.data.holdout_sites)
+        return evaluate_nab(
+            score_fn,
+            series,
+            labels,
+            window=task.window,
+            spec=task.alarm or AlarmSpec(),
+            interval_s=task.interval_s,
+            held_out=taskfile.data.holdout_sites,
+        )
     if not taskfile.incidents:
         # All of it, training days too: nobody told the model which days were unusual.
-        return rank_days(_windows(taskfile, data, test, statistics, whole=True), taskfile.data.unusual_days, score_fn)
-    return find_incidents(_windows(taskfile, data, test, statistics, whole=False), score_fn)
+        whole = _windows(taskfile, data, test, statistics, whole=True)
+        return rank_days(whole, taskfile.data.unusual_days, score_fn, task)
+    return find_incidents(_windows(taskfile, data, test, statistics, whole=False), score_fn, task=task)
 
 
 def score(windows: Windows, score_fn: ScoreFn) -> Floats:
@@ -84,14 +96,18 @@ def score(windows: Windows, score_fn: ScoreFn) -> Floats:
 
 
 def find_incidents(
-    windows: Windows, score_fn: ScoreFn, rule: incidents.Rule | None = None, seed: int = SEED
+    windows: Windows,
+    score_fn: ScoreFn,
+    rule: incidents.Rule | None = None,
+    seed: int = SEED,
+    task: TaskSpec | None = None,
 ) -> dict[str, Any]:
     """Put incidents into ``windows``, and see which are found.
 
     Returns:
         ``auc`` (ROC) and ``vus_pr`` over all thresholds; at the threshold that ``FALSE_ALARMS`` of the windows without
         incident exceed: ``recall`` and ``precision`` of windows, and ``found``, the share of incidents with an alarm
-        while they last; ``n``, ``incidents``.
+        while they last; ``n``, ``incidents``; with ``task`` also ``alarms``.
 
     Raises:
         DataError: there is no incident among the windows.
@@ -119,27 +135,29 @@ def find_incidents(
         "found": float(detected.mean()),
         "incidents": int(begins.sum()),
         "n": len(labels),
-    }
+    } | _alarms(task, changed, scores, labels)
 
 
-def rank_days(windows: Windows, unusual: tuple[str, ...], score_fn: ScoreFn) -> dict[str, Any]:
+def rank_days(
+    windows: Windows, unusual: tuple[str, ...], score_fn: ScoreFn, task: TaskSpec | None = None
+) -> dict[str, Any]:
     """How far up the days known to be ``unusual`` come when days are ranked by their mean score.
 
     Returns:
         ``ranks``, from 1, of the unusual days among the data's; ``days``: how many there are; ``highest``: the first
         ten with their scores; ``precision``: unusual days among the first ones, as many as there are unusual days;
-        ``auc`` (ROC) of days; ``vus_pr`` of windows.
+        ``auc`` (ROC) of days; ``vus_pr`` of windows; with ``task`` also ``alarms``, whose stretches are unusual days.
 
     Raises:
         DataError: none of the unusual days is among the data's.
     """
     scores = score(windows, score_fn)
-    # A window is about the day of its middle row; an interval that ends at midnight belongs to the day before.
-    middle = windows.times[windows.site, windows.newest - windows.window // 2]
-    day = (middle - np.timedelta64(1, "s")).astype("datetime64[D]")
+    # A window is about the day of its middle row; an alarm is told at its newest.
+    day = _day(windows, windows.window // 2)
     days, which = np.unique(day, return_inverse=True)
     mean = np.bincount(which, weights=scores) / np.bincount(which)
-    known = np.isin(days, np.array(unusual, "datetime64[D]"))
+    listed = np.array(unusual, "datetime64[D]")
+    known = np.isin(days, listed)
     if not known.any() or known.all():
         raise DataError(f"none of the unusual days {', '.join(unusual)} is among {days[0]} to {days[-1]}")
     order = np.argsort(-mean, kind="stable")
@@ -154,7 +172,21 @@ def rank_days(windows: Windows, unusual: tuple[str, ...], score_fn: ScoreFn) -> 
         "auc": _auc(known, mean),
         "vus_pr": vus_pr(known[which], scores, buffer=BUFFER),
         "n": len(scores),
-    }
+    } | _alarms(task, windows, scores, np.isin(_day(windows, 0), listed))
+
+
+def _alarms(
+    task: TaskSpec | None, windows: Windows, scores: Floats, labels: npt.NDArray[np.bool_]
+) -> dict[str, dict[str, Any]]:
+    if task is None:
+        return {}
+    return {"alarms": alarms.judge(task.alarm, task.interval_s, alarms.series_of(windows, scores, labels))}
+
+
+def _day(windows: Windows, back: int) -> npt.NDArray[np.datetime64]:
+    """(N,) local day of the row ``back`` before the newest; an interval that ends at midnight is of the day before."""
+    end = windows.times[windows.site, windows.newest - back]
+    return (end - np.timedelta64(1, "s")).astype("datetime64[D]")
 
 
 def _auc(labels: npt.NDArray[np.bool_], scores: Floats) -> float:

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from wayside.cloud.train import alarms
 from wayside.cloud.train.errors import DataError
-from wayside.cloud.train.surprise import surprises
 from wayside.cloud.train.vus import vus_pr
+from wayside.contracts.alarm import Alarm, AlarmSpec
 
 Floats = npt.NDArray[np.float64]
 Span = tuple[np.datetime64, np.datetime64]
@@ -233,16 +234,24 @@ ScoreFn = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
 
 BATCH = 2048
 BUFFER = 100  # rows, of VUS-PR
-THRESHOLD = 2.65  # of surprises: the best one over all series but realTraffic, standard profile
 
 
 def evaluate_nab(
-    score_fn: ScoreFn, series_dir: Path, windows_json: Path, *, window: int, held_out: Iterable[str] = ()
+    score_fn: ScoreFn,
+    series_dir: Path,
+    windows_json: Path,
+    *,
+    window: int,
+    spec: AlarmSpec,
+    interval_s: float = 300.0,
+    held_out: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Run a detector over the labelled series of ``series_dir``, and judge it.
 
     Args:
         score_fn: the model, on windows of ``window`` rows.
+        spec: of the alarm stage that makes surprises of its scores.
+        interval_s: for which false alarms are counted by the week.
         series_dir: only series of ``windows_json`` are judged, and there only those that are below it.
         held_out: patterns of series that training never saw; where some of them have labels, they alone are what the
             result is about.
@@ -250,8 +259,8 @@ def evaluate_nab(
     Returns:
         ``nab``: the benchmark's score in the standard profile at its best threshold; ``precision`` of alarms and
         ``recall`` of windows there; ``vus_pr``, mean over the series with windows; ``threshold``; ``fixed``: at
-        ``THRESHOLD``, which has seen none of realTraffic; ``profiles``, ``folders`` (each at its own best threshold)
-        and ``series`` (at the best threshold): the same in detail.
+        the warning of ``spec``, which has seen none of realTraffic; ``profiles``, ``folders`` (each at its own best
+        threshold) and ``series`` (at the best threshold): the same in detail; ``alarms``: :func:`alarms.judge`.
 
     Raises:
         DataError: a file is broken, or no series of ``windows_json`` is there.
@@ -262,8 +271,13 @@ def evaluate_nab(
         raise DataError(f"{series_dir}: has none of the series that {windows_json.name} labels")
     unseen = {n: s for n, s in series.items() if labels[n] and any(fnmatch(n, p) for p in held_out)}
     series = unseen or series
-    scores = {name: detect(s, score_fn, window) for name, s in series.items()}
+    raw = {name: detect(s, score_fn, window) for name, s in series.items()}
     truths = {name: truth(s, labels[name]) for name, s in series.items()}
+    many = {
+        name: alarms.Series(s.values, raw[name], truths[name].window + 1, truths[name].judged)
+        for name, s in series.items()
+    }
+    scores = {name: surprises(spec, s) for name, s in many.items()}
     results = {p: judge(truths.values(), scores, profile=p) for p in PROFILES}
     best = results["standard"]
     folders: dict[str, list[Truth]] = {}
@@ -278,20 +292,26 @@ def evaluate_nab(
         "recall": best.recall,
         "vus_pr": float(np.mean(areas)) if areas else None,
         "threshold": best.threshold,
-        "fixed": asdict(judge(truths.values(), scores, threshold=THRESHOLD)),
+        "fixed": asdict(judge(truths.values(), scores, threshold=spec.warning)),
         "profiles": {p: asdict(r) for p, r in results.items()},
         "folders": {f: asdict(judge(ts, scores)) for f, ts in folders.items()},
         "series": {n: asdict(judge([t], scores, threshold=best.threshold)) for n, t in truths.items()},
+        "alarms": alarms.judge(spec, interval_s, list(many.values())),
         "n": sum(len(s.values) for s in series.values()),
     }
 
 
 def detect(series: Series, score_fn: ScoreFn, window: int) -> Floats:
-    """(N,) how surprising each row is: the model on every window, held against the series' own past."""
+    """(N,) the model's score of the window that ends at each row."""
     padded = np.concatenate([np.full(window - 1, np.nan), series.values]).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(padded, window)[:, :, None]  # (N, T, 1)
     parts = [
         np.asarray(score_fn(np.ascontiguousarray(windows[a : a + BATCH])), float).ravel()
         for a in range(0, len(windows), BATCH)
     ]
-    return surprises(series.values, np.concatenate(parts))
+    return np.concatenate(parts)
+
+
+def surprises(spec: AlarmSpec, series: alarms.Series) -> Floats:
+    """(N,) how surprising each row is to the alarm stage, 0 where it is not or something before it is more so."""
+    return np.array([judgement.news for judgement in alarms.judgements(Alarm(spec), series)])

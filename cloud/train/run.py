@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wayside.cloud.train import cases, datasets, ranks
+from wayside.cloud.train import alarms, cases, datasets, ranks
 from wayside.cloud.train.datasets import Examples, Source
 from wayside.cloud.train.errors import OutputError, TaskError
 from wayside.cloud.train.evaluate import answers, compare, point, predict
@@ -37,6 +37,7 @@ from wayside.cloud.train.taskfile import Fit, TaskFile
 from wayside.cloud.train.tracking import Tracker, draw
 from wayside.cloud.train.windows import Windows
 from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import to_builtins
 from wayside.models import registry
 
 CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
@@ -113,6 +114,7 @@ def train(
         named = {p: {n: answers(m.module, windows) for n, m in models.items()} for p, windows in judged.items()}
         results = {p: compare(task, judged[p], of) for p, of in named.items()}
         config = fitted.config | {
+            "task": to_builtins(_with_usual(task, data.validation, named["validation"][own])),
             "seed": seed,
             "data_sha256": source.sha256,
             "statistics": data.statistics,
@@ -167,6 +169,13 @@ def _write(
     np.savez(folder / WINDOWS, **windows)
     (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n")
     torch.save({"state_dict": fitted.module.state_dict(), "config": config}, folder / CHECKPOINT)
+
+
+def _with_usual(task: TaskSpec, windows: Examples, scores: datasets.Array) -> TaskSpec:
+    """``task`` with what its alarm stage has to know of usual scores."""
+    if task.alarm is None or not isinstance(windows, Windows):
+        return task
+    return alarms.with_usual(task, alarms.series_of(windows, scores[:, 0].astype(float)))
 
 
 def _residual_std(task: TaskSpec, windows: Examples, own: datasets.Array) -> float:

@@ -1,6 +1,7 @@
 """A notice while something is unusual at one of the sites: an incident, a blocked lane, a fault, waste.
 
-It looks at the highest of the sites' scores; for a task that forecasts, at how far the last interval was from its
+Where the model's bundle carries an alarm stage, its levels are the notice's, and the limits here count for nothing.
+Else it looks at the highest of the sites' scores; for a task that forecasts, at how far the last interval was from its
 forecast (``direction``: on which side, above is waste and below is a fault where power is watched). The levels rise at
 ``warn_above`` and ``alarm_above`` and fall later than they rose (hysteresis): an alarm stays one until the score is
 under ``warn_above``, a warning until it is under ``end_below``. It says since when.
@@ -23,6 +24,7 @@ from wayside.contracts.task_config import TaskConfig
 
 ACTION = Notice
 WARNING, ALARM = 2, 3
+OF_STAGE = (0, WARNING, ALARM)  # of a notice, by the level of a model's alarm stage
 NAMED = 2  # sites that the text names: with 64 characters each it stays under the 200 of a notice
 MOST = 1e12  # an infinite score is a high one
 STEPS = 96  # that it looks back, to say since when
@@ -58,7 +60,8 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
 
 class Seen(NamedTuple):
     scores: Mapping[str, float]
-    since: Mapping[str, str]  # site → for how long it has been at ``end_below`` or over, where it is
+    stages: Mapping[str, int]  # site → level of the model's alarm stage, where it has one
+    since: Mapping[str, str]  # site → for how long it has been unusual, where it is
     worst: str  # site
     value: float | None  # there, in the interval that ended
     expected: float | None
@@ -70,34 +73,38 @@ def read(answers: Answers, settings: Settings) -> Seen | None:
     scores = _scores(answers.sites, settings)
     if not scores:
         return None
-    before = [_scores(sites, settings) for sites in reversed(answers.before)]
+    now = _unusual(answers.sites, scores, settings)
+    before = [_unusual(sites, _scores(sites, settings), settings) for sites in reversed(answers.before)]
     since = {}
-    for site, score in scores.items():
-        if score < settings.end_below:
-            continue
+    for site in now:
         steps = 0
-        while steps < len(before) and before[steps].get(site, -1.0) >= settings.end_below:
+        while steps < len(before) and site in before[steps]:
             steps += 1
         since[site] = _since(answers, steps, at_least=steps == len(before))
-    worst = max(scores, key=lambda site: scores[site])
+    stages = {site: level for site in scores if (level := answers.sites[site].alarm) is not None}
+    worst = max(scores, key=lambda site: (stages.get(site, 0), scores[site]))
     at = answers.sites[worst]
-    return Seen(scores, since, worst, at.value, at.expected, answers.unit)
+    return Seen(scores, stages, since, worst, at.value, at.expected, answers.unit)
 
 
 def propose(seen: Seen, settings: Settings, limits: NoticeConfig, in_force: Action | None) -> Notice:
     """The notice that should be in force, level 0 where none should."""
-    scores = seen.scores
+    scores, stages = seen.scores, seen.stages
     worst = scores[seen.worst]
     open_ = in_force if isinstance(in_force, Notice) and in_force.topic == settings.topic else None
     before = open_.level if open_ else 0
     alarm_above = settings.warn_above if before >= ALARM else settings.alarm_above
     warn_above = settings.end_below if before >= WARNING else settings.warn_above
-    level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
+    if stages:
+        level = OF_STAGE[max(0, min(max(stages.values()), 2))]
+    else:
+        level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
     if level == 0:
         return Notice(settings.topic, 0, f"as usual again (highest score {worst:.1f})", worst)
     if open_ and level == before:
         return open_
-    unusual = sorted((s for s in scores if scores[s] >= warn_above), key=lambda site: -scores[site])
+    unusual = [s for s in scores if (stages[s] > 0 if s in stages else scores[s] >= warn_above)]
+    unusual.sort(key=lambda site: -scores[site])
     since = seen.since.get(seen.worst, "")
     named = ", ".join(f"{site} (score {scores[site]:.1f})" for site in unusual[:NAMED])
     more = f" and {len(unusual) - NAMED} more" if len(unusual) > NAMED else ""
@@ -114,8 +121,6 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
     fields: dict[str, str | float] = {
         "highest_score": round(seen.scores[seen.worst], 2),
         "site": seen.worst,
-        "warn_above": settings.warn_above,
-        "end_below": settings.end_below,
         "since": seen.since.get(seen.worst, ""),
     }
     because = "{site} has a score of {highest_score}"
@@ -128,11 +133,20 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
             "unit": seen.unit,
         }
         because += ": {measured} {unit} were measured where {expected} {unit} were expected"
+    if seen.stages:
+        return fields | {"because": because + "; the alarm stage of the model says so"}
+    fields |= {"warn_above": settings.warn_above, "end_below": settings.end_below}
     because += "; told from {warn_above}"
     if settings.alarm_above is not None:
         fields["alarm_above"] = settings.alarm_above
         because += ", an alarm from {alarm_above}"
     return fields | {"because": because + ", over under {end_below}"}
+
+
+def _unusual(sites: Mapping[str, Answer], scores: Mapping[str, float], settings: Settings) -> set[str]:
+    """Of the sites with a score those that a notice would go on for."""
+    stages = {site: sites[site].alarm for site in scores}
+    return {s for s, score in scores.items() if (score >= settings.end_below if stages[s] is None else stages[s])}
 
 
 def _scores(sites: Mapping[str, Answer], settings: Settings) -> dict[str, float]:
