@@ -221,6 +221,10 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
         """The value at which the guard makes it run."""
         return self.safe if self.safe > self.idles_at else self.high
 
+    def takes(self, value: float) -> bool:
+        """Whether it can be set to ``value``."""
+        return self.low <= value <= self.high and self.target.holds(value)
+
     def runs_at(self, value: float) -> bool:
         return value > self.idles_at
 

@@ -251,6 +251,52 @@ def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.
         typer.echo(f"  {row['seq']:>6}  {row['kind']:<9} {row['datastream']:<28} {shown}")
 
 
+@node.command()
+def why(
+    config: Config,
+    actuator: Annotated[str | None, typer.Argument(metavar="ACTUATOR", help="its decisions only")] = None,
+    last: Annotated[int, typer.Option(min=1, help="how many")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """What was decided and why, one sentence each, the newest last. Safe beside a running agent.
+
+    The node keeps its last 500 decisions, also those that the hub has.
+    """
+    import msgspec
+
+    from wayside.contracts.why import sentence
+    from wayside.edge.outbox import last_decisions
+    from wayside.edge.status import OUTBOX_FILE
+
+    loaded = load(config)
+    names = [a.name for a in loaded.actuators]
+    if actuator is not None and actuator not in names:
+        raise failed(f"{config} has no actuator {actuator}; it has {', '.join(names) or 'none'}")
+    path = config.resolve().parent / loaded.state_dir / OUTBOX_FILE
+    if not path.exists():
+        raise failed(f"{path} does not exist: no agent has run here")
+    try:
+        rows = last_decisions(path, actuator, last)
+    except EdgeError as exc:
+        raise failed(str(exc)) from exc
+    if as_json:
+        typer.echo(json.dumps([{"sentence": sentence(row), "row": msgspec.to_builtins(row)} for row in rows]))
+        return
+    for row in rows:
+        typer.echo(f"{_when(row.at.wall_ms, loaded.clock.timezone)}  {sentence(row)}")
+    if not rows:
+        typer.echo("nothing has been decided yet")
+
+
+def _when(wall_ms: int | None, timezone: str) -> str:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    if wall_ms is None:
+        return "at a time that is not known"
+    return datetime.fromtimestamp(wall_ms / 1000, ZoneInfo(timezone)).strftime("%Y-%m-%d %H:%M")
+
+
 @doctor.command()
 def examine(
     config: Config,

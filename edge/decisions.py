@@ -23,7 +23,7 @@ from wayside.edge.errors import EdgeError
 from wayside.edge.guard.negotiate import NOTHING, Negotiator, Outcome, number
 from wayside.edge.guard.pace import Pace
 from wayside.edge.ledger import Detail, Ledger
-from wayside.edge.policies.policy import SettingsError, choose
+from wayside.edge.policies.policy import SettingsError, choose, source_of
 
 POLICY_FAILED, DEADLINE_MISSED = "policy_failed", "deadline_missed"
 log = structlog.get_logger(__name__)
@@ -63,6 +63,10 @@ class Decider:
         self._negotiator = Negotiator(chosen.policy, chosen.settings, actuator, pace, name=str(task.policy))
         self._has_deadline = isinstance(actuator, SetpointConfig) and actuator.must_run_s is not None
         self._rule: Detail = {"policy": str(task.policy)}
+        if (source := source_of(str(task.policy))) is not None:
+            self._rule["policy_from"] = source
+        if isinstance(actuator, SetpointConfig) and actuator.unit != "1":
+            self._rule["actuator_unit"] = actuator.unit
 
     @property
     def in_force(self) -> Action | None:
@@ -118,18 +122,32 @@ class Decider:
         for attempt, (action, verdict) in enumerate(outcome.attempts):
             self._ledger.count("proposals_allowed" if verdict.allowed else "proposals_refused")
             word = "allowed" if verdict.allowed else "refused"
-            detail: Detail = {"verdict": word, "attempt": attempt, **_said(action), **outcome.explained, **rule}
+            detail: Detail = {**outcome.explained, "verdict": word, "attempt": attempt, **self._said(action), **rule}
             if answers is not None and answers.substituted:
                 detail["substituted_rows"] = answers.substituted
             if verdict.reasons:
                 detail["why"] = "; ".join(verdict.reasons)[:256]
             self._row(at, detail, value=float(verdict.allowed), model=model)
         if outcome.word is not None:
-            held = _said(outcome.holds)
+            held = self._said(outcome.holds)
             self._row(at, {"verdict": outcome.word, "why": outcome.why[:256], **held, **rule})
 
     def _row(self, at: Stamp, detail: Detail, *, value: float | None = None, model: str | None = None) -> None:
         self._ledger.row(DECISION, self._actuator.name, at, value=value, model=model, detail=detail)
+
+    def _said(self, action: Action | None) -> Detail:
+        """An action in a row's detail."""
+        if isinstance(action, Greens):
+            greens = sorted(action.seconds.items())
+            return {"greens": " ".join([f"{phase}:{green:.1f}" for phase, green in greens])[:256]}
+        match action:
+            case Setpoint(value):
+                limits = self._actuator
+                runs = isinstance(limits, SetpointConfig) and limits.runs_at(value)
+                return {"setpoint": number(value), "runs": runs}
+            case Notice(topic, level, text):
+                return {"topic": topic[:256], "level": level, "notice": text[:256]}
+        return {}
 
     def state(self) -> dict[str, Any]:
         """What a restart needs, as plain JSON values."""
@@ -141,16 +159,3 @@ class Decider:
             self._negotiator.restore(state, self._ledger.now())
         except (TypeError, ValueError, AttributeError) as exc:
             log.error("decisions unreadable", task=self._task.name, error=repr(exc))
-
-
-def _said(action: Action | None) -> Detail:
-    """An action in a row's detail."""
-    if isinstance(action, Greens):
-        greens = sorted(action.seconds.items())
-        return {"greens": " ".join([f"{phase}:{green:.1f}" for phase, green in greens])[:256]}
-    match action:
-        case Setpoint(value):
-            return {"setpoint": number(value)}
-        case Notice(topic, level, text):
-            return {"topic": topic[:256], "level": level, "notice": text[:256]}
-    return {}

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from wayside.contracts.summary import PRIORITY, Kind, Summary
+from wayside.contracts.summary import DECISION, PRIORITY, Kind, Summary
 from wayside.edge.errors import EdgeError
 
 CHECKED_BYTES = 32_000_000  # a larger file is not read through at every start
+KEPT_DECISIONS = 500  # for people at the cabinet, also when the hub has them: `wayside node why`
 _ROW_OVERHEAD = 64
 _KINDS = {priority: kind for kind, priority in PRIORITY.items()}
 _SCHEMA = """
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS outbox (
   id INTEGER PRIMARY KEY AUTOINCREMENT, priority INTEGER NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL,
   body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS outbox_order ON outbox (priority, id);
+CREATE TABLE IF NOT EXISTS decisions (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS history (step INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
 log = structlog.get_logger(__name__)
@@ -155,6 +157,7 @@ class Outbox:
                     db.executemany("INSERT INTO outbox (priority, boot, seq, body) VALUES (?, ?, ?, ?)", batch)
                     rows += len(batch)
                     size += sum(len(b[3]) for b in batch) + _ROW_OVERHEAD * len(batch)
+                    self._keep_decisions([b[3:] for b, s in zip(batch, summaries, strict=True) if s.kind is DECISION])
                 pieces = [(key, _encode(value)) for key, value in (state or {}).items()]
                 pieces.append(("tally", b"[%d,%d]" % (size, rows)))
                 db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", pieces)
@@ -171,6 +174,11 @@ class Outbox:
         except sqlite3.DatabaseError as exc:
             raise _translated(exc, self._path) from exc
         self.bytes, self.rows = size, rows
+
+    def _keep_decisions(self, bodies: Sequence[tuple[bytes]]) -> None:
+        if bodies:
+            last = self._db.executemany("INSERT INTO decisions (body) VALUES (?)", bodies[-KEPT_DECISIONS:])
+            last.execute("DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ?", (KEPT_DECISIONS,))
 
     def _delete(self, ids: Sequence[int]) -> tuple[int, int]:
         gone = freed = 0
@@ -237,6 +245,28 @@ def _translated(exc: sqlite3.DatabaseError, path: Path) -> StorageError:
     if "full" in str(exc) or "disk I/O" in str(exc):
         return StorageFull(f"{path}: {exc}; free some space, the agent keeps trying")
     return StorageError(f"{path}: {exc}")
+
+
+def last_decisions(path: Path, actuator: str | None, limit: int) -> list[Summary]:
+    """The last rows of decisions, oldest first, of a store that another program may have open. Changes nothing.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    rows: list[Summary] = []
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'decisions'").fetchone() is None:
+                return []  # of an older agent
+            for (body,) in db.execute("SELECT body FROM decisions ORDER BY id DESC"):
+                row = _decode_summary(body)
+                if actuator is None or row.datastream == actuator:
+                    rows.append(row)
+                if len(rows) == limit:
+                    break
+    except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
+        raise StorageError(f"{path}: {exc}") from exc
+    return rows[::-1]
 
 
 def peek(path: Path, key: str) -> Any:

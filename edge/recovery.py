@@ -93,6 +93,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "install_fails": set(),  # counted from anew
         "policy_failed": {t.name for t in config.tasks if t.actuator is not None},
         "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},
+        "deadline_missed": {a.name for a in config.actuators if isinstance(a, SetpointConfig) and a.must_run_s},
         "forecast_strange": outputs | own_rows,
         **dict.fromkeys(("score_high", "score_alarm"), own_rows),
     }

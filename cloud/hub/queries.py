@@ -21,6 +21,7 @@ from wayside.cloud.hub.rollout_store import Published, by_bundle, load_all, want
 from wayside.cloud.hub.store import boots, datastreams, node_keys, nodes, summaries
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.contracts.sync import Desired, Heartbeat
+from wayside.contracts.why import told
 from wayside.contracts.wire import decode
 
 
@@ -153,6 +154,7 @@ def list_summaries(
 
 
 def _summary(row: dict[str, Any]) -> views.SummaryView:
+    detail = json.decode(row["detail"]) if row["detail"] else {}
     same = "id received_ms node boot seq kind datastream duration_s value unit quality n forecast naive anomaly model"
     return views.SummaryView(
         **{name: row[name] for name in same.split()},
@@ -164,7 +166,8 @@ def _summary(row: dict[str, Any]) -> views.SummaryView:
             clock=ClockState(row["clock"]),
             error_ms=row["error_ms"],
         ),
-        detail=json.decode(row["detail"]) if row["detail"] else {},
+        detail=detail,
+        sentence=told(row["datastream"], detail, row["model"]) if row["kind"] == "decision" else None,
         extra=json.decode(row["extra"]) if row["extra"] else {},
     )
 

@@ -128,6 +128,7 @@ class SummaryView(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, Any]
     extra: dict[str, Any]
     derived: bool = False  # made of other rows of the node: a sum
+    sentence: str | None = None  # of a decision: what was done and why (contracts.why)
 
 
 class SummaryPage(View, frozen=True, kw_only=True):

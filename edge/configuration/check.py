@@ -26,6 +26,7 @@ from wayside.edge.doctor.hub import check_root
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.policies.policy import check as policy_mistakes
+from wayside.edge.policies.policy import refused as refused_policies
 from wayside.edge.runtimes.load import available
 from wayside.edge.sensors import video
 from wayside.edge.trusted_bundle import open_bundle
@@ -81,7 +82,7 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     mistakes += [
         m for m in (*_policies(config), *_sunspec(config), *_on_this_machine(config, folder)) if m.place not in judged
     ]
-    hints = list(loaded.hints)
+    hints = [*loaded.hints, *refused_policies()]
     if python is None and config.model.runtime not in available():
         hints.append(
             f'$.model.runtime: {config.model.runtime} is not installed on this computer: pip install "wayside[edge]", '

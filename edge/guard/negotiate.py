@@ -204,7 +204,7 @@ class Negotiator:
         if load is None or not pace.runs:
             return False
         turned_s = pace.turned_s(now)
-        return pace.missing_s(now) > 0.0 or (turned_s is not None and turned_s < load.min_on_s)
+        return pace.last_moment(now) or (turned_s is not None and turned_s < load.min_on_s)
 
     def _drive(self, now: Stamp) -> Outcome:
         """Run the load, whatever the policy says or cannot say."""

@@ -50,7 +50,7 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
         elif self.within > task.horizon:
             yield f"settings.within: {self.within} intervals; the task's horizon is {task.horizon}"
         for name, value in (("on", self.on), ("off", self.off)):
-            if value is not None and not (limits.low <= value <= limits.high and limits.target.holds(value)):
+            if value is not None and not limits.takes(value):
                 yield f"settings.{name}: {value:g} is nothing that the actuator {limits.name} can be set to"
 
 

@@ -77,7 +77,7 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
         if not limits.runs_at(self.on):
             yield f"settings.on: {self.on:g} is not over idle, so the load would not run"
         for name, value in (("on", self.on), ("off", self.off)):
-            if value is not None and not (limits.low <= value <= limits.high and limits.target.holds(value)):
+            if value is not None and not limits.takes(value):
                 yield f"settings.{name}: {value:g} is nothing that the actuator {limits.name} can be set to"
 
     def price_at(self, weekday: int, hour: float) -> float:

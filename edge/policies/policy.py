@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -17,6 +18,7 @@ from wayside.edge.policies import (
     capacity_notice,
     incident_notice,
     load_shift,
+    outside,
     picture_notice,
     setpoint_threshold,
     signal_timing,
@@ -60,8 +62,25 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_SHIPPED))
 
 
+@functools.cache
+def from_outside() -> Mapping[str, outside.Outside]:
+    """Policies of other distributions: what is installed is looked at once."""
+    return outside.load(names())
+
+
 def find(name: str) -> Policy | None:
+    """A policy that is shipped."""
     return _SHIPPED.get(name)
+
+
+def source_of(name: str) -> str | None:
+    """The distribution and its version that bring the policy; None: it is shipped."""
+    return None if name in _SHIPPED else from_outside()[name].source
+
+
+def refused() -> list[str]:
+    """Policies from outside that cannot be had, one sentence each."""
+    return [f"the policy {o.name!r} is refused: {o.refused}" for o in from_outside().values() if o.refused]
 
 
 def settings_type(policy: Policy) -> type[PolicySettings]:
@@ -84,9 +103,7 @@ def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:
         SettingsError: with all mistakes.
     """
     name = str(task.policy)
-    policy = find(name)
-    if policy is None:
-        raise SettingsError([f"task {task.name}: there is no policy {name!r}; there are {', '.join(names())}"])
+    policy = find(name) or _find_outside(name, task.name)
     mistakes = []
     if policy.ACTION is not KINDS[type(actuator)]:
         kind = type(actuator).__struct_config__.tag
@@ -109,6 +126,18 @@ def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:
     if mistakes or settings is None:
         raise SettingsError([f"task {task.name}, policy {name}: {m}"[:1000] for m in mistakes])
     return Chosen(policy, settings)
+
+
+def _find_outside(name: str, task: str) -> Policy:
+    """Raises: SettingsError: there is none of that name, or it is refused."""
+    there = from_outside()
+    one = there.get(name)
+    if one is None:
+        known = ", ".join([*names(), *(n for n, each in there.items() if each.policy is not None)])
+        raise SettingsError([f"task {task}: there is no policy {name!r}; there are {known}"])
+    if one.policy is None:
+        raise SettingsError([f"task {task}: the policy {name!r} is refused: {one.refused}"[:1000]])
+    return one.policy
 
 
 def _convert(kind: type[PolicySettings], task: TaskConfig) -> PolicySettings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -57,7 +57,12 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
                 )
 
 
-def read(answers: Answers, settings: Settings) -> float | None:
+class Seen(NamedTuple):
+    value: float
+    unit: str
+
+
+def read(answers: Answers, settings: Settings) -> Seen | None:
     """The highest value of the sites, with ``below`` the lowest; None where nothing is known."""
     values: list[float] = []
     for site, answer in answers.sites.items():
@@ -65,16 +70,16 @@ def read(answers: Answers, settings: Settings) -> float | None:
             values += [v for v in _values(answer, settings) if math.isfinite(v)]
     if not values:
         return None
-    return min(values) if settings.below else max(values)
+    return Seen(min(values) if settings.below else max(values), answers.unit)
 
 
-def propose(seen: float, settings: Settings, limits: SetpointConfig, in_force: Action | None) -> Setpoint:
+def propose(seen: Seen, settings: Settings, limits: SetpointConfig, in_force: Action | None) -> Setpoint:
     """``on`` or ``off``, approached by at most ``max_change``."""
     off = limits.safe if settings.off is None else settings.off
     now = in_force.value if isinstance(in_force, Setpoint) else limits.safe
     was_on = settings.on != off and abs(now - settings.on) < abs(now - off)
     threshold = settings.off_at if was_on else settings.on_at
-    on = seen <= threshold if settings.below else seen >= threshold
+    on = seen.value <= threshold if settings.below else seen.value >= threshold
     target = settings.on if on else off
     if limits.max_change is not None:
         target = min(now + limits.max_change, max(now - limits.max_change, target))
@@ -86,9 +91,18 @@ def soften(action: Setpoint, limits: SetpointConfig) -> Setpoint | None:
     return None
 
 
-def explain(seen: float, settings: Settings, limits: SetpointConfig, action: Setpoint) -> Mapping[str, str | float]:
-    """What a decision row says beside the action: the value that was compared."""
-    return {"watched": seen}
+def explain(seen: Seen, settings: Settings, limits: SetpointConfig, action: Setpoint) -> Mapping[str, str | float]:
+    """What a decision row says beside the action: the value that was compared, and with what."""
+    what = {"forecast": "the forecast", "score": "the score", "count": "the count of {of_class}"}[settings.watch]
+    which = "lowest" if settings.below else "highest"
+    return {
+        "watched": round(seen.value, 3),
+        "on_at": settings.on_at,
+        "off_at": settings.off_at,
+        "unit": seen.unit if settings.watch == "forecast" else "1",
+        "of_class": settings.of_class,
+        "because": f"the {which} value of {what} is {{watched}} {{unit}}; on from {{on_at}}, off beyond {{off_at}}",
+    }
 
 
 def _values(answer: Answer, settings: Settings) -> list[float]:

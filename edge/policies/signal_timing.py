@@ -85,7 +85,14 @@ def explain(
     flows: Mapping[int, float], settings: Settings, limits: SignalConfig, action: Greens
 ) -> Mapping[str, str | float]:
     """What a decision row says beside the action: the demand behind it."""
-    return {"flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256]}
+    busiest = max(flows, key=lambda phase: flows[phase])
+    return {
+        "flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256],
+        "busiest_phase": busiest,
+        "busiest_flow": round(flows[busiest]),
+        "because": "green is shared by the demand that the model expects, the most at phase {busiest_phase} "
+        "with {busiest_flow} vehicles an hour and lane",
+    }
 
 
 def greens(flows: Mapping[int, float], limits: SignalConfig, saturation_flow_veh_h: float = 1800.0) -> dict[int, float]:

@@ -148,9 +148,7 @@ def test_policies_and_their_settings_are_converted(tmp_path: Path) -> None:
     assert "<= 16" in told["$.tasks[0].settings.phases"]
     assert "there is no such setting" in told["$.tasks[0].settings.heat"]
     path.write_text(text.replace('policy = "signal_timing"', 'policy = "magic"'))
-    assert mistakes(path)["$.tasks[0].policy"].startswith(
-        "magic: there is no policy 'magic'; there are incident_notice"
-    )
+    assert mistakes(path)["$.tasks[0].policy"].startswith("magic: there is no policy 'magic'; there are abatement")
     plan = text[text.index("cycle_s") : text.index("[[detectors]]")]
     path.write_text(text.replace('kind = "signal"', 'kind = "notice"').replace(plan, ""))
     assert (

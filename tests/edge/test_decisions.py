@@ -126,6 +126,10 @@ def test_an_allowed_plan_is_carried_out_and_its_row_says_what_it_rests_on(signal
         "attempt": 0,
         "greens": " ".join(f"{p}:{g:.1f}" for p, g in sorted(plan.items())),
         "flows_veh_h_lane": "2:600 4:360",
+        "busiest_phase": 2,
+        "busiest_flow": 600,
+        "because": "green is shared by the demand that the model expects, the most at phase {busiest_phase} "
+        "with {busiest_flow} vehicles an hour and lane",
         "substituted_rows": 3,
         "policy": "signal_timing",
     }
@@ -332,7 +336,7 @@ def test_a_notice_begins_rises_falls_late_and_ends(people: Scene) -> None:
         people.wait(3600)
     levels = [(a.level, a.topic) for a in people.carried if isinstance(a, Notice)]
     assert levels == [(2, "incident"), (3, "incident"), (2, "incident"), (0, "incident")]
-    assert people.decisions[0]["notice"] == "unusual: d/1 (score 5.0)"
+    assert people.decisions[0]["notice"] == "unusual for 0.25 h: d/1 (score 5.0)"
     assert people.verdicts == ["allowed"] * 4  # and nothing was written while there was nothing to say
 
 

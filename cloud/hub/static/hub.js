@@ -357,13 +357,13 @@
       element("time", {}, s.state === "over" ? `${began} – ${until}` : `from ${began}`),
       element("span", { class: "what" }, [s.message, seconds !== null ? `lasted ${lasting(seconds)}` : "", s.times > 1 ? `began ${s.times} times` : ""].filter(Boolean).join("; ")));
   }
-  const MAIN = ["why", "what", "explanation", "reason", "message"], VERDICT = ["verdict"];
-  const LABELS = { greens: "green times (phase:s)", flows_veh_h_lane: "forecast flow (phase:veh/h per lane)" };
+  const MAIN = ["why", "what", "explanation", "reason", "message"];
   function sentence(row) {
+    if (row.sentence) return row.sentence;  // the hub tells decisions
     const said = row.detail, main = MAIN.map((name) => said[name]).find((v) => v !== undefined);
-    const rest = Object.entries(said).filter(([k]) => !MAIN.includes(k) && !VERDICT.includes(k)).map(([k, v]) => `${LABELS[k] ?? k.replaceAll("_", " ")}: ${typeof v === "number" ? short(v) : v}`);
+    const rest = Object.entries(said).filter(([k]) => !MAIN.includes(k)).map(([k, v]) => `${k.replaceAll("_", " ")}: ${typeof v === "number" ? short(v) : v}`);
     const number = row.value !== null && row.kind === "alert" && (row.unit !== "1" || row.forecast !== null) ? [`${short(row.value)} ${unitWord(row.unit)}`.trim() + (row.forecast !== null ? ` where ${short(row.forecast)} was forecast` : "")] : [];
-    return [main, ...number, ...rest, row.kind === "decision" && row.model ? `model ${row.model}` : null].filter((part) => part !== undefined && part !== null && part !== "").join("; ") || row.quality;
+    return [main, ...number, ...rest].filter((part) => part !== undefined && part !== null && part !== "").join("; ") || row.quality;
   }
   const line = (row, word, kind) => element("li", {},
     tag(word, kind), element("span", { class: "where" }, `${row.node} · ${row.datastream}`),
@@ -393,7 +393,7 @@
       showList("alerts", alerts.summaries.filter((r) => r.detail.condition === undefined).slice(0, 20).map((r) => line(r, "alert", "alert")), "None.");
       showList("decisions", decisions.summaries.map((r) => {
         const verdict = String(r.detail.verdict ?? "held");
-        return line(r, verdict, ["allowed", "refused", "held"].includes(verdict) ? verdict : "never");
+        return line(r, verdict, ["allowed", "refused", "held", "driven"].includes(verdict) ? verdict : "never");
       }), "None yet.");
       lastSeen = Date.now();
       byId("connection").className = "live";
