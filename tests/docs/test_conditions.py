@@ -14,6 +14,7 @@ import pytest
 from wayside.contracts.condition import MAX_CONDITIONS
 from wayside.edge import actuators, ledger
 from wayside.edge.sensors import manual, serial_board
+from wayside.edge.sensors.uart import confirm
 from wayside.edge.sources import board, values, view
 from wayside.edge.sources import manual as told
 from wayside.edge.tasks import forecast, health, score
@@ -112,6 +113,7 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"(\d+) pictures in a row look", 4 * view.PATIENCE),
         (r"silent for (\d+) s, or", serial_board.SILENT_S),
         (r"reached for (\d+) s after", serial_board.ABSENT_S),
+        (r"(\d+) frames in a row break", confirm.FRAMES),
         (r"more than (\d+) frames, and", noise.MAX_ERRORS),
         (r"more than (\d+) % of all", noise.MAX_SHARE * 100),
     ],

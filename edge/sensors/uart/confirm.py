@@ -1,9 +1,9 @@
-"""A value is believed when the frames around it do not contradict it: the median of five.
+"""A value is believed when the frames around it do not contradict it: the median of seven.
 
-The checksums of these sensors are weak, so now and then a damaged frame passes. Two among five cannot move the median
-beyond what the three good ones say. It costs a delay of two frames. A frame of another identity is set aside, until
-five have it: then the sensor was exchanged. Frames that break a rule are believed in nothing: one alone is damage and
-is set aside, five in a row are a sensor that should be told of.
+The checksums of these sensors are weak, so now and then a damaged frame passes. Three among seven cannot move the
+median beyond what the four good ones say. It costs a delay of three frames. A frame of another identity is set aside,
+until seven have it: then the sensor was exchanged. Frames that break a rule are believed in nothing: one alone is
+damage and is set aside, seven in a row are a sensor that should be told of.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 
 from wayside.edge.sensors.uart.decoder import Frame
 
-FRAMES = 5
+FRAMES = 7
 
 
 class Confirmation:
@@ -38,7 +38,7 @@ class Confirmation:
         if frame.alone and frame.doubt is None:
             return frame
         if self._identity is None:
-            self._identity = frame.identity  # if it is damaged, the next five say so
+            self._identity = frame.identity  # if it is damaged, the next seven say so
         if frame.identity != self._identity:
             self._strange.append(frame.identity)
             self.set_aside += 1

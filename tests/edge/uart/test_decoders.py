@@ -177,9 +177,9 @@ def _said(confirmation: Confirmation, *values: float, doubt: str | None = None, 
     return [f.values["x"] for f in frames if f is not None]
 
 
-def test_two_wrong_values_among_five_move_nothing_beyond_the_right_ones() -> None:
-    assert _said(Confirmation(), 10, 11, 900, 12, 13, 900) == [12, 13]
-    assert _said(Confirmation(), 10, 11, 0, 12, 0) == [10]
+def test_three_wrong_values_among_seven_move_nothing_beyond_the_right_ones() -> None:
+    assert _said(Confirmation(), 10, 11, 900, 12, 13, 900, 900, 12) == [13, 13]
+    assert _said(Confirmation(), 10, 11, 0, 12, 0, 13, 0) == [10]
 
 
 def test_frames_of_another_sensor_are_set_aside_until_it_stays() -> None:
