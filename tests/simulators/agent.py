@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class AgentProcess:
-    def __init__(self, folder: Path, toml: str, *, preexec: Any = None) -> None:
+    def __init__(self, folder: Path, toml: str, *, preexec: Any = None, python: Path | None = None) -> None:
+        """``python``: of another environment than the tests'."""
+        self.python = str(python or sys.executable)
         self.folder = folder
         self.config = folder / "node.toml"
         self.config.write_text(toml)
@@ -32,7 +34,7 @@ class AgentProcess:
     def start(self) -> AgentProcess:
         self.log = (self.folder / "agent.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, *self._program(), "agent", "run", str(self.config)],
+            [self.python, *self._program(), "agent", "run", str(self.config)],
             stderr=self.log,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             preexec_fn=self.preexec,  # noqa: PLW1509
