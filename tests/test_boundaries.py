@@ -33,6 +33,10 @@ def test_every_module_of_firmware_bridge_is_closed_to_edge_but_the_line_and_the_
     assert closed("wayside.edge", "firmware_bridge") == modules_of("firmware_bridge") - {"errors", "line"}
 
 
+def test_every_module_of_edge_is_closed_to_the_simulation_but_what_decides() -> None:
+    assert closed("wayside.cloud.sim", "edge") == modules_of("edge") - {"policies", "guard"}
+
+
 @pytest.mark.parametrize("package", ["policies", "guard"])
 def test_every_module_of_edge_is_closed_to_policies_and_guard(package: str) -> None:
     """What the simulator takes is what runs: both stand on contracts alone."""

@@ -15,7 +15,7 @@ from wayside.cloud.evaluate.metrics import Array, loss, measure
 from wayside.contracts.task import TaskSpec
 from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import FORMATS, Runtime
-from wayside.edge.trusted_bundle import Bundle, open_bundle
+from wayside.edge.trusted_bundle import Bundle, BundleRefused, open_bundle
 from wayside.export.quiet import quiet
 
 CHUNK = 2048  # windows gathered at once
@@ -37,14 +37,16 @@ def open_model(path: Path) -> Bundle:
     """The bundle at ``path``.
 
     Raises:
-        NothingToJudge: there is none.
-        BundleRefused: it is damaged.
+        NothingToJudge: there is none, or it is damaged.
     """
     try:
         content = path.read_bytes()
     except OSError as exc:
         raise NothingToJudge(f"{path} cannot be read: {exc}; evaluate again with --retrain") from exc
-    return open_bundle(content, agent_version=None)
+    try:
+        return open_bundle(content, agent_version=None)
+    except BundleRefused as exc:
+        raise NothingToJudge(f"{path} is no bundle that a node would take: {exc}; export it again") from exc
 
 
 def runtimes(bundle: Bundle) -> Iterator[tuple[str, Runtime]]:

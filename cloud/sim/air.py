@@ -1,8 +1,8 @@
-"""Bad air that comes: people who want to be warned in time, and equipment that takes some hours to help.
+"""Bad air that comes: people who want to be warned in time, and equipment that needs some hours to help.
 
-Both are one thing to be switched on before it is needed. What is on has a price each hour; it is worth something in hours
-that it covers, which it does once it has been on for a while. A warning covers an hour over the threshold when it has
-stood for ``notice_h`` hours. Equipment takes ``effect`` of the pollution away when it has run for ``lag_h`` hours.
+Both are one thing to be switched on before it is needed. What is on has a price each hour; it is worth something in
+hours that it covers, which it does once it has been on for a while. A warning covers an hour over the threshold when it
+has stood for ``notice_h`` hours. Equipment takes ``effect`` of the pollution away when it has run for ``lag_h`` hours.
 
 The share of what perfect foresight gains is the economic value of a forecast in the cost-loss model (Richardson, "Skill
 and relative economic value of the ECMWF ensemble prediction system", Q. J. R. Meteorol. Soc. 126, 2000).
@@ -57,7 +57,7 @@ class WarningResult(NamedTuple):
     episodes: int
     leads_h: tuple[float, ...]  # of each episode: since when a warning stood as it began; 0: none did
     warnings: int
-    false_alarms: int  # of them: no hour over the threshold while they stood, or within the notice after
+    false_alarms: int  # of them: no hour over the threshold while they stood, nor within the notice after
 
 
 class AbatementResult(NamedTuple):
@@ -83,11 +83,16 @@ def warned(replay: Replay, plant: AirPlant, on: Numbers) -> WarningResult:
             begun -= 1
         leads.append(min(LONGEST_NOTICE_H, (first - begun) * step_h) if stood[first] else 0.0)
     false = sum(1 for first, end in spells if not over[first : end + plant.notice_h].any())
-    gain = float(covered.sum()) - plant.cost_loss * float(stood.sum())
     return WarningResult(
-        gain, float(stood.sum()) * step_h, int(over.sum()), int(covered.sum()), len(episodes), tuple(leads), len(spells),
-        false,
-    )  # fmt: skip
+        gain=float(covered.sum()) - plant.cost_loss * float(stood.sum()),
+        hours=float(stood.sum()) * step_h,
+        over_h=int(over.sum()),
+        covered_h=int(covered.sum()),
+        episodes=len(episodes),
+        leads_h=tuple(leads),
+        warnings=len(spells),
+        false_alarms=false,
+    )
 
 
 def abated(replay: Replay, plant: AirPlant, on: Numbers) -> AbatementResult:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from wayside.cloud.sim.errors import SimulateError
+from wayside.cloud.sim.kept import Kept
 
 if TYPE_CHECKING:
     from wayside.cloud.sim.comparison import Comparison
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 simulate = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True,
-    help="Replay held-out months through a node's own policy and guard, beside no policy, a schedule and the best possible.",
+    help="Replay held-out months through a node's own policy and guard, beside no policy, a schedule and the best.",
 )  # fmt: skip
 console = Console(stderr=True)  # talk goes to stderr, results to stdout
 
@@ -62,7 +63,8 @@ def energy(
         from wayside.cloud.sim.tariff import load_tariff
 
         scenario, prices = load_energy(config), load_tariff(tariff)
-        opened, generated = _model(model or scenario.plant.model, "energy", data, bundle, runs, seed, tell)
+        kept = Kept(data, runs, bundle, seed)
+        opened, generated = _model(model or scenario.plant.model, "energy", kept, tell)
         site = scenario.tasks[0].sites[0].site
         replays = _replays(opened, month, [site], tell)
         compared, months, courses = controls.energy_comparison(
@@ -94,7 +96,8 @@ def air(
         from wayside.cloud.sim.scenario import load_air
 
         scenario = load_air(config)
-        opened, generated = _model(model or scenario.plant.model, "air", data, bundle, runs, seed, tell)
+        kept = Kept(data, runs, bundle, seed)
+        opened, generated = _model(model or scenario.plant.model, "air", kept, tell)
         own = scenario.tasks[0].sites[0].site
         if site is not None:
             wanted = list(opened.grid.sites) if site == "all" else [each.strip() for each in site.split(",")]
@@ -107,33 +110,35 @@ def air(
     _print([compared for compared, _ in found], as_json)
 
 
-def _model(
-    name: str, kind: str, data: Path | None, bundle: Path | None, runs: Path, seed: int, tell: Tell
-) -> tuple[Model, bool]:
+def _model(name: str, kind: str, kept: Kept, tell: Tell) -> tuple[Model, bool]:
     """The model, and whether its data are made up."""
     from wayside.cloud.sim.model import open_model
 
-    generated = data is None
-    if data is None:
+    generated = kept.data is None
+    if generated:
         from wayside.cloud.train import generated as made
 
-        data = runs / f"generated-{kind}-{seed}"
+        data = kept.runs / f"generated-{kind}-{kept.seed}"
         console.print(
-            f"no --data and no WAYSIDE_DATA: made-up data of seed {seed} in {data}; they show how it works, not what it is "
-            "worth",
-            style="yellow", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"no --data and no WAYSIDE_DATA: made-up data of seed {kept.seed} in {data}; they show how it works, not "
+            "what it is worth",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
         tell("making data up", 0.0)
         if not data.exists():
-            made.write(data, seed, **GENERATED_DAYS[kind])
-        runs = runs / f"run-{kind}-{seed}"
-    return open_model(name, data, runs, bundle, seed, tell), generated
+            made.write(data, kept.seed, **GENERATED_DAYS[kind])
+        kept = kept._replace(data=data, runs=kept.runs / f"run-{kind}-{kept.seed}")
+    return open_model(name, kept, tell), generated
 
 
 def _replays(model: Model, month: str, sites: Sequence[str | None], tell: Tell) -> list[Replay]:
     replays: list[Replay] = []
     for n, site in enumerate(sites):
-        replays += model.months(month, site, lambda share, n=n: tell("the model, hour by hour", (n + share) / len(sites)))
+        replays += model.months(
+            month, site, lambda share, n=n: tell("the model, hour by hour", (n + share) / len(sites))
+        )
     return replays
 
 
@@ -170,12 +175,11 @@ def _faults() -> Iterator[None]:
     """Faults that a person can mend: one sentence on stderr."""
     from wayside.cloud.evaluate.errors import EvaluateError
     from wayside.cloud.train.errors import TrainError
-    from wayside.edge.errors import EdgeError
     from wayside.export.errors import ExportError
 
     try:
         yield
-    except (SimulateError, EvaluateError, TrainError, ExportError, EdgeError) as exc:
+    except (SimulateError, EvaluateError, TrainError, ExportError) as exc:
         console.print(f"wayside simulate: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from exc
     except KeyboardInterrupt as exc:

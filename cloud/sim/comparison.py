@@ -5,12 +5,16 @@ from __future__ import annotations
 from wayside.contracts.wire import Document, wire_field
 
 NONE, POLICY, BEST = "no policy", "policy", "best possible"
-PERSISTENT, FORETOLD, SHUFFLED = "policy, newest value as forecast", "policy, perfect forecast", "policy, shuffled forecasts"
+PERSISTENT, FORETOLD, SHUFFLED = (
+    "policy, newest value as forecast",
+    "policy, perfect forecast",
+    "policy, shuffled forecasts",
+)
 
 
 class Line(Document, frozen=True, kw_only=True):
-    """One control. ``capture``: the share of what the best possible gains over no policy; 1 is perfect, below 0 is worse
-    than nothing."""
+    """One control. ``capture``: the share of what the best possible gains over no policy; 1 is perfect, below 0 is
+    worse than nothing."""
 
     control: str
     capture: float | None  # None: nothing could be gained

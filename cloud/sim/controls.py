@@ -1,4 +1,4 @@
-"""Every control of a scenario on the same months: none, a fixed schedule, the policy with several forecasts, the best."""
+"""Every control of a scenario on the same months: none, a schedule, the policy with several forecasts, the best."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from wayside.contracts.actuator_config import NoticeConfig, SetpointConfig
 Numbers = npt.NDArray[np.float64]
 Tell = Callable[[str, float], None]
 Courses = dict[str, list[Numbers]]
+WHOLE = "best possible, on or off"
 TIMER, BEST_TIMER, FIXED = "timer at {}", "best timer of the year before", "fixed schedule"
 FORECASTS: Mapping[str, Callable[[Replay], Replay]] = {
     POLICY: lambda replay: replay,
@@ -62,6 +63,7 @@ def energy_comparison(
     best_hour = energy.best_timer(replays[0], scenario.plant, own.limits, tariff)
     courses[BEST_TIMER] = [month.timed(best_hour) for month in months]
     verdicts = _policies(courses, own, [m.replay for m in months], model, tell, without=PERSISTENT)
+    courses[WHOLE] = [month.best_whole() for month in months]
     courses[BEST] = [month.best() for month in months]
     results = {name: [m.result(on) for m, on in zip(months, each, strict=True)] for name, each in courses.items()}
     costs = {name: [result.cost for result in each] for name, each in results.items()}
@@ -80,16 +82,21 @@ def energy_comparison(
     plant = scenario.plant
     comparison = _comparison(
         f"{own.task.name}: {own.task.policy} under the tariff {tariff.name!r} ({tariff.currency})",
-        model, replays, {name: [-c for c in each] for name, each in costs.items()}, totals, verdicts,
-        (
+        model,
+        replays,
+        values={name: [-c for c in each] for name, each in costs.items()},
+        totals=totals,
+        verdicts=verdicts,
+        assumptions=(
             f"the site's other load is that of the data, its highest before the month scaled to {plant.peak_kw:g} kW",
-            f"the own load of {plant.own_kw:g} kW has to run {own.limits.must_run_s or 0:g} s by {own.limits.by} of each "
-            "day; without a policy it runs at once",
+            f"the own load of {plant.own_kw:g} kW has to run {own.limits.must_run_s or 0:g} s by {own.limits.by} of "
+            "each day; without a policy it runs at once",
             f"the best timer of the year before begins at {best_hour:g} h",
-            "the best possible knows the truth and leaves out the guard's limits on pace: an upper bound",
+            "the best possible knows the truth, throttles the load as it likes, and leaves out the guard's limits: "
+            "a bound that nothing passes",
         ),
         generated=generated,
-    )  # fmt: skip
+    )
     return comparison, months, courses
 
 
@@ -113,16 +120,19 @@ def air_comparisons(
         warned = {n: [air.warned(r, plant, on) for r, on in zip(replays, c, strict=True)] for n, c in courses.items()}
         comparison = _comparison(
             f"{own.task.name}: {own.task.policy}, over {plant.threshold:g} {model.taskfile.task.output_unit}",
-            model, replays, {n: [w.gain for w in each] for n, each in warned.items()},
-            {n: _of_warnings(each) for n, each in warned.items()}, verdicts,
-            (
-                f"an hour over the threshold is covered when the warning has stood for {plant.notice_h} h; an hour under "
-                f"warning costs {plant.cost_loss:g} of an hour that is not covered",
+            model,
+            replays,
+            values={n: [w.gain for w in each] for n, each in warned.items()},
+            totals={n: _of_warnings(each) for n, each in warned.items()},
+            verdicts=verdicts,
+            assumptions=(
+                f"an hour over the threshold is covered when the warning has stood for {plant.notice_h} h; an hour "
+                f"under warning costs {plant.cost_loss:g} of an hour that is not covered",
                 f"fixed schedule: a warning stands in the months {', '.join(map(str, plant.fixed_months))}",
                 f"episodes with at most {plant.gap_h} h between them are one",
             ),
             generated=generated,
-        )  # fmt: skip
+        )
         found.append((comparison, courses))
     for own in acting(scenario, SetpointConfig):
         courses = {
@@ -134,16 +144,19 @@ def air_comparisons(
         abated = {n: [air.abated(r, plant, on) for r, on in zip(replays, c, strict=True)] for n, c in courses.items()}
         comparison = _comparison(
             f"{own.task.name}: {own.task.policy}",
-            model, replays, {n: [w.gain for w in each] for n, each in abated.items()},
-            {n: _of_equipment(each) for n, each in abated.items()}, verdicts,
-            (
-                f"equipment takes {plant.effect:.0%} of the pollution away once it has run for {plant.lag_h} h; an hour of "
-                f"it is worth while over {plant.hour_cost:g} {model.taskfile.task.output_unit} taken away",
+            model,
+            replays,
+            values={n: [w.gain for w in each] for n, each in abated.items()},
+            totals={n: _of_equipment(each) for n, each in abated.items()},
+            verdicts=verdicts,
+            assumptions=(
+                f"equipment takes {plant.effect:.0%} of the pollution away once it has run for {plant.lag_h} h; an "
+                f"hour of it is worth while over {plant.hour_cost:g} {model.taskfile.task.output_unit} taken away",
                 f"fixed schedule: rush hours {_spans(plant.fixed_hours)} in the months "
                 f"{', '.join(map(str, plant.fixed_months))}",
             ),
             generated=generated,
-        )  # fmt: skip
+        )
         found.append((comparison, courses))
     if not found:
         raise ScenarioError("no task of the file has a policy whose actuator is a notice or a set-point")
@@ -151,7 +164,7 @@ def air_comparisons(
 
 
 def _policies(
-    courses: Courses, own: Acting, replays: Sequence[Replay], model: Model, tell: Tell, without: str = ""
+    courses: Courses, own: Acting, replays: Sequence[Replay], model: Model, tell: Tell, *, without: str = ""
 ) -> dict[str, Counter[str]]:
     """The task's policy and guard with each kind of forecast, into ``courses``; returns the guard's verdicts."""
     verdicts: dict[str, Counter[str]] = {}
@@ -172,11 +185,11 @@ def _comparison(
     title: str,
     model: Model,
     replays: Sequence[Replay],
+    *,
     values: Mapping[str, Sequence[float]],
     totals: Mapping[str, dict[str, float]],
     verdicts: Mapping[str, Counter[str]],
     assumptions: tuple[str, ...],
-    *,
     generated: bool,
 ) -> Comparison:
     """``values``: what each control is worth in each month; more is better."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,19 @@ from wayside.contracts.actuator_config import ActuatorConfig, SetpointConfig
 from wayside.contracts.policy import Policy
 from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.reading import ClockState, Stamp
-from wayside.edge.guard.negotiate import Negotiator
+from wayside.edge.guard.negotiate import Negotiator, Outcome
 from wayside.edge.guard.pace import Pace
 
 TICK_S = 60  # between steps the guard looks so often at a load that must run, or may not run any longer
 BOOT = "0" * 32
 
 Numbers = npt.NDArray[np.float64]
+
+
+class Move(NamedTuple):
+    at_s: float  # from the beginning
+    action: Action | None  # None: the safe action
+    by_guard: bool  # it holds or drives; otherwise the guard allowed what the policy proposed
 
 
 @dataclass
@@ -32,14 +39,8 @@ class Course:
     """
 
     on: Numbers
-    moves: list[tuple[float, Action | None]] = field(default_factory=list)  # seconds from the beginning; None: safe
+    moves: list[Move] = field(default_factory=list)
     verdicts: Counter[str] = field(default_factory=Counter)  # allowed, refused, held, driven
-
-    @property
-    def starts(self) -> int:
-        """How often it began."""
-        return sum(1 for before, now in zip([None, *[a for _, a in self.moves]], [a for _, a in self.moves], strict=False)
-                   if now is not None and before is None)
 
 
 def run(
@@ -56,19 +57,20 @@ def run(
     n, step_s = len(replay.ends), round(replay.task.interval_s)
     course = Course(np.zeros(n))
     first_ms = int(pd.Timestamp(replay.ends[0]).tz_localize(zone, ambiguous=False).timestamp() * 1000)
-    ticks = range(0, step_s, TICK_S) if isinstance(limits, SetpointConfig) else range(1)
+    between = isinstance(limits, SetpointConfig) and bool(limits.must_run_s or limits.max_run_s)
+    ticks = range(0, step_s, TICK_S) if between else range(1)
     for step in range(n):
         if step:
             outcome = negotiator.step(replay.answers(output, step - 1), _stamp(step * step_s, first_ms, step_s))
             course.verdicts.update("allowed" if a.verdict.allowed else "refused" for a in outcome.attempts)
             if outcome.word:
                 course.verdicts[outcome.word] += 1
-            _note(course, outcome.carry, step * step_s, negotiator.in_force)
+            _note(course, outcome, step * step_s, negotiator.in_force)
         running = 0
         for tick in ticks:
             if tick:
                 at_s = step * step_s + tick
-                _note(course, negotiator.pass_time(_stamp(at_s, first_ms, step_s)).carry, at_s, negotiator.in_force)
+                _note(course, negotiator.pass_time(_stamp(at_s, first_ms, step_s)), at_s, negotiator.in_force)
             running += _is_on(negotiator.in_force, limits)
         course.on[step] = running / len(ticks)
     return course
@@ -78,9 +80,9 @@ def _stamp(at_s: int, first_ms: int, step_s: int) -> Stamp:
     return Stamp(BOOT, (at_s + step_s) * 10**9, first_ms + (at_s - step_s) * 1000, ClockState.SIMULATED, 0)
 
 
-def _note(course: Course, carry: object, at_s: int, in_force: Action | None) -> None:
-    if carry:
-        course.moves.append((float(at_s), in_force))
+def _note(course: Course, outcome: Outcome, at_s: int, in_force: Action | None) -> None:
+    if outcome.carry:
+        course.moves.append(Move(float(at_s), in_force, outcome.word is not None))
 
 
 def _is_on(action: Action | None, limits: ActuatorConfig) -> bool:

@@ -7,6 +7,7 @@ The replayed series is the load of a grid; the site's own is like it, scaled so 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wayside.cloud.sim.errors import ScenarioError
-from wayside.cloud.sim.optimum import cheapest_running
+from wayside.cloud.sim.optimum import Shifting, cheapest_running, cheapest_whole_steps
 from wayside.cloud.sim.replay import Replay, clock
 from wayside.cloud.sim.tariff import Tariff
 from wayside.contracts.actuator_config import SetpointConfig
@@ -28,7 +29,7 @@ DAY_H = 24.0
 
 
 class EnergyPlant(Document, frozen=True, kw_only=True):
-    """``timer``: local time at which a clock would switch the load on. ``model``: the training task of the forecasts."""
+    """``timer``: local time at which a clock would switch the load on. ``model``: training task of the forecasts."""
 
     model: str = "victoria"
     peak_kw: KiloWatt = 400.0  # highest of the rest of the site
@@ -87,11 +88,23 @@ class EnergyMonth:
         return self._started(starts)
 
     def best(self) -> Numbers:
-        """What would have been cheapest (:mod:`wayside.cloud.sim.optimum`)."""
-        return cheapest_running(
-            self.base_kw, self.prices, self.plant.own_kw, [(first, end, self.need) for first, end in self.days],
-            self.tariff.demand_per_kw, self.replay.step_h,
-        )  # fmt: skip
+        """What would have been cheapest, if the load could be throttled."""
+        return cheapest_running(self._load)
+
+    def best_whole(self) -> Numbers:
+        """What would have been cheapest, on or off for whole steps."""
+        return cheapest_whole_steps(self._load)
+
+    @property
+    def _load(self) -> Shifting:
+        return Shifting(
+            self.base_kw,
+            self.prices,
+            self.plant.own_kw,
+            [(first, end, self.need) for first, end in self.days],
+            self.tariff.demand_per_kw,
+            self.replay.step_h,
+        )
 
     def _started(self, starts: Sequence[int]) -> Numbers:
         on = np.zeros(len(self.base_kw))
@@ -118,7 +131,9 @@ def month_of(replay: Replay, plant: EnergyPlant, limits: SetpointConfig, tariff:
     step_s = replay.task.interval_s
     hour, minute = map(int, limits.by.split(":"))
     since_midnight = (replay.ends - replay.ends.astype("datetime64[D]")).astype("timedelta64[s]").astype(float)
-    ends_a_day = np.flatnonzero(np.abs((since_midnight - hour * 3600 - minute * 60 + 43200) % 86400 - 43200) < step_s / 2)
+    ends_a_day = np.flatnonzero(
+        np.abs((since_midnight - hour * 3600 - minute * 60 + 43200) % 86400 - 43200) < step_s / 2
+    )
     if len(ends_a_day) < 2:
         raise ScenarioError(f"{replay.month} has no whole day from {limits.by} to {limits.by}")
     first, last = int(ends_a_day[0]) + 1, int(ends_a_day[-1]) + 1
@@ -131,7 +146,7 @@ def month_of(replay: Replay, plant: EnergyPlant, limits: SetpointConfig, tariff:
         part,
         share * plant.peak_kw,
         tariff.prices(hours, weekdays.tolist(), share),
-        list(zip(marks[:-1], marks[1:], strict=True)),
+        list(itertools.pairwise(marks)),
         limits.must_run_s / step_s,
         plant,
         tariff,

@@ -12,6 +12,7 @@ import msgspec
 from wayside.cloud.evaluate import evaluate, judge
 from wayside.cloud.evaluate.job import Job
 from wayside.cloud.sim.errors import NothingToReplay
+from wayside.cloud.sim.kept import Kept
 from wayside.cloud.sim.replay import OnShare, Replay, choose, replays
 from wayside.cloud.train import datasets, run
 from wayside.cloud.train.grid import Grid
@@ -41,20 +42,21 @@ class Model:
         """
         chosen: Sequence[str] = choose(wanted, self.grid, self.taskfile)
         with _int8(self.bundle) as runtime:
-            return replays(self.grid, self.taskfile, {}, runtime, site, chosen, on_share)
+            return replays(self.grid, self.taskfile, runtime, site=site, wanted=chosen, on_share=on_share)
 
 
-def open_model(name: str, data: Path, runs: Path, bundle: Path | None, seed: int, tell: Tell) -> Model:
-    """The bundle given, or one that is trained and exported in ``runs`` as ``wayside evaluate`` does it.
+def open_model(name: str, kept: Kept, tell: Tell) -> Model:
+    """The bundle given, or one that is trained and exported as ``wayside evaluate`` does it.
 
     Args:
         name: the training task, or the path of its .toml file.
 
     Raises:
         NothingToReplay: the bundle has seen the held-out days, or is for another task.
-        TrainError, EvaluateError, ExportError, EdgeError: with their own words.
+        TrainError, EvaluateError, ExportError: with their own words.
     """
-    job = Job(task=name, data=data, runs=runs, seed=seed, refit=False)
+    bundle = kept.bundle
+    job = Job(task=name, data=kept.data, runs=kept.runs, seed=kept.seed, refit=False)
     taskfile = run.with_fit(load_task(name), refit=False)
     tell("reading the data", 0.0)
     if bundle is not None:
@@ -63,13 +65,13 @@ def open_model(name: str, data: Path, runs: Path, bundle: Path | None, seed: int
             raise NothingToReplay(f"{bundle} is a model of the task {passport.task.name}, not of {taskfile.task.name}")
         if passport.seen_until:
             raise NothingToReplay(
-                f"{bundle} has been trained on every day until {passport.seen_until}: nothing of the data is new to it; "
-                "export the run itself and not its final/"
+                f"{bundle} has been trained on every day until {passport.seen_until}: none of the data are new to "
+                "it; export the run itself and not its final/"
             )
-        grid, taskfile = datasets.load(msgspec.structs.replace(taskfile, task=passport.task), data)
+        grid, taskfile = datasets.load(msgspec.structs.replace(taskfile, task=passport.task), kept.data)
     else:
-        grid, taskfile = datasets.load(taskfile, data)
-        folder = runs / taskfile.task.name
+        grid, taskfile = datasets.load(taskfile, kept.data)
+        folder = kept.runs / taskfile.task.name
         evaluate.trained(job, taskfile, grid, folder, tell)
         bundle = evaluate.exported(folder, tell)
         passport = judge.open_model(bundle).passport

@@ -6,7 +6,9 @@ against them is never flattered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,61 +19,87 @@ GOLDEN = (5**0.5 - 1) / 2
 SECTIONS = 40
 
 
-def cheapest_running(
-    base_kw: Numbers,
-    prices: Numbers,
-    own_kw: float,
-    days: Sequence[tuple[int, int, float]],
-    demand_per_kw: float,
-    step_h: float,
-) -> Numbers:
-    """When a load of ``own_kw`` should have run, for the least charges of energy and demand together.
+class Shifting(NamedTuple):
+    """A load that has to run some steps of each day, beside others, for the least charges of energy and demand.
+
+    ``days``: (first, end, need): in the steps ``first`` to before ``end`` it runs for ``need`` steps; no two overlap.
+    """
+
+    base_kw: Numbers  # (N,) of the rest of the site
+    prices: Numbers  # (N,) per kWh
+    own_kw: float
+    days: Sequence[tuple[int, int, float]]
+    demand_per_kw: float
+    step_h: float
+
+    def bill(self, on: Numbers) -> float:
+        """Demand, and the own load's energy, of a load that runs such a share of each step (N,)."""
+        highest = float((self.base_kw + self.own_kw * on).max())
+        return highest * self.demand_per_kw + float((self.prices * on).sum()) * self.own_kw * self.step_h
+
+
+def cheapest_running(load: Shifting) -> Numbers:
+    """(N,) the share of each step in which ``load`` should have run.
 
     Exact, as a linear programme whose one coupling is the highest demand: under a given cap each day takes its cheapest
-    steps, each as far as the cap leaves room; the bill is convex in the cap, so that a search by golden sections ends at
-    the best one.
-
-    Args:
-        base_kw, prices: (N,) of the rest of the site, and per kWh.
-        days: (first, end, need): in the steps ``first`` to before ``end`` it runs for ``need`` steps. They do not overlap.
-
-    Returns:
-        (N,) share of each step.
+    steps, each as far as the cap leaves room; the bill is convex in the cap, so that a search by golden sections ends
+    at the best one.
     """
-    highest = float(base_kw.max())
+    highest = float(load.base_kw.max())
 
-    def bill(cap: float) -> tuple[float, Numbers]:
-        on = _under(cap, base_kw, prices, own_kw, days)
-        if on is None:
-            return np.inf, np.zeros(len(base_kw))
-        total = float((base_kw + own_kw * on).max())
-        return total * demand_per_kw + float((prices * on).sum()) * own_kw * step_h, on
+    def under(cap: float) -> tuple[float, Numbers]:
+        on = _under(cap, load)
+        return (np.inf, np.zeros(len(load.base_kw))) if on is None else (load.bill(on), on)
 
-    low, high = highest, highest + own_kw
-    best = bill(high)
+    low, high = highest, highest + load.own_kw
+    best = min(under(high), under(low), key=_cost)
     for _ in range(SECTIONS):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        at_left, at_right = bill(left), bill(right)
-        best = min(best, at_left, at_right, key=lambda each: each[0])
+        at_left, at_right = under(left), under(right)
+        best = min(best, at_left, at_right, key=_cost)
         if at_left[0] <= at_right[0] and np.isfinite(at_left[0]):
             high = right
         else:
             low = left
-    return min(best, bill(highest), key=lambda each: each[0])[1]
+    return best[1]
 
 
-def _under(
-    cap: float, base_kw: Numbers, prices: Numbers, own_kw: float, days: Sequence[tuple[int, int, float]]
-) -> Numbers | None:
-    room = np.clip((cap - base_kw) / own_kw, 0.0, 1.0)
-    on = np.zeros(len(base_kw))
-    for first, end, need in days:
-        cheapest = first + np.argsort(prices[first:end], kind="stable")
+def _cost(found: tuple[float, Numbers]) -> float:
+    return found[0]
+
+
+def _under(cap: float, load: Shifting) -> Numbers | None:
+    room = np.clip((cap - load.base_kw) / load.own_kw, 0.0, 1.0)
+    on = np.zeros(len(load.base_kw))
+    for first, end, need in load.days:
+        cheapest = first + np.argsort(load.prices[first:end], kind="stable")
         taken = np.minimum(np.cumsum(room[cheapest]), need)
         if taken[-1] < need - 1e-9:
             return None
-        on[cheapest] = np.diff(taken, prepend=0.0)
+        on[cheapest] = np.clip(np.diff(taken, prepend=0.0), 0.0, 1.0)  # a sum's last digit may be over
     return on
+
+
+def cheapest_whole_steps(load: Shifting) -> Numbers:
+    """The same for a load that is on or off for a whole step: exact, every cap that makes a difference is tried."""
+    highest = float(load.base_kw.max())
+    best, least = np.zeros(len(load.base_kw)), np.inf
+    days = [(first + np.argsort(load.prices[first:end], kind="stable"), need) for first, end, need in load.days]
+    for cap in np.unique(np.maximum(load.base_kw + load.own_kw, highest)):  # rising
+        if cap * load.demand_per_kw >= least:
+            break
+        on = np.zeros(len(load.base_kw))
+        under = load.base_kw + load.own_kw <= cap + 1e-9
+        for cheapest, need in days:
+            room = cheapest[under[cheapest]]
+            whole = math.ceil(need - 1e-9)
+            if len(room) < whole:
+                break
+            on[room[:whole]] = 1.0
+        else:
+            if load.bill(on) < least:
+                best, least = on, load.bill(on)
+    return best
 
 
 def best_hours(gains: Numbers, cost: float, lag: int) -> Flags:

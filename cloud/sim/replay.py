@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +133,7 @@ def choose(wanted: str, grid: Grid, taskfile: TaskFile) -> list[str]:
     whole = months(grid, taskfile)
     if not whole:
         raise NothingToReplay(
-            f"{grid.source}: the last {taskfile.task.holdout_days} days, which the task {taskfile.task.name} holds out, "
+            f"{grid.source}: the last {taskfile.task.holdout_days} days, which {taskfile.task.name} holds out, "
             "contain no whole calendar month; give longer data"
         )
     if wanted == "last":
@@ -153,8 +152,8 @@ def choose(wanted: str, grid: Grid, taskfile: TaskFile) -> list[str]:
 def replays(
     grid: Grid,
     taskfile: TaskFile,
-    statistics: dict[str, Any],
     runtime: judge.Runtime,
+    *,
     site: str | None,
     wanted: Sequence[str],
     on_share: OnShare = lambda share: None,
@@ -170,14 +169,14 @@ def replays(
     if site is not None and site not in grid.sites:
         raise NothingToReplay(f"{grid.source} has no site {site!r}; there are {', '.join(grid.sites)}")
     d = 0 if site is None else grid.sites.index(site)
-    every = datasets.windows(grid, taskfile, statistics)
+    every = datasets.windows(grid, taskfile)
     output = every.output[d].astype(np.float64)
     months_of = (grid.ends - np.timedelta64(1, "s")).astype("datetime64[M]").astype(str)
     begins = int(np.flatnonzero(months_of == wanted[0])[0])
     made = []
     for n, month in enumerate(wanted):
         steps = np.flatnonzero(months_of == month)
-        bands = _bands(every, d, steps, runtime, task, lambda share, n=n: on_share((n + share) / len(wanted)))
+        bands = _bands(every, (d, steps), runtime, task, lambda share, n=n: on_share((n + share) / len(wanted)))
         made.append(
             Replay(
                 task=task,
@@ -200,9 +199,14 @@ def _ahead(output: Numbers, steps: npt.NDArray[np.int64], task: TaskSpec) -> Num
 
 
 def _bands(
-    every: Windows, d: int, steps: npt.NDArray[np.int64], runtime: judge.Runtime, task: TaskSpec, on_share: OnShare
+    every: Windows,
+    where: tuple[int, npt.NDArray[np.int64]],
+    runtime: judge.Runtime,
+    task: TaskSpec,
+    on_share: OnShare,
 ) -> Numbers:
-    """(N, H, Q) NaN where no whole window lies before a step."""
+    """(N, H, Q) of ``where``, site and steps; NaN where no whole window lies before a step."""
+    d, steps = where
     given = np.full((len(steps), task.horizon, max(1, len(task.quantiles))), np.nan)
     for n, newest in enumerate(steps.tolist()):
         first = newest + 1 - task.window

@@ -54,7 +54,7 @@ def heading(comparison: Comparison) -> list[str]:
     made = "GENERATED data; " if comparison.generated else ""
     return [
         comparison.title,
-        f"{made}months {', '.join(comparison.months)}{where}, held out; model {comparison.model}, int8, a window at a time",
+        f"{made}months {', '.join(comparison.months)}{where}, held out; model {comparison.model}, int8",
         *comparison.assumptions,
     ]
 
@@ -78,7 +78,10 @@ def percent(capture: float | None) -> str:
 
 
 def plot(
-    path: Path, comparison: Comparison, replay: Replay, courses: Mapping[str, npt.NDArray[np.float64]],
+    path: Path,
+    comparison: Comparison,
+    replay: Replay,
+    courses: Mapping[str, npt.NDArray[np.float64]],
     month: EnergyMonth | None = None,
 ) -> None:
     """The week with the highest values, under each of no policy, the policy and the best possible.

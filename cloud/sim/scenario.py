@@ -1,5 +1,5 @@
-"""What is simulated: the task and actuator tables of a node's file, as they would be deployed, and a ``[plant]`` table of
-what the node does not know (docs/effect.md)."""
+"""What is simulated: the task and actuator tables of a node's file, as they would be deployed, and a ``[plant]`` table
+of what the node does not know (docs/effect.md)."""
 
 from __future__ import annotations
 

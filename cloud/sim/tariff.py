@@ -1,7 +1,7 @@
 """What energy costs: a price by time of use or by the load of the grid, and a charge on the month's highest demand.
 
-A tariff is a TOML file; two come along in ``cloud/sim/tariffs``: ``time_of_use`` and ``dynamic``. Prices are illustrative
-round numbers, no supplier's.
+A tariff is a TOML file; two come along in ``cloud/sim/tariffs``: ``time_of_use`` and ``dynamic``. Prices are round
+numbers for comparison, no supplier's.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class LoadPrice(Document, frozen=True, kw_only=True):
 
 
 class Tariff(Document, frozen=True, kw_only=True):
-    """``energy``: the first table that fits a step holds. ``by_load``: straight lines between its points, beyond them the
-    nearest. Both are added up."""
+    """``energy``: the first table that fits a step holds. ``by_load``: straight lines between its points, beyond them
+    the nearest. Both are added up."""
 
     name: str
     currency: str
@@ -78,8 +78,8 @@ class Tariff(Document, frozen=True, kw_only=True):
             if weekday in table.weekdays and inside(hour, table.begins, table.until):
                 return table.per_kwh
         raise ScenarioError(
-            f"tariff {self.name!r} has no price for hour {hour:g} of weekday {weekday}; end it with an [[energy]] table "
-            "without hours and weekdays"
+            f"tariff {self.name!r} has no price for hour {hour:g} of weekday {weekday}; end it with an [[energy]] "
+            "table without hours and weekdays"
         )
 
     def bill(self, total_kw: Numbers, prices: Numbers, step_h: float) -> tuple[float, float]:
