@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -155,7 +156,8 @@ def _show(console: Console, line: Line, processes: Processes, screenshots: Path 
 def table(report: dict[str, Any]) -> Table:
     """Nodes side by side, narrow enough for a terminal of 80 columns."""
     nodes = report["nodes"]
-    grid = Table(title=f"wayside demo: {len(nodes)} nodes, {len(report['rollouts'])} models")
+    title = f"wayside demo: {len(nodes)} nodes, {len(report['rollouts'])} models"
+    grid = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     grid.add_column("")
     for node in nodes:
         grid.add_column(node["id"], justify="right")
@@ -170,16 +172,16 @@ def table(report: dict[str, Any]) -> Table:
     grid.add_section()
     row("fed", "fed", _number)
     row("at the hub", "stored", _number)
-    row("board could not hold", "board_could_not_buffer", _count)
-    row("of that known", "gap_recorded", _count)
+    row("board dropped", "board_could_not_buffer", _count)
+    row("known as gap", "gap_recorded", _count)
     grid.add_section()
     row("forecast MAE", "forecast_mae", _number)
-    row("newest value MAE", "naive_mae", _number)
-    row("intervals scored", "scores", lambda v: _count(v) if v else "")
+    row("newest value", "naive_mae", _number)
+    row("scores", "scores", lambda v: _count(v) if v else "")
     grid.add_section()
     row("allowed", "allowed", _count)
     row("refused", "refused", _count)
-    row("of that softened", "softened", _count)
+    row("softened", "softened", _count)
     row("summaries", "summaries_stored", _count)
     grid.caption = (
         f"summaries: {report['lost']} lost, {report['duplicates']} twice; "

@@ -65,7 +65,7 @@ class Forecourt(Node):
             'policy = "capacity_notice"',
             'actuator = "forecourt/notice"',
             "settings = { hours = 4 }",
-            f'sites = [{{ output = "{ARRIVALS}", constants = {{ places = 38 }} }}]',
+            f'sites = [{{ output = "{ARRIVALS}", constants = {{ places = 30 }} }}]',
             "[[actuators]]",
             'name = "forecourt/notice"',
             'kind = "notice"',

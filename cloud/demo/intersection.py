@@ -40,7 +40,7 @@ class Intersection(Node):
         return float(sum(self.feed.vehicles.values()))
 
     def stored(self, rows: list[dict[str, Any]]) -> float:
-        return total(rows, self.watched)
+        return sum(total(rows, volume(channel)) for channel in self.feed.vehicles)
 
     def write(self, place: Place) -> None:
         self.feed.write(place.folder / "events.csv")
@@ -130,7 +130,7 @@ class Intersection(Node):
             f'name = "{SIGNAL}"',
             'kind = "signal"',
             f"cycle_s = {CYCLE_S}",
-            "max_change_s = 4.0",  # drivers should not meet another intersection every quarter of an hour
+            "max_change_s = 2.0",  # drivers should not meet another intersection every quarter of an hour
         ]
         for phase, green, low, high in PLAN:
             lines += [

@@ -75,7 +75,6 @@ class Kiosk(Node):
             "high = 1",
             "safe = 0",
             'by = "17:00"',
-            "must_run_s = 18000",  # five hours make it warm for the evening
-            "min_on_s = 3600",
-            "max_run_s = 21600",
+            "must_run_s = 14400",  # four hours make it warm for the evening
+            "min_on_s = 5400",
         ]

@@ -63,8 +63,8 @@ def of_node(node: Node, heartbeat: Row, status: Row, rows: list[Row], decisions:
         decisions: as :meth:`Line.why` gives them.
     """
     reported = {model["bundle"]: model for model in heartbeat.get("models", [])}
-    ends_ms = (node.start_unix_s + node.seconds) * 1000
-    own = [row for row in rows if begins(row) < ends_ms - 1000]
+    starts_ms, ends_ms = node.start_unix_s * 1000, (node.start_unix_s + node.seconds) * 1000
+    own = [row for row in rows if starts_ms - 1000 < begins(row) < ends_ms - 1000]
     forecast, naive, n = errors(own)
     verdicts = [row["detail"] for row in rows if row["kind"] == "decision"]
     return {
