@@ -241,9 +241,9 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
     def _mistakes(self) -> Iterator[Mistake]:
         if not self.low <= self.safe <= self.high:
             yield Mistake(("safe",), "low <= safe <= high")
-        elif (self.register is None) == (self.pin is None):
+        if (self.register is None) == (self.pin is None):
             yield Mistake((), "is written to a register or to a pin: give one of them")
-        elif not self.target.holds(self.safe):
+        elif self.low <= self.safe <= self.high and not self.target.holds(self.safe):
             yield Mistake(("safe",), f"safe can be written: {self.target.limits}")
         elif self.pin is not None and not (self.low == 0 and self.high == 1):
             yield Mistake(("low" if self.low != 0 else "high",), "of a relay low is 0 and high is 1")

@@ -131,8 +131,8 @@ class NodeConfig(Document, frozen=True, kw_only=True):
         ]
         streams += [value.stream() for line in self.modbus for value in line.values]
         streams += [v.stream() for v in uart_values(self.uart)]
-        streams += [v.stream() for v in (self.manual.values if self.manual else ())]
         streams += [c.stream() for c in self.cameras]
+        streams += [v.stream() for v in (self.manual.values if self.manual else ())]
         return tuple(streams)
 
     def offer(self, agent: str) -> Offer:

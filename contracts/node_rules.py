@@ -85,9 +85,9 @@ def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
             named += [((*points, k, "datastream"), p.datastream) for k, p in enumerate(device.points)]
     for i, sensor in enumerate(config.uart):
         named += [(("uart", i, "values", j, "datastream"), v.datastream) for j, v in enumerate(sensor.values)]
+    named += [(("cameras", i, "name"), c.name) for i, c in enumerate(config.cameras)]
     told = config.manual.values if config.manual else ()
     named += [(("manual", "values", i, "datastream"), v.datastream) for i, v in enumerate(told)]
-    named += [(("cameras", i, "name"), c.name) for i, c in enumerate(config.cameras)]
     return named
 
 
@@ -117,25 +117,31 @@ def _lines(config: Sections) -> Iterator[Mistake]:
         yield Mistake(("detectors",), "need a [board] that counts for them", frozenset({"detectors", "board"}))
     if config.analog and config.board is None:
         yield Mistake(("analog",), "need a [board] that reads them", frozenset({"analog", "board"}))
-    taken = {config.board.port: ("board", "the board's")} if config.board is not None else {}
+    taken = {config.board.port: "board"} if config.board is not None else {}
+    ports: list[tuple[Place, str]] = [(("modbus", i, "port"), line.port) for i, line in enumerate(config.modbus)]
+    ports += [(("uart", i, "port"), sensor.port) for i, sensor in enumerate(config.uart)]
+    for place, port in ports:
+        owner = str(place[0])
+        if port in taken:
+            whose = "the board's" if taken[port] == "board" else f"that of [{taken[port]}], too"
+            yield Mistake(place, f"is {whose}; each needs its own", frozenset({taken[port], owner}))
+        taken.setdefault(port, owner)
     targets = [a.register for a in config.actuators if isinstance(a, SetpointConfig) and a.register is not None]
     written = [line_named(config.modbus, target.line) for target in targets]
-    ports: list[tuple[Place, str, str]] = [
-        (("modbus", i, "port"), line.port, f"{line.label}'s") for i, line in enumerate(config.modbus)
-    ]
-    ports += [(("uart", i, "port"), sensor.port, "that of [uart], too") for i, sensor in enumerate(config.uart)]
-    for place, port, whose in ports:
-        section = str(place[0])
-        if port in taken:
-            rule = f"is {taken[port][1]}; each needs its own"
-            yield Mistake(place, rule, frozenset({taken[port][0], section}))
-        taken.setdefault(port, (section, whose))
     for i, line in enumerate(config.modbus):
         if line.name is None and len(config.modbus) > 1:
             yield Mistake(("modbus", i), "misses name: of several lines each has one", frozenset({"modbus"}))
         if not line.values and line not in written:
             rule = "has nothing to do: it needs registers or sunspec to read, or a set-point that writes to it"
             yield Mistake(("modbus", i), rule, frozenset({"modbus", "actuators"}))
+
+
+def _pins(config: Sections) -> Iterator[tuple[Place, int]]:
+    for i, contact in enumerate(config.gpio.contacts):
+        yield ("gpio", "contacts", i, "pin"), contact.pin
+    for i, actuator in enumerate(config.actuators):
+        if isinstance(actuator, SetpointConfig) and actuator.pin is not None:
+            yield ("actuators", i, "pin", "number"), actuator.pin.number
 
 
 def _humidity(config: Sections) -> Iterator[Mistake]:
@@ -148,14 +154,6 @@ def _humidity(config: Sections) -> Iterator[Mistake]:
                 yield Mistake(place, _unknown(name, units), _SOURCES)
             elif name is not None and units[name] != "%":
                 yield Mistake(place, f"{name} is in {units[name]}; relative humidity is in %", _SOURCES)
-
-
-def _pins(config: Sections) -> Iterator[tuple[Place, int]]:
-    for i, contact in enumerate(config.gpio.contacts):
-        yield ("gpio", "contacts", i, "pin"), contact.pin
-    for i, actuator in enumerate(config.actuators):
-        if isinstance(actuator, SetpointConfig) and actuator.pin is not None:
-            yield ("actuators", i, "pin", "number"), actuator.pin.number
 
 
 def _cameras(config: Sections) -> Iterator[Mistake]:

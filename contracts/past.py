@@ -57,6 +57,7 @@ class PastScores:
         self._scores, self._weights = array("f"), array("f")  # rising; rows that each stands for
         self._above = [0.0]  # rows at or above each of the scores; last: 0
         self._fresh = array("f")  # rising, one row each
+        self._last_threshold: float | None = None
         self.total = 0.0
         """Rows that are held."""
 
@@ -87,7 +88,10 @@ class PastScores:
         """The score above which :meth:`surprise` is ``decades`` or more; None: there is no such score yet."""
         rare = (self.total + 1) / 10**decades - 1  # rows that may be above it
         if rare >= 0:
-            return self._at(rare)
+            last = self._last_threshold  # most often it still is: then two searches tell, in place of a walk
+            if last is None or not self.above(last) > rare >= self.above(math.nextafter(last, math.inf)):
+                last = self._last_threshold = self._at(rare)
+            return last
         if not self.total:
             return None
         highest, tail = self._tail()

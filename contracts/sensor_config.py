@@ -71,15 +71,15 @@ class ValueConfig(Document, frozen=True, kw_only=True):
         return None
 
     @property
-    def least(self) -> float:
-        """A counter's smallest step, raw."""
-        return 1.0
-
-    @property
     def bounds(self) -> tuple[float, float]:
         """What is beyond is out of range: ``low`` and ``high``, else what no street has in this unit."""
         low, high = plausible(self.unit)
         return (low if self.low is None else self.low, high if self.high is None else self.high)
+
+    @property
+    def least(self) -> float:
+        """A counter's smallest step, raw."""
+        return 1.0
 
     @property
     def key(self) -> str:

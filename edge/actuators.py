@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from wayside.contracts.action import Action, Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
+from wayside.contracts.condition import Condition
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.guard.check import fixed_plan
 from wayside.edge.ledger import Ledger
@@ -86,6 +88,14 @@ class ReadBackSetpoint:
     def give_up(self, why: str) -> None:
         """Say now that it is not confirmed; perhaps nobody will try again."""
         self._ledger.begin(UNCONFIRMED, self.config.name, f"{self.config.name} does not take its value: {why}")
+
+    def shown(self) -> dict[str, Any]:
+        """For people at the cabinet: what was read back last, and whether that is what is wanted."""
+        return {"name": self.config.name, "held": self.held, "unit": self.config.unit, "confirmed": self._confirmed}
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is wrong with it now."""
+        return tuple(c for c in self._ledger.conditions() if (c.code, c.subject) == (UNCONFIRMED, self.config.name))
 
     def stop(self) -> None:
         """The agent ends: only the safe value is written from here on, and once more even where it was confirmed."""

@@ -20,6 +20,7 @@ from wayside.contracts.reading import Stamp
 from wayside.contracts.summary import DECISION
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.errors import EdgeError
+from wayside.edge.guard.check import limits_in_words
 from wayside.edge.guard.negotiate import NOTHING, Negotiator, Outcome, number
 from wayside.edge.guard.pace import Pace
 from wayside.edge.ledger import Detail, Ledger
@@ -61,8 +62,10 @@ class Decider:
         pace = pace or Pace(actuator)
         self._paced = pace.kept
         self._negotiator = Negotiator(chosen.policy, chosen.settings, actuator, pace, name=str(task.policy))
-        self._has_deadline = isinstance(actuator, SetpointConfig) and actuator.must_run_s is not None
-        self._rule: Detail = {"policy": str(task.policy)}
+        load = actuator if isinstance(actuator, SetpointConfig) else None
+        self._has_deadline = load is not None and load.must_run_s is not None
+        self._watches = load is not None and (self._has_deadline or load.by is not None or load.max_run_s is not None)
+        self._rule: Detail = {"policy": str(task.policy), "limits": limits_in_words(actuator)}
         if (source := source_of(str(task.policy))) is not None:
             self._rule["policy_from"] = source
         if isinstance(actuator, SetpointConfig) and actuator.unit != "1":
@@ -92,7 +95,7 @@ class Decider:
 
     def pass_time(self) -> None:
         """A load that has run for as long as it may stops; one that has to meet its deadline runs."""
-        if not isinstance(self._actuator, SetpointConfig):
+        if not self._watches:
             return
         now = self._ledger.now()
         outcome = self._negotiator.pass_time(now)

@@ -169,12 +169,12 @@ class Node:
         source: ValueSource,
         index: int,
         raw: float | None,
-        wraps_at: float | None = None,
-        *,
         doubtful: bool = False,
+        *,
+        wraps_at: float | None = None,
     ) -> None:
         """Value ``index`` of the configuration of ``source`` was read (:meth:`ValueSource.read`)."""
-        source.read(index, raw, wraps_at, doubtful=doubtful)
+        source.read(index, raw, doubtful=doubtful, wraps_at=wraps_at)
         self._drain(self._sources.index(source))
 
     def value_failed(self, source: ValueSource, index: int, why: str) -> None:
@@ -186,12 +186,6 @@ class Node:
             if value.config.datastream == datastream and value.live.quality is GOOD:
                 return value.live.value
         return None
-
-    def told(self, entries: Sequence[Entry]) -> Taken:
-        """Feeding systems told ``entries``. Raises: EntryRefused."""
-        taken = self.manual.take(entries)
-        self._drain(self._sources.index(self.manual))
-        return taken
 
     def looks(self, camera: int) -> tuple[Look, ...]:
         """What a frame of ``camera`` must become, for each task that looks at it. Any thread may ask."""
@@ -216,6 +210,12 @@ class Node:
                 overtaken += not task.take(name, frames[task.name], changed=seen.changed)
         if overtaken:
             self.frames.drop(camera, overtaken, "the model is slower than the camera")
+
+    def told(self, entries: Sequence[Entry]) -> Taken:
+        """Feeding systems told ``entries``. Raises: EntryRefused."""
+        taken = self.manual.take(entries)
+        self._drain(self._sources.index(self.manual))
+        return taken
 
     def pass_time(self) -> None:
         """Steps on the node's own clock end, tasks stop waiting, conditions that flapped are over."""

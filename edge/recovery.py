@@ -86,8 +86,8 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "uart_fails": {v.datastream for v in uart_values(config.uart)},
         **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
         "gps_doubted": uart,
-        **dict.fromkeys(("feeder_silent", "feeder_ahead", "file_unreadable"), told),
         **dict.fromkeys(CAMERA_CONDITIONS, cameras),
+        **dict.fromkeys(("feeder_silent", "feeder_ahead", "file_unreadable"), told),
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew

@@ -14,6 +14,7 @@ import numpy as np
 
 from wayside.contracts.fit import UNKNOWN_SITE
 from wayside.contracts.passport import Accuracy, Loss, Passport
+from wayside.contracts.task import TaskSpec
 from wayside.export import plots
 from wayside.export.checkpoint import Float32
 from wayside.export.needs import needs
@@ -112,10 +113,20 @@ def _what(p: Passport) -> str:
         quantiles = f", quantiles {', '.join(f'{q:g}' for q in task.quantiles)}" if task.quantiles else ""
         return f"it forecasts {of} of {task.output} in {task.output_unit}{quantiles}."
     if task.kind == "score":
-        return f"it says how unusual a window of {task.output} is; usual ones score about 1."
+        return f"it says how unusual a window of {task.output} is; usual ones score about 1.{_alarm(task)}"
     if task.kind == "classify":
         return f"it tells which of {len(task.classes)} classes a picture shows."
     return f"it counts {', '.join(task.classes)} in a frame; frames go in, only counts come out."
+
+
+def _alarm(task: TaskSpec) -> str:
+    if task.alarm is None:
+        return " When that is an alarm, the node's own limit says."
+    rare = [f"{10**decades:.0f}" for decades in (task.alarm.warning, task.alarm.alarm)]
+    return (
+        f" It is a warning where at most one interval in {rare[0]} of the site's own past is as unusual, an alarm where"
+        f" one in {rare[1]} is."
+    )
 
 
 def _variant_rows(p: Passport) -> Iterator[tuple[str, ...]]:

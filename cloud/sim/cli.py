@@ -32,7 +32,10 @@ DataDir = Annotated[
     typer.Option(envvar="WAYSIDE_DATA", help="Data directory (docs/data.md). Without it: made-up data of --seed."),
 ]
 Bundle = Annotated[Path | None, typer.Option(help="A bundle of the model; otherwise it is trained and exported here.")]
-Config = Annotated[Path | None, typer.Option(help="TOML with tasks and actuators, such as a node's file, and [plant].")]
+Config = Annotated[
+    str | None,
+    typer.Option(help="TOML with tasks and actuators, such as a node's file, and [plant]; or one that comes along."),
+]
 Month = Annotated[str, typer.Option(help="last, all, or 2013-11,2013-12: whole months that were held out.")]
 Runs = Annotated[Path, typer.Option(help="Run directories, one a task: kept, and used again.")]
 Seed = Annotated[int, typer.Option(help="Of training, and of made-up data.")]
@@ -48,7 +51,9 @@ def energy(
     data: DataDir = None,
     bundle: Bundle = None,
     config: Config = None,
-    tariff: Annotated[str, typer.Option(help="time_of_use, dynamic, or the path of a .toml file.")] = "dynamic",
+    tariff: Annotated[
+        str | None, typer.Option(help="time_of_use, dynamic, or the path of a .toml file; else [plant] tariff.")
+    ] = None,
     month: Month = "last",
     model: ModelTask = None,
     runs: Runs = RUNS,
@@ -62,11 +67,12 @@ def energy(
         from wayside.cloud.sim.scenario import load_energy
         from wayside.cloud.sim.tariff import load_tariff
 
-        scenario, prices = load_energy(config), load_tariff(tariff)
+        scenario = load_energy(config)
+        prices = load_tariff(tariff or scenario.plant.tariff)
         kept = Kept(data, runs, bundle, seed)
-        opened, generated = _model(model or scenario.plant.model, "energy", kept, tell)
+        opened, generated = _model(model or scenario.plant.model, "energy", month, kept, tell)
         site = scenario.tasks[0].sites[0].site
-        replays = _replays(opened, month, [site], tell)
+        replays = _replays(opened, [site], tell)
         compared, months, courses = controls.energy_comparison(
             scenario, prices, opened, replays, tell, generated=generated
         )
@@ -97,20 +103,20 @@ def air(
 
         scenario = load_air(config)
         kept = Kept(data, runs, bundle, seed)
-        opened, generated = _model(model or scenario.plant.model, "air", kept, tell)
+        opened, generated = _model(model or scenario.plant.model, "air", month, kept, tell)
         own = scenario.tasks[0].sites[0].site
         if site is not None:
             wanted = list(opened.grid.sites) if site == "all" else [each.strip() for each in site.split(",")]
         else:  # made-up stations have names of their own
             wanted = [opened.grid.sites[0] if generated and own not in opened.grid.sites else own]
-        replays = _replays(opened, month, wanted, tell)
+        replays = _replays(opened, wanted, tell)
         found = controls.air_comparisons(scenario, opened, replays, tell, generated=generated)
         if plot is not None:
             report.plot(plot, found[0][0], replays[0], {n: c[0] for n, c in found[0][1].items()})
     _print([compared for compared, _ in found], as_json)
 
 
-def _model(name: str, kind: str, kept: Kept, tell: Tell) -> tuple[Model, bool]:
+def _model(name: str, kind: str, month: str, kept: Kept, tell: Tell) -> tuple[Model, bool]:
     """The model, and whether its data are made up."""
     from wayside.cloud.sim.model import open_model
 
@@ -130,15 +136,13 @@ def _model(name: str, kind: str, kept: Kept, tell: Tell) -> tuple[Model, bool]:
         if not data.exists():
             made.write(data, kept.seed, **GENERATED_DAYS[kind])
         kept = kept._replace(data=data, runs=kept.runs / f"run-{kind}-{kept.seed}")
-    return open_model(name, kept, tell), generated
+    return open_model(name, month, kept, tell), generated
 
 
-def _replays(model: Model, month: str, sites: Sequence[str | None], tell: Tell) -> list[Replay]:
+def _replays(model: Model, sites: Sequence[str | None], tell: Tell) -> list[Replay]:
     replays: list[Replay] = []
     for n, site in enumerate(sites):
-        replays += model.months(
-            month, site, lambda share, n=n: tell("the model, hour by hour", (n + share) / len(sites))
-        )
+        replays += model.replays(site, lambda share, n=n: tell("the model, hour by hour", (n + share) / len(sites)))
     return replays
 
 

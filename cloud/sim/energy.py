@@ -32,6 +32,7 @@ class EnergyPlant(Document, frozen=True, kw_only=True):
     """``timer``: local time at which a clock would switch the load on. ``model``: training task of the forecasts."""
 
     model: str = "victoria"
+    tariff: str = "dynamic"
     peak_kw: KiloWatt = 400.0  # highest of the rest of the site
     own_kw: KiloWatt = 120.0
     timer: Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "22:00"

@@ -29,30 +29,31 @@ class Model:
     taskfile: TaskFile
     grid: Grid
     bundle: Path
+    months: Sequence[str]  # held out, whole, and asked for
 
     @property
     def zone(self) -> str:
         return self.taskfile.data.zone or "UTC"
 
-    def months(self, wanted: str, site: str | None, on_share: OnShare = lambda share: None) -> list[Replay]:
-        """The held-out months ``wanted``: ``last``, ``all``, or some, by comma.
+    def replays(self, site: str | None, on_share: OnShare = lambda share: None) -> list[Replay]:
+        """The months at ``site`` (None: the only one).
 
         Raises:
-            NothingToReplay: see :func:`wayside.cloud.sim.replay.choose`.
+            NothingToReplay: no such site.
         """
-        chosen: Sequence[str] = choose(wanted, self.grid, self.taskfile)
         with _int8(self.bundle) as runtime:
-            return replays(self.grid, self.taskfile, runtime, site=site, wanted=chosen, on_share=on_share)
+            return replays(self.grid, self.taskfile, runtime, site=site, wanted=self.months, on_share=on_share)
 
 
-def open_model(name: str, kept: Kept, tell: Tell) -> Model:
+def open_model(name: str, wanted: str, kept: Kept, tell: Tell) -> Model:
     """The bundle given, or one that is trained and exported as ``wayside evaluate`` does it.
 
     Args:
         name: the training task, or the path of its .toml file.
+        wanted: months: ``last``, ``all``, or some, by comma.
 
     Raises:
-        NothingToReplay: the bundle has seen the held-out days, or is for another task.
+        NothingToReplay: no such month was held out; the bundle has seen the held-out days, or is for another task.
         TrainError, EvaluateError, ExportError: with their own words.
     """
     bundle = kept.bundle
@@ -69,15 +70,23 @@ def open_model(name: str, kept: Kept, tell: Tell) -> Model:
                 "it; export the run itself and not its final/"
             )
         grid, taskfile = datasets.load(msgspec.structs.replace(taskfile, task=passport.task), kept.data)
+        months = _months(wanted, grid, taskfile)
     else:
         grid, taskfile = datasets.load(taskfile, kept.data)
+        months = _months(wanted, grid, taskfile)  # what is wrong is said before anything is trained
         folder = kept.runs / taskfile.task.name
         evaluate.trained(job, taskfile, grid, folder, tell)
         bundle = evaluate.exported(folder, tell)
         passport = judge.open_model(bundle).passport
-    if not isinstance(grid, Grid):
-        raise NothingToReplay(f"the task {taskfile.task.name} is of pictures: they have no months")
-    return Model(label=f"{passport.bundle} {passport.version}", taskfile=taskfile, grid=grid, bundle=bundle)
+    assert isinstance(grid, Grid)  # noqa: S101  (_months looked)
+    label = f"{passport.bundle} {passport.version}"
+    return Model(label=label, taskfile=taskfile, grid=grid, bundle=bundle, months=months)
+
+
+def _months(wanted: str, source: datasets.Source, taskfile: TaskFile) -> Sequence[str]:
+    if taskfile.task.kind != "forecast" or not isinstance(source, Grid):
+        raise NothingToReplay(f"the task {taskfile.task.name} is of kind {taskfile.task.kind}; forecasts are replayed")
+    return choose(wanted, source, taskfile)
 
 
 @contextmanager

@@ -45,31 +45,35 @@ class Acting(NamedTuple):
     settings: Any
 
 
-def load_energy(path: Path | None) -> EnergyScenario:
-    """The scenario in the file at ``path``, a node's own file among others; None: the one that comes along.
+def load_energy(name: str | None) -> EnergyScenario:
+    """The scenario in a .toml file, a node's own file among others, or one that comes along: ``energy`` (also for
+    None), ``energy_time_of_use``.
 
     Raises:
-        ScenarioError: it cannot be read, or breaks its contract.
+        ScenarioError: there is none, or it breaks its contract.
     """
-    return _load(path, "energy", EnergyScenario)
+    return _load(name or "energy", EnergyScenario)
 
 
-def load_air(path: Path | None) -> AirScenario:
+def load_air(name: str | None) -> AirScenario:
     """The same for air. Raises: ScenarioError."""
-    return _load(path, "air", AirScenario)
+    return _load(name or "air", AirScenario)
 
 
-def _load(path: Path | None, shipped: str, kind: type[S]) -> S:
-    source = importlib.resources.files("wayside.cloud.sim") / "scenarios" / f"{shipped}.toml"
-    named = path or Path(str(source))
+def _load(name: str, kind: type[S]) -> S:
+    folder = importlib.resources.files("wayside.cloud.sim") / "scenarios"
     try:
-        tables = parsed_toml(named.read_bytes())
+        file = Path(name).read_bytes() if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
+        tables = parsed_toml(file)
         # Of a node's file its other sections are of no interest here; the node checks them.
-        return from_builtins({name: tables[name] for name in TABLES if name in tables}, kind)
+        return from_builtins({table: tables[table] for table in TABLES if table in tables}, kind)
     except OSError as exc:
-        raise ScenarioError(f"{named} cannot be read: {exc.strerror or exc}") from exc
+        known = ", ".join(sorted(Path(str(f)).stem for f in folder.iterdir() if str(f).endswith(".toml")))
+        raise ScenarioError(
+            f"{name} cannot be read: {exc.strerror or exc}; known: {known}; or give the path of a .toml file"
+        ) from exc
     except ContractError as exc:
-        raise ScenarioError(f"{named}: {exc}; docs/effect.md describes the file") from exc
+        raise ScenarioError(f"{name}: {exc}; docs/effect.md describes the file") from exc
 
 
 def acting(scenario: EnergyScenario | AirScenario, kind: type[SetpointConfig] | type[NoticeConfig]) -> list[Acting]:

@@ -43,8 +43,8 @@ def lines(record: CommissioningRecord) -> Iterator[str]:
 
 
 def _channel(kind: str) -> str:
-    names = {"detector": "channel", "contact": "pin", "register": "register", "analog": "input", "uart": "sensor"}
-    return (names | {"value": "number"})[kind]
+    words = {"detector": "channel", "contact": "pin", "register": "register", "analog": "input", "uart": "sensor"}
+    return (words | {"setpoint": "register or pin"}).get(kind, "number")
 
 
 def page(loaded: LoadedRecord) -> str:

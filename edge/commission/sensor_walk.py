@@ -17,8 +17,7 @@ from wayside.contracts.node_config import NodeConfig
 
 QUIET_S = 4.0  # on for so long after the last change: ask whether the lane is empty
 REST_S = 1.0  # the same, where the first edge was a falling one
-COMPARED = ("register", "sensed", "value", "camera")
-"""Roles of what shows a number or a picture, and does not move when somebody asks."""
+COMPARED = ("register", "value", "camera", "told")  # roles of what shows something, and does not move when asked
 JUST_S = 0.7  # a key pressed so soon after a question vanished still answers it
 
 
@@ -26,8 +25,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register", "analog", "uart", "value", "camera"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register", "sensed", "value", "camera"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value", "setpoint"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "value", "camera", "told", "setpoint"]
     channel: int
     where: str
 
@@ -38,9 +37,10 @@ class Target(NamedTuple):
             "ped_button": f"Press {self.datastream} now",
             "cabinet_door": f"Move the door of {self.datastream} now",
             "register": f"Compare {self.datastream} with its meter",
-            "sensed": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
-            "value": f"Let its system tell {self.datastream} now, and compare",
+            "setpoint": f"Switch {self.datastream}",
+            "value": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
             "camera": f"Walk through what {self.datastream} looks at",
+            "told": f"Let its system tell {self.datastream} now, and compare",
         }[self.role]
 
 
@@ -65,13 +65,13 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
                 )
                 for p in s.points
             ]
-    every += [Target(a.datastream, "analog", "sensed", a.channel, f"analogue input {a.channel}") for a in config.analog]
+    every += [Target(a.datastream, "analog", "value", a.channel, f"analogue input {a.channel}") for a in config.analog]
     for i, sensor in enumerate(config.uart):
-        every += [Target(v.datastream, "uart", "sensed", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
-    for i, v in enumerate(config.manual.values if config.manual else ()):
-        every.append(Target(v.datastream, "value", "value", i, f"manual.values, number {i + 1}"))
+        every += [Target(v.datastream, "uart", "value", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
     for i, c in enumerate(config.cameras):
         every.append(Target(c.name, "camera", "camera", i, c.folder or shown(c.url or "")))
+    for i, v in enumerate(config.manual.values if config.manual else ()):
+        every.append(Target(v.datastream, "value", "told", i, f"manual.values, number {i + 1}"))
     return tuple(every)
 
 
@@ -86,6 +86,7 @@ class State:
         self.level: bool | None = None  # occupied or closed; None: no reading yet
         self.value: str | None = None  # of a register, with its unit
         self.trouble: str | None = None
+        self.settled: float | None = None  # what a set-point was read back with, where it holds what it should
 
 
 class Question(enum.Enum):
@@ -96,6 +97,8 @@ class Question(enum.Enum):
     RESTS = enum.auto()  # it reads occupied: is the lane empty?
     DOOR = enum.auto()  # it reads open: is it?
     VALUE = enum.auto()  # does the meter show the same?
+    CONSENT = enum.auto()  # may this set-point be switched?
+    SWITCHED = enum.auto()  # did it?
     FAULT = enum.auto()  # something is wrong: again, or note it
 
 
@@ -169,10 +172,6 @@ class SensorWalk:
         answered = role == "detector" and self.rises and (not state.level or self._pulses)
         return Question.YOURS if answered else Question.NOTHING_YET
 
-    @property
-    def _source(self) -> str:
-        return "the meter" if self.target.role == "register" else "its system"
-
     def _notice(self, at_s: float) -> None:
         if self.question is not self._asks:
             self._asked_before, self._asks, self._asks_since_s = self._asks, self.question, at_s
@@ -194,6 +193,7 @@ class SensorWalk:
     def key(self, key: str, at_s: float) -> None:
         """One of y n w r f; any other key gets a remark."""
         self.remark = ""
+        role = self.target.role
         question = Question.FAULT if self.fault is not None else self._answered(at_s)
         if key == "r":
             self._again(at_s)
@@ -217,8 +217,12 @@ class SensorWalk:
             self._invert("the door the wrong way round")
         elif key == "n" and question is Question.VALUE:
             shown_value = self._states[self.target.datastream].value
-            against = {"sensed": "which cannot be", "camera": "and not what is there"}
-            self.fault = f"shows {shown_value}, {against.get(self.target.role, f'{self._source} does not')}"
+            doubt = {
+                "register": "the meter does not",
+                "camera": "and not what is there",
+                "told": "its system does not",
+            }
+            self.fault = f"shows {shown_value}, {doubt.get(role, 'which cannot be')}"
         elif key in ("y", "n"):
             self.remark = (
                 "not yet: nothing to say yes or no to" if question is not Question.FAULT else "mend it: r, or f"
@@ -318,10 +322,11 @@ class SensorWalk:
             )
         elif question is Question.VALUE:
             asked = {
-                "sensed": f"Can it be {state.value}?",
+                "register": f"Does the meter show {state.value}?",
                 "camera": f"It says {state.value}. Does that fit what is there?",
+                "told": f"Does its system show {state.value}?",
             }
-            lines.append(asked.get(self.target.role, f"Does {self._source} show {state.value}?"))
+            lines.append(asked.get(self.target.role, f"Can it be {state.value}?"))
         elif self._swapped_with() is not None:
             lines += [self._swap_said(), "Press w if so."]
         elif self.target.role == "detector" and state.level and self.rises:

@@ -56,9 +56,9 @@ def examine(
         from wayside.edge.doctor.uart import check_uart
 
         yield from check_uart(config.uart, agent, listen_s)
+    yield from check_cameras(config.cameras, folder, agent, listen_s)
     if config.manual is not None:
         yield from check_manual(config.manual, folder, config.clock.timezone, agent)
-    yield from check_cameras(config.cameras, folder, agent, listen_s)
     if config.detectors or config.gpio.contacts:
         yield check_sensors(config, agent)
     if config.hub is not None:

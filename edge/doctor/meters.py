@@ -200,7 +200,13 @@ def check_relays(config: NodeConfig, agent: dict[str, Any] | None) -> Iterator[F
         return
     names = ", ".join(f"{a.name} ({a.target.where})" for a in relays)
     if agent is not None:
-        yield Finding("relays", "ok", f"the agent has {names}; what it cannot read back is a condition")
+        shown = {s["name"]: s for s in agent.get("setpoints", [])}
+        doubtful = [a.name for a in relays if not shown.get(a.name, {}).get("confirmed")]
+        if doubtful:
+            said = f"the agent does not read back what it set: {', '.join(doubtful)}"
+            yield Finding("relays", "fail", said, "its conditions say why; check pin numbers and wires")
+        else:
+            yield Finding("relays", "ok", f"the agent reads back {names}")
     else:
         try:
             open_factory(config.gpio.factory).close()

@@ -60,8 +60,8 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
 
 class Seen(NamedTuple):
     scores: Mapping[str, float]
-    stages: Mapping[str, int]  # site → level of the model's alarm stage, where it has one
-    since: Mapping[str, str]  # site → for how long it has been unusual, where it is
+    levels: Mapping[str, int]  # of the model's alarm stage, if it has one: site → 0 none, 1 a warning, 2 an alarm
+    since: Mapping[str, str]  # site → for how long it has been at ``end_below`` or over (or in alarm), where it is
     worst: str  # site
     value: float | None  # there, in the interval that ended
     expected: float | None
@@ -73,37 +73,35 @@ def read(answers: Answers, settings: Settings) -> Seen | None:
     scores = _scores(answers.sites, settings)
     if not scores:
         return None
-    now = _unusual(answers.sites, scores, settings)
-    before = [_unusual(sites, _scores(sites, settings), settings) for sites in reversed(answers.before)]
+    levels = {s: max(0, min(level, 2)) for s in scores if (level := answers.sites[s].alarm) is not None}
+    before = [_high(sites, settings) for sites in reversed(answers.before)]
     since = {}
-    for site in now:
+    for site in _high(answers.sites, settings):
         steps = 0
         while steps < len(before) and site in before[steps]:
             steps += 1
         since[site] = _since(answers, steps, at_least=steps == len(before))
-    stages = {site: level for site in scores if (level := answers.sites[site].alarm) is not None}
-    worst = max(scores, key=lambda site: (stages.get(site, 0), scores[site]))
+    worst = max(scores, key=lambda site: (levels.get(site, 0), scores[site]))
     at = answers.sites[worst]
-    return Seen(scores, stages, since, worst, at.value, at.expected, answers.unit)
+    return Seen(scores, levels, since, worst, at.value, at.expected, answers.unit)
 
 
 def propose(seen: Seen, settings: Settings, limits: NoticeConfig, in_force: Action | None) -> Notice:
     """The notice that should be in force, level 0 where none should."""
-    scores, stages = seen.scores, seen.stages
+    scores = seen.scores
     worst = scores[seen.worst]
     open_ = in_force if isinstance(in_force, Notice) and in_force.topic == settings.topic else None
     before = open_.level if open_ else 0
     alarm_above = settings.warn_above if before >= ALARM else settings.alarm_above
     warn_above = settings.end_below if before >= WARNING else settings.warn_above
-    if stages:
-        level = OF_STAGE[max(0, min(max(stages.values()), 2))]
-    else:
-        level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
+    level = ALARM if alarm_above is not None and worst >= alarm_above else WARNING if worst >= warn_above else 0
+    if seen.levels:
+        level = OF_STAGE[max(seen.levels.values())]
     if level == 0:
         return Notice(settings.topic, 0, f"as usual again (highest score {worst:.1f})", worst)
     if open_ and level == before:
         return open_
-    unusual = [s for s in scores if (stages[s] > 0 if s in stages else scores[s] >= warn_above)]
+    unusual = [s for s in scores if (seen.levels[s] > 0 if s in seen.levels else scores[s] >= warn_above)]
     unusual.sort(key=lambda site: -scores[site])
     since = seen.since.get(seen.worst, "")
     named = ", ".join(f"{site} (score {scores[site]:.1f})" for site in unusual[:NAMED])
@@ -133,8 +131,9 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
             "unit": seen.unit,
         }
         because += ": {measured} {unit} were measured where {expected} {unit} were expected"
-    if seen.stages:
-        return fields | {"because": because + "; the alarm stage of the model says so"}
+    if seen.levels:
+        fields["alarm_level"] = seen.levels.get(seen.worst, 0)
+        return fields | {"because": because + "; the model's own alarm stage says level {alarm_level} of 2"}
     fields |= {"warn_above": settings.warn_above, "end_below": settings.end_below}
     because += "; told from {warn_above}"
     if settings.alarm_above is not None:
@@ -143,10 +142,10 @@ def explain(seen: Seen, settings: Settings, limits: NoticeConfig, action: Notice
     return fields | {"because": because + ", over under {end_below}"}
 
 
-def _unusual(sites: Mapping[str, Answer], scores: Mapping[str, float], settings: Settings) -> set[str]:
-    """Of the sites with a score those that a notice would go on for."""
-    stages = {site: sites[site].alarm for site in scores}
-    return {s for s, score in scores.items() if (score >= settings.end_below if stages[s] is None else stages[s])}
+def _high(sites: Mapping[str, Answer], settings: Settings) -> set[str]:
+    """Those that are in alarm, or, where the model says nothing of that, at ``end_below`` or over."""
+    scores = _scores(sites, settings)
+    return {s for s in scores if (scores[s] >= settings.end_below if (a := sites[s].alarm) is None else a > 0)}
 
 
 def _scores(sites: Mapping[str, Answer], settings: Settings) -> dict[str, float]:

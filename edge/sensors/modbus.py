@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
-from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig, line_named
+from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig
 from wayside.edge.actuators import ReadBackSetpoint
 from wayside.edge.backoff import full_jitter
+from wayside.edge.sensors.modbus_lines import OnFailed, OnRead
 from wayside.edge.sensors.modbus_port import LineSilent, ModbusError, Port, Refused, open_port
 from wayside.edge.sensors.setpoints import SetpointTurn
-from wayside.edge.sensors.sunspec import OnFailed, OnRead, SunspecTurn
+from wayside.edge.sensors.sunspec import SunspecTurn
 
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
 SILENT_CAP_S = 30.0  # at most between two requests to a device that does not answer
@@ -223,43 +224,3 @@ class ModbusLine:
             if each.pending:
                 why = whys.get(each) or "it could not be read back"
                 each.give_up(f"the agent ended before the safe value was confirmed: {why}")
-
-
-class ModbusLines:
-    """Every line of a node; each keeps its own time, and at the end each leaves its set-points safe."""
-
-    def __init__(
-        self,
-        configs: Sequence[ModbusConfig],
-        on_read: OnRead,
-        on_failed: OnFailed,
-        setpoints: Iterable[ReadBackSetpoint] = (),
-    ) -> None:
-        """Indices count on from line to line. A set-point whose line there is not says so."""
-        of_line: dict[int, list[ReadBackSetpoint]] = {}
-        for setpoint in setpoints:
-            target = setpoint.config.register
-            line = line_named(configs, target.line) if target is not None else None
-            if line is not None:
-                of_line.setdefault(configs.index(line), []).append(setpoint)
-            elif target is not None:
-                what = f"no Modbus line {target.line}" if configs and target.line else "no [modbus] line for it"
-                setpoint.give_up(f"nothing can write it: the configuration has {what}")
-        self.lines: list[ModbusLine] = []
-        first = 0
-        for i, config in enumerate(configs):
-            read, failed = _counted_from(first, on_read, on_failed)
-            self.lines.append(ModbusLine(config, read, failed, of_line.get(i, ())))
-            first += len(config.values)
-
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for line in self.lines:
-                group.create_task(line.run())
-
-
-def _counted_from(first: int, on_read: OnRead, on_failed: OnFailed) -> tuple[OnRead, OnFailed]:
-    return (
-        lambda index, raw, wraps_at: on_read(first + index, raw, wraps_at),
-        lambda index, why: on_failed(first + index, why),
-    )

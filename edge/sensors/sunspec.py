@@ -6,10 +6,11 @@ Scale factors are read with the points each time: a device may change them while
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from wayside.contracts.modbus_config import SunspecConfig
+from wayside.edge.sensors.modbus_lines import OnFailed, OnRead
 from wayside.edge.sensors.modbus_port import Port, Refused
 from wayside.edge.sensors.sunspec_model import HEADER, Definition, Model, Number, SunspecError, load_model
 
@@ -19,9 +20,6 @@ END = 0xFFFF  # instead of a model's number, behind the last one
 MAX_MODELS = 128
 MAX_WORDS = 120  # of one request; Modbus allows 125
 AGAIN_S = 60.0  # before a device in which the model was not found is searched again
-
-OnRead = Callable[[int, float | None, float | None], None]
-OnFailed = Callable[[int, str], None]
 
 
 class Place(NamedTuple):

@@ -43,8 +43,8 @@ class Value:
         self.bounds = config.bounds
         self.wraps_at: float | None = config.wraps_at
         self.failures = 0  # in a row
-        self.doubtful = False  # the last reading
         self.absent = 0  # answers in a row that said: no value
+        self.doubtful = False  # the last reading
         self.last: float | None = None  # raw
         self.last_ms: int | None = None  # None beside a ``last``: read before a restart of the machine
         self.moved_ms = 0
@@ -183,13 +183,13 @@ class ValueSource:
         self._beat = Beat(clock, grid)
         self._closed: Closed = []
 
-    def read(self, index: int, raw: float | None, wraps_at: float | None = None, *, doubtful: bool = False) -> None:
+    def read(self, index: int, raw: float | None, *, doubtful: bool = False, wraps_at: float | None = None) -> None:
         """Value ``index`` of the configuration was read.
 
         Args:
             raw: None: the sensor answers, and says that it has no value now.
-            wraps_at: where a counter begins again at 0, where only its device knows.
             doubtful: a rule of its sensor does not believe it.
+            wraps_at: where a counter begins again at 0, where only its device knows.
         """
         ms = self._beat.now_ms()
         self.pass_time(ms)

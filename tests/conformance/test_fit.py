@@ -24,6 +24,7 @@ RUNS: dict[str, set[str]] = {
     "beijing_1": {"air station"},
     "beijing_6": {"air station"},
     "beijing_24": {"air station"},
+    "beijing_day": {"air station"},
     "corner_vehicles": {"camera corner"},
     "dutch": {"kiosk, kW"},
     "ed_arrivals": {"hospital"},

@@ -125,7 +125,7 @@ sites_ = st.dictionaries(
         counts=st.none() | st.dictionaries(st.sampled_from(["car", "bus"]), number),
         residual=st.none() | number,
         expected=st.none() | number,
-        alarm=st.none() | st.integers(0, 2),
+        alarm=st.none() | st.integers(-1, 5),
         by_head=st.none()
         | st.dictionaries(
             st.sampled_from(["green", "red", "dark", "unknown"]),

@@ -25,7 +25,8 @@ AS_ROOT = () if os.geteuid() == 0 else ("unshare", "--map-root-user")
 INFER = """\
 import importlib, json, platform
 from pathlib import Path
-NEEDS = ("cryptography", "gpiozero", "lgpio", "msgspec", "numpy", "pymodbus", "pynmea2", "serial", "tuf", "wayside.edge.agent")
+NEEDS = ("cryptography", "gpiozero", "lgpio", "msgspec", "numpy", "PIL", "pymodbus", "pynmea2", "serial",
+    "tuf", "wayside.edge.agent")
 for name in NEEDS:
     importlib.import_module(name)
 from wayside.contracts.node_config import ModelConfig

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from wayside.contracts import alarm
 from wayside.contracts.condition import MAX_CONDITIONS
 from wayside.edge import actuators, ledger
 from wayside.edge.sensors import manual, serial_board
 from wayside.edge.sensors.uart import confirm
 from wayside.edge.sources import board, values, view
 from wayside.edge.sources import manual as told
-from wayside.edge.tasks import forecast, health, score
+from wayside.edge.tasks import forecast, health
 from wayside.edge.update import installs
 from wayside.firmware_bridge.line import noise
 
@@ -108,9 +109,9 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"in blocks of (\d+)", health.COMPARED / health.BLOCKS),
         (r"is ([\d.]+) times that of the value before", health.MARGIN),
         (r"falls to ([\d.]+) times `alert_sigma`", forecast.OVER),
-        (r"score falls to ([\d.]+) times", score.OVER),
+        (r"score falls to ([\d.]+) times", alarm.OVER),
         (r"no \| (\d+) pictures in a row \(", view.PATIENCE),
-        (r"(\d+) pictures in a row look", 4 * view.PATIENCE),
+        (r"(\d+) pictures look (?:elsewhere|where)", 4 * view.PATIENCE),
         (r"silent for (\d+) s, or", serial_board.SILENT_S),
         (r"reached for (\d+) s after", serial_board.ABSENT_S),
         (r"(\d+) frames in a row break", confirm.FRAMES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,15 +13,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymodbus.framer import FramerSocket
+from pymodbus.pdu import DecodePDU
 
 from tests.edge.test_modbus import Heard, register
+from tests.simulators.agent import AgentProcess
 from tests.simulators.modbus import Cable, Meters
 from tests.simulators.modbus_tcp import Network, free_port
+from tests.simulators.sunspec import COMMON, block, device
 from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig
 from wayside.contracts.node_config import NodeConfig
 from wayside.edge.doctor.examine import examine
 from wayside.edge.sensors import modbus
-from wayside.edge.sensors.modbus import ModbusLines
+from wayside.edge.sensors.modbus_lines import ModbusLines
 from wayside.edge.sensors.modbus_port import LineSilent, ModbusError, Refused, open_port
 from wayside.edge.sensors.modbus_wire import TcpWire
 
@@ -147,6 +152,7 @@ async def test_another_unit_that_answers_is_named(tmp_path: Path) -> None:
         assert "unit 255 did instead" in str(heard.of(0)[0])
 
 
+MUTATIONS = int(os.environ.get("WAYSIDE_MUTATIONS", "20000"))
 SPOILS: dict[str, Callable[[bytes], bytes]] = {
     "number 0": lambda data: b"\0\0" + data[2:],
     "another number": lambda data: b"\x77\x77" + data[2:],
@@ -226,6 +232,38 @@ def test_the_wire_shows_pymodbus_nothing_but_whole_answers(data: bytes) -> None:
         at += 6 + length
 
 
+def exchanged(wire: TcpWire, framer: FramerSocket, data: bytes) -> list[int] | None:
+    """What pymodbus makes of ``data`` behind the wire, for a question of number 7, unit 1, two registers."""
+    wire(True, struct.pack(">HHHBBHH", 7, 0, 6, 1, 3, 0, 2))
+    _, pdu = framer.handleFrame(wire(False, data), 1, 7)
+    if pdu is None or pdu.isError() or wire.doubt(pdu.transaction_id, pdu.dev_id) is not None:
+        return None
+    return list(pdu.registers) if len(pdu.registers) == 2 else None
+
+
+def test_of_many_mutated_answers_none_gives_a_value_and_the_next_connection_is_right() -> None:
+    """Any bits of the header, function or count; bytes lost or added. (The data itself TCP's own sum protects.)"""
+    draw = random.Random(3)
+    good = struct.pack(">HHHBBBHH", 7, 0, 7, 1, 3, 4, 0x1234, 0x5678)
+    framer = FramerSocket(DecodePDU(False))
+    for _ in range(MUTATIONS):
+        frame = bytearray(good)
+        how = draw.randrange(4)
+        if how == 0:
+            for _ in range(draw.randint(1, 3)):
+                frame[draw.randrange(9)] ^= 1 << draw.randrange(8)
+        elif how == 1:
+            del frame[draw.randrange(len(frame))]
+        elif how == 2:
+            frame.insert(draw.randrange(9), draw.randrange(256))
+        else:
+            frame = frame[: draw.randrange(len(frame))]
+        if bytes(frame[:9]) == good[:9] and len(frame) >= len(good):
+            continue  # it happens to be the same
+        assert exchanged(TcpWire(), framer, bytes(frame)) is None, bytes(frame).hex()
+    assert exchanged(TcpWire(), framer, good) == [0x1234, 0x5678]
+
+
 async def test_lines_run_side_by_side_and_count_their_values_on(tmp_path: Path) -> None:
     said: list[tuple[int, float | None]] = []
     with Cable(tmp_path) as cable, Meters(cable.device, {1: [1, 2]}), network(tmp_path, {1: [3]}) as between:
@@ -251,6 +289,31 @@ async def test_nobody_there_is_said_with_what_to_look_at() -> None:
     config = ModbusConfig(port=f"tcp://127.0.0.1:{free_port()}", registers=(register(),), timeout_s=0.2)
     with pytest.raises(ModbusError, match="does it speak Modbus TCP"):
         await open_port(config)
+
+
+def test_an_agent_reads_tcp_and_sunspec_through_nonsense_and_prints_no_traceback(tmp_path: Path) -> None:
+    port = free_port()
+    words = device(COMMON, block(103, {"W": 2301, "W_SF": 0}))
+    with Meters(tmp_path / "server", {1: words, 2: [215]}, tcp_port=port), Network(port) as between:
+        toml = (
+            f'node = "n"\nstate_dir = "state"\n[storage]\ncheckpoint_s = 0.1\n[modbus]\nport = "{between.url}"\n'
+            'timeout_s = 0.3\n[[modbus.registers]]\ndevice = 2\naddress = 0\ndatastream = "m"\npoll_s = 0.1\n'
+            "[[modbus.sunspec]]\ndevice = 1\nmodel = 103\n[[modbus.sunspec.points]]\n"
+            'point = "W"\ndatastream = "pv"\nunit = "W"\npoll_s = 0.1\n'
+        )
+        with AgentProcess(tmp_path, toml) as agent:
+
+            def shown(a: AgentProcess) -> dict[str, tuple[float | None, str]]:
+                return {r["datastream"]: (r["value"], r["quality"]) for r in a.status.get("readings", [])}
+
+            agent.wait(lambda a: shown(a) == {"m": (215, "good"), "pv": (2301, "good")})
+            draw = random.Random(5)
+            between.to_node = lambda data: draw.choice([data[:5], draw.randbytes(60), data + data, data[:7] + b"\x55"])
+            agent.wait(lambda a: shown(a) == {"m": (None, "stale"), "pv": (None, "stale")})
+            between.to_node = lambda data: data
+            agent.wait(lambda a: shown(a) == {"m": (215, "good"), "pv": (2301, "good")})
+            assert agent.stop() == 0
+    assert "Traceback" not in (tmp_path / "agent.log").read_text()
 
 
 def test_the_doctor_reads_a_tcp_line_by_its_name(tmp_path: Path) -> None:

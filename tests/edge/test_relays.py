@@ -199,7 +199,7 @@ def test_a_relay_needs_no_line_and_a_doctor_moves_none(tmp_path: Path) -> None:
 
 def test_an_agent_holds_a_relay_safe_without_a_board_a_line_or_a_task(tmp_path: Path) -> None:
     with AgentProcess(tmp_path, HEAD + RELAY + "safe = 0\npin = { number = 5 }\n") as agent:
-        agent.wait(lambda status: bool(status.get("pid")))
+        agent.wait(lambda a: [s["held"] for s in a.status.get("setpoints", [])] == [0])
         assert agent.stop() == 0
     assert not [r for r in agent.rows() if r.detail.get("condition") == UNCONFIRMED]
     assert "Traceback" not in (tmp_path / "agent.log").read_text()

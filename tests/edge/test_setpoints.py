@@ -322,7 +322,7 @@ async def test_a_node_switches_a_relay_within_its_limits_and_without_a_model_it_
         setpoint = node.outputs.setpoints["relay"]
         line = ModbusLine(
             config.modbus[0],
-            partial(node.value_read, node.registers),
+            lambda index, raw, wraps_at: node.value_read(node.registers, index, raw, wraps_at=wraps_at),
             partial(node.value_failed, node.registers),
             [setpoint],
         )

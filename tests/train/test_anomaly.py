@@ -13,16 +13,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wayside.cloud.train import adversarial, anomaly, incidents, nab, surprise
+from wayside.cloud.train import adversarial, alarms, anomaly, incidents, nab
 from wayside.cloud.train.datasets import load, split
 from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.fit import fit
 from wayside.cloud.train.taskfile import load_task
 from wayside.cloud.train.vus import vus_pr
+from wayside.contracts.alarm import AlarmSpec, Limit
 from wayside.models import registry
 
 torch.set_num_threads(1)  # nets too small to share between cores
-scores_of = st.lists(st.floats(0, 100), min_size=60, max_size=120)
 
 
 # --- VUS-PR -------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def labelled(*spans, n=1000, name="a/b.csv"):
     return nab.truth(s, [(s.times[a], s.times[b]) for a, b in spans])
 
 
-def alarms(n=1000, **at):
+def alarmed(n=1000, **at):
     found = np.zeros(n)
     found[list(at.values())] = 1
     return {"a/b.csv": found}
@@ -108,14 +108,14 @@ def alarms(n=1000, **at):
 
 def test_an_alarm_at_the_first_row_of_each_window_is_perfect_and_none_is_worth_nothing():
     t = labelled((400, 499), (700, 799))
-    assert nab.judge([t], alarms(a=400, b=700)).score == pytest.approx(100)
+    assert nab.judge([t], alarmed(a=400, b=700)).score == pytest.approx(100)
     assert nab.judge([t], {"a/b.csv": np.full(1000, 0.5)}).score == 0
-    assert nab.judge([t], alarms(a=5), threshold=1).score == 0  # probation
+    assert nab.judge([t], alarmed(a=5), threshold=1).score == 0  # probation
 
 
 def test_halfway_through_a_window_an_alarm_is_worth_what_the_paper_says():
     # Relative position −0.5: 0.84828 of 0.98661, less one row.
-    score = nab.judge([labelled((400, 499))], alarms(a=450)).score
+    score = nab.judge([labelled((400, 499))], alarmed(a=450)).score
     raw = (2 / (1 + np.exp(-5 * 0.5)) - 1) / (2 / (1 + np.exp(-5.0)) - 1)
     assert score == pytest.approx(100 * (raw + 1) / 2, abs=0.01)
 
@@ -123,14 +123,14 @@ def test_halfway_through_a_window_an_alarm_is_worth_what_the_paper_says():
 def test_a_false_alarm_costs_its_weight_and_less_shortly_after_a_window():
     t = labelled((400, 499))
     perfect, cost = 100.0, 100 * 0.11 / 2
-    assert nab.judge([t], alarms(a=400, b=300), threshold=1).score == pytest.approx(perfect - cost)
-    assert nab.judge([t], alarms(a=400, b=999), threshold=1).score == pytest.approx(perfect - cost)
-    assert perfect - cost < nab.judge([t], alarms(a=400, b=510), threshold=1).score < perfect
+    assert nab.judge([t], alarmed(a=400, b=300), threshold=1).score == pytest.approx(perfect - cost)
+    assert nab.judge([t], alarmed(a=400, b=999), threshold=1).score == pytest.approx(perfect - cost)
+    assert perfect - cost < nab.judge([t], alarmed(a=400, b=510), threshold=1).score < perfect
 
 
 def test_later_alarms_in_a_window_earn_nothing_and_cost_nothing():
     t = labelled((400, 499))
-    assert nab.judge([t], alarms(a=400, b=410, c=499)).score == pytest.approx(100)
+    assert nab.judge([t], alarmed(a=400, b=410, c=499)).score == pytest.approx(100)
 
 
 def test_one_threshold_serves_all_series_and_is_the_best_one():
@@ -144,7 +144,7 @@ def test_one_threshold_serves_all_series_and_is_the_best_one():
 
 
 def test_profiles_differ_in_what_a_false_alarm_costs():
-    t, noisy = labelled((400, 499)), alarms(a=400, b=300)
+    t, noisy = labelled((400, 499)), alarmed(a=400, b=300)
     lost = {p: 100 - nab.judge([t], noisy, profile=p, threshold=1).score for p in nab.PROFILES}
     assert lost["reward_low_FP_rate"] == pytest.approx(2 * lost["standard"])
     assert lost["reward_low_FN_rate"] == pytest.approx(2 / 3 * lost["standard"])
@@ -181,9 +181,10 @@ def test_a_detector_runs_over_a_folder_of_series_and_its_labels(tmp_path):
         assert windows.shape[1:] == (8, 1) and windows.dtype == np.float32
         return np.nan_to_num(np.abs(windows[:, -1, 0] - np.nanmean(windows[:, :, 0], axis=1)))[:, None]
 
-    found = nab.evaluate_nab(jump, tmp_path, path, window=8)
+    found = nab.evaluate_nab(jump, tmp_path, path, window=8, spec=load_task("nab").task.alarm)
     assert found["recall"] == 1 and found["nab"] > 80
     assert found["series"]["real/first.csv"]["windows"] == 1 and found["n"] == 2400
+    assert found["alarms"]["stage"]["found"] == 1 and found["alarms"]["stretches"] == 2
     assert set(found["profiles"]) == set(nab.PROFILES) and 0 < found["vus_pr"] <= 1
 
 
@@ -205,39 +206,71 @@ def test_labels_of_other_series_are_refused(tmp_path):
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"real/else.csv": []}))
     with pytest.raises(DataError, match="none of the series"):
-        nab.evaluate_nab(lambda w: np.zeros(len(w)), tmp_path, other, window=4)
+        nab.evaluate_nab(lambda w: np.zeros(len(w)), tmp_path, other, window=4, spec=AlarmSpec())
 
 
-# --- surprise -----------------------------------------------------------------------------------------------------
+# --- alarms -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
-@given(scores_of, st.integers(1, 40))
-def test_what_comes_later_changes_no_surprise(scores, cut):
-    whole = surprise.surprises(scores, scores, rest=5, learn=9)
-    part = surprise.surprises(scores[:-cut], scores[:-cut], rest=5, learn=9)
-    np.testing.assert_array_equal(whole[:-cut], part)
+def of_scores(scores, *stretches):
+    labels = np.zeros(len(scores), np.int64)
+    for number, (a, b) in enumerate(stretches, 1):
+        labels[a:b] = number
+    return alarms.Series(np.array(scores), np.array(scores), labels, np.ones(len(scores), bool))
 
 
-@settings(max_examples=50, deadline=None)
-@given(scores_of)
-def test_a_rest_period_lets_through_only_what_rises(scores):
-    raw = np.array(scores)
-    rested = surprise.rested(raw, 10)
-    for i in np.flatnonzero(rested):
-        assert raw[i] > raw[max(0, i - 10) : i].max(initial=-1)
+def test_an_alarm_in_a_stretch_or_just_after_it_finds_it_and_any_other_is_false():
+    scores = np.ones(672)
+    scores[[100, 203, 303, 400]] = 9.0  # in time, a little late, too late, nowhere
+    judged = alarms.judge(None, 900.0, [of_scores(scores, (98, 104), (200, 202), (298, 301), (500, 501))])
+    fixed = judged["fixed"]
+    assert (judged["stretches"], judged["stage"], judged["best_fixed"]) == (4, None, None)
+    assert fixed["found"] == 0.5 and fixed["begun"] == 4 and fixed["limit"] == 6.0
+    assert fixed["false_per_week"] == pytest.approx(2)
+    assert fixed["delay"] == pytest.approx((2 + 3) / 2)
 
 
-def test_the_highest_of_a_thousand_surprises_three_decades():
-    scores = np.random.default_rng(0).random(1000)
-    scores[-1] = 1.0
-    assert surprise.surprise(scores)[-1] == pytest.approx(3, abs=0.2)
+def test_an_alarm_that_has_begun_before_finds_nothing():
+    scores = np.ones(200)
+    scores[90:110] = 9.0
+    assert alarms.judge(None, 900.0, [of_scores(scores, (100, 105))])["fixed"]["found"] == 0
 
 
-def test_missing_values_surprise_nobody():
-    values = np.where(np.arange(300) % 3 == 0, np.nan, 5.0)
-    assert np.isfinite(surprise.surprises(values, np.zeros(300))).all()
-    assert surprise.surprises(np.full(300, np.nan), np.zeros(300)).max() == 0
+def test_the_best_fixed_limit_gives_no_more_false_alarms_than_the_stage():
+    rng = np.random.default_rng(5)
+    scores = rng.exponential(size=5000)
+    spans = [(a, a + 3) for a in range(700, 5000, 600)]
+    for a, b in spans:
+        scores[a:b] += 9
+    judged = alarms.judge(AlarmSpec(), 900.0, [of_scores(scores, *spans)])
+    stage, best = judged["stage"], judged["best_fixed"]
+    assert stage["found"] > 0.7 and best["found"] > 0.7
+    assert best["false_per_week"] <= stage["false_per_week"]
+    lower = alarms.begins(Limit(0.8 * best["limit"]), of_scores(scores, *spans))
+    assert len(lower) > best["begun"]
+
+
+def test_series_of_windows_have_missing_rows_where_there_is_no_window(crossing):
+    held = crossing[1].holdout
+    kept = held.where(np.flatnonzero((held.newest % 5 != 0) | (held.site == 1)))
+    many = alarms.series_of(kept, np.arange(len(kept), dtype=float), kept.newest % 50 < 3)
+    assert len(many) == 2
+    assert np.isnan(many[0].scores).mean() == pytest.approx(0.2, abs=0.02) and np.isfinite(many[1].scores).all()
+    first = kept.newest[kept.site == 0].min()
+    np.testing.assert_array_equal(many[0].values, kept.output[0, first : first + len(many[0].values)])
+    assert many[1].labels.max() == len({n // 50 for n in kept.newest[(kept.site == 1) & (kept.newest % 50 < 3)]})
+
+
+def test_training_writes_the_usual_scores_of_validation_days_into_the_alarm_stage(crossing):
+    taskfile, data, _ = crossing
+    scores = np.random.default_rng(0).exponential(size=len(data.validation))
+    task = alarms.with_usual(taskfile.task, alarms.series_of(data.validation, scores))
+    usual = np.array(task.alarm.usual)
+    assert usual[-1] == pytest.approx(scores.max(), rel=1e-5)
+    assert usual[1] == pytest.approx(np.median(scores), rel=0.02)
+    bare = msgspec.structs.replace(taskfile.task.alarm, usual_rows=0)
+    plain = msgspec.structs.replace(taskfile.task, alarm=bare)
+    assert alarms.with_usual(plain, alarms.series_of(data.validation, scores)) is plain
 
 
 # --- incidents ----------------------------------------------------------------------------------------------------
@@ -313,6 +346,7 @@ def test_both_detectors_answer_through_one_interface(crossing):
         found = anomaly.evaluate(taskfile, folder, scorer(fitted.module))
         assert found["auc"] > 0.7 and found["incidents"] > 3
         assert found["false_alarm_rate"] <= anomaly.FALSE_ALARMS
+        assert found["alarms"]["stretches"] == found["incidents"]
 
 
 def test_the_same_seed_gives_the_same_discriminator(crossing):
