@@ -102,7 +102,7 @@ def promises(report: dict[str, Any]) -> list[str]:
             broken.append(f"{name}: the guard refused and softened nothing")
         if len(node["models"]) > 1 and not node["scores"]:
             broken.append(f"{name} runs a second task, and no score of it is at the hub")
-        if node["forecast_mae"] is not None and node["forecast_mae"] >= node["naive_mae"]:
+        if node["held_out"] and node["forecasts"] and node["forecast_mae"] >= node["naive_mae"]:
             broken.append(f"{name}: its forecast is no better than the newest value")
         if "readings_sent" in node:
             lost = node["readings_sent"] - node["readings_received"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wayside.cloud.demo.held_out import WINDOWS, write
-from wayside.cloud.demo.node import Node, Place, intervals
+from wayside.cloud.demo.node import SPARE_DAYS, Node, Place, intervals
 
 CAMERA, STEP_S, PICTURES_A_STEP = "corner", 900, 5
 STEPS = 96  # a day
@@ -34,7 +34,7 @@ class Corner(Node):
         self.schedule = list(schedule(labels))
 
     def fed(self) -> float:
-        return float(sum(label for _, _, label in self.schedule))
+        return float(sum(label for at, _, label in self.schedule if at < self.seconds))
 
     def stored(self, rows: list[dict[str, Any]]) -> float:
         return float(sum((r["value"] or 0.0) * r["n"] for r in intervals(rows, self.watched)))
@@ -79,7 +79,7 @@ def schedule(labels: npt.NDArray[np.int64]) -> Iterator[tuple[float, int, int]]:
     draw = np.random.default_rng(SEED)
     numbers = [np.flatnonzero(labels == c) for c in (0, 1)]
     used = [0, 0]
-    for step in range(STEPS):
+    for step in range(STEPS * (1 + SPARE_DAYS)):
         for k in range(PICTURES_A_STEP):
             label = int(step in STANDS or draw.random() < DRIVES_BY)
             picture = int(numbers[label][used[label] % len(numbers[label])])

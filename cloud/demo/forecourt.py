@@ -22,14 +22,14 @@ class Forecourt(Node):
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self.start_unix_s, self.seconds = series.start_unix_s, series.seconds
+        self.start_unix_s, self.seconds = series.start_unix_s, DAYS * 86400.0
         counts = np.nan_to_num(series.columns["arrivals"]).astype(int)
         # How many of an hour came in its first half is drawn: the data say no more than the hour.
         first = np.random.default_rng(SEED).binomial(counts, 0.5)
         self.arrivals: list[int] = np.stack([first, counts - first], axis=1).ravel().tolist()
 
     def fed(self) -> float:
-        return float(sum(self.arrivals))
+        return float(sum(self.arrivals[: round(self.seconds / STEP_S)]))
 
     def stored(self, rows: list[dict[str, Any]]) -> float:
         return total(rows, ARRIVALS)
@@ -64,10 +64,10 @@ class Forecourt(Node):
             f"wait_s = {max(120.0, min(86400.0, 3 * place.speed)):.0f}",
             'policy = "capacity_notice"',
             'actuator = "forecourt/notice"',
-            "settings = { hours = 4 }",
-            f'sites = [{{ output = "{ARRIVALS}", constants = {{ places = 30 }} }}]',
+            "settings = { hours = 2, warn_at = 0.4, alarm_at = 0.5 }",
+            f'sites = [{{ output = "{ARRIVALS}", constants = {{ places = 12 }} }}]',
             "[[actuators]]",
             'name = "forecourt/notice"',
             'kind = "notice"',
-            "at_most_per_h = 1",
+            "at_most_per_h = 1",  # who is told twice in an hour listens to neither
         ]

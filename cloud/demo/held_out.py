@@ -28,13 +28,14 @@ class Series(NamedTuple):
     columns: dict[str, npt.NDArray[np.float64]]  # the task's inputs, by name, (N,)
 
     @property
-    def seconds(self) -> float:
-        return self.interval_s * len(next(iter(self.columns.values())))
-
-    @property
     def starts(self) -> list[float]:
         """Unix time at which each interval begins."""
-        return [self.start_unix_s + i * self.interval_s for i in range(round(self.seconds / self.interval_s))]
+        intervals = len(next(iter(self.columns.values())))
+        return [self.start_unix_s + i * self.interval_s for i in range(intervals)]
+
+    def first(self, name: str, seconds: float) -> npt.NDArray[np.float64]:
+        """A column's values of the first ``seconds``."""
+        return self.columns[name][: round(seconds / self.interval_s)]
 
 
 def series(run: Path, task: TaskSpec, timezone: str, days: int) -> Series:

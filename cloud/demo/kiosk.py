@@ -20,10 +20,10 @@ class Kiosk(Node):
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self.start_unix_s, self.seconds = series.start_unix_s, series.seconds
+        self.start_unix_s, self.seconds = series.start_unix_s, DAYS * 86400.0
 
     def fed(self) -> float:
-        return float(np.nanmean(self.series.columns["load"]))
+        return float(np.nanmean(self.series.first("load", self.seconds)))
 
     def stored(self, rows: list[dict[str, Any]]) -> float:
         return mean(rows, LOAD)
@@ -75,6 +75,6 @@ class Kiosk(Node):
             "high = 1",
             "safe = 0",
             'by = "17:00"',
-            "must_run_s = 14400",  # four hours make it warm for the evening
-            "min_on_s = 5400",
+            "must_run_s = 18000",  # five hours make it warm for the evening
+            "min_on_s = 7200",
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import sys
@@ -28,6 +29,7 @@ HUB_DOWN_S = 3.0
 DRAIN_S = 30.0  # the most that the end may take
 LAST_STEPS_S = 4.0  # after the feeds, for what is told late and the sync after it
 SET_UP_S, MIN_LIVE_S = 28.0, 45.0
+DEVICE_PORTS = range(20_000, 30_000)
 MARK = "made-by-wayside-demo"
 
 Progress = Callable[[str], None]
@@ -74,7 +76,7 @@ class Line:
 
         Args:
             live: is told how far the live part is, from 0 to 1, and each node's last heartbeat.
-            watched: is called once, when the page has most to show.
+            watched: is called once, when the feeds are over and the page has most to show.
 
         Returns:
             The report.
@@ -104,9 +106,9 @@ class Line:
         self.start_nodes()
         say("rolling each model out to the node that has a task for it")
         self.roll_out()
-        self.live(live, watched)
+        self.live(live)
         say("draining")
-        self.drain()
+        self.drain(watched)
         return report.report(self, passports)
 
     # --- stages ----------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ class Line:
         # The anchor is when the feeds begin: late enough for enrolment and rollout, so that no window is missed.
         self.anchor = time.time() + SET_UP_S
         self.live_s = max(MIN_LIVE_S, self.ends - time.monotonic() - SET_UP_S - 12.0)
-        for node in self.nodes:
+        for node, port in zip(self.nodes, free_ports(len(self.nodes)), strict=True):
             folder = self.home / "run" / node.name
             folder.mkdir()
             place = self.places[node.name] = Place(
@@ -152,7 +154,7 @@ class Line:
                 hub=self.hub,
                 token=tokens[node.name],
                 root=self.home / "keys" / "root.json",
-                port=free_port(),
+                port=port,
                 speed=node.seconds / self.live_s,
                 anchor=self.anchor,
             )
@@ -176,7 +178,7 @@ class Line:
         for bundle in MODELS:
             self.processes.finish(f"rollout-{bundle}")
 
-    def live(self, show: Live, watched: Callable[[], None]) -> None:
+    def live(self, show: Live) -> None:
         """Let the clock run; restart the hub once, kill one agent once, press a button, open a door."""
         victim = self.board_node
         events: list[tuple[float, Callable[[], None]]] = [
@@ -187,7 +189,6 @@ class Line:
             (KILL_AT, lambda: self.processes.kill(f"agent-{victim.name}")),
             (self.back_at(victim), lambda: self.start_agent(victim)),
             (0.8, lambda: self.touch(victim, DOOR)),
-            (0.97, watched),
         ]
         while (done := (time.time() - self.anchor) / self.live_s) < 1.0:
             while events and done >= events[0][0]:
@@ -202,7 +203,7 @@ class Line:
         seen = after[min(len(after) - 1, node.ring * 3 // 2)]
         return max(seen / 1000 / node.feed.seconds, KILL_AT + 3.0 / self.live_s)
 
-    def drain(self) -> None:
+    def drain(self, watched: Callable[[], None]) -> None:
         """Wait until every reading is accounted for and every summary acknowledged, then stop agents and devices."""
         node = self.board_node
 
@@ -214,6 +215,7 @@ class Line:
         self.wait("the board's last readings to be accounted for at the hub", DRAIN_S, drained)
         time.sleep(LAST_STEPS_S)
         self.processes.stop(*(f"agent-{node.name}" for node in self.nodes))
+        watched()
         for each in self.nodes:
             self.processes.stop(*(f"{each.name}-{name}" for name in each.devices(self.places[each.name])))
 
@@ -286,7 +288,15 @@ class Line:
             time.sleep(0.2)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(n: int) -> list[int]:
+    """Different ports of 127.0.0.1 that nobody has, from a range out of which no system gives any away by itself."""
+    free: list[int] = []
+    for port in random.sample(DEVICE_PORTS, 50 * n):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                free.append(port)
+        if len(free) == n:
+            return free
+    raise StageError("hardly a port of 127.0.0.1 is free; what uses them all?")

@@ -21,10 +21,10 @@ class Mast(Node):
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self.start_unix_s, self.seconds = series.start_unix_s, series.seconds
+        self.start_unix_s, self.seconds = series.start_unix_s, DAYS * 86400.0
 
     def fed(self) -> float:
-        return float(np.nanmean(self.series.columns["pm2.5"]))
+        return float(np.nanmean(self.series.first("pm2.5", self.seconds)))
 
     def stored(self, rows: list[dict[str, Any]]) -> float:
         return mean(rows, PM25)

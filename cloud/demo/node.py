@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 VERSION = "1.0.0"
+SPARE_DAYS = 3
+"""The data go on for so long after a feed: while the line drains, sensors do not stand still."""
 
 
 class Place(NamedTuple):
@@ -42,6 +44,8 @@ class Node(abc.ABC):
     """bundle → the shipped task that it is trained by, in the order of the node's tasks"""
     watched: ClassVar[str]
     """of all it shows the datastream that says the most"""
+    held_out: ClassVar[bool] = True
+    """its feed is what training kept from its models"""
     start_unix_s: float
     seconds: float  # that its feed lasts
 

@@ -12,6 +12,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 WIDTH, HEIGHT = 1000, 900
 DRAWN_MS = 4000  # the page asks every two seconds
 WHOLE = "page.png"
+SPANS_H = {"traffic": "6", "safety": "24"}  # the log lasts two hours; else three days
 
 
 def take(hub: str, nodes: Sequence[tuple[str, str, str]], folder: Path) -> None:
@@ -37,12 +38,13 @@ def take(hub: str, nodes: Sequence[tuple[str, str, str]], folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(hub)
+        page.wait_for_timeout(DRAWN_MS)
+        page.screenshot(path=str(folder / WHOLE), full_page=True)
         for name, domain, datastream in nodes:
             page.locator("#choose-node").select_option(name)
             page.wait_for_timeout(DRAWN_MS)
             page.locator("#choose-datastream").select_option(datastream)
-            page.locator("#choose-hours").select_option("24" if domain != "traffic" else "6")
+            page.locator("#choose-hours").select_option(SPANS_H.get(domain, "72"))
             page.wait_for_timeout(DRAWN_MS)
             page.locator("section:has(#chart)").screenshot(path=str(folder / f"{domain}.png"))
-        page.screenshot(path=str(folder / WHOLE), full_page=True)
         browser.close()

@@ -70,6 +70,7 @@ def of_node(node: Node, heartbeat: Row, status: Row, rows: list[Row], decisions:
     return {
         "id": node.name,
         "domain": node.domain,
+        "held_out": node.held_out,
         "models": [
             {"bundle": bundle} | {key: reported.get(bundle, {}).get(key) for key in ("version", "runtime", "variant")}
             for bundle in node.bundles

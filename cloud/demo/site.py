@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wayside.cloud.demo import corner, forecourt, held_out, kiosk, mast
 from wayside.cloud.demo.intersection import Intersection
-from wayside.cloud.demo.node import Node
+from wayside.cloud.demo.node import SPARE_DAYS, Node
 from wayside.contracts.task import TaskSpec
 
 KINDS: tuple[type[Node], ...] = (Intersection, kiosk.Kiosk, mast.Mast, corner.Corner, forecourt.Forecourt)
@@ -25,7 +25,7 @@ def nodes(run: Callable[[str], Path], tasks: Mapping[str, TaskSpec]) -> list[Nod
 
     def series(kind: type[Node], days: int) -> held_out.Series:
         bundle = next(iter(kind.models))
-        return held_out.series(run(bundle), tasks[bundle], kind.timezone, days)
+        return held_out.series(run(bundle), tasks[bundle], kind.timezone, days + SPARE_DAYS)
 
     pictures = run("corner-vehicles")
     return [
