@@ -41,7 +41,7 @@ class PictureSpec(Document, frozen=True, kw_only=True):
 
     colours: Literal["rgb", "grey"] = "rgb"  # the order of the channels; grey is ITU-R BT.601 luma
     fit: Literal["stretch", "centre"] = "stretch"
-    resize: Literal["linear"] = "linear"  # between pixel centres, over all that one covers where it shrinks
+    resize: Literal["linear"] = "linear"  # between pixel centres, over what one covers where the picture shrinks
 
 
 class TaskSpec(Document, frozen=True, kw_only=True):

@@ -176,12 +176,10 @@ class FrameSource:
         self._beat.next_number(grid)
 
     def state(self) -> dict[str, Any]:
-        each = {
-            e.config.name: [
-                e.frames, e.dropped, {q.value: n for q, n in e.doubtful.items()}, e.seen_ms is not None, e.total_dropped
-            ]
-            for e in self.each
-        }  # fmt: skip
+        each = {}
+        for e in self.each:
+            doubtful = {q.value: n for q, n in e.doubtful.items()}
+            each[e.config.name] = [e.frames, e.dropped, doubtful, e.seen_ms is not None, e.total_dropped, *e.done]
         return self._beat.state() | {"each": each}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -13,9 +13,10 @@ moved            phase correlation (Kuglin & Hines 1975) with the mean of the pi
 lines; further apart in larger pictures). A sensor's noise is in all three alike and cancels out; contrast and exposure
 do, too. Of wholly smooth pictures it is (9 - 1) / (256 - 1) = 0.031, whatever they show.
 
-All but *frozen* begin after :data:`PATIENCE` pictures in a row (*moved*: four times as many, since traffic moves, too)
-and end after as many without. The mean picture is kept in this object and nowhere else: after a restart the camera is
-taken to look where it should.
+*Dark*, *overexposed* and *blurred* begin after :data:`PATIENCE` pictures in a row and end after as many without. For
+*moved* four times as many are needed, less four for each that says otherwise: a view that has nothing in common with
+the mean correlates anywhere, now and then at home. The mean picture is kept in this object and nowhere else: after a
+restart the camera is taken to look where it should.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ Float32 = npt.NDArray[np.float32]
 PATIENCE = 10
 LEARNED = 20
 """Pictures behind the mean before *moved* is asked."""
+RENEWED = 8  # pictures after which the mean's spectrum is made anew
 SLOW = 200  # pictures that the mean goes back over
 SIDE = 64  # of the picture that is correlated
 EVEN = 8.0  # squared difference of distant pixels in a picture that shows nothing
 LAGS = (1, 3, 16)
-LINES = 48  # rows and columns whose sharpness is measured
-AT_HOME = 0.5  # of the peak: so high at no shift at all, and it has not moved
+LINES = 24  # rows and columns whose sharpness is measured
+AT_HOME = 0.7  # of the peak: so high at no shift at all, and it has not moved
 _WINDOW = np.outer(np.hanning(SIDE), np.hanning(SIDE)).astype(np.float32)
 _SHIFTS = np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(SIDE)]))  # of a side, at each place of a correlation
 
@@ -59,11 +61,12 @@ class View:
 
     def __init__(self, config: ViewConfig) -> None:
         self._config = config
-        self._runs = {q: _Run(PATIENCE) for q in (Quality.DARK, Quality.OVEREXPOSED, Quality.BLURRED)}
-        self._moved = _Run(4 * PATIENCE)
+        self._runs = {q: _Run(PATIENCE, PATIENCE) for q in (Quality.DARK, Quality.OVEREXPOSED, Quality.BLURRED)}
+        self._moved = _Run(4 * PATIENCE, 4)
         self._last: bytes | None = None
         self._same_since_s = 0.0
         self._mean: Float32 | None = None
+        self._spectrum: Any = None  # of the mean
         self._shape: tuple[int, ...] = ()
         self._behind = 0
 
@@ -109,26 +112,28 @@ class View:
         """Of a side, from where the mean of the pictures looked; None while that is learned."""
         small = _small(some)
         if self._mean is None or some.shape != self._shape:
-            self._mean, self._shape, self._behind = small, some.shape, 1
+            self._mean, self._shape, self._behind, self._spectrum = small, some.shape, 1, None
             return None
         shift = None
         if self._behind >= LEARNED:
-            shift = _correlated(self._mean, small)
+            if self._spectrum is None or not self._behind % RENEWED:
+                self._spectrum = _spectrum(self._mean)
+            shift = _correlated(self._spectrum, small)
         if shift is None or shift <= self._config.moved_over:  # it looks where it should: the mean follows the season
-            self._behind = min(self._behind + 1, SLOW)
-            self._mean += (small - self._mean) / self._behind
+            self._behind += 1
+            self._mean += (small - self._mean) / min(self._behind, SLOW)
         return shift
 
 
 class _Run:
-    """Holds after ``patience`` yes in a row, until as many no."""
+    """Holds after ``patience`` yes, until as many no; each of the other kind between them takes ``back`` away."""
 
-    def __init__(self, patience: int) -> None:
-        self._patience, self._against = patience, 0
+    def __init__(self, patience: int, back: int) -> None:
+        self._patience, self._back, self._against = patience, back, 0
         self.holds = False
 
     def tell(self, yes: bool) -> bool:
-        self._against = self._against + 1 if yes != self.holds else 0
+        self._against = self._against + 1 if yes != self.holds else max(0, self._against - self._back)
         if self._against >= self._patience:
             self.holds, self._against = yes, 0
         return self.holds
@@ -156,15 +161,20 @@ def _small(some: npt.NDArray[np.uint8]) -> Float32:
         rows, columns = (np.arange(SIDE) * side // SIDE for side in some.shape)
         few: Float32 = some[np.ix_(rows, columns)].astype(np.float32)
         return few
-    cut = some[: height * SIDE, : width * SIDE].reshape(SIDE, height, SIDE, width)
-    means: Float32 = cut.mean(axis=(1, 3), dtype=np.float32)
-    return means
+    total = np.zeros((SIDE, SIDE), np.uint16)
+    for row in range(height):
+        for column in range(width):
+            total += some[row : SIDE * height : height, column : SIDE * width : width]
+    return total.astype(np.float32) / np.float32(height * width)
 
 
-def _correlated(first: Float32, second: Float32) -> float:
-    """How far ``second`` is shifted against ``first``, of a side."""
-    spectra: list[Any] = [np.fft.rfft2((p - p.mean()) * _WINDOW) for p in (first, second)]
-    cross = spectra[0] * np.conj(spectra[1])
+def _spectrum(small: Float32) -> Any:
+    return np.fft.rfft2((small - small.mean()) * _WINDOW)
+
+
+def _correlated(mean: Any, small: Float32) -> float:
+    """How far ``small`` is shifted against the picture of the spectrum ``mean``, of a side."""
+    cross = mean * np.conj(_spectrum(small))
     peaks = np.fft.irfft2(cross / (np.abs(cross) + 1e-6), s=(SIDE, SIDE))
     peak = int(peaks.argmax())
     if peaks[0, 0] >= AT_HOME * peaks.flat[peak]:

@@ -24,6 +24,7 @@ RUNS: dict[str, set[str]] = {
     "beijing_1": {"air station"},
     "beijing_6": {"air station"},
     "beijing_24": {"air station"},
+    "beijing_day": {"air station"},
     "dutch": {"kiosk, kW"},
     "ed_arrivals": {"hospital"},
     "etth1_96": {"test bench"},

@@ -111,7 +111,7 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"falls to ([\d.]+) times `alert_sigma`", forecast.OVER),
         (r"score falls to ([\d.]+) times", alarm.OVER),
         (r"no \| (\d+) pictures in a row \(", view.PATIENCE),
-        (r"(\d+) pictures in a row look", 4 * view.PATIENCE),
+        (r"(\d+) pictures look (?:elsewhere|where)", 4 * view.PATIENCE),
         (r"silent for (\d+) s, or", serial_board.SILENT_S),
         (r"reached for (\d+) s after", serial_board.ABSENT_S),
         (r"(\d+) frames in a row break", confirm.FRAMES),

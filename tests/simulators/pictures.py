@@ -49,15 +49,21 @@ def scene(seed: int, height: int = 480, width: int = 640, scale: int = 2) -> UIn
     ground, _ = tiles()
     side = SIDE * scale
     down, across = -(-height // side), -(-width // side)
-    first = int(np.random.default_rng(seed).integers(len(ground) - down * across))
+    first = int(np.random.default_rng(seed).integers(len(ground)))
     rows = []
     for r in range(down):
-        row = ground[first + r * across : first + (r + 1) * across]
+        row = ground[(first + r * across + np.arange(across)) % len(ground)]
         joined = np.concatenate([t[:, ::-1] if c % 2 else t for c, t in enumerate(row)], 1)
         rows.append(joined[::-1] if r % 2 else joined)
     whole = Image.fromarray(np.ascontiguousarray(np.concatenate(rows, 0)))
     sized = whole.resize((whole.width * scale, whole.height * scale), Image.Resampling.BICUBIC)
     return np.asarray(sized)[:height, :width].copy()
+
+
+@functools.cache
+def _grain() -> npt.NDArray[np.float32]:
+    """Of a sensor; another part of it on each frame, since to draw it anew takes longer than all the rest."""
+    return np.random.default_rng(7).normal(0, 1, (1000, 1400)).astype(np.float32)
 
 
 def taken(of: UInt8, dice: np.random.Generator, *, light: float = 1.0, noise: float = 2.0, vehicles: int = 4) -> UInt8:
@@ -70,7 +76,11 @@ def taken(of: UInt8, dice: np.random.Generator, *, light: float = 1.0, noise: fl
         top, left = (int(dice.integers(0, max(1, n - SIDE * k))) for n in frame.shape[:2])
         part = frame[top : top + SIDE * k, left : left + SIDE * k]
         part[:] = thing[: part.shape[0], : part.shape[1]]
-    frame = frame * light + dice.normal(0, noise, frame.shape).astype(np.float32)
+    grain = _grain()
+    top, left = (
+        int(dice.integers(0, whole - part + 1)) for whole, part in zip(grain.shape, frame.shape[:2], strict=True)
+    )
+    frame = frame * light + noise * grain[top : top + frame.shape[0], left : left + frame.shape[1], None]
     seen: UInt8 = frame.clip(0, 255).astype(np.uint8)
     return seen
 
