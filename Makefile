@@ -15,7 +15,7 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: $(VENV)/.ready $(EDGE)/.ready ## run the whole line on this machine, on real data (DEMO_SECONDS=300)
+demo: $(VENV)/.ready $(EDGE)/.ready ## run the whole line on this machine: five nodes, one of each domain (DEMO_SECONDS=300)
 	@$(BIN)/wayside demo --seconds $(DEMO_SECONDS) --port $(DEMO_PORT) --edge-python $(EDGE)/bin/python
 
 .PHONY: test

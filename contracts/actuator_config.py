@@ -97,7 +97,7 @@ class RegisterTarget(Document, frozen=True, kw_only=True):
     def raw(self, value: float) -> float:
         """What is written for ``value``: of whole numbers the nearest that there is."""
         raw = (value - self.offset) / self.scale
-        return raw if self._is_float else round(raw)
+        return raw if self._is_float or not math.isfinite(raw) else round(raw)
 
     def value(self, raw: float) -> float:
         return raw * self.scale + self.offset

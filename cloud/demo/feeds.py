@@ -1,8 +1,4 @@
-"""What the demo's boards see: real detector data as board feeds (``ms,kind,channel,value``).
-
-Node 1 replays a high-resolution controller log edge by edge. Nodes 2 and 3 get real 15-minute counts as pulses whose
-times inside each quarter-hour are drawn from a seed: the counts are real, the times are not.
-"""
+"""What the intersection's board sees: a real controller log as a board's feed (``ms,kind,channel,value``)."""
 
 from __future__ import annotations
 
@@ -11,13 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import numpy as np
 import pandas as pd
 
 DETECTOR, GREEN, YELLOW, RED = 1, 2, 3, 4  # event kinds of the board (docs/wire.md)
-QUARTER_S = 900
-PULSE_S = 0.2  # presence of one vehicle
-SPACING_S = 0.5  # between two rising edges of one detector, so that pulses never merge
 
 # Indiana high-resolution event codes: phase begin green, yellow, red clearance; detector off, on.
 LOG_KINDS = {1: GREEN, 8: YELLOW, 10: RED, 81: DETECTOR, 82: DETECTOR}
@@ -55,26 +47,6 @@ def controller_log() -> tuple[Feed, dict[int, int]]:
     }
 
 
-def counted_day(day: str, seed: int) -> Feed:
-    """One day of 15-minute counts of 22 detectors (package ``traffic-anomaly``) as detector pulses."""
-    counts = _table("traffic_anomaly", "sample_counts.parquet")
-    start = pd.Timestamp(day)
-    counts = counts[(counts["timestamp"] >= start) & (counts["timestamp"] < start + pd.Timedelta(days=1))]
-    draw = np.random.default_rng(seed)
-    rows = []
-    for at, channel, total in counts.sort_values(["timestamp", "detector"])[
-        ["timestamp", "detector", "total"]
-    ].itertuples(index=False):
-        base = (at - start).total_seconds()
-        free = QUARTER_S - total * SPACING_S
-        times = base + np.sort(draw.uniform(0, free, total)) + np.arange(total) * SPACING_S
-        for t in times:
-            rows.append((round(t * 1000), DETECTOR, int(channel), 1))
-            rows.append((round((t + PULSE_S) * 1000), DETECTOR, int(channel), 0))
-    rows.sort()
-    return Feed(rows, start, 86400.0, _vehicles(rows))
-
-
 def _vehicles(rows: list[tuple[int, int, int, int]]) -> dict[int, int]:
     """Vehicles by channel: its detector-on events, as ATSPM counts them."""
     vehicles: dict[int, int] = {}
@@ -85,6 +57,6 @@ def _vehicles(rows: list[tuple[int, int, int, int]]) -> dict[int, int]:
 
 
 def _table(package: str, name: str) -> pd.DataFrame:
-    # Both packages bring duckdb; pandas' own Parquet engine needs NumPy 2, which tflite-runtime cannot have.
+    # The package brings duckdb; pandas' own Parquet engine needs NumPy 2, which tflite-runtime cannot have.
     path = importlib.resources.files(package) / "data" / name
     return duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(path)]).df()

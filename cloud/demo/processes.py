@@ -64,6 +64,29 @@ class Processes:
             raise StageError(f"{name} failed with status {status}\n{self.tail(name)}")
         return self.log(name).read_text(errors="replace")
 
+    def at_most(self, n: int, chains: Mapping[str, Sequence[Sequence[str]]], *, env: Mapping[str, str]) -> None:
+        """Run chains of commands, ``n`` chains at a time; the commands of a chain one after the other, as NAME-1 ….
+
+        Raises:
+            StageError: one exited with another status than 0.
+        """
+        waiting = [(name, list(commands)) for name, commands in chains.items()]
+        running: dict[str, tuple[int, list[Sequence[str]]]] = {}  # name → number of its command, the rest
+        while waiting or running:
+            while waiting and len(running) < n:
+                name, commands = waiting.pop(0)
+                self.start(f"{name}-1", commands[0], env=env)
+                running[name] = (1, list(commands[1:]))
+            for name, (number, rest) in list(running.items()):
+                if self._running[f"{name}-{number}"].poll() is None:
+                    continue
+                self.finish(f"{name}-{number}")
+                del running[name]
+                if rest:
+                    self.start(f"{name}-{number + 1}", rest[0], env=env)
+                    running[name] = (number + 1, list(rest[1:]))
+            time.sleep(0.1)
+
     def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
         with self.log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(

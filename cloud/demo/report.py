@@ -1,30 +1,106 @@
-"""What the demo proves, as numbers: gathered from the boards, the nodes' heartbeats and the hub's rows."""
+"""What the demo proves, as numbers: from the board, the nodes' heartbeats and decisions, and the hub's rows."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
+from wayside.cloud.demo.intersection import Intersection
+from wayside.cloud.demo.node import Node, begins
 from wayside.contracts.passport import PASSPORT_FILE, Passport
 from wayside.contracts.wire import decode
 
+if TYPE_CHECKING:
+    from wayside.cloud.demo.line import Line
+
 Row = dict[str, Any]
-INTERVAL_MS = 900_000
+TOTALS = ("summaries_produced", "summaries_acknowledged", "bytes_sent", "raw_bytes")
 
 
-def volumes(rows: list[Row], start_ms: int, end_ms: int) -> dict[int, float]:
-    """Vehicles by detector channel: the rows' values at the ends of whole intervals, summed."""
-    total: dict[int, float] = {}
-    for row in rows:
-        name = row["datastream"].split("/")
-        at = row["at"].get("wall_ms")
-        if row["kind"] != "interval" or len(name) != 3 or name[0] != "detector" or at is None:
-            continue
-        # Intervals may overlap: of those that end within a few seconds of a quarter-hour there is one each.
-        if start_ms < at <= end_ms + 1000 and round(at / INTERVAL_MS) * INTERVAL_MS == round(at / 1000) * 1000:
-            total[int(name[1])] = total.get(int(name[1]), 0.0) + (row["value"] or 0.0)
-    return total
+def passport(bundle: Path) -> Passport:
+    with ZipFile(bundle) as archive:
+        return decode(archive.read(PASSPORT_FILE), Passport)
+
+
+def report(line: Line, passports: Mapping[str, Passport]) -> dict[str, Any]:
+    """Of a line that has run to its end."""
+    heartbeats = line.heartbeats()
+    totals = dict.fromkeys(TOTALS, 0)
+    told = []
+    for node in line.nodes:
+        state = line.places[node.name].state
+        status = json.loads((state / "status.json").read_text())
+        entry = of_node(node, heartbeats[node.name], status, list(line.rows(node.name)), line.why(node))
+        if isinstance(node, Intersection):
+            entry |= of_board(line.board_stats(), status["counters"], list(line.rows(node.name)))
+        told.append(entry)
+        for key in TOTALS:
+            totals[key] += status["counters"].get(key, 0)
+    stored = sum(entry["summaries_stored"] for entry in told)
+    rollouts = (line.get("/api/v1/rollouts") or {"rollouts": []})["rollouts"]
+    return {
+        **totals,
+        "summaries_stored": stored,
+        "duplicates": sum(entry["summaries_twice"] for entry in told),
+        "lost": totals["summaries_produced"] - stored,
+        "nodes": told,
+        "variants": {
+            bundle: [{"name": v.name, "bytes": v.bytes, "max_abs_diff": v.max_abs_diff} for v in each.variants]
+            for bundle, each in passports.items()
+        },
+        "rollouts": {each["bundle"]: each["state"] for each in rollouts},
+        "speed": {node.name: round(line.places[node.name].speed, 1) for node in line.nodes},
+    }
+
+
+def of_node(node: Node, heartbeat: Row, status: Row, rows: list[Row], decisions: list[Row]) -> dict[str, Any]:
+    """
+    Args:
+        rows: all that the hub has of it.
+        decisions: as :meth:`Line.why` gives them.
+    """
+    reported = {model["bundle"]: model for model in heartbeat.get("models", [])}
+    starts_ms, ends_ms = node.start_unix_s * 1000, (node.start_unix_s + node.seconds) * 1000
+    own = [row for row in rows if starts_ms - 1000 < begins(row) < ends_ms - 1000]
+    forecast, naive, n = errors(own)
+    verdicts = [row["detail"] for row in rows if row["kind"] == "decision"]
+    return {
+        "id": node.name,
+        "domain": node.domain,
+        "held_out": node.held_out,
+        "models": [
+            {"bundle": bundle} | {key: reported.get(bundle, {}).get(key) for key in ("version", "runtime", "variant")}
+            for bundle in node.bundles
+        ],
+        "fed": node.fed(),
+        "stored": node.stored(own),
+        "forecasts": n,
+        "forecast_mae": forecast / n if n else None,
+        "naive_mae": naive / n if n else None,
+        "scores": sum(row["kind"] == "interval" and row["datastream"].startswith("score/") for row in own),
+        "allowed": sum(d.get("verdict") == "allowed" for d in verdicts),
+        "refused": sum(d.get("verdict") == "refused" for d in verdicts),
+        "softened": sum(d.get("verdict") == "allowed" and d.get("attempt", 0) > 0 for d in verdicts),
+        "why": {word: last(decisions, word) for word in ("allowed", "refused")},
+        "summaries_produced": status["counters"].get("summaries_produced", 0),
+        "summaries_stored": len(rows),
+        "summaries_twice": len(rows) - len({(row["boot"], row["seq"]) for row in rows}),
+        "agent_rss_bytes": status.get("rss_bytes"),
+    }
+
+
+def of_board(board: Row, counters: Row, rows: list[Row]) -> dict[str, Any]:
+    """Of a node with a board: what was sent, what arrived, and whether the gap is known."""
+    return {
+        "readings_sent": board["produced"],
+        "readings_received": counters.get("readings_received", 0),
+        "readings_lost": counters.get("readings_lost", 0),
+        "board_could_not_buffer": board["lost"],
+        "gap_recorded": gaps(rows),
+    }
 
 
 def errors(rows: list[Row]) -> tuple[float, float, int]:
@@ -32,7 +108,7 @@ def errors(rows: list[Row]) -> tuple[float, float, int]:
     forecast = naive = 0.0
     n = 0
     for row in rows:
-        if row["kind"] == "interval" and row["datastream"].startswith("detector/"):
+        if row["kind"] == "interval" and not row.get("derived"):
             value, predicted, before = row.get("value"), row.get("forecast"), row.get("naive")
             if value is not None and predicted is not None and before is not None:
                 forecast += abs(value - predicted)
@@ -41,20 +117,12 @@ def errors(rows: list[Row]) -> tuple[float, float, int]:
     return forecast, naive, n
 
 
-def scores(rows: list[Row]) -> list[float]:
-    """What the task that scores has answered; its rows are named TASK/DATASTREAM."""
-    return [
-        row["value"]
-        for row in rows
-        if row["kind"] == "interval" and row["datastream"].startswith("score/") and row["value"] is not None
-    ]
-
-
 def gaps(rows: list[Row]) -> int:
     """Readings that the nodes recorded as lost."""
     return int(sum(row["value"] or 0 for row in rows if row["kind"] == "gap" and row["datastream"] == "board/events"))
 
 
-def passport(bundle: Path) -> Passport:
-    with ZipFile(bundle) as archive:
-        return decode(archive.read(PASSPORT_FILE), Passport)
+def last(decisions: list[Row], word: str) -> str | None:
+    """The newest sentence of a decision with that verdict."""
+    of_word = (d["sentence"] for d in reversed(decisions) if d["row"]["detail"].get("verdict") == word)
+    return next(of_word, None)

@@ -44,10 +44,8 @@ def names(wanted: str, data: Path | None) -> list[str]:
 
 
 def _has(taskfile: TaskFile, data: Path | None) -> bool:
-    if data is None:
-        return not taskfile.data.files
-    if not taskfile.data.files:
-        return False  # its sample comes with a package, not with a folder
+    if data is None or taskfile.sampled:
+        return data is None and taskfile.sampled  # its data come with a package or a seed, not with a folder
     if not data.is_dir():
         # A pattern that fits any file (*.csv) says nothing of the task: such a one is named with --task.
         patterns = [Path(pattern).name for pattern in taskfile.data.files]

@@ -105,8 +105,8 @@ def _run(
     from wayside.cloud.train.taskfile import load_task, task_names
 
     tasks = [t.strip() for t in task.split(",")]
-    if task == "all":  # all that read the folder: the sample is no part of it
-        tasks = [n for n in task_names() if load_task(n).data.files]
+    if task == "all":  # all that need the folder: what is sampled or generated is no part of it
+        tasks = [n for n in task_names() if not load_task(n).sampled]
     if len(set(tasks)) < len(tasks):
         raise TaskError(f"--task {task}: a task is named twice")
     reports = []

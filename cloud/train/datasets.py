@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from wayside.cloud.train import files
+from wayside.cloud.train import files, generated
 from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.files import observed
 from wayside.cloud.train.grid import FURTHER, Grid, on_grid
@@ -21,6 +22,7 @@ from wayside.cloud.train.quality import ImageQuality
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.cloud.train.windows import Array, Windows, windows
 from wayside.contracts.task import TaskSpec
+from wayside.contracts.wire import to_builtins
 
 __all__ = ["Array", "Examples", "Source", "Split", "Windows", "every", "load", "split", "test_windows", "windows"]
 PICTURES = {"images": "wayside.cloud.train.images", "frames": "wayside.cloud.train.frames"}
@@ -78,13 +80,18 @@ def load(
     """The task's data, cleaned, and the task as the data make it: further columns as inputs, and the sites' names.
 
     Args:
-        data: a directory with the task's files, or one file; by default the sample of ``traffic-anomaly``.
+        data: a directory with the task's files, or one file; by default what the task generates, else the sample of
+            ``traffic-anomaly``.
         override: files to read instead, in the same format, to be judged by: pictures stay as they are.
         start: time of the first row of files that carry no times.
 
     Raises:
         DataError: naming file, row, column and rule.
     """
+    if data is None and not override and taskfile.data.generated is not None:
+        with tempfile.TemporaryDirectory(prefix="wayside-generated-") as folder:
+            generated.write(Path(folder), **to_builtins(taskfile.data.generated))
+            return load(taskfile, Path(folder))
     if data is None and not override and taskfile.data.files:
         wanted = ", ".join(taskfile.data.files)
         raise DataError(f"the task {taskfile.task.name} reads {wanted}; give the folder that has them as --data")

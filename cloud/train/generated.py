@@ -1,4 +1,5 @@
-"""Made-up series where no real ones are at hand: the load of a grid and the air of some stations, from a stated seed.
+"""Made-up data where no real ones are at hand: the load of a grid, the air of some stations, arrivals at a hospital,
+drawings of vehicles (:mod:`~wayside.cloud.train.drawings`); from a stated seed.
 
 They have what the real ones have and what decides whether a forecast is worth anything: days, weeks and seasons,
 weather that comes and stays for days, holidays, air that fills up in still weather and is cleared by wind from the
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from wayside.cloud.train.drawings import pictures
 
 Numbers = npt.NDArray[np.float64]
 STATIONS = ("Made North", "Made Centre", "Made South")
@@ -100,8 +103,40 @@ def air(days: int, seed: int) -> dict[str, pd.DataFrame]:
     return made
 
 
-def write(folder: Path, seed: int, *, load_days: int = 0, air_days: int = 0) -> None:
-    """Both, in the places and names in which the task files look for them; 0 days: not this one."""
+def arrivals(days: int, seed: int) -> pd.DataFrame:
+    """Hourly arrivals at an emergency department, from July 2013, as ``health/uihc_ed_arrivals_*.csv`` have them.
+
+    Poisson around a profile of the day and the week; busy days follow busy days, and some hours bring many at once.
+    """
+    rng = np.random.default_rng(seed)
+    local = np.arange(np.datetime64("2013-07-01T00"), np.timedelta64(days * 24, "h"), np.timedelta64(1, "h"))
+    stamps, hour = pd.DatetimeIndex(local), (local.astype(np.int64) % 24).astype(float)
+    weekday = (local.astype("datetime64[D]").astype(np.int64) + 3) % 7
+    profile = 2.6 + 6.6 * _between(hour, 8.5, 23.0) + 1.8 * np.exp(-(((hour - 19.0) / 2.5) ** 2))
+    profile *= np.array([1.1, 1.02, 1.0, 0.98, 0.98, 0.95, 0.97])[weekday]
+    busy = np.exp(np.repeat(_wandering(days, 0.7, 0.16, rng), 24))
+    many = rng.random(len(local)) < 0.006
+    counts = rng.poisson(profile * busy) + many * rng.integers(6, 13, len(local))
+    season = np.cos(2 * np.pi * (stamps.dayofyear.to_numpy() - 200) / 365.25)
+    temperature = 50 + 26 * season + 8 * np.cos(2 * np.pi * (hour - 15) / 24) + _wandering(len(local), 0.98, 6, rng)
+    frame = pd.DataFrame(
+        {
+            "Year": stamps.year, "Quarter": "Q" + stamps.quarter.astype(str), "Month": stamps.month, "Day": stamps.day,
+            "Hour": hour, "Arrivals": counts, "Date": stamps.strftime("%Y-%m-%d"), "Weekday": stamps.strftime("%a"),
+            "temp": temperature.round(),
+        }
+    )  # fmt: skip
+    dates = {"xmas": (12, 25), "xmas2": (12, 26), "nye": (12, 31), "nyd": (1, 1), "ind": (7, 4)}
+    for name in ("xmas", "xmas2", "nye", "nyd", "thx", "thx1", "ind", "game_day"):
+        month, day = dates.get(name, (0, 0))  # Thanksgiving and games move: none is made up
+        frame[name] = ((stamps.month == month) & (stamps.day == day)).astype(float)
+    return frame
+
+
+def write(
+    folder: Path, seed: int, *, load_days: int = 0, air_days: int = 0, arrival_days: int = 0, drawings: int = 0
+) -> None:
+    """Whatever is asked for, in the places and names in which the task files look for it; 0: not this one."""
     if load_days:
         (folder / "energy").mkdir(parents=True, exist_ok=True)
         load_curve(load_days, seed).to_csv(folder / "energy" / "vic_elec_generated.csv", index=False)
@@ -110,6 +145,12 @@ def write(folder: Path, seed: int, *, load_days: int = 0, air_days: int = 0) -> 
         for station, rows in air(air_days, seed).items():
             name = station.replace(" ", "_")
             rows.to_csv(folder / "air" / f"beijing_{name}.csv.gz", index=False, na_rep="NA")
+    if arrival_days:
+        (folder / "health").mkdir(parents=True, exist_ok=True)
+        arrivals(arrival_days, seed).to_csv(folder / "health" / "uihc_ed_arrivals_generated.csv", index=False)
+    if drawings:
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        np.savez(folder / "images" / "vehicles32_train_generated.npz", **pictures(drawings, seed))
 
 
 def _wandering(n: int, stays: float, spread: float, rng: np.random.Generator) -> Numbers:

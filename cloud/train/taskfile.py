@@ -36,11 +36,22 @@ class Column(Document, frozen=True, kw_only=True):
     over_sites: bool = False  # at every site the mean of all sites at that time
 
 
+class Generated(Document, frozen=True, kw_only=True):
+    """What :func:`wayside.cloud.train.generated.write` makes where no data are given, in the layout of ``files``."""
+
+    seed: Count
+    load_days: Count = 0
+    air_days: Count = 0
+    arrival_days: Count = 0
+    drawings: Count = 0
+
+
 class Data(Document, frozen=True, kw_only=True):
     """Where the data are, how a file is read, and how the whole is cut into stretches."""
 
     layout: Literal["long", "wide", "npz", "nab", "images", "frames"]
     files: tuple[str, ...] = ()  # globs under --data; several files are one data set; none: the packaged sample
+    generated: Generated | None = None  # made from a seed where no --data is given: nothing of it was measured
     header: tuple[str, ...] = ()  # names of the columns, for files without a header line
     time: tuple[str, ...] = ()  # columns that make the timestamp, joined by blanks; none: ``start`` and row number
     time_format: str = ""  # strptime; ISO 8601 unless given
@@ -112,6 +123,11 @@ class TaskFile(Document, frozen=True, kw_only=True):
     goal: Goal | None = None
     published: tuple[Published, ...] = ()
     standardize: bool = False  # errors are in standard deviations of the training rows, per site (ETT's convention)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it trains without a folder of data: on the packaged sample, or on what it generates."""
+        return not self.data.files or self.data.generated is not None
 
     @property
     def incidents(self) -> bool:

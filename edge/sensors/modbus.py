@@ -15,8 +15,7 @@ import structlog
 from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig
 from wayside.edge.actuators import ReadBackSetpoint
 from wayside.edge.backoff import full_jitter
-from wayside.edge.sensors.modbus_lines import OnFailed, OnRead
-from wayside.edge.sensors.modbus_port import LineSilent, ModbusError, Port, Refused, open_port
+from wayside.edge.sensors.modbus_port import LineSilent, ModbusError, OnFailed, OnRead, Port, Refused, open_port
 from wayside.edge.sensors.setpoints import SetpointTurn
 from wayside.edge.sensors.sunspec import SunspecTurn
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from wayside.contracts.modbus_config import ModbusConfig, line_named
@@ -11,10 +11,7 @@ from wayside.edge.actuators import ReadBackSetpoint
 
 if TYPE_CHECKING:
     from wayside.edge.sensors.modbus import ModbusLine
-
-OnRead = Callable[[int, float | None, float | None], None]
-"""Index, raw number, where a counter begins again: :meth:`wayside.edge.sources.values.ValueSource.read`."""
-OnFailed = Callable[[int, str], None]
+    from wayside.edge.sensors.modbus_port import OnFailed, OnRead
 
 
 class ModbusLines:

@@ -38,6 +38,11 @@ READS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}  # function codes, 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
 
 
+OnRead = Callable[[int, float | None, float | None], None]
+"""Index, raw number, where a counter begins again: :meth:`wayside.edge.sources.values.ValueSource.read`."""
+OnFailed = Callable[[int, str], None]
+
+
 class ModbusError(EdgeError):
     """The line cannot be had, or a register cannot be read."""
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wayside.contracts.modbus_config import SunspecConfig
-from wayside.edge.sensors.modbus_lines import OnFailed, OnRead
-from wayside.edge.sensors.modbus_port import Port, Refused
+from wayside.edge.sensors.modbus_port import OnFailed, OnRead, Port, Refused
 from wayside.edge.sensors.sunspec_model import HEADER, Definition, Model, Number, SunspecError, load_model
 
 BASES = (40000, 50000, 0)  # SunSpec Device Information Model Specification V1.1, §5.1

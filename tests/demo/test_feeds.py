@@ -6,17 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import pytest
 
-from wayside.cloud.demo.feeds import DETECTOR, GREEN, RED, YELLOW, controller_log, counted_day
+from wayside.cloud.demo.feeds import DETECTOR, GREEN, RED, YELLOW, controller_log
 from wayside.cloud.demo.processes import Processes, StageError
-from wayside.cloud.demo.site import nodes
-from wayside.contracts.node_check import checked_node_config
-from wayside.edge.policies.policy import check
 from wayside.firmware_bridge.line.messages import EventKind
 
 
@@ -32,31 +28,20 @@ def test_the_controller_log_is_replayed_whole() -> None:
     assert set(phases.values()) == {2, 5, 6, 8}
 
 
-def test_a_counted_day_has_the_real_counts_and_seeded_times() -> None:
-    feed = counted_day("2024-05-13", 7)
-    assert sum(feed.vehicles.values()) == 44_083
-    assert len(feed.rows) == 2 * 44_083
-    assert feed == counted_day("2024-05-13", 7)
-    assert feed.rows != counted_day("2024-05-13", 8).rows
+def test_chains_run_side_by_side_and_each_in_its_order(tmp_path: Path) -> None:
+    def write(name: str) -> list[str]:
+        return [sys.executable, "-c", f"open({str(tmp_path / name)!r}, 'x').close()"]
 
+    def needs(name: str) -> list[str]:
+        return [sys.executable, "-c", f"open({str(tmp_path / name)!r}).close()"]
 
-def test_pulses_of_one_detector_never_merge_nor_leave_their_quarter_hour() -> None:
-    feed = counted_day("2024-05-10", 7)
-    for channel in feed.vehicles:
-        own = [(ms, value) for ms, _, c, value in feed.rows if c == channel]
-        assert all(value == (i + 1) % 2 for i, (_, value) in enumerate(own))
-        assert all(a < b for (a, _), (b, _) in pairwise(own))
-
-
-def test_every_configuration_is_a_valid_one() -> None:
-    for node in nodes():
-        text = node.config(
-            state=Path("s"), port=Path("p"), hub="http://h", token="t" * 16, speed=500, anchor=1e9, root=Path("r")
-        )
-        config = checked_node_config(text).config
-        actuators = {a.name: a for a in config.actuators}
-        assert [why for t in config.tasks if t.actuator for why in check(t, actuators[t.actuator])] == []
-        assert {d.channel for d in config.detectors} == set(node.feed.vehicles)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with Processes(logs) as processes:
+        processes.at_most(2, {n: [write(n), needs(n)] for n in ("a", "b", "c")}, env={})
+        with pytest.raises(StageError, match="d-1 failed"):
+            processes.at_most(2, {"d": [needs("nothing"), write("d")]}, env={})
+    assert {f.name for f in tmp_path.iterdir()} == {"logs", "a", "b", "c"}
 
 
 def test_a_failed_stage_shows_the_end_of_its_log(tmp_path: Path) -> None:

@@ -1,30 +1,31 @@
-"""The demo's nodes: their files are valid, and fit the models that the demo trains."""
+"""The demo's nodes: their files are valid, fit the models that the demo trains, and their feeds are what was kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.docs.domain_pages import PLACE, small
 from tests.simulators.node_kinds import passport_of
-from wayside.cloud.demo import cli, report
-from wayside.cloud.demo.site import FLOW, SCORE, Node, nodes
+from wayside.cloud.demo import cli, corner, forecourt, held_out, report
+from wayside.cloud.demo.forecourt import Forecourt
+from wayside.cloud.demo.intersection import Intersection
+from wayside.cloud.demo.node import Node, intervals
+from wayside.cloud.demo.site import KINDS, MODELS
 from wayside.cloud.train.taskfile import load_task
 from wayside.contracts.fit import misfits
-from wayside.contracts.node_config import NodeConfig, read_node_config
+from wayside.contracts.node_check import checked_node_config
+from wayside.contracts.node_config import NodeConfig
+from wayside.edge.policies.policy import check
 
-MODELS = {FLOW: "traffic_flow", SCORE: "traffic_score"}
 
-
-@pytest.fixture(scope="module", params=[0, 1, 2])
+@pytest.fixture(scope="module", params=small(), ids=lambda node: node.name)
 def node(request: pytest.FixtureRequest) -> tuple[Node, NodeConfig]:
-    one = nodes()[request.param]
-    text = one.config(
-        state=Path("/s"), port=Path("/p"), hub="http://h", token="t" * 16, speed=9.0, anchor=0.0, root=Path("/r.json")
-    )
-    loaded = read_node_config(text)
+    loaded = checked_node_config(request.param.config(PLACE))
     assert loaded.hints == ()
-    return one, loaded.config
+    return request.param, loaded.config
 
 
 def test_every_task_takes_the_model_that_the_demo_makes_for_it(node: tuple[Node, NodeConfig]) -> None:
@@ -35,25 +36,74 @@ def test_every_task_takes_the_model_that_the_demo_makes_for_it(node: tuple[Node,
         assert misfits(model, task, config.offer("1.0.0")) == []
 
 
-def test_node_1_runs_both_and_the_others_the_forecast_alone(node: tuple[Node, NodeConfig]) -> None:
-    one, config = node
-    assert [t.name for t in config.tasks] == (["flow", "score"] if one.name == "node-1" else ["flow"])
-    assert config.tasks[0].policy == "signal_timing"
-    assert config.signal is not None
-    detectors = {d.datastream for d in config.detectors}
+def test_every_task_has_a_policy_that_fits_its_actuator(node: tuple[Node, NodeConfig]) -> None:
+    _, config = node
+    actuators = {a.name: a for a in config.actuators}
     for task in config.tasks:
-        assert {s.output for s in task.sites} == detectors
-    assert set(config.tasks[0].settings["phases"]) <= detectors
-    assert set(config.sums[0].of) == detectors
+        assert task.actuator is not None
+        assert check(task, actuators[task.actuator]) == []
+
+
+def test_the_nodes_are_one_of_each_domain_on_two_runtimes() -> None:
+    assert [kind.domain for kind in KINDS] == ["traffic", "energy", "air", "safety", "health"]
+    assert {kind.runtime for kind in KINDS} == {"onnxruntime", "tflite-runtime"}
+
+
+def test_the_feed_is_what_training_kept_and_nothing_else(tmp_path: Path) -> None:
+    spec = load_task("mast_pm25").task
+    hours = np.arange(np.datetime64("2016-02-01T01", "s"), np.timedelta64(24 * 10, "h"), np.timedelta64(1, "h"))
+    values = np.stack([np.arange(240.0), np.arange(240.0) + 500, np.ones(240), hours.astype(int) / 3600 % 24], axis=1)
+    newest = np.arange(spec.window - 1, 230)
+    newest = newest[newest != 100]  # a window that was no example
+    x = np.stack([values[i - spec.window + 1 : i + 1] for i in newest]).astype(np.float32)
+    ends = hours[newest] + spec.lead * np.timedelta64(1, "h")
+    np.savez(tmp_path / "windows.npz", holdout_x=x, holdout_end=ends, holdout_site=np.zeros(len(x), np.int32))
+    series = held_out.series(tmp_path, spec, "UTC", 4)
+    assert series.start_unix_s == np.datetime64("2016-02-01T00", "s").astype(int)
+    assert series.columns["pm2.5"].tolist() == list(range(96))
+    assert series.columns["pm10"].tolist() == list(range(500, 596))
+    assert series.first("pm2.5", 86400.0).tolist() == list(range(24))
+
+
+def test_what_the_data_miss_no_sensor_shows(tmp_path: Path) -> None:
+    held_out.write(tmp_path / "air.csv", ["unix_s", "pm2_5"], [(0.0, 1.5), (3600.0, float("nan"))])
+    assert (tmp_path / "air.csv").read_text().splitlines()[1:] == ["0.0,1.5", "3600.0,"]
+
+
+def test_the_schedule_shows_each_picture_in_its_class_and_vehicles_that_stand() -> None:
+    labels = np.arange(500) % 2
+    shown = list(corner.schedule(labels))
+    assert all(labels[picture] == label for _, picture, label in shown)
+    first_day = [row for row in shown if row[0] < corner.STEPS * corner.STEP_S]
+    assert len(first_day) == corner.STEPS * corner.PICTURES_A_STEP
+    standing = {s for s in range(corner.STEPS) if all(r[2] for r in first_day if r[0] // corner.STEP_S == s)}
+    assert set(corner.STANDS) <= standing
+    assert shown == list(corner.schedule(labels))
+
+
+def test_halves_of_an_hour_add_up_to_the_datas_hour() -> None:
+    node = next(n for n in small() if isinstance(n, Forecourt))
+    halves = np.array(node.arrivals).reshape(-1, 3600 // forecourt.STEP_S)
+    assert halves.sum(axis=1).tolist() == node.series.columns["arrivals"].tolist()
+
+
+def test_of_overlapping_intervals_those_are_added_up_that_follow_on_each_other() -> None:
+    def row(end_s: int, value: float) -> dict[str, object]:
+        at = {"wall_ms": end_s * 1000}
+        return {"kind": "interval", "datastream": "a", "duration_s": 900.0, "at": at, "value": value}
+
+    rows = [row(900 + 300 * i, float(i)) for i in range(7)]
+    assert [r["value"] for r in intervals(rows, "a")] == [0.0, 3.0, 6.0]
 
 
 def told(**changes: object) -> dict[str, object]:
-    models = [{"bundle": b, "version": "1.0.0", "variant": "onnx-int8"} for b in (FLOW, SCORE)]
-    one = dict.fromkeys(("readings_sent", "readings_received"), 9) | {"id": "node-1", "models": models, "scores": 4}
+    models = [{"bundle": b, "version": "1.0.0", "variant": "onnx-int8"} for b in Intersection.models]
+    one = dict.fromkeys(("readings_sent", "readings_received"), 9) | {"id": "intersection", "models": models}
     one |= dict.fromkeys(("readings_lost", "board_could_not_buffer", "gap_recorded"), 0)
-    rollouts = {FLOW: "completed", SCORE: "completed"}
-    made = {"nodes": [one | changes], "rollouts": rollouts, "duplicates": 0, "lost": 0}
-    return made | {"forecast_mae": 4.0, "naive_mae": 5.0}
+    one |= {"scores": 4, "allowed": 3, "refused": 1, "softened": 0, "held_out": False, "forecasts": 5}
+    one |= {"forecast_mae": 4.0, "naive_mae": 5.0}
+    rollouts = dict.fromkeys(Intersection.models, "completed")
+    return {"nodes": [one | changes], "rollouts": rollouts, "duplicates": 0, "lost": 0}
 
 
 def test_a_report_that_keeps_every_promise_breaks_none() -> None:
@@ -64,17 +114,39 @@ def test_a_second_task_that_answers_nothing_is_a_broken_promise() -> None:
     assert "no score of it is at the hub" in cli.promises(told(scores=0))[0]
 
 
+def test_a_guard_that_only_ever_allows_or_refuses_is_a_broken_promise() -> None:
+    assert cli.promises(told(allowed=0)) == ["intersection: the guard allowed nothing"]
+    assert cli.promises(told(refused=0)) == ["intersection: the guard refused and softened nothing"]
+
+
+def test_a_forecast_of_held_out_days_has_to_beat_the_newest_value() -> None:
+    assert cli.promises(told(forecast_mae=6.0)) == []
+    assert "no better than the newest value" in cli.promises(told(held_out=True, forecast_mae=6.0))[0]
+
+
+def test_what_the_hub_has_of_a_node_without_a_board_is_what_it_was_fed_with() -> None:
+    report = told()
+    for key in ("readings_sent", "readings_received"):
+        del report["nodes"][0][key]  # type: ignore[index]
+    report["nodes"][0] |= {"fed": 100.0, "stored": 99.0}  # type: ignore[index]
+    assert cli.promises(report) == []
+    report["nodes"][0] |= {"stored": 80.0}  # type: ignore[index]
+    assert "was fed 100.0, and the hub has 80.0" in cli.promises(report)[0]
+
+
 @pytest.mark.parametrize("state", ["running", "aborted", "paused"])
 def test_each_rollout_has_to_complete(state: str) -> None:
-    report = told() | {"rollouts": {FLOW: "completed", SCORE: state}}
-    assert cli.promises(report) == [f"the rollout of {SCORE} is {state}, not completed"]
-    assert cli.promises(told() | {"rollouts": {FLOW: "completed"}}) == [f"nobody has rolled out {SCORE}"]
+    rollouts = {"traffic-flow": "completed", "traffic-score": state}
+    assert cli.promises(told() | {"rollouts": rollouts}) == [f"the rollout of traffic-score is {state}, not completed"]
+    one = {"traffic-flow": "completed"}
+    assert cli.promises(told() | {"rollouts": one}) == ["nobody has rolled out traffic-score"]
 
 
-def test_scores_are_the_rows_of_the_task_that_scores() -> None:
-    def row(name: str, value: float | None, kind: str = "interval") -> dict[str, object]:
-        return {"datastream": name, "value": value, "kind": kind}
-
-    rows = [row("score/detector/2/volume", 1.5), row("score/detector/2/volume", None), row("detector/2/volume", 9.0)]
-    rows.append(row("score/detector/2/volume", 7.0, "alert"))
-    assert report.scores(rows) == [1.5]
+def test_the_sentence_of_a_node_is_its_newest_of_that_verdict() -> None:
+    decisions = [
+        {"sentence": word + str(i), "row": {"detail": {"verdict": word}}}
+        for i, word in enumerate(["allowed", "refused", "allowed"])
+    ]
+    assert report.last(decisions, "allowed") == "allowed2"
+    assert report.last(decisions, "refused") == "refused1"
+    assert report.last([], "allowed") is None

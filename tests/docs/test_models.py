@@ -22,4 +22,8 @@ def test_every_task_with_data_of_its_own_is_on_the_page() -> None:
     assert set(task_names()) - judged == {
         "traffic_flow",
         "traffic_score",
-    }  # the demo's: their sample comes with a package
+        "kiosk_load",
+        "mast_pm25",
+        "corner_vehicles",
+        "forecourt_arrivals",
+    }  # the demo's: their data come with a package or a seed

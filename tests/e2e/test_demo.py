@@ -1,4 +1,4 @@
-"""The whole line, as a newcomer runs it: real processes, real data, one hub restart, one SIGKILL, and the page."""
+"""The whole line, as a newcomer runs it: real processes, five nodes, one hub restart, one SIGKILL, and the page."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EDGE = ROOT / ".venv-edge" / "bin" / "python"
 SECONDS = 150
+NODES = ("intersection", "kiosk", "mast", "corner", "forecourt")
 CHROMIUM = shutil.which("chromium")
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 def free_port() -> int:
@@ -76,8 +77,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 def ready(demo: Demo) -> list[dict[str, Any]]:
-    """Wait until all three nodes run the released model and forecasts have been compared with counts."""
-    deadline = time.monotonic() + 240
+    """Wait until all nodes run their released models and have said something."""
+    deadline = time.monotonic() + 420
     while time.monotonic() < deadline:
         assert demo.process.poll() is None, (demo.home.parent / "demo.log").read_text()[-3000:]
         try:
@@ -85,7 +86,7 @@ def ready(demo: Demo) -> list[dict[str, Any]]:
         except (httpx.TransportError, ValueError, KeyError):
             nodes = []
         active = [n for n in nodes if n["heartbeat"] and n["heartbeat"]["reported"].get("version") == "1.0.0"]
-        if len(active) == 3 and all(n["stored"] > 200 for n in active):
+        if len(active) == len(NODES) and all(n["stored"] > 40 for n in active):
             return active
         time.sleep(0.5)
     raise AssertionError(
@@ -105,7 +106,7 @@ def through_the_restart(act: Callable[[], Any], refused: type[Exception]) -> Any
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
-def test_the_page_shows_three_nodes_their_model_and_a_chart_with_data(demo: Demo) -> None:
+def test_the_page_shows_five_nodes_their_models_and_a_chart_with_data(demo: Demo) -> None:
     from playwright.sync_api import Error as PlaywrightError
     from playwright.sync_api import sync_playwright
 
@@ -121,17 +122,17 @@ def test_the_page_shows_three_nodes_their_model_and_a_chart_with_data(demo: Demo
         outside: list[str] = []
         page.on("request", lambda r: None if r.url.startswith(demo.hub) else outside.append(r.url))
         through_the_restart(lambda: page.goto(demo.hub), PlaywrightError)
-        for name in ("node-1", "node-2", "node-3"):
+        for name in NODES:
             page.get_by_text(name, exact=True).first.wait_for(timeout=15_000)
         page.get_by_text("1.0.0").first.wait_for(timeout=15_000)
         page.locator("canvas").first.wait_for(timeout=15_000)
-        page.locator("#choose-node").select_option("node-2")
+        page.locator("#choose-node").select_option("kiosk")
         # Not wait_for_function: the page's security policy forbids eval, and rightly.
         deadline = time.monotonic() + 60
         while int(page.locator("#chart").get_attribute("data-points") or 0) <= 5:
             assert time.monotonic() < deadline, "the chart is empty"
             page.wait_for_timeout(500)
-        url = f"{demo.hub}/api/v1/series?node=node-2&datastream=intersection/volume"
+        url = f"{demo.hub}/api/v1/series?node=kiosk&datastream=kiosk/load"
         series = through_the_restart(lambda: httpx.get(url, timeout=5), httpx.TransportError).json()
         page.screenshot(path=str(shots / "demo.png"), full_page=True)
         browser.close()
@@ -141,35 +142,40 @@ def test_the_page_shows_three_nodes_their_model_and_a_chart_with_data(demo: Demo
 
 @pytest.fixture(scope="module")
 def report(demo: Demo) -> dict[str, Any]:
-    status = demo.process.wait(SECONDS + 200)
+    status = demo.process.wait(SECONDS + 400)
     said = (demo.home.parent / "demo.log").read_text()
     assert status == 0, said[-4000:]
     loaded: dict[str, Any] = json.loads((demo.home / "report.json").read_text())
     return loaded
 
 
-def test_every_promised_key_is_there(report: dict[str, Any]) -> None:
-    assert set(report) >= {
-        "readings_sent", "readings_received", "forecast_mae", "naive_mae", "proposals_allowed", "proposals_refused",
-        "summaries_produced", "summaries_acknowledged", "summaries_stored", "duplicates", "lost", "bytes_sent",
-        "raw_bytes", "nodes", "variants",
-    }  # fmt: skip
-    assert {v["name"] for v in report["variants"]} == {"onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"}
+def of(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(node for node in report["nodes"] if node["id"] == name)
 
 
-def test_the_untouched_nodes_received_every_reading_that_was_sent(report: dict[str, Any]) -> None:
-    for node in report["nodes"][:2]:
-        assert node["readings_sent"] == node["readings_received"] > 20_000
-        assert node["readings_lost"] == node["gap_recorded"] == 0
+def test_five_nodes_are_one_of_each_domain(report: dict[str, Any]) -> None:
+    assert [n["id"] for n in report["nodes"]] == list(NODES)
+    assert [n["domain"] for n in report["nodes"]] == ["traffic", "energy", "air", "safety", "health"]
 
 
-def test_the_hub_holds_the_true_counts_of_the_untouched_nodes(report: dict[str, Any]) -> None:
-    for node in report["nodes"][:2]:
-        assert node["vehicles_stored"] == node["vehicles_fed"]
+def test_every_node_runs_the_released_int8_models(report: dict[str, Any]) -> None:
+    models = [m for n in report["nodes"] for m in n["models"]]
+    assert {m["version"] for m in models} == {"1.0.0"}
+    assert {m["variant"] for m in models} == {"onnx-int8", "tflite-int8"}
+    assert len(models) == len(report["rollouts"]) == 6
+    assert set(report["rollouts"].values()) == {"completed"}
+    for variants in report["variants"].values():
+        assert {v["name"] for v in variants} == {"onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"}
+
+
+def test_the_hub_holds_what_each_untouched_node_was_fed_with(report: dict[str, Any]) -> None:
+    assert of(report, "forecourt")["stored"] == of(report, "forecourt")["fed"] > 400
+    for name in ("kiosk", "mast", "corner"):
+        assert of(report, name)["stored"] == pytest.approx(of(report, name)["fed"], rel=0.05)
 
 
 def test_the_killed_nodes_gap_is_what_its_board_could_not_buffer(report: dict[str, Any]) -> None:
-    node = report["nodes"][2]
+    node = of(report, "intersection")
     lost = node["readings_sent"] - node["readings_received"]
     assert lost == node["readings_lost"] == node["board_could_not_buffer"] == node["gap_recorded"] > 0
 
@@ -179,49 +185,53 @@ def test_every_summary_is_at_the_hub_once(report: dict[str, Any]) -> None:
     assert report["duplicates"] == report["lost"] == 0
 
 
-def test_every_node_runs_the_released_int8_model(report: dict[str, Any]) -> None:
-    assert {n["model version"] for n in report["nodes"]} == {"1.0.0"}
-    assert {n["variant"] for n in report["nodes"]} == {"onnx-int8", "tflite-int8"}
-
-
-def test_node_1_runs_two_models_side_by_side(report: dict[str, Any]) -> None:
-    assert report["rollouts"] == {"traffic-flow": "completed", "traffic-score": "completed"}
-    both, *others = report["nodes"]
+def test_the_intersection_runs_two_models_side_by_side(report: dict[str, Any]) -> None:
+    both = of(report, "intersection")
     assert [m["bundle"] for m in both["models"]] == ["traffic-flow", "traffic-score"]
-    assert {(m["version"], m["variant"]) for m in both["models"]} == {("1.0.0", "onnx-int8")}
-    assert both["forecasts"] > 100
+    assert both["forecasts"] > 50
     assert both["scores"] > 100
-    assert all([m["bundle"] for m in n["models"]] == ["traffic-flow"] and not n["scores"] for n in others)
 
 
-def test_the_forecast_beats_the_naive_floor_on_the_held_out_days(report: dict[str, Any]) -> None:
-    assert report["forecast_mae"] < report["naive_mae"]
+@pytest.mark.parametrize("name", ["kiosk", "mast", "forecourt"])
+def test_the_forecast_beats_the_newest_value_on_held_out_days(report: dict[str, Any], name: str) -> None:
+    node = of(report, name)
+    assert node["forecasts"] > 50
+    assert node["forecast_mae"] < node["naive_mae"]
 
 
-def test_the_guard_had_a_say(report: dict[str, Any]) -> None:
-    assert report["proposals_allowed"] > 0
-    assert report["proposals_refused"] > 0
+@pytest.mark.parametrize("name", NODES)
+def test_the_guard_allowed_something_and_refused_something(report: dict[str, Any], name: str) -> None:
+    node = of(report, name)
+    assert node["allowed"] > 0
+    assert node["refused"] + node["softened"] > 0
+    assert node["why"]["allowed"].endswith(".")
+
+
+def test_no_picture_is_left(report: dict[str, Any], demo: Demo) -> None:
+    assert not list((demo.home / "run" / "corner" / "state").rglob("*.png"))
+    left = len(list((demo.home / "run" / "corner" / "pictures").iterdir()))
+    assert left < 100, "only those that came after its agent had stopped"
 
 
 def test_nothing_is_left_running(report: dict[str, Any], demo: Demo) -> None:
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(demo.home) in " ".join(p.info["cmdline"] or [])]
     with pytest.raises(httpx.ConnectError):
         httpx.get(demo.hub)
-    assert not list((demo.home / "run").glob("*.tty"))
+    assert not list((demo.home / "run").rglob("*.tty"))
 
 
 def test_ctrl_c_stops_every_process_and_leaves_no_port_or_pty(tmp_path: Path) -> None:
     port = free_port()
     home = tmp_path / "home"
     process = start(home, port, 120)
-    deadline = time.monotonic() + 120
-    while not (home / "logs" / "agent-node-3.log").exists():
+    deadline = time.monotonic() + 400
+    while not (home / "logs" / "agent-forecourt.log").exists():
         assert process.poll() is None, (tmp_path / "demo.log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(home) in " ".join(p.info["cmdline"] or [])]
-    assert not list((home / "run").glob("*.tty"))
+    assert not list((home / "run").rglob("*.tty"))
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}")

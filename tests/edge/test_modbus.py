@@ -289,7 +289,7 @@ class Told:
 
     def read(self, ms: int, raw: float | None, wraps_at: float | None = None) -> None:
         self.clock.now_ns = ms * 1_000_000
-        self.registers.read(0, raw, wraps_at)
+        self.registers.read(0, raw, wraps_at=wraps_at)
 
     def until(self, ms: int) -> list[tuple[float | None, Quality]]:
         self.clock.now_ns = ms * 1_000_000

@@ -10,13 +10,13 @@ import pytest
 
 from wayside.cloud.train import datasets
 from wayside.cloud.train.grid import Grid
-from wayside.cloud.train.taskfile import Column, Data, Fit, Goal, Published, TaskFile, load_task, task_names
+from wayside.cloud.train.taskfile import Column, Data, Fit, Generated, Goal, Published, TaskFile, load_task, task_names
 from wayside.contracts.task import Input, TaskSpec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 
 
-@pytest.mark.parametrize("kind", [TaskFile, TaskSpec, Input, Data, Column, Fit, Goal, Published])
+@pytest.mark.parametrize("kind", [TaskFile, TaskSpec, Input, Data, Column, Fit, Generated, Goal, Published])
 def test_every_key_is_on_the_page(kind: type) -> None:
     known = set(re.findall(r"`\[*([a-z_]+)\]*`", PAGE)) | {"extra", "wire", "task", "data", "fit", "columns"}
     assert set(kind.__struct_fields__) <= known, set(kind.__struct_fields__) - known

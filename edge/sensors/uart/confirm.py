@@ -35,8 +35,6 @@ class Confirmation:
 
     def take(self, frame: Frame) -> Frame | None:
         """What may be said now; None: nothing yet."""
-        if frame.alone and frame.doubt is None:
-            return frame
         if self._identity is None:
             self._identity = frame.identity  # if it is damaged, the next seven say so
         if frame.identity != self._identity:

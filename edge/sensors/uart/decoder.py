@@ -18,7 +18,6 @@ class Frame(NamedTuple):
     doubt: str | None = None  # the rule that the values break
     identity: bytes = b""  # what is the same in every frame of one sensor
     unix_ms: int | None = None  # the time that it tells
-    alone: bool = False  # its checksum is strong enough to believe it without its neighbours
 
 
 class Decoder(Protocol):

@@ -109,4 +109,4 @@ def _parse(telegram: bytes) -> Frame | None:
         for reference in (b"0-%d:24.2.1" % channel, b"0-%d:24.2.3" % channel):  # .3: Belgium, not temperature-corrected
             if reference in objects and (gas := _GAS.fullmatch(objects[reference])) is not None:
                 values["gas"] = float(gas[1])
-    return Frame(values, alone=True)
+    return Frame(values, identity=header[0])

@@ -74,9 +74,7 @@ def on_a_bad_line(protocol: str, frames: int, seed: int) -> Count:
             told = confirmation.take(frame)
             if told is not None and told.doubt is None:
                 said += 1
-                window = [
-                    prepared[k % PREPARED][0] for k in range(max(0, (i - 2 if told.alone else marks[0] - 2)), i + 1)
-                ]
+                window = [prepared[k % PREPARED][0] for k in range(max(0, marks[0] - 2), i + 1)]
                 wrong += not all(_within(n, v, window) for n, v in told.values.items())
     return Count(hurt, passed, undoubted, said, wrong, lost)
 

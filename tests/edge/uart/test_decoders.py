@@ -142,8 +142,9 @@ def test_one_frame_that_breaks_a_rule_is_set_aside_and_a_sensor_that_does_is_tol
     assert confirmation.set_aside == FRAMES + 1
 
 
-def test_a_telegram_with_a_strong_checksum_waits_for_no_other() -> None:
-    assert Confirmation().take(Frame({"x": 1.0}, alone=True)) is not None
+def test_a_counter_is_late_and_loses_nothing() -> None:
+    counted = [1000.0 + i / 1000 for i in range(50)]
+    assert _said(Confirmation(), *counted) == counted[3:-3]
 
 
 def test_a_receivers_time_is_taken_once_it_is_steady() -> None:
