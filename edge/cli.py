@@ -37,7 +37,7 @@ def _agent() -> None:
 @agent.command("run")
 def run(config: Config) -> None:
     """Run until SIGTERM or Ctrl-C; both store what is open. Starting again continues where it was."""
-    from wayside.edge.life import run as run_agent
+    from wayside.edge.start import run as run_agent
 
     try:
         run_agent(read(config), config.resolve().parent)

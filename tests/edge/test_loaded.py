@@ -27,13 +27,13 @@ HEAVY = COMMAND_LINE | TRUST | OF_THE_HUB | RUNTIMES | {"pymodbus", "h11", "av",
 PROGRAM = """
 import json, sys
 from wayside.__main__ import main
-import wayside.edge.life as life
+import wayside.edge.agent_verb as verb
 def instead(loaded, folder):
     from wayside.edge.agent import Agent
     agent = Agent(loaded.config, folder)
     agent.close()
     print(json.dumps(sorted(m.split(".")[0] for m, what in sys.modules.items() if what is not None)))
-life.run = instead
+verb.run = instead
 sys.exit(main(["agent", "run", "n.toml"]))
 """
 
