@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from zipfile import ZipFile
 
 from wayside.cloud.demo.intersection import Intersection
-from wayside.cloud.demo.node import Node, begins
+from wayside.cloud.demo.node import Node, Place, begins
 from wayside.contracts.passport import PASSPORT_FILE, Passport
 from wayside.contracts.wire import decode
-
-if TYPE_CHECKING:
-    from wayside.cloud.demo.line import Line
 
 Row = dict[str, Any]
 TOTALS = ("summaries_produced", "summaries_acknowledged", "bytes_sent", "raw_bytes")
@@ -25,8 +22,22 @@ def passport(bundle: Path) -> Passport:
         return decode(archive.read(PASSPORT_FILE), Passport)
 
 
-def report(line: Line, passports: Mapping[str, Passport]) -> dict[str, Any]:
-    """Of a line that has run to its end."""
+class Ran(Protocol):
+    """A line that has run to its end (:class:`wayside.cloud.demo.line.Line`)."""
+
+    @property
+    def nodes(self) -> Sequence[Node]: ...
+    @property
+    def places(self) -> Mapping[str, Place]: ...
+    def heartbeats(self) -> Mapping[str, Row]: ...
+    def rows(self, node: str) -> Iterable[Row]: ...
+    def why(self, node: Node) -> list[Row]: ...
+    def board_stats(self) -> Row: ...
+    def get(self, path: str) -> Any: ...
+
+
+def report(line: Ran, passports: Mapping[str, Passport]) -> dict[str, Any]:
+    """All that the demo shows."""
     heartbeats = line.heartbeats()
     totals = dict.fromkeys(TOTALS, 0)
     told = []
