@@ -22,8 +22,6 @@ from wayside.cloud.demo import pages
 from wayside.cloud.demo.line import Line
 from wayside.cloud.demo.processes import Processes, StageError
 
-TOLERANCE = 0.05
-"""Of what a node was fed: the share by which the hub may have something else. Readings are averaged, a model errs."""
 demo = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Run the whole line on this machine.")
 
 
@@ -102,13 +100,16 @@ def promises(report: dict[str, Any]) -> list[str]:
             broken.append(f"{name}: the guard refused and softened nothing")
         if len(node["models"]) > 1 and not node["scores"]:
             broken.append(f"{name} runs a second task, and no score of it is at the hub")
-        if node["held_out"] and node["forecasts"] and node["forecast_mae"] >= node["naive_mae"]:
-            broken.append(f"{name}: its forecast is no better than the newest value")
+        broken += [
+            f"{model['bundle']} is no better than the newest value on the days that were held out"
+            for model in node["models"]
+            if model["held_out_mae"] is not None and model["held_out_mae"] >= model["held_out_naive"]
+        ]
         if "readings_sent" in node:
             lost = node["readings_sent"] - node["readings_received"]
             if not lost == node["readings_lost"] == node["board_could_not_buffer"] == node["gap_recorded"]:
                 broken.append(f"{name}: {lost} readings are missing, the gap says {node['gap_recorded']}")
-        elif abs(node["stored"] - node["fed"]) > TOLERANCE * node["fed"]:
+        elif abs(node["stored"] - node["fed"]) > node["tolerance"] * node["fed"]:
             broken.append(f"{name} was fed {node['fed']:.1f}, and the hub has {node['stored']:.1f}")
     broken += [
         f"the rollout of {bundle} is {state}, not completed"
@@ -117,6 +118,9 @@ def promises(report: dict[str, Any]) -> list[str]:
     ]
     released = {model["bundle"] for node in report["nodes"] for model in node["models"]}
     broken += [f"nobody has rolled out {bundle}" for bundle in sorted(released - report["rollouts"].keys())]
+    live = [n["forecast_mae"] / n["naive_mae"] for n in report["nodes"] if n["held_out"] and n["forecasts"]]
+    if live and sum(live) >= len(live):
+        broken.append("the nodes' forecasts of held-out days were no better than the newest value")
     if report["duplicates"] or report["lost"]:
         broken.append(f"{report['lost']} summaries lost, {report['duplicates']} stored twice")
     return broken
@@ -175,8 +179,10 @@ def table(report: dict[str, Any]) -> Table:
     row("board dropped", "board_could_not_buffer", _count)
     row("known as gap", "gap_recorded", _count)
     grid.add_section()
-    row("forecast MAE", "forecast_mae", _number)
+    row("MAE, live", "forecast_mae", _number)
     row("newest value", "naive_mae", _number)
+    row("MAE, held out", "models", lambda models: _held_out(models, "held_out_mae"))
+    row("newest value", "models", lambda models: _held_out(models, "held_out_naive"))
     row("scores", "scores", lambda v: _count(v) if v else "")
     grid.add_section()
     row("allowed", "allowed", _count)
@@ -194,6 +200,10 @@ def table(report: dict[str, Any]) -> Table:
 def sentences(report: dict[str, Any]) -> list[str]:
     """One for each node, as ``wayside node why`` tells it."""
     return [f"{n['id']}: {n['why']['refused'] or n['why']['allowed'] or 'nothing decided'}" for n in report["nodes"]]
+
+
+def _held_out(models: list[dict[str, Any]], key: str) -> str:
+    return "\n".join(_number(m[key]) for m in models if m[key] is not None)
 
 
 def _count(value: int | str) -> str:

@@ -25,6 +25,7 @@ class Corner(Node):
     name, domain, runtime, timezone = "corner", "safety", "tflite-runtime", "America/Los_Angeles"
     models = {"corner-vehicles": "corner_vehicles"}
     watched = "corner/vehicle"
+    tolerance = 0.15  # it is a model that says so
     start_unix_s = START_UNIX_S
     seconds = float(STEPS * STEP_S)
 

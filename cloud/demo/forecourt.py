@@ -13,6 +13,7 @@ DAYS = 4
 ARRIVALS = "forecourt/arrivals"
 STEP_S = 1800
 SEED = 7
+ROOM = 1.12
 
 
 class Forecourt(Node):
@@ -33,6 +34,11 @@ class Forecourt(Node):
 
     def stored(self, rows: list[dict[str, Any]]) -> float:
         return total(rows, ARRIVALS)
+
+    @property
+    def places(self) -> int:
+        """For the arrivals of two hours: somewhat more than come in them on average."""
+        return round(ROOM * 2 * float(np.nanmean(self.series.first("arrivals", self.seconds))))
 
     def write(self, place: Place) -> None:
         begins = [self.start_unix_s + STEP_S * i for i in range(len(self.arrivals))]
@@ -65,7 +71,7 @@ class Forecourt(Node):
             'policy = "capacity_notice"',
             'actuator = "forecourt/notice"',
             "settings = { hours = 2, warn_at = 0.4, alarm_at = 0.5 }",
-            f'sites = [{{ output = "{ARRIVALS}", constants = {{ places = 12 }} }}]',
+            f'sites = [{{ output = "{ARRIVALS}", constants = {{ places = {self.places} }} }}]',
             "[[actuators]]",
             'name = "forecourt/notice"',
             'kind = "notice"',

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from wayside.cloud.demo.node import SPARE_DAYS
 from wayside.contracts.task import TaskSpec
 
 WINDOWS = "windows.npz"
@@ -38,11 +39,14 @@ class Series(NamedTuple):
         return self.columns[name][: round(seconds / self.interval_s)]
 
 
-def series(run: Path, task: TaskSpec, timezone: str, days: int) -> Series:
-    """The first whole ``days`` of the held-out ones, of the first site.
+def series(run: Path, task: TaskSpec, timezone: str, days: int, *, worst: str = "") -> Series:
+    """Whole held-out days of the first site: the first ones, or those ``days`` in a row with the most of a column.
+
+    ``SPARE_DAYS`` more follow, as far as there are so many.
 
     Args:
         timezone: of the data's local times.
+        worst: the column.
     """
     with np.load(run / WINDOWS) as arrays:
         of_first = arrays["holdout_site"] == arrays["holdout_site"].min()
@@ -51,17 +55,20 @@ def series(run: Path, task: TaskSpec, timezone: str, days: int) -> Series:
     newest = ends - task.lead * step  # (n,) end of each window's newest row
     rows = newest[:, None] - np.arange(task.window - 1, -1, -1) * step  # (n, T)
     times, at = np.unique(rows.ravel(), return_index=True)
-    values = x.reshape(-1, x.shape[2])[at]  # (m, F)
-    midnight = times[0].astype("datetime64[D]")
+    observed = x.reshape(-1, x.shape[2])[at]  # (m, F)
+    midnight, a_day = times[0].astype("datetime64[D]"), round(86400 / task.interval_s)
     first = midnight if midnight + step == times[0] else midnight + np.timedelta64(1, "D")
-    wanted = first + np.arange(1, days * round(86400 / task.interval_s) + 1) * step
+    whole = int((times[-1] - first) // np.timedelta64(1, "D"))
+    wanted = first + np.arange(1, whole * a_day + 1) * step
     where = np.searchsorted(times, wanted).clip(max=len(times) - 1)
-    there = times[where] == wanted
-    columns = {}
-    for f, column in enumerate(task.inputs):
-        columns[column.name] = np.where(there, values[where, f], np.nan).astype(float)
-    start = pd.Timestamp(first).tz_localize(ZoneInfo(timezone)).timestamp()
-    return Series(float(start), task.interval_s, columns)
+    values = np.where((times[where] == wanted)[:, None], observed[where], np.nan).astype(float)
+    names, begin = [column.name for column in task.inputs], 0
+    if worst:
+        daily = np.nanmean(values[:, names.index(worst)].reshape(whole, a_day), axis=1)
+        begin = int(np.argmax([daily[d : d + days].sum() for d in range(max(1, whole - days - SPARE_DAYS + 1))]))
+    kept = values[begin * a_day : (begin + days + SPARE_DAYS) * a_day]
+    start = pd.Timestamp(first + np.timedelta64(begin, "D")).tz_localize(ZoneInfo(timezone)).timestamp()
+    return Series(float(start), task.interval_s, {name: kept[:, f] for f, name in enumerate(names)})
 
 
 def labels(run: Path) -> npt.NDArray[np.int64]:

@@ -46,6 +46,8 @@ class Node(abc.ABC):
     """of all it shows the datastream that says the most"""
     held_out: ClassVar[bool] = True
     """its feed is what training kept from its models"""
+    tolerance: ClassVar[float] = 0.02
+    """of what it was fed with: the share by which the hub may have something else; readings are averaged"""
     start_unix_s: float
     seconds: float  # that its feed lasts
 

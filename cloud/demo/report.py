@@ -44,9 +44,12 @@ def report(line: Ran, passports: Mapping[str, Passport]) -> dict[str, Any]:
     for node in line.nodes:
         state = line.places[node.name].state
         status = json.loads((state / "status.json").read_text())
-        entry = of_node(node, heartbeats[node.name], status, list(line.rows(node.name)), line.why(node))
+        rows = list(line.rows(node.name))
+        entry = of_node(node, heartbeats[node.name], status, rows, line.why(node))
+        for model in entry["models"]:
+            model |= judged(passports[model["bundle"]], str(model["variant"]))
         if isinstance(node, Intersection):
-            entry |= of_board(line.board_stats(), status["counters"], list(line.rows(node.name)))
+            entry |= of_board(line.board_stats(), status["counters"], rows)
         told.append(entry)
         for key in TOTALS:
             totals[key] += status["counters"].get(key, 0)
@@ -82,6 +85,7 @@ def of_node(node: Node, heartbeat: Row, status: Row, rows: list[Row], decisions:
         "id": node.name,
         "domain": node.domain,
         "held_out": node.held_out,
+        "tolerance": node.tolerance,
         "models": [
             {"bundle": bundle} | {key: reported.get(bundle, {}).get(key) for key in ("version", "runtime", "variant")}
             for bundle in node.bundles
@@ -101,6 +105,12 @@ def of_node(node: Node, heartbeat: Row, status: Row, rows: list[Row], decisions:
         "summaries_twice": len(rows) - len({(row["boot"], row["seq"]) for row in rows}),
         "agent_rss_bytes": status.get("rss_bytes"),
     }
+
+
+def judged(of: Passport, variant: str) -> dict[str, float | None]:
+    """What its passport says of a forecaster over all the days that were held out; None: it is no forecaster."""
+    overall = next(a for a in of.accuracy if a.slice == "all")
+    return {"held_out_mae": overall.mae.get(variant), "held_out_naive": overall.mae.get("naive")}
 
 
 def of_board(board: Row, counters: Row, rows: list[Row]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wayside.cloud.demo import corner, forecourt, held_out, kiosk, mast
 from wayside.cloud.demo.intersection import Intersection
-from wayside.cloud.demo.node import SPARE_DAYS, Node
+from wayside.cloud.demo.node import Node
 from wayside.contracts.task import TaskSpec
 
 KINDS: tuple[type[Node], ...] = (Intersection, kiosk.Kiosk, mast.Mast, corner.Corner, forecourt.Forecourt)
@@ -23,15 +23,15 @@ def nodes(run: Callable[[str], Path], tasks: Mapping[str, TaskSpec]) -> list[Nod
         tasks: of a bundle, what its passport says.
     """
 
-    def series(kind: type[Node], days: int) -> held_out.Series:
+    def series(kind: type[Node], days: int, worst: str = "") -> held_out.Series:
         bundle = next(iter(kind.models))
-        return held_out.series(run(bundle), tasks[bundle], kind.timezone, days + SPARE_DAYS)
+        return held_out.series(run(bundle), tasks[bundle], kind.timezone, days, worst=worst)
 
     pictures = run("corner-vehicles")
     return [
         Intersection.of_log(),
         kiosk.Kiosk(series(kiosk.Kiosk, kiosk.DAYS)),
-        mast.Mast(series(mast.Mast, mast.DAYS)),
+        mast.Mast(series(mast.Mast, mast.DAYS, "pm2.5")),
         corner.Corner(pictures, held_out.labels(pictures)),
         forecourt.Forecourt(series(forecourt.Forecourt, forecourt.DAYS)),
     ]

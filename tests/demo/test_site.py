@@ -12,7 +12,7 @@ from tests.simulators.node_kinds import passport_of
 from wayside.cloud.demo import cli, corner, forecourt, held_out, report
 from wayside.cloud.demo.forecourt import Forecourt
 from wayside.cloud.demo.intersection import Intersection
-from wayside.cloud.demo.node import Node, intervals
+from wayside.cloud.demo.node import SPARE_DAYS, Node, intervals
 from wayside.cloud.demo.site import KINDS, MODELS
 from wayside.cloud.train.taskfile import load_task
 from wayside.contracts.fit import misfits
@@ -60,8 +60,11 @@ def test_the_feed_is_what_training_kept_and_nothing_else(tmp_path: Path) -> None
     np.savez(tmp_path / "windows.npz", holdout_x=x, holdout_end=ends, holdout_site=np.zeros(len(x), np.int32))
     series = held_out.series(tmp_path, spec, "UTC", 4)
     assert series.start_unix_s == np.datetime64("2016-02-01T00", "s").astype(int)
-    assert series.columns["pm2.5"].tolist() == list(range(96))
-    assert series.columns["pm10"].tolist() == list(range(500, 596))
+    assert series.first("pm2.5", 4 * 86400.0).tolist() == list(range(96))
+    assert series.columns["pm10"].tolist() == list(range(500, 500 + 24 * (4 + SPARE_DAYS)))
+    worst = held_out.series(tmp_path, spec, "UTC", 2, worst="pm2.5")
+    assert worst.start_unix_s == np.datetime64("2016-02-05T00", "s").astype(int)
+    assert worst.columns["pm2.5"].tolist() == list(range(96, 216))
     assert series.first("pm2.5", 86400.0).tolist() == list(range(24))
 
 
@@ -97,7 +100,8 @@ def test_of_overlapping_intervals_those_are_added_up_that_follow_on_each_other()
 
 
 def told(**changes: object) -> dict[str, object]:
-    models = [{"bundle": b, "version": "1.0.0", "variant": "onnx-int8"} for b in Intersection.models]
+    judged = {"held_out_mae": 4.0, "held_out_naive": 5.0}
+    models = [{"bundle": b, "version": "1.0.0", "variant": "onnx-int8"} | judged for b in Intersection.models]
     one = dict.fromkeys(("readings_sent", "readings_received"), 9) | {"id": "intersection", "models": models}
     one |= dict.fromkeys(("readings_lost", "board_could_not_buffer", "gap_recorded"), 0)
     one |= {"scores": 4, "allowed": 3, "refused": 1, "softened": 0, "held_out": False, "forecasts": 5}
@@ -122,13 +126,16 @@ def test_a_guard_that_only_ever_allows_or_refuses_is_a_broken_promise() -> None:
 def test_a_forecast_of_held_out_days_has_to_beat_the_newest_value() -> None:
     assert cli.promises(told(forecast_mae=6.0)) == []
     assert "no better than the newest value" in cli.promises(told(held_out=True, forecast_mae=6.0))[0]
+    report = told()
+    report["nodes"][0]["models"][1] |= {"held_out_mae": 6.0}  # type: ignore[index]
+    assert "traffic-score is no better" in cli.promises(report)[0]
 
 
 def test_what_the_hub_has_of_a_node_without_a_board_is_what_it_was_fed_with() -> None:
     report = told()
     for key in ("readings_sent", "readings_received"):
         del report["nodes"][0][key]  # type: ignore[index]
-    report["nodes"][0] |= {"fed": 100.0, "stored": 99.0}  # type: ignore[index]
+    report["nodes"][0] |= {"fed": 100.0, "stored": 99.0, "tolerance": 0.02}  # type: ignore[index]
     assert cli.promises(report) == []
     report["nodes"][0] |= {"stored": 80.0}  # type: ignore[index]
     assert "was fed 100.0, and the hub has 80.0" in cli.promises(report)[0]

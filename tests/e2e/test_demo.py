@@ -170,8 +170,9 @@ def test_every_node_runs_the_released_int8_models(report: dict[str, Any]) -> Non
 
 def test_the_hub_holds_what_each_untouched_node_was_fed_with(report: dict[str, Any]) -> None:
     assert of(report, "forecourt")["stored"] == of(report, "forecourt")["fed"] > 400
-    for name in ("kiosk", "mast", "corner"):
-        assert of(report, name)["stored"] == pytest.approx(of(report, name)["fed"], rel=0.05)
+    for name in ("kiosk", "mast"):
+        assert of(report, name)["stored"] == pytest.approx(of(report, name)["fed"], rel=0.02)
+    assert of(report, "corner")["stored"] == pytest.approx(of(report, "corner")["fed"], rel=0.15)
 
 
 def test_the_killed_nodes_gap_is_what_its_board_could_not_buffer(report: dict[str, Any]) -> None:
@@ -192,8 +193,14 @@ def test_the_intersection_runs_two_models_side_by_side(report: dict[str, Any]) -
     assert both["scores"] > 100
 
 
-@pytest.mark.parametrize("name", ["kiosk", "mast", "forecourt"])
-def test_the_forecast_beats_the_newest_value_on_held_out_days(report: dict[str, Any], name: str) -> None:
+def test_every_forecaster_beats_the_newest_value_on_the_days_that_were_held_out(report: dict[str, Any]) -> None:
+    models = [m for n in report["nodes"] for m in n["models"] if m["held_out_mae"] is not None]
+    assert {m["bundle"] for m in models} == {"traffic-flow", "kiosk-load", "mast-pm25", "forecourt-arrivals"}
+    assert all(m["held_out_mae"] < m["held_out_naive"] for m in models)
+
+
+@pytest.mark.parametrize("name", ["kiosk", "forecourt"])
+def test_so_do_its_forecasts_on_the_node(report: dict[str, Any], name: str) -> None:
     node = of(report, name)
     assert node["forecasts"] > 50
     assert node["forecast_mae"] < node["naive_mae"]
