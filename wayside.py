@@ -18,7 +18,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
-    "agent": Verb("wayside.edge.cli", "agent", "edge", "run a node's agent from its configuration"),
+    "agent": Verb("wayside.edge.start", "agent", "edge", "run a node's agent from its configuration"),
     "node": Verb("wayside.edge.cli", "node", "edge", "look at a node: check its file, its status, its outbox"),
     "doctor": Verb("wayside.edge.cli", "doctor", "edge", "check a node at the cabinet, with a fix for what fails"),
     "commission": Verb(

@@ -5,15 +5,19 @@ What holds in doubt is the actuator's own: a signal's fixed plan, a set-point's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
 
+from wayside.contracts import registers
 from wayside.contracts.mistakes import Mistake, refuse
+from wayside.contracts.modbus_config import Device
 from wayside.contracts.quantities import Phase, Seconds, Unit
 from wayside.contracts.reading import Name
+from wayside.contracts.registers import Order, RegisterType
 from wayside.contracts.wire import Document
 
 Number = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
@@ -76,24 +80,106 @@ class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="s
 class RegisterTarget(Document, frozen=True, kw_only=True):
     """A coil or holding register of a Modbus device that is written, and read back: raw × scale + offset = value."""
 
-    device: Annotated[int, msgspec.Meta(ge=1, le=247)]
+    line: Name | None = None  # of [[modbus]]; needed where there are several
+    device: Device
     address: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     table: Literal["coil", "holding"] = "coil"
+    type: RegisterType = "uint16"  # of a holding register; wider ones are written at once, with function 16
+    word_order: Order = "big"
+    byte_order: Order = "big"
     scale: Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)] = 1.0
     offset: Number = 0.0
 
-    def raw(self, value: float) -> int:
-        """What is written for ``value``: the nearest that there is."""
-        return round((value - self.offset) / self.scale)
+    @property
+    def words(self) -> int:
+        return 1 if self.table == "coil" else registers.words_of(self.type)
 
-    def value(self, raw: int) -> float:
+    def raw(self, value: float) -> float:
+        """What is written for ``value``: of whole numbers the nearest that there is."""
+        raw = (value - self.offset) / self.scale
+        return raw if self._is_float else round(raw)
+
+    def value(self, raw: float) -> float:
         return raw * self.scale + self.offset
 
+    def encode(self, value: float) -> list[int]:
+        """Raises: ValueError: the register cannot hold it."""
+        return registers.encode(self.raw(value), self.type, self.word_order, self.byte_order)
+
+    def decode(self, words: Sequence[int]) -> float | None:
+        """None: what is there is no number."""
+        raw = registers.decode(words, self.type, self.word_order, self.byte_order)
+        return None if raw is None else self.value(raw)
+
+    def same(self, held: float, wanted: float) -> bool:
+        """Whether a register that holds ``held`` holds what was written for ``wanted``."""
+        if self._is_float:
+            return math.isclose(held, wanted, rel_tol=1e-6, abs_tol=1e-6 * self.scale)
+        return abs(held - wanted) <= 0.501 * self.scale
+
     def holds(self, value: float) -> bool:
-        """Whether ``value`` can be written: a coil is one of two values, a holding register has 16 bits."""
+        """Whether ``value`` can be written: a coil is one of two values, a register has so many bits."""
         if self.table == "coil":
             return any(abs(self.value(raw) - value) <= 1e-6 * self.scale for raw in (0, 1))
-        return 0 <= self.raw(value) <= 0xFFFF
+        try:
+            held = self.decode(self.encode(value))
+        except ValueError:
+            return False
+        return held is not None and self.same(held, value)
+
+    @property
+    def what(self) -> str:
+        return self.table
+
+    @property
+    def where(self) -> str:
+        """For people."""
+        of = f" of {self.line}" if self.line is not None else ""
+        return f"device {self.device}{of}, {self.table} {self.address}"
+
+    @property
+    def limits(self) -> str:
+        return f"a coil is raw 0 or 1, a holding register of type {self.type} what its bits hold"
+
+    @property
+    def _is_float(self) -> bool:
+        return self.table == "holding" and registers.is_float(self.type)
+
+    def __post_init__(self) -> None:
+        refuse(self._mistakes())
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        if self.table == "coil":
+            for name in ("type", "word_order", "byte_order"):
+                if getattr(self, name) not in ("uint16", "big"):
+                    yield Mistake((name,), "is a holding register's; this is a coil")
+        if self.address + self.words > 65536:
+            yield Mistake(("address",), "address and type end at register 65535")
+
+
+class PinTarget(Document, frozen=True, kw_only=True):
+    """A relay on a GPIO pin of the node: 1 energizes it. The pin's level is read back."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, le=63)]  # BCM
+    active_high: bool = True  # false: a low level energizes it, as on many relay boards
+
+    def same(self, held: float, wanted: float) -> bool:
+        return held == wanted
+
+    def holds(self, value: float) -> bool:
+        return value in (0.0, 1.0)
+
+    @property
+    def what(self) -> str:
+        return "relay"
+
+    @property
+    def where(self) -> str:
+        return f"pin {self.number}"
+
+    @property
+    def limits(self) -> str:
+        return "a relay is 0 or 1"
 
 
 TimeOfDay = Annotated[
@@ -108,7 +194,8 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
     """A number that is set: a relay (0 or 1), a heater's power, a lamp's level. It *runs* while it is over ``idle``."""
 
     name: Name
-    register: RegisterTarget
+    register: RegisterTarget | None = None  # either this
+    pin: PinTarget | None = None  # or this
     low: Number
     high: Number
     safe: Number  # in force without model, clock, policy or network
@@ -136,10 +223,17 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
 
     def takes(self, value: float) -> bool:
         """Whether it can be set to ``value``."""
-        return self.low <= value <= self.high and self.register.holds(value)
+        return self.low <= value <= self.high and self.target.holds(value)
 
     def runs_at(self, value: float) -> bool:
         return value > self.idles_at
+
+    @property
+    def target(self) -> RegisterTarget | PinTarget:
+        """Where it is written; a configuration has exactly one."""
+        target = self.register or self.pin
+        assert target is not None  # noqa: S101  (a rule below)
+        return target
 
     def __post_init__(self) -> None:
         refuse(self._mistakes())
@@ -147,9 +241,12 @@ class SetpointConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag=
     def _mistakes(self) -> Iterator[Mistake]:
         if not self.low <= self.safe <= self.high:
             yield Mistake(("safe",), "low <= safe <= high")
-        elif not self.register.holds(self.safe):
-            why = "safe can be written to the register: a coil is raw 0 or 1, a holding register 0 to 65535"
-            yield Mistake(("safe",), why)
+        if (self.register is None) == (self.pin is None):
+            yield Mistake((), "is written to a register or to a pin: give one of them")
+        elif self.low <= self.safe <= self.high and not self.target.holds(self.safe):
+            yield Mistake(("safe",), f"safe can be written: {self.target.limits}")
+        elif self.pin is not None and not (self.low == 0 and self.high == 1):
+            yield Mistake(("low" if self.low != 0 else "high",), "of a relay low is 0 and high is 1")
         if self.idle is not None and not self.low <= self.idle < self.high:
             yield Mistake(("idle",), "low <= idle < high")
         if self.max_run_s is not None:

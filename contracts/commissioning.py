@@ -16,13 +16,14 @@ RecordId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 
 
 class SensorCheck(Document, frozen=True, kw_only=True):
-    """One sensor as it was walked (driven over, pressed, compared).
+    """One sensor or set-point as it was walked (driven over, pressed, compared, switched).
 
-    ``channel`` is the board's, the pin, the register, or of anything else the place in its table of the node's file.
+    ``channel`` is the board's, the pin, the register, the SunSpec model, or of anything else the place in its table of
+    the node's file; ``datastream`` of a set-point is ``actuator/NAME``.
     """
 
     datastream: Name
-    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value", "setpoint"]
     channel: Annotated[int, msgspec.Meta(ge=0, le=65535)]
     outcome: Literal["passed", "failed", "skipped"]
     actuations: Count = 0  # while this sensor was asked for

@@ -10,8 +10,8 @@ import zoneinfo
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
-from wayside.contracts.mistakes import Mistake, refusal
+from wayside.contracts.actuator_config import RegisterTarget, SetpointConfig, SignalConfig
+from wayside.contracts.mistakes import Mistake, Place, refusal
 from wayside.contracts.node_config import Loaded, NodeConfig, read_node_config
 from wayside.contracts.sensor_config import BOARD_NAME_BYTES, BOARD_PHASES, is_board_name
 
@@ -117,7 +117,7 @@ def _identity(identity: str) -> Iterator[Mistake]:
 
 
 def _actuators(config: NodeConfig) -> Iterator[Mistake]:
-    written: dict[tuple[int, str, int], str] = {}
+    written: dict[tuple[str | None, str, int, int], str] = {}
     for i, actuator in enumerate(config.actuators):
         place = ("actuators", i)
         if isinstance(actuator, SignalConfig):
@@ -125,14 +125,38 @@ def _actuators(config: NodeConfig) -> Iterator[Mistake]:
                 yield Mistake(place, f"nothing can carry out {actuator.name}: a signal needs a [board]")
             if len(actuator.phases) > BOARD_PHASES:
                 yield Mistake((*place, "phases"), f"are {len(actuator.phases)}; a board drives {BOARD_PHASES}")
-        elif isinstance(actuator, SetpointConfig):
-            target = actuator.register
-            if config.modbus is None:
-                yield Mistake(place, f"nothing can carry out {actuator.name}: a register needs a [modbus] line")
-            coil = (target.device, target.table, target.address)
-            if coil in written:
-                yield Mistake((*place, "register"), f"is that of {written[coil]}, too: two would fight over it")
-            written.setdefault(coil, actuator.name)
+        elif isinstance(actuator, SetpointConfig) and actuator.register is not None:
+            yield from _register(config, actuator.name, actuator.register, place, written)
+
+
+def _register(
+    config: NodeConfig,
+    name: str,
+    target: RegisterTarget,
+    place: Place,
+    written: dict[tuple[str | None, str, int, int], str],
+) -> Iterator[Mistake]:
+    if not config.modbus:
+        yield Mistake(place, f"nothing can carry out {name}: a register needs a [modbus] line")
+        return
+    line = config.line_of(target)
+    if line is None:
+        names = ", ".join(each.label for each in config.modbus)
+        if target.line is None:
+            yield Mistake((*place, "register"), f"misses line: there are {names}")
+        else:
+            rule = f"nothing can carry out {name}: there is no line {target.line}; there is {names}"
+            yield Mistake((*place, "register", "line"), rule)
+        return
+    if not line.takes(target.device):
+        rule = f"a device on a serial line is 1 to 247, not {target.device}"
+        yield Mistake((*place, "register", "device"), rule)
+    for address in range(target.address, target.address + target.words):
+        cell = (line.name, target.table, target.device, address)
+        if cell in written:
+            yield Mistake((*place, "register"), f"is that of {written[cell]}, too: two would fight over it")
+            return
+        written[cell] = name
 
 
 def _version(python: Python) -> str:

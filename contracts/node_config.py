@@ -14,15 +14,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from wayside.contracts.actuator_config import ActuatorConfig, SignalConfig
+from wayside.contracts.actuator_config import ActuatorConfig, RegisterTarget, SignalConfig
 from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place, between_sections, mistakes_of, refusal, refuse
+from wayside.contracts.modbus_config import ModbusConfig, line_named
 from wayside.contracts.node_rules import disagreements
 from wayside.contracts.old_node_form import is_old, left_behind, modernized
 from wayside.contracts.quantities import Seconds, UnixSeconds
 from wayside.contracts.reading import Name
-from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig
 from wayside.contracts.task_config import Datastream, Offer, SumConfig, TaskConfig
 from wayside.contracts.uart_config import UartConfig, uart_values
 from wayside.contracts.wire import ContractError, Document, wire_field
@@ -86,7 +87,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     model: ModelConfig = ModelConfig()
     board: BoardConfig | None = None
     gpio: GpioConfig = GpioConfig()
-    modbus: ModbusConfig | None = None
+    modbus: Annotated[tuple[ModbusConfig, ...], msgspec.Meta(max_length=16)] = ()  # one may be written as a table
     uart: Annotated[tuple[UartConfig, ...], msgspec.Meta(max_length=16)] = ()
     analog: Annotated[tuple[AnalogConfig, ...], msgspec.Meta(max_length=16)] = ()
     manual: ManualConfig | None = None
@@ -115,6 +116,10 @@ class NodeConfig(Document, frozen=True, kw_only=True):
         """The one signal that the board drives."""
         return next((a for a in self.actuators if isinstance(a, SignalConfig)), None)
 
+    def line_of(self, target: RegisterTarget) -> ModbusConfig | None:
+        """The Modbus line that a set-point's register is on; None: the file has no such line."""
+        return line_named(self.modbus, target.line)
+
     def datastreams(self) -> tuple[Datastream, ...]:
         """What its sources give, in the order of the configuration; sums last."""
         streams = [Datastream(name=d.datastream, unit=VEHICLES, aggregate="sum") for d in self.detectors]
@@ -124,7 +129,7 @@ class NodeConfig(Document, frozen=True, kw_only=True):
             for c in self.gpio.contacts
             if c.role == "ped_button"
         ]
-        streams += [r.stream() for r in (self.modbus.registers if self.modbus else ())]
+        streams += [value.stream() for line in self.modbus for value in line.values]
         streams += [v.stream() for v in uart_values(self.uart)]
         streams += [c.stream() for c in self.cameras]
         streams += [v.stream() for v in (self.manual.values if self.manual else ())]
@@ -140,6 +145,11 @@ class NodeConfig(Document, frozen=True, kw_only=True):
             days=tuple(sorted(self.calendar)),
             tasks=tuple(t.offered() for t in self.tasks),
         )
+
+
+def with_lines_listed(raw: dict[str, Any]) -> dict[str, Any]:
+    """One Modbus line may be written as a table of its own, ``[modbus]``."""
+    return raw | {"modbus": [raw["modbus"]]} if isinstance(raw.get("modbus"), dict) else raw
 
 
 class Loaded(NamedTuple):
@@ -178,6 +188,9 @@ def _read(given: dict[str, Any]) -> Loaded:
         raw, mistakes, written, hints = modernized(given)
     else:
         mistakes, raw = left_behind(given), _with_dates_as_text(given)
+    if isinstance(raw.get("modbus"), dict):
+        written["modbus", 0] = ("modbus",)
+    raw = with_lines_listed(raw)
     moved = {m.place for m in mistakes}
     mistakes += [m for m in mistakes_of(raw, NodeConfig, ()) if m.place not in moved]
     broken = {_TODAY.get(str(m.place[0]), str(m.place[0])) for m in mistakes if m.place}

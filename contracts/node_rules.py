@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SignalConfig
+from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
 from wayside.contracts.camera_config import CameraConfig
 from wayside.contracts.manual_config import ManualConfig
 from wayside.contracts.mistakes import Mistake, Place
-from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig, ModbusConfig
+from wayside.contracts.modbus_config import ModbusConfig, line_named
+from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig
 from wayside.contracts.task_config import CALENDAR, SITE, Datastream, SumConfig, TaskConfig
 from wayside.contracts.uart_config import UartConfig
 
@@ -33,7 +34,7 @@ class Sections(Protocol):
     @property
     def gpio(self) -> GpioConfig: ...
     @property
-    def modbus(self) -> ModbusConfig | None: ...
+    def modbus(self) -> tuple[ModbusConfig, ...]: ...
     @property
     def uart(self) -> tuple[UartConfig, ...]: ...
     @property
@@ -76,8 +77,12 @@ def named_datastreams(config: Sections) -> list[tuple[Place, str]]:
     named += [(("detectors", i, "datastream"), d.datastream) for i, d in enumerate(config.detectors)]
     named += [(("analog", i, "datastream"), a.datastream) for i, a in enumerate(config.analog)]
     named += [(("gpio", "contacts", i, "datastream"), c.datastream) for i, c in enumerate(config.gpio.contacts)]
-    registers = config.modbus.registers if config.modbus else ()
-    named += [(("modbus", "registers", i, "datastream"), r.datastream) for i, r in enumerate(registers)]
+    for i, line in enumerate(config.modbus):
+        of_line: Place = ("modbus", i)
+        named += [((*of_line, "registers", j, "datastream"), r.datastream) for j, r in enumerate(line.registers)]
+        for j, device in enumerate(line.sunspec):
+            points = (*of_line, "sunspec", j, "points")
+            named += [((*points, k, "datastream"), p.datastream) for k, p in enumerate(device.points)]
     for i, sensor in enumerate(config.uart):
         named += [(("uart", i, "values", j, "datastream"), v.datastream) for j, v in enumerate(sensor.values)]
     named += [(("cameras", i, "name"), c.name) for i, c in enumerate(config.cameras)]
@@ -92,7 +97,8 @@ def _given_twice(config: Sections) -> Iterator[Mistake]:
         ("channel", [(("detectors", i, "channel"), d.channel) for i, d in enumerate(config.detectors)]),
         ("analogue channel", [(("analog", i, "channel"), a.channel) for i, a in enumerate(config.analog)]),
         ("datastream", [*named_datastreams(config), *sums]),
-        ("pin", [(("gpio", "contacts", i, "pin"), c.pin) for i, c in enumerate(config.gpio.contacts)]),
+        ("pin", [*_pins(config)]),
+        ("line", [(("modbus", i, "name"), line.name) for i, line in enumerate(config.modbus) if line.name is not None]),
         ("task", [(("tasks", i, "name"), t.name) for i, t in enumerate(config.tasks)]),
         ("bundle", [(("tasks", i, "bundle"), t.bundle) for i, t in enumerate(config.tasks)]),
         ("actuator", [(("actuators", i, "name"), a.name) for i, a in enumerate(config.actuators)]),
@@ -112,7 +118,7 @@ def _lines(config: Sections) -> Iterator[Mistake]:
     if config.analog and config.board is None:
         yield Mistake(("analog",), "need a [board] that reads them", frozenset({"analog", "board"}))
     taken = {config.board.port: "board"} if config.board is not None else {}
-    ports: list[tuple[Place, str]] = [(("modbus", "port"), config.modbus.port)] if config.modbus is not None else []
+    ports: list[tuple[Place, str]] = [(("modbus", i, "port"), line.port) for i, line in enumerate(config.modbus)]
     ports += [(("uart", i, "port"), sensor.port) for i, sensor in enumerate(config.uart)]
     for place, port in ports:
         owner = str(place[0])
@@ -120,6 +126,22 @@ def _lines(config: Sections) -> Iterator[Mistake]:
             whose = "the board's" if taken[port] == "board" else f"that of [{taken[port]}], too"
             yield Mistake(place, f"is {whose}; each needs its own", frozenset({taken[port], owner}))
         taken.setdefault(port, owner)
+    targets = [a.register for a in config.actuators if isinstance(a, SetpointConfig) and a.register is not None]
+    written = [line_named(config.modbus, target.line) for target in targets]
+    for i, line in enumerate(config.modbus):
+        if line.name is None and len(config.modbus) > 1:
+            yield Mistake(("modbus", i), "misses name: of several lines each has one", frozenset({"modbus"}))
+        if not line.values and line not in written:
+            rule = "has nothing to do: it needs registers or sunspec to read, or a set-point that writes to it"
+            yield Mistake(("modbus", i), rule, frozenset({"modbus", "actuators"}))
+
+
+def _pins(config: Sections) -> Iterator[tuple[Place, int]]:
+    for i, contact in enumerate(config.gpio.contacts):
+        yield ("gpio", "contacts", i, "pin"), contact.pin
+    for i, actuator in enumerate(config.actuators):
+        if isinstance(actuator, SetpointConfig) and actuator.pin is not None:
+            yield ("actuators", i, "pin", "number"), actuator.pin.number
 
 
 def _humidity(config: Sections) -> Iterator[Mistake]:

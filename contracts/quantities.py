@@ -54,3 +54,28 @@ def aggregate(unit: str) -> Literal["sum", "mean"] | None:
     if of is None or of in _EITHER:
         return None
     return "sum" if of in _COUNTED else "mean"
+
+
+_PLAUSIBLE: dict[str, tuple[float, float]] = {
+    "W": (-1e10, 1e10), "kW": (-1e7, 1e7), "MW": (-1e5, 1e5), "GW": (-1e3, 1e3),
+    "mV": (-1e9, 1e9), "V": (-1e6, 1e6), "kV": (-2e3, 2e3), "mA": (-1e9, 1e9), "A": (-1e6, 1e6),
+    "Hz": (0, 1e9), "Cel": (-200, 3000), "K": (0, 3300), "[degF]": (-330, 5500), "%": (-1e4, 1e4),
+    "Pa": (-1e9, 1e9), "hPa": (-1e7, 1e7), "kPa": (-1e6, 1e6), "bar": (-1e4, 1e4), "mbar": (-1e7, 1e7),
+    "km/h": (-1e3, 1e3), "m/s": (-300, 300), "[mi_i]/h": (-700, 700), "[kn_i]": (-600, 600),
+    "ug/m3": (-1e3, 1e8), "mg/m3": (-1e3, 1e6), "g/m3": (-1e3, 1e5), "[ppm]": (-1e4, 1e6), "[ppb]": (-1e4, 1e9),
+    "lx": (-10, 1e6), "dB": (-300, 300), "dB[A]": (-300, 300), "mm/h": (-1, 1e4),
+}  # fmt: skip
+_ANY = (-1e12, 1e12)
+
+
+def plausible(unit: str) -> tuple[float, float]:
+    """Beyond these no sensor on a street reads in ``unit``, so that bytes in another order are not taken for a value.
+
+    They are generous: a limit of what is *normal* somewhere is the ``low`` and ``high`` of a sensor's own table.
+    """
+    return _PLAUSIBLE.get(unit, _ANY)
+
+
+def is_noise(value: float) -> bool:
+    """A number too small for any sensor, as a float is whose words or bytes are in another order; 0 is none."""
+    return 0 < abs(value) < 1e-20

@@ -1,4 +1,7 @@
-"""What a node reads, as its TOML says: the serial board and its detectors, dry contacts, Modbus registers."""
+"""What a node reads, as its TOML says: the serial board and its detectors, dry contacts; what every value has.
+
+Modbus lines: :mod:`wayside.contracts.modbus_config`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from wayside.contracts.mistakes import Mistake, refuse
-from wayside.contracts.quantities import Channel, Seconds, Unit
+from wayside.contracts.quantities import Channel, Seconds, Unit, plausible
 from wayside.contracts.reading import Name
 from wayside.contracts.task_config import Datastream
 from wayside.contracts.wire import Document
@@ -63,9 +66,15 @@ class ValueConfig(Document, frozen=True, kw_only=True):
     max_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
     @property
-    def wraps_at(self) -> float | None:
+    def wraps_at(self) -> int | None:
         """Where a counter begins again at 0; None: it does not."""
         return None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What is beyond is out of range: ``low`` and ``high``, else what no street has in this unit."""
+        low, high = plausible(self.unit)
+        return (low if self.low is None else self.low, high if self.high is None else self.high)
 
     @property
     def least(self) -> float:
@@ -96,48 +105,6 @@ class ValueConfig(Document, frozen=True, kw_only=True):
             yield Mistake(("max_per_s",), "is a counter's; this is a gauge")
         if self.low is not None and self.high is not None and self.low >= self.high:
             yield Mistake(("low",), "low < high")
-
-
-class RegisterConfig(ValueConfig, frozen=True, kw_only=True):
-    """One value of one Modbus device."""
-
-    device: Annotated[int, msgspec.Meta(ge=1, le=247)]  # also called unit or server address
-    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]  # as on the wire, from 0: "40001" is holding register 0
-    table: Literal["holding", "input", "coil", "discrete"] = "holding"
-    type: Literal["uint16", "int16", "uint32", "int32", "float32"] = "uint16"  # coils and discrete inputs are 0 or 1
-    word_order: Literal["big", "little"] = "big"  # of two registers: the high word first, or last
-
-    @property
-    def words(self) -> int:
-        """How many registers (or bits) hold the value."""
-        return 2 if self.table in ("holding", "input") and self.type in ("uint32", "int32", "float32") else 1
-
-    @property
-    def wraps_at(self) -> float | None:
-        return {"uint16": 2.0**16, "uint32": 2.0**32}.get(self.type)
-
-    @property
-    def key(self) -> str:
-        return f"{self.device}/{self.table}/{self.address}/{self.type}/{self.kind}/{self.datastream}"
-
-    def _mistakes(self) -> Iterator[Mistake]:
-        if self.kind == "counter" and (self.table not in ("holding", "input") or self.wraps_at is None):
-            yield Mistake(("kind",), "a counter is a holding or input register of type uint16 or uint32")
-        yield from super()._mistakes()
-        if self.address + self.words > 65536:
-            yield Mistake(("address",), "address and type end at register 65535")
-
-
-class ModbusConfig(Document, frozen=True, kw_only=True):
-    """A Modbus RTU line. ``port`` is a device path, a pyserial URL or a pattern that names exactly one port."""
-
-    port: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    baud: Annotated[int, msgspec.Meta(ge=1200, le=921_600)] = 9600
-    parity: Literal["none", "even", "odd"] = "none"
-    stop_bits: Literal[1, 2] = 1
-    timeout_s: Annotated[float, msgspec.Meta(ge=0.02, le=10)] = 1.0  # for one answer
-    echo: bool = False  # the adapter hears what it says itself: discard it
-    registers: Annotated[tuple[RegisterConfig, ...], msgspec.Meta(min_length=1, max_length=128)]
 
 
 class GpioConfig(Document, frozen=True, kw_only=True):

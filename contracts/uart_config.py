@@ -143,7 +143,7 @@ class UartValueConfig(ValueConfig, frozen=True, kw_only=True):
             if self.measure != "pm2_5_cf1":
                 yield Mistake(("correction",), "was fitted to pm2_5_cf1, and to nothing else")
             if self.humidity is None:
-                yield Mistake(("humidity",), "is missing: the correction needs a datastream of relative humidity")
+                yield Mistake(("humidity",), "misses humidity: the correction takes a datastream of relative humidity")
             if self.correction not in self.datastream:
                 rule = f"is a corrected value: its name has to say so, as in {self.datastream}/{self.correction}"
                 yield Mistake(("datastream",), rule)
@@ -176,7 +176,7 @@ class UartConfig(Document, frozen=True, kw_only=True):
 
     def _mistakes(self) -> Iterator[Mistake]:
         if not self.values and self.protocol != "nmea":
-            yield Mistake(("values",), f"are missing: {', '.join(self.kind.measures)}")
+            yield Mistake(("values",), f"misses values; it gives {', '.join(self.kind.measures)}")
         for i, value in enumerate(self.values):
             if value.measure not in self.kind.measures:
                 rule = (

@@ -33,7 +33,8 @@ def told(actuator: str, detail: Mapping[str, Scalar], model: str | None) -> str:
     at = f"At {_text(detail['local'])} " if detail.get("local") else ""
     match verdict:
         case "allowed":
-            text = f"{at}{done}{_because(because)}; the guard allowed it"
+            within = f" within its limits: {_text(detail['limits'])}" if detail.get("limits") else ""
+            text = f"{at}{done}{_because(because)}; the guard allowed it{within}"
         case "refused":
             text = f"{at}it was proposed {wanted}{_because(because)}; the guard refused: {why or 'no reason given'}"
         case "driven":

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from wayside.contracts.action import Action, Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import SetpointConfig, SignalConfig
+from wayside.contracts.condition import Condition
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.guard.check import fixed_plan
 from wayside.edge.ledger import Ledger
@@ -37,11 +39,11 @@ class BoardSignal:
         return plan
 
 
-class RegisterSetpoint:
-    """A coil or register that is written and read back until it holds what is wanted.
+class ReadBackSetpoint:
+    """A coil, register or pin that is written and read back until it holds what is wanted.
 
     What it holds when the agent starts nobody knows, so the safe value is written first, whatever has been decided
-    meanwhile; at the end, too (:meth:`stop`). Its owner writes what is :meth:`pending`, reads the register back and
+    meanwhile; at the end, too (:meth:`stop`). Its owner writes what is :meth:`pending`, reads it back and
     tells what it read, or why it could not.
     """
 
@@ -51,23 +53,25 @@ class RegisterSetpoint:
         self._begun = False  # the safe value was there
         self._confirmed = self._stopped = False
         self._failures = 0
+        self.held: float | None = None  # at the last reading back
 
     def carry(self, action: Action | None) -> None:
         if not isinstance(action, Setpoint | None):
-            raise TypeError(f"a register is given a set-point, not {action!r}")
+            raise TypeError(f"a set-point is given one, not {action!r}")
         if not self._stopped:
             self._want(self.config.safe if action is None else action.value)
 
     def pending(self) -> float | None:
-        """The value that has to be written, in the actuator's unit; None: the register holds what is wanted."""
+        """The value that has to be written, in the actuator's unit; None: it is there."""
         if self._confirmed:
             return None
         return self._wanted if self._begun else self.config.safe
 
     def confirmed(self, value: float) -> None:
-        """The register was read and holds ``value``. Another one than is wanted is written over."""
+        """The target was read and holds ``value``. Another one than is wanted is written over."""
         target = self._wanted if self._begun else self.config.safe
-        if abs(value - target) > 0.501 * self.config.register.scale:
+        self.held = value
+        if not self.config.target.same(value, target):
             self.failed(f"it holds {value:g} where {target:g} was written")
             return
         self._begun, self._confirmed = True, target == self._wanted
@@ -84,6 +88,14 @@ class RegisterSetpoint:
     def give_up(self, why: str) -> None:
         """Say now that it is not confirmed; perhaps nobody will try again."""
         self._ledger.begin(UNCONFIRMED, self.config.name, f"{self.config.name} does not take its value: {why}")
+
+    def shown(self) -> dict[str, Any]:
+        """For people at the cabinet: what was read back last, and whether that is what is wanted."""
+        return {"name": self.config.name, "held": self.held, "unit": self.config.unit, "confirmed": self._confirmed}
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is wrong with it now."""
+        return tuple(c for c in self._ledger.conditions() if (c.code, c.subject) == (UNCONFIRMED, self.config.name))
 
     def stop(self) -> None:
         """The agent ends: only the safe value is written from here on, and once more even where it was confirmed."""

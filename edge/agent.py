@@ -4,6 +4,9 @@ The routines share a :class:`~wayside.edge.node.Node` and an :class:`~wayside.ed
 to the event loop's thread; installing a model and running one happen in others.
 
 Nothing here waits for the hub: without network, model or clock the agent senses, stores and holds the fixed plan.
+
+What only some nodes have is imported where it is used: the hub's HTTP and cryptography, Modbus. A library that nobody
+asks costs megabytes on a computer that has few (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -20,30 +23,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
+from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.version import VERSION
 from wayside.edge.clock import open_clock
 from wayside.edge.commit import Committer
 from wayside.edge.errors import EdgeError
-from wayside.edge.hub_client import HubClient
-from wayside.edge.hub_tls import HubTls
-from wayside.edge.identity import load_or_create, machine_fingerprint
 from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
 from wayside.edge.sensors.camera import Camera, forbid_core_dumps, run_all
 from wayside.edge.sensors.gpio import Contacts, GpioError
-from wayside.edge.sensors.manual import ManualInputs
-from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.sensors.modbus_lines import ModbusLines
+from wayside.edge.sensors.relays import Relays
 from wayside.edge.sensors.serial_board import SerialBoard
 from wayside.edge.status import OUTBOX_FILE
-from wayside.edge.sync import Sync
 from wayside.edge.tasks.runner import Job, ThreadRunner
 from wayside.edge.update.installs import Installs
 from wayside.edge.update.updater import Updater
 
 if TYPE_CHECKING:
+    from wayside.edge.hub_tls import HubTls
+    from wayside.edge.sensors.manual import ManualInputs
     from wayside.edge.sensors.uart.sensors import UartSensors
+    from wayside.edge.sync import Sync
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +72,11 @@ def with_board(config: NodeConfig) -> bool:
 
 
 def with_modbus(config: NodeConfig) -> bool:
-    return config.modbus is not None
+    return bool(config.modbus)
+
+
+def with_relays(config: NodeConfig) -> bool:
+    return any(isinstance(a, SetpointConfig) and a.pin is not None for a in config.actuators)
 
 
 def with_uart(config: NodeConfig) -> bool:
@@ -92,7 +99,8 @@ ROUTINES = (
     Routine("commit", lambda agent: agent.committer.run(), always),  # what is known becomes durable
     Routine("report", lambda agent: agent.reporter.run(), always),  # status file, watchdog
     Routine("board", lambda agent: agent.board.run(), with_board),  # type: ignore[union-attr]
-    Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),  # type: ignore[union-attr]
+    Routine("modbus", lambda agent: agent.modbus.run(), with_modbus),
+    Routine("relays", lambda agent: agent.relays.run(), with_relays),
     Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
     Routine("cameras", lambda agent: run_all(agent.cameras), with_cameras),
     Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
@@ -109,7 +117,6 @@ class Agent:
         self._config = config
         state_dir = (folder / config.state_dir).resolve()
         self._lock = _take(state_dir)
-        identity = load_or_create(state_dir)
         boot = secrets.token_hex(16)
         self._boot = boot
         self._clock = open_clock(config.clock)
@@ -124,17 +131,13 @@ class Agent:
         if config.board is not None:
             self.board = SerialBoard(config.board, node, node.ledger, self.committer.congested)
             self.committer.count_board(self.board)
-        self.modbus: ModbusLine | None = None
-        if config.modbus is not None:
-            self.modbus = ModbusLine(
-                config.modbus,
-                partial(node.value_read, node.registers),
-                partial(node.value_failed, node.registers),
-                node.outputs.setpoints.values(),
-            )
-        else:
-            for setpoint in node.outputs.setpoints.values():
-                setpoint.give_up("nothing can write it: the configuration has no [modbus] line")
+        self.modbus: ModbusLines = ModbusLines(
+            config.modbus,
+            lambda index, raw, wraps_at: node.value_read(node.registers, index, raw, wraps_at=wraps_at),
+            partial(node.value_failed, node.registers),
+            node.outputs.setpoints.values(),
+        )
+        self.relays: Relays = Relays(config.gpio.factory, node.outputs.setpoints.values())
         self.uart: UartSensors | None = None
         if config.uart:
             from wayside.edge.sensors.uart.sensors import sensors_of
@@ -148,29 +151,15 @@ class Agent:
             forbid_core_dumps()
         self.manual: ManualInputs | None = None
         if config.manual is not None:
+            from wayside.edge.sensors.manual import ManualInputs
+
             self.manual = ManualInputs(config.manual, folder, config.clock.timezone, node)
         self._contacts = Contacts(config.gpio, state_dir, node.contact)
-        tls = HubTls(config.hub, folder) if config.hub is not None else None
+        tls = _hub_tls(config, folder)
         self.installs: Installs = Installs(
             self._open_updater(state_dir, folder, tls), config.tasks, node, self.committer
         )
-        self.sync: Sync | None = None
-        if config.hub is not None and tls is not None:
-            hub = config.hub
-            self.sync = Sync(
-                hub,
-                lambda: HubClient(hub, config.node, identity, tls),
-                name=config.node,
-                boot=boot,
-                machine=machine_fingerprint(config.node),
-                state_dir=state_dir,
-                clock=self._clock,
-                node=node,
-                outbox=self.outbox,
-                committer=self.committer,
-                installs=self.installs,
-                offer=config.offer(VERSION),
-            )
+        self.sync: Sync | None = None if tls is None else self._open_sync(state_dir, tls)
         self.health: Health = Health(
             config,
             node=node,
@@ -238,15 +227,44 @@ class Agent:
             with contextlib.suppress(RuntimeError):  # the loop ended first
                 self._loop.call_soon_threadsafe(self.node.answered, job)
 
+    def _open_sync(self, state_dir: Path, tls: HubTls) -> Sync:
+        from wayside.edge.hub_client import HubClient
+        from wayside.edge.identity import load_or_create, machine_fingerprint
+        from wayside.edge.sync import Sync
+
+        config, identity = self._config, load_or_create(state_dir)
+        return Sync(
+            tls.hub,
+            lambda: HubClient(tls.hub, config.node, identity, tls),
+            name=config.node,
+            boot=self._boot,
+            machine=machine_fingerprint(config.node),
+            state_dir=state_dir,
+            clock=self._clock,
+            node=self.node,
+            outbox=self.outbox,
+            committer=self.committer,
+            installs=self.installs,
+            offer=config.offer(VERSION),
+        )
+
     def _open_updater(self, state_dir: Path, folder: Path, tls: HubTls | None) -> Updater | None:
         config = self._config
         url, root = (config.hub.url if config.hub is not None else ""), folder / config.model.tuf_root
         try:
-            return Updater(state_dir, config.model, config.offer(VERSION), root, url, tls=tls)
+            return Updater(state_dir, config.model, config.offer(VERSION), root, url, tls=tls, apart=True)
         except OSError as exc:
             log.error("no models", error=str(exc))
             self.node.ledger.alert("model", f"no models: {exc}")
             return None
+
+
+def _hub_tls(config: NodeConfig, folder: Path) -> HubTls | None:
+    if config.hub is None:
+        return None
+    from wayside.edge.hub_tls import HubTls
+
+    return HubTls(config.hub, folder)
 
 
 def _take(state_dir: Path) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
 import sqlite3
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,59 +37,12 @@ def _agent() -> None:
 @agent.command("run")
 def run(config: Config) -> None:
     """Run until SIGTERM or Ctrl-C; both store what is open. Starting again continues where it was."""
-    loaded = read(config)
-    _log_for(sys.stderr.isatty())
-    import structlog
-
-    from wayside.contracts.mistakes import spelled
-    from wayside.contracts.node_check import obstacles
-    from wayside.edge.agent import Agent
-
-    log = structlog.get_logger(__name__)
-    for hint in loaded.hints:
-        log.warning("old configuration", hint=hint)
-
-    async def life() -> None:
-        agent = Agent(loaded.config, config.resolve().parent)
-        for obstacle in obstacles(loaded.config):  # the rest of the node works: it starts
-            log.error("will not work", field=spelled(loaded.as_written(obstacle.place)), rule=obstacle.rule)
-        await agent.run()
+    from wayside.edge.start import run as run_agent
 
     try:
-        with asyncio.Runner() as runner:
-            runner.run(life())
-            _leave_threads()
+        run_agent(read(config), config.resolve().parent)
     except EdgeError as exc:
         raise failed(str(exc)) from exc
-
-
-def _leave_threads() -> None:
-    """End here where a thread would hold the end up: it waits for a name server, or is inside a model's native code.
-
-    All that matters is on disk, and systemd would kill the agent anyway, a little later.
-    """
-    import os
-    import threading
-
-    if any(t is not threading.main_thread() for t in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-
-
-def _log_for(people: bool) -> None:
-    import structlog
-
-    render: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            render,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 @node.command()
@@ -164,7 +115,7 @@ def _facts(config: NodeConfig) -> dict[str, Any]:
         "node": config.node,
         "detectors": len(config.detectors),
         "contacts": len(config.gpio.contacts),
-        "registers": len(config.modbus.registers) if config.modbus else 0,
+        "registers": sum(len(line.values) for line in config.modbus),
         "tasks": ", ".join(f"{t.name} ({t.bundle})" for t in config.tasks) or None,
         "actuators": ", ".join(a.name for a in config.actuators) or None,
         "phases": len(config.signal.phases) if config.signal else 0,

@@ -20,6 +20,7 @@ from wayside.contracts.reading import Stamp
 from wayside.contracts.summary import DECISION
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.errors import EdgeError
+from wayside.edge.guard.check import limits_in_words
 from wayside.edge.guard.negotiate import NOTHING, Negotiator, Outcome, number
 from wayside.edge.guard.pace import Pace
 from wayside.edge.ledger import Detail, Ledger
@@ -64,7 +65,7 @@ class Decider:
         load = actuator if isinstance(actuator, SetpointConfig) else None
         self._has_deadline = load is not None and load.must_run_s is not None
         self._watches = load is not None and (self._has_deadline or load.by is not None or load.max_run_s is not None)
-        self._rule: Detail = {"policy": str(task.policy)}
+        self._rule: Detail = {"policy": str(task.policy), "limits": limits_in_words(actuator)}
         if (source := source_of(str(task.policy))) is not None:
             self._rule["policy_from"] = source
         if isinstance(actuator, SetpointConfig) and actuator.unit != "1":

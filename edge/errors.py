@@ -12,6 +12,7 @@ EdgeError
 │   └── HubRefused         the hub answered no
 ├── BundleRefused          a bundle that this node may not or cannot use
 │   └── RefusedBefore      the same bytes, under the same software and configuration
+├── FetchCancelled         a download that nobody wants any more
 ├── GoldenMismatch         a model does not give its golden outputs on this node
 ├── PolicyError            the table of a task or actuator does not fit its policy
 ├── MigrationError         a node's old file cannot be written anew
@@ -25,6 +26,7 @@ EdgeError
 ├── ModbusError            the Modbus port cannot be opened, or a register read or written
 │   ├── LineSilent         a device does not answer
 │   └── Refused            a device answers that it has no such register
+├── SunspecError           there is no such SunSpec model or point
 ├── UartError              the port of a sensor cannot be had
 ├── EntryRefused           what a feeding system told cannot be taken
 ├── LineUnreadable         a line of its CSV file says nothing

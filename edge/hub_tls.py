@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-
 from wayside.contracts.node_config import HubConfig
 from wayside.edge.clock import kernel_sync_error_ms
 from wayside.edge.errors import EdgeError
@@ -41,6 +39,7 @@ class HubTls:
         folder: Path,
         disciplined: Callable[[], bool] = lambda: kernel_sync_error_ms() is not None,
     ) -> None:
+        self.hub, self.folder = hub, folder
         self._url = hub.url
         self._ca = folder / hub.ca if hub.ca is not None else None
         self._disciplined = disciplined
@@ -103,6 +102,8 @@ def _pinned(ca: Path) -> ssl.SSLContext:
 
 def _public() -> ssl.SSLContext:
     try:
+        import httpx  # it knows the public authorities; a hub with one of its own needs none
+
         return httpx.create_ssl_context()
     except OSError as exc:  # SSLError is one
         where = "SSL_CERT_FILE or SSL_CERT_DIR" if exc.filename is None else exc.filename

@@ -83,7 +83,7 @@ class Node:
             heads=heads,
         )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
-        self.registers = ValueSource("registers", config.modbus.registers if config.modbus else (), *ground)
+        self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
         self.uart = ValueSource("uart", uart_values(config.uart), *ground)
         self.manual = ManualSource(config.manual, *ground)
         self._values = (self.registers, self.uart, self.manual)
@@ -164,9 +164,17 @@ class Node:
         self._contacts.change(contact, closed)
         self._drain(1)
 
-    def value_read(self, source: ValueSource, index: int, raw: float, doubtful: bool = False) -> None:
-        """Value ``index`` of the configuration of ``source`` was read."""
-        source.read(index, raw, doubtful=doubtful)
+    def value_read(
+        self,
+        source: ValueSource,
+        index: int,
+        raw: float | None,
+        doubtful: bool = False,
+        *,
+        wraps_at: float | None = None,
+    ) -> None:
+        """Value ``index`` of the configuration of ``source`` was read (:meth:`ValueSource.read`)."""
+        source.read(index, raw, doubtful=doubtful, wraps_at=wraps_at)
         self._drain(self._sources.index(source))
 
     def value_failed(self, source: ValueSource, index: int, why: str) -> None:

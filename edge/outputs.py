@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.actuators import BoardSignal, NoticeBoard, RegisterSetpoint
+from wayside.edge.actuators import BoardSignal, NoticeBoard, ReadBackSetpoint
 from wayside.edge.decisions import POLICY_FAILED, Decider, PolicyError
 from wayside.edge.guard.pace import Pace
 from wayside.edge.ledger import Ledger
@@ -27,7 +27,7 @@ class Outputs:
         self._setpoint_deciders: list[Decider] = []
         self._unfit: dict[str, str] = {}  # task → why its policy cannot be asked
         self.signal = next((BoardSignal(a) for a in actuators if isinstance(a, SignalConfig)), None)
-        self.setpoints = {a.name: RegisterSetpoint(a, ledger) for a in actuators if isinstance(a, SetpointConfig)}
+        self.setpoints = {a.name: ReadBackSetpoint(a, ledger) for a in actuators if isinstance(a, SetpointConfig)}
 
     def decider(self, task: TaskConfig) -> Decider | None:
         """None: the task proposes nothing, or its policy does not fit: then the safe action holds, and it is told."""

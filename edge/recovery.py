@@ -82,7 +82,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "signal_fault": known_board,
         "plan_unsendable": board if config.signal is not None else set(),
         **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
-        "register_fails": {r.datastream for r in config.modbus.registers} if config.modbus is not None else set(),
+        "register_fails": {v.datastream for line in config.modbus for v in line.values},
         "uart_fails": {v.datastream for v in uart_values(config.uart)},
         **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
         "gps_doubted": uart,

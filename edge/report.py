@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -22,8 +22,10 @@ from wayside.edge.sensors.gpio import Contacts
 from wayside.edge.sensors.serial_board import SILENT_S, SerialBoard
 from wayside.edge.status import STATUS_FILE, replace_status
 from wayside.edge.supervisor import Notifier
-from wayside.edge.sync import Sync
 from wayside.edge.update.installs import Installs
+
+if TYPE_CHECKING:
+    from wayside.edge.sync import Sync
 
 REPORT_S = 2.0
 log = structlog.get_logger(__name__)
@@ -159,6 +161,7 @@ class Reporter:
                 {"datastream": name, "closed": closed, "closures": self._node.closures.get(name, 0)}
                 for name, closed in self._contacts.closed.items()
             ],
+            "setpoints": [s.shown() for s in self._node.outputs.setpoints.values()],
             "uart": self._uart(),
             "pid": os.getpid(),
             "cameras": self._node.cameras(),

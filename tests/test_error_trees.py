@@ -14,6 +14,7 @@ PACKAGES = {
     "firmware_bridge": "BridgeError",
     "edge": "EdgeError",
     "cloud/hub": "HubError",
+    "cloud/sim": "SimulateError",
     "cloud/train": "TrainError",
     "export": "ExportError",
 }

@@ -74,9 +74,10 @@ def test_every_room_of_the_table_exists() -> None:
     for verb in VERBS.values():
         path = ROOT / (verb.module.replace(".", "/") + ".py")
         assert path.exists(), verb
-        names = {
+        tree = ast.parse(path.read_text())
+        names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} | {
             target.id
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(tree)
             if isinstance(node, ast.Assign)
             for target in node.targets
             if isinstance(target, ast.Name)

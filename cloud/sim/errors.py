@@ -2,8 +2,9 @@
 
 SimulateError
 ├── ScenarioError     the file with tasks and actuators, or the tariff, breaks its contract
-├── NothingToReplay   no such month, or the model has seen it
-└── (errors of cloud.train, cloud.evaluate and export pass through with their own words)
+└── NothingToReplay   no such month, or the model has seen it
+
+Errors of cloud.train, cloud.evaluate and export pass through with their own words.
 """
 
 from __future__ import annotations

@@ -15,18 +15,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wayside.contracts.action import Setpoint
+from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.camera_config import CameraConfig
+from wayside.contracts.modbus_config import ModbusConfig, line_named
 from wayside.contracts.node_config import NodeConfig
-from wayside.contracts.sensor_config import BoardConfig, ContactConfig, ModbusConfig
+from wayside.contracts.quantities import is_noise
+from wayside.contracts.sensor_config import BoardConfig, ContactConfig
 from wayside.contracts.sync import Board
 from wayside.contracts.uart_config import UartConfig, uart_values
-from wayside.edge.commission.record import CommissionError
+from wayside.edge.actuators import ReadBackSetpoint
+from wayside.edge.clock import open_clock
+from wayside.edge.commission.record import BOOT, CommissionError
 from wayside.edge.commission.sensor_walk import COMPARED, State, targets
+from wayside.edge.commission.setpoint_walk import name_of
 from wayside.edge.commission.told import watch_told
+from wayside.edge.ledger import Ledger
 from wayside.edge.sensors.camera import first_look
 from wayside.edge.sensors.folder import CameraError
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus import ModbusLine
+from wayside.edge.sensors.relays import Relays
 from wayside.edge.status import STATUS_FILE
 from wayside.firmware_bridge.errors import BridgeError, LineUnavailable
 from wayside.firmware_bridge.line.board import BoardLink
@@ -74,6 +83,8 @@ class Live:
             folder: the configuration file's.
         """
         self.states = {t.datastream: State() for t in targets(config)}
+        setpoints = [a for a in config.actuators if isinstance(a, SetpointConfig)]
+        self.states |= {name_of(a): State() for a in setpoints}
         self.board: Board | None = None
         self._folder = folder
         self._config, self._state_dir, self._agent, self._on_move = config, state_dir, agent, on_move
@@ -84,6 +95,9 @@ class Live:
         self._by_channel = {d.channel: d.datastream for d in config.detectors}
         self._tasks: list[asyncio.Task[None]] = []
         self._contacts: Contacts | None = None
+        self._lines: dict[str, asyncio.Task[None]] = {}  # by label
+        self._switched: ReadBackSetpoint | None = None
+        self._switching: asyncio.Task[None] | None = None
         self._held = contextlib.ExitStack()
         self._borrowed: list[str] = []
 
@@ -123,13 +137,15 @@ class Live:
         except BridgeError as exc:
             raise CommissionError(f"{exc}") from exc
         if self._agent:
+            for name in self.states.keys() - {t.datastream for t in targets(self._config)}:
+                self.states[name].trouble = "the agent has it: stop the agent, then walk it"
             self._tasks.append(asyncio.create_task(self._watch_agent()))
             return
         self._watch_contacts()
+        for line in self._config.modbus:
+            self._lines[line.label] = asyncio.create_task(self._watch_modbus(line))
         for config in self._config.cameras:
             self._tasks.append(asyncio.create_task(self._watch_camera(config)))
-        if self._config.modbus is not None:
-            self._tasks.append(asyncio.create_task(self._watch_modbus(self._config.modbus)))
         if self._config.uart:
             self._tasks.append(asyncio.create_task(self._watch_uart(self._config.uart)))
         self._tasks.append(asyncio.create_task(watch_told(self._config, self._folder, self.states)))
@@ -149,9 +165,10 @@ class Live:
 
     async def stop(self) -> None:
         """Close every line and pin."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._lines.values(), *([self._switching] if self._switching is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._contacts is not None:
             self._contacts.close()
             self._contacts = None
@@ -230,16 +247,63 @@ class Live:
 
     # --- the Modbus line -------------------------------------------------------------------------------------------
 
-    async def _watch_modbus(self, config: ModbusConfig) -> None:
-        def read(which: int, raw: float) -> None:
-            register = config.registers[which]
-            state = self.states[register.datastream]
-            state.value, state.trouble = f"{raw * register.scale + register.offset:g} {register.unit}", None
+    async def _watch_modbus(self, config: ModbusConfig, *setpoints: ReadBackSetpoint) -> None:
+        values = config.values
+
+        def read(which: int, raw: float | None, _: float | None) -> None:
+            state = self.states[values[which].datastream]
+            if raw is None:
+                state.value, state.trouble = None, "it answers, and says that it has no value"
+                return
+            number = raw * values[which].scale + values[which].offset
+            low, high = values[which].bounds
+            outside = values[which].kind == "gauge" and (not low <= number <= high or is_noise(number))
+            doubt = ", which is out of range: is the byte order right? `wayside doctor` tries the others"
+            state.value, state.trouble = f"{number:g} {values[which].unit}{doubt if outside else ''}", None
 
         def failed(which: int, why: str) -> None:
-            self.states[config.registers[which].datastream].trouble = why
+            self.states[values[which].datastream].trouble = why
 
-        await ModbusLine(config, read, failed).run()
+        await ModbusLine(config, read, failed, setpoints).run()
+
+    # --- set-points --------------------------------------------------------------------------------------------------
+
+    async def switch(self, config: SetpointConfig, value: float | None) -> None:
+        """Have a set-point hold ``value``; None: let it go, at its safe value. The others are not touched."""
+        if self._agent or (value is None and self._switched is None):
+            return
+        if value is None:
+            await self._let_go(config)
+            return
+        if self._switched is None:
+            self._switched = ReadBackSetpoint(config, Ledger(self._config.node, BOOT, open_clock(self._config.clock)))
+            await self._take(config, self._switched)
+        self._switched.carry(Setpoint(value))
+        state = self.states[name_of(config)]
+        state.settled = self._switched.held if self._switched.pending() is None else None
+        state.trouble = next((c.message for c in self._switched.conditions()), None)
+
+    async def _take(self, config: SetpointConfig, setpoint: ReadBackSetpoint) -> None:
+        line = line_named(self._config.modbus, config.register.line) if config.register is not None else None
+        if line is not None:
+            await _ended(self._lines[line.label])  # a port cannot be opened twice
+            self._lines[line.label] = asyncio.create_task(self._watch_modbus(line, setpoint))
+        elif config.pin is not None:
+            self._switching = asyncio.create_task(Relays(self._config.gpio.factory, [setpoint]).run())
+
+    async def _let_go(self, config: SetpointConfig) -> None:
+        """What moves it writes the safe value as it ends, and reads it back."""
+        setpoint, self._switched = self._switched, None
+        line = line_named(self._config.modbus, config.register.line) if config.register is not None else None
+        if line is not None:
+            await _ended(self._lines[line.label])
+            self._lines[line.label] = asyncio.create_task(self._watch_modbus(line))
+        elif self._switching is not None:
+            await _ended(self._switching)
+            self._switching = None
+        state = self.states[name_of(config)]
+        state.settled = None
+        state.trouble = next((c.message for c in setpoint.conditions()), None) if setpoint is not None else None
 
     # --- sensors on serial ports -----------------------------------------------------------------------------------
 
@@ -341,6 +405,11 @@ class Live:
         seen[name] = total
         if state.level is not closed:
             self._move(name, closed)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _written(path: Path) -> tuple[int, int]:

@@ -44,7 +44,7 @@ def lines(record: CommissioningRecord) -> Iterator[str]:
 
 def _channel(kind: str) -> str:
     words = {"detector": "channel", "contact": "pin", "register": "register", "analog": "input", "uart": "sensor"}
-    return words.get(kind, "number")
+    return (words | {"setpoint": "register or pin"}).get(kind, "number")
 
 
 def page(loaded: LoadedRecord) -> str:

@@ -25,8 +25,8 @@ class Target(NamedTuple):
     """A sensor to be walked."""
 
     datastream: str
-    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value"]
-    role: Literal["detector", "ped_button", "cabinet_door", "register", "value", "camera", "told"]
+    kind: Literal["detector", "contact", "register", "analog", "uart", "camera", "value", "setpoint"]
+    role: Literal["detector", "ped_button", "cabinet_door", "register", "value", "camera", "told", "setpoint"]
     channel: int
     where: str
 
@@ -37,6 +37,7 @@ class Target(NamedTuple):
             "ped_button": f"Press {self.datastream} now",
             "cabinet_door": f"Move the door of {self.datastream} now",
             "register": f"Compare {self.datastream} with its meter",
+            "setpoint": f"Switch {self.datastream}",
             "value": f"Make {self.datastream} change: cover it, breathe on it, or know what it should be",
             "camera": f"Walk through what {self.datastream} looks at",
             "told": f"Let its system tell {self.datastream} now, and compare",
@@ -52,10 +53,18 @@ def targets(config: NodeConfig) -> tuple[Target, ...]:
         for d in config.detectors
     ]
     every += [Target(c.datastream, "contact", c.role, c.pin, f"pin {c.pin}") for c in config.gpio.contacts]
-    for r in config.modbus.registers if config.modbus else ():
-        every.append(
-            Target(r.datastream, "register", "register", r.address, f"device {r.device}, {r.table} {r.address}")
-        )
+    for line in config.modbus:
+        on = f" of {line.name}" if line.name is not None else ""
+        for r in line.registers:
+            where = f"device {r.device}{on}, {r.table} {r.address}"
+            every.append(Target(r.datastream, "register", "register", r.address, where))
+        for s in line.sunspec:
+            every += [
+                Target(
+                    p.datastream, "register", "register", s.model, f"device {s.device}{on}, model {s.model} {p.point}"
+                )
+                for p in s.points
+            ]
     every += [Target(a.datastream, "analog", "value", a.channel, f"analogue input {a.channel}") for a in config.analog]
     for i, sensor in enumerate(config.uart):
         every += [Target(v.datastream, "uart", "value", i, f"{sensor.kind.what}, {v.measure}") for v in sensor.values]
@@ -77,6 +86,7 @@ class State:
         self.level: bool | None = None  # occupied or closed; None: no reading yet
         self.value: str | None = None  # of a register, with its unit
         self.trouble: str | None = None
+        self.settled: float | None = None  # what a set-point was read back with, where it holds what it should
 
 
 class Question(enum.Enum):
@@ -87,6 +97,8 @@ class Question(enum.Enum):
     RESTS = enum.auto()  # it reads occupied: is the lane empty?
     DOOR = enum.auto()  # it reads open: is it?
     VALUE = enum.auto()  # does the meter show the same?
+    CONSENT = enum.auto()  # may this set-point be switched?
+    SWITCHED = enum.auto()  # did it?
     FAULT = enum.auto()  # something is wrong: again, or note it
 
 

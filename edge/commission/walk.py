@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 from rich.console import Console
 
+from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sync import Board
@@ -33,6 +34,7 @@ from wayside.edge.commission.record import (
     write_record,
 )
 from wayside.edge.commission.sensor_walk import SensorWalk, Target, outcome, targets
+from wayside.edge.commission.setpoint_walk import SetpointWalk, name_of, target_of
 from wayside.edge.commission.terminal import END, Keys, Screen
 from wayside.edge.doctor.examine import examine
 from wayside.edge.doctor.running import agent_runs, running_agent
@@ -69,9 +71,10 @@ class Walk:
     ) -> None:
         self.progress = progress
         self._node = config.node
+        self._setpoints = {name_of(a): a for a in config.actuators if isinstance(a, SetpointConfig)}
         self._all = targets(config)  # also where one alone is walked: another may react in its place
         self._wanted, self._file, self._hint_s = wanted, file, hint_s
-        self._sensor_walk: SensorWalk | None = None
+        self._sensor_walk: SensorWalk | SetpointWalk | None = None
         self._typed: str | None = None  # the reason for skipping, while it is typed
 
     @property
@@ -91,8 +94,10 @@ class Walk:
         """Raises: Stopped, CommissionError."""
         others = {t.datastream: t for t in self._all}
         for target in self.remaining:
-            self._sensor_walk = sensor_walk = SensorWalk(target, live.states, others, time.monotonic())
+            self._sensor_walk = sensor_walk = self._walk_of(target, live, others)
             while True:
+                if isinstance(sensor_walk, SetpointWalk):
+                    await live.switch(self._setpoints[target.datastream], sensor_walk.wants)
                 sensor_walk.tick(time.monotonic())
                 self._show(sensor_walk, live, screen)
                 if sensor_walk.check is not None:
@@ -100,10 +105,18 @@ class Walk:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(REDRAW_S):
                         self._key(sensor_walk, await keys.get())
+            if isinstance(sensor_walk, SetpointWalk):
+                await live.switch(self._setpoints[target.datastream], None)
             self._keep(sensor_walk.check, live.board)
         self._sensor_walk = None
 
-    def _key(self, sensor_walk: SensorWalk, key: str) -> None:
+    def _walk_of(self, target: Target, live: Live, others: dict[str, Target]) -> SensorWalk | SetpointWalk:
+        setpoint = self._setpoints.get(target.datastream) if target.kind == "setpoint" else None
+        if setpoint is not None:
+            return SetpointWalk(setpoint, live.states, time.monotonic())
+        return SensorWalk(target, live.states, others, time.monotonic())
+
+    def _key(self, sensor_walk: SensorWalk | SetpointWalk, key: str) -> None:
         if key == END:
             raise Stopped("there is no more input")
         if self._typed is not None:
@@ -117,7 +130,7 @@ class Walk:
         else:
             sensor_walk.key(key.lower(), time.monotonic())
 
-    def _type(self, sensor_walk: SensorWalk, key: str) -> None:
+    def _type(self, sensor_walk: SensorWalk | SetpointWalk, key: str) -> None:
         typed = self._typed or ""
         if key in ("\n", "\r"):
             self._typed = None
@@ -138,7 +151,7 @@ class Walk:
         )
         self._file.save(self.progress)
 
-    def _show(self, sensor_walk: SensorWalk, live: Live, screen: Screen) -> None:
+    def _show(self, sensor_walk: SensorWalk | SetpointWalk, live: Live, screen: Screen) -> None:
         done = self.done
         if sensor_walk.check is not None:
             done[sensor_walk.check.datastream] = sensor_walk.check
@@ -221,8 +234,13 @@ def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
         console.print(f"The record waits for the agent to hand it in: {why}", markup=False, soft_wrap=True)
 
 
+def _targets(config: NodeConfig) -> tuple[Target, ...]:
+    """Sensors first: what a technician has seen working may be watched while a set-point is switched."""
+    return (*targets(config), *(target_of(a) for a in config.actuators if isinstance(a, SetpointConfig)))
+
+
 def _wanted(config: NodeConfig, only: tuple[str, ...]) -> tuple[Target, ...]:
-    all_targets = targets(config)
+    all_targets = _targets(config)
     if not all_targets:
         raise CommissionError(
             "this node has no sensors: list them as [[detectors]], [[cameras]], [[gpio.contacts]] or [modbus]"

@@ -18,7 +18,7 @@ import msgspec
 from wayside.contracts.fit import misfits
 from wayside.contracts.mistakes import Mistake, spelled
 from wayside.contracts.node_check import Python, obstacles
-from wayside.contracts.node_config import NodeConfig, parsed_toml, read_node_config
+from wayside.contracts.node_config import NodeConfig, parsed_toml, read_node_config, with_lines_listed
 from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport
 from wayside.contracts.version import VERSION
 from wayside.contracts.wire import ContractError, decode
@@ -79,7 +79,9 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     judged = {m.place for m in mistakes}
     if python is None:
         mistakes += _cameras(config)
-    mistakes += [m for m in (*_policies(config), *_on_this_machine(config, folder)) if m.place not in judged]
+    mistakes += [
+        m for m in (*_policies(config), *_sunspec(config), *_on_this_machine(config, folder)) if m.place not in judged
+    ]
     hints = [*loaded.hints, *refused_policies()]
     if python is None and config.model.runtime not in available():
         hints.append(
@@ -98,13 +100,19 @@ def _beside(
     try:
         given = parsed_toml(file)
         sound = {name: given[name] for name in ALONE if name in given and name not in broken}
+        sound = with_lines_listed(sound)
+        if isinstance(sound.get("modbus"), list):  # a line to which only actuators belong needs them
+            sound["modbus"] = [line for line in sound["modbus"] if "registers" in line or "sunspec" in line]
         config = msgspec.convert({"node": "unnamed", "state_dir": ".", **sound}, NodeConfig)
     except (ContractError, msgspec.ValidationError, RecursionError):
         return
-    for mistake in (*obstacles(config, python), *_on_this_machine(config, folder)):
+    for mistake in (*obstacles(config, python), *_sunspec(config), *_on_this_machine(config, folder)):
         section = mistake.place[0]
         if section not in broken:
-            yield spelled(mistake.place if section in sound else ()), mistake.rule
+            place = mistake.place if section in sound else ()
+            if section == "modbus" and isinstance(given.get("modbus"), dict):
+                place = ("modbus", *place[2:])
+            yield spelled(place), mistake.rule
 
 
 def read_passport(path: Path) -> Passport:
@@ -164,6 +172,16 @@ def _policies(config: NodeConfig) -> Iterator[Mistake]:
                 yield Mistake(("tasks", i, "policy"), f"{task.policy}: {rule}")
 
 
+def _sunspec(config: NodeConfig) -> Iterator[Mistake]:
+    if not any(line.sunspec for line in config.modbus):
+        return
+    from wayside.edge.sensors.sunspec_model import mistakes
+
+    for i, line in enumerate(config.modbus):
+        for j, device in enumerate(line.sunspec):
+            yield from (m._replace(place=("modbus", i, "sunspec", j, *m.place)) for m in mistakes(device))
+
+
 def _on_this_machine(config: NodeConfig, folder: Path) -> Iterator[Mistake]:
     """What the file names and this computer has not, or has twice."""
     if config.hub is not None:
@@ -185,7 +203,9 @@ def _on_this_machine(config: NodeConfig, folder: Path) -> Iterator[Mistake]:
             yield Mistake(("state_dir",), f"{there} is a file, so there can be no such folder")
     except (OSError, ValueError) as exc:
         yield Mistake(("state_dir",), f"cannot be looked at: {getattr(exc, 'strerror', None) or exc}")
-    if config.board is not None and config.modbus is not None:
-        ports = [os.path.realpath(p) for p in (config.board.port, config.modbus.port) if "\0" not in p]
-        if len(set(ports)) < len(ports) and Path(ports[0]).exists():
-            yield Mistake(("modbus", "port"), f"is the board's by another name: both are {ports[0]}")
+    taken = {os.path.realpath(config.board.port): "the board"} if config.board and "\0" not in config.board.port else {}
+    for i, line in enumerate(config.modbus):
+        port = os.path.realpath(line.port) if "\0" not in line.port else ""
+        if port in taken and Path(port).exists():
+            yield Mistake(("modbus", i, "port"), f"is {taken[port]}'s by another name: both are {port}")
+        taken.setdefault(port, line.label)

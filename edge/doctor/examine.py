@@ -18,9 +18,10 @@ from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
 from wayside.edge.doctor.machine import Machine, check_disk, check_power, check_temperature, check_time
 from wayside.edge.doctor.manual import check_manual
+from wayside.edge.doctor.meters import check_lines, check_relays
 from wayside.edge.doctor.model import check_models
 from wayside.edge.doctor.running import check_agent, running_agent
-from wayside.edge.doctor.sensors import check_board, check_modbus, check_sensors
+from wayside.edge.doctor.sensors import check_board, check_sensors
 
 
 def check_configuration(config: NodeConfig) -> Iterator[Finding]:
@@ -49,8 +50,8 @@ def examine(
     yield from check_conditions(agent)
     if config.board is not None:
         yield from check_board(config.board, agent, listen_s)
-    if config.modbus is not None:
-        yield check_modbus(config.modbus, agent)
+    yield from check_lines(config, agent)
+    yield from check_relays(config, agent)
     if config.uart:
         from wayside.edge.doctor.uart import check_uart
 

@@ -1,4 +1,4 @@
-"""The board, the registers and the contacts: asked of a running agent, else of the lines themselves."""
+"""The board and the contacts: asked of a running agent, else of the lines themselves."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wayside.contracts.node_config import NodeConfig
-from wayside.contracts.sensor_config import BoardConfig, ModbusConfig
+from wayside.contracts.sensor_config import BoardConfig
 from wayside.edge.doctor.finding import Finding
-from wayside.edge.errors import EdgeError
-from wayside.edge.sensors.modbus_port import LineSilent, Refused, open_port
 from wayside.firmware_bridge.errors import LineError, PortLent, WrongBoard
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.borrow import is_lent
@@ -96,47 +94,6 @@ async def _ask_board(config: BoardConfig, patience_s: float) -> tuple[str, Ident
                     identity = conversation.link.identity
                     if isinstance(message, Status) and identity is not None:
                         return port, identity, message
-
-
-def check_modbus(config: ModbusConfig, agent: dict[str, Any] | None) -> Finding:
-    """Each register, read once; beside a running agent what it read last."""
-    if agent is not None:
-        readings = {r["datastream"]: r for r in agent.get("readings", [])}
-        silent = [r.datastream for r in config.registers if readings.get(r.datastream, {}).get("value") is None]
-        if silent:
-            message = f"the agent reads nothing from {', '.join(silent)}"
-            return Finding("modbus", "fail", message, "its log and alerts say why; stop it and look again")
-        return Finding("modbus", "ok", f"the agent reads all {len(config.registers)} registers")
-    try:
-        values, failed = asyncio.run(_read_registers(config))
-    except EdgeError as exc:
-        return Finding("modbus", "fail", str(exc), "correct modbus.port, or stop what else has the port open")
-    if failed:
-        return Finding("modbus", "fail", "; ".join(failed), "check wiring, device addresses, modbus.baud and parity")
-    return Finding("modbus", "ok", "; ".join(values))
-
-
-async def _read_registers(config: ModbusConfig) -> tuple[list[str], list[str]]:
-    port = await open_port(config)
-    values, failed = [], []
-    gone: dict[int, str] = {}  # a device that does not answer is not asked for each of its registers
-    try:
-        for register in config.registers:
-            try:
-                if register.device in gone:
-                    failed.append(f"{register.datastream}: device {register.device} does not answer")
-                    continue
-                value = await port.read(register) * register.scale + register.offset
-                values.append(f"{register.datastream} {value:g} {register.unit}")
-            except LineSilent as exc:
-                failed.append(f"{register.datastream}: {exc}")
-                gone[register.device] = str(exc)
-                await port.rest()
-            except Refused as exc:
-                failed.append(f"{register.datastream}: {exc}")
-    finally:
-        port.close()
-    return values, failed
 
 
 def check_sensors(config: NodeConfig, agent: dict[str, Any] | None) -> Finding:

@@ -42,6 +42,9 @@ def lines(status: dict[str, Any], *, age_s: float, runs: bool) -> Iterator[str]:
     yield _row("trouble", "; ".join(v for v in status.get("trouble", {}).values() if v) or "none")
     for name, value in status.get("counters", {}).items():
         yield _row(name, value)
+    for setpoint in status.get("setpoints", []):
+        held = "-" if setpoint["held"] is None else f"{setpoint['held']:g} {setpoint['unit']}"
+        yield _row(setpoint["name"], f"{held} ({'confirmed' if setpoint['confirmed'] else 'not confirmed'})")
     for reading in status.get("readings", []):
         value = "-" if reading["value"] is None else f"{reading['value']:g} {reading['unit']}"
         yield _row(reading["datastream"], f"{value} ({reading['quality']})")

@@ -29,6 +29,29 @@ def check(action: Action, limits: ActuatorConfig, situation: Situation) -> Verdi
     return Verdict((f"{type(action).__name__} is not what {limits.name} carries out",))
 
 
+def limits_in_words(limits: ActuatorConfig) -> str:
+    """What an action that is allowed keeps to, for people; the same for every action."""
+    match limits:
+        case SignalConfig():
+            words = [f"each green from its minimum to its maximum in a cycle of {limits.cycle_s:g} s"]
+            words.append(f"no change over {limits.max_change_s:g} s")
+        case SetpointConfig():
+            unit = "" if limits.unit == "1" else f" {limits.unit}"
+            words = [f"{limits.low:g} to {limits.high:g}{unit}"]
+            words += [f"no change over {limits.max_change:g}{unit}"] if limits.max_change is not None else []
+            words += [f"{limits.min_hold_s:g} s between changes"] if limits.min_hold_s else []
+            if limits.max_changes_per_day is not None:
+                words.append(f"{limits.max_changes_per_day} changes a day")
+            words += [f"{limits.min_on_s:g} s on at least"] if limits.min_on_s else []
+            words += [f"{limits.min_off_s:g} s off at least"] if limits.min_off_s else []
+            words += [f"{limits.max_run_s:g} s of running a day at most"] if limits.max_run_s is not None else []
+            if limits.must_run_s is not None:
+                words.append(f"{limits.must_run_s:g} s of running by {limits.by} at least")
+        case NoticeConfig():
+            words = [f"{limits.at_most_per_h} notices an hour"]
+    return ", ".join(words)[:256]
+
+
 def fixed_plan(limits: SignalConfig) -> dict[int, float]:
     """Greens by phase, seconds, that hold when anything is in doubt."""
     return {p.phase: p.green_s for p in limits.phases}

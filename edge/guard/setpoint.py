@@ -26,8 +26,8 @@ def check(proposal: Setpoint, limits: SetpointConfig, situation: Situation) -> V
         reasons.append(f"readings behind the answer are stale or doubtful: the safe value {limits.safe:g}{unit} holds")
     if not limits.low <= value <= limits.high:
         reasons.append(f"{value:g}{unit} is outside {limits.low:g} to {limits.high:g}{unit}")
-    elif not limits.register.holds(value):
-        reasons.append(f"{value:g}{unit} cannot be written to a {limits.register.table}")
+    elif not limits.target.holds(value):
+        reasons.append(f"{value:g}{unit} cannot be written to a {limits.target.what}")
     pace = []
     now = situation.in_force.value if isinstance(situation.in_force, Setpoint) else limits.safe
     if value != now:

@@ -50,10 +50,10 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
         if self.watch == "forecast" and self.within > task.horizon:
             yield f"settings.within: {self.within} intervals; the task's horizon is {task.horizon}"
         for name, value in (("on", self.on), ("off", self.off)):
-            if value is not None and not (limits.low <= value <= limits.high and limits.register.holds(value)):
+            if value is not None and not (limits.low <= value <= limits.high and limits.target.holds(value)):
                 yield (
                     f"settings.{name}: {value:g} is nothing that the actuator {limits.name} can be set to "
-                    f"({limits.register.table}, {limits.low:g} to {limits.high:g})"
+                    f"({limits.target.what}, {limits.low:g} to {limits.high:g})"
                 )
 
 

@@ -89,7 +89,7 @@ def explain(
     return {
         "flows_veh_h_lane": " ".join([f"{p}:{v:.0f}" for p, v in sorted(flows.items())])[:256],
         "busiest_phase": busiest,
-        "busiest_flow": round(flows[busiest]),
+        "busiest_flow": round(min(1e9, flows[busiest])),
         "because": "green is shared by the demand that the model expects, the most at phase {busiest_phase} "
         "with {busiest_flow} vehicles an hour and lane",
     }

@@ -34,6 +34,25 @@ class GpioError(EdgeError):
     """The pins cannot be had."""
 
 
+def make_factory(kind: str) -> Any:
+    """The pins of ``gpio.factory``; raises whatever its driver does."""
+    if kind == "mock":
+        from gpiozero.pins.mock import MockFactory
+
+        return MockFactory()
+    from gpiozero.pins.lgpio import LGPIOFactory
+
+    return LGPIOFactory()
+
+
+def open_factory(kind: str) -> Any:
+    """Raises: GpioError."""
+    try:
+        return make_factory(kind)
+    except Exception as exc:  # gpiozero and lgpio raise many unrelated kinds, and which depends on the board
+        raise GpioError(f"GPIO ({kind}) cannot be opened: {exc}") from exc
+
+
 class Contacts:
     """Watches the configured contacts; ``on_change(contact, closed)`` runs on the asyncio loop.
 
@@ -60,7 +79,7 @@ class Contacts:
         try:
             from gpiozero import Button
 
-            self._factory = self._make_factory()
+            self._factory = make_factory(self._config.factory)
             for contact in self._config.contacts:
                 button = Button(
                     contact.pin,
@@ -99,15 +118,6 @@ class Contacts:
         if self._factory is not None:
             self._factory.close()
             self._factory = None
-
-    def _make_factory(self) -> Any:
-        if self._config.factory == "mock":
-            from gpiozero.pins.mock import MockFactory
-
-            return MockFactory()
-        from gpiozero.pins.lgpio import LGPIOFactory
-
-        return LGPIOFactory()
 
     def _relay(self, loop: asyncio.AbstractEventLoop, contact: ContactConfig, *, closed: bool) -> Callable[[], None]:
         def seen() -> None:

@@ -1,4 +1,4 @@
-"""A Modbus RTU line: registers polled one at a time, and between two polls one set-point at most.
+"""A Modbus line, serial or TCP: registers polled one at a time, and between two polls one set-point at most.
 
 A device that does not answer is asked ever more rarely and holds up no other; when nobody answers any more the port is
 closed, which also ends whatever a babbling line costs, and opened anew after a while.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 
-from wayside.contracts.sensor_config import ModbusConfig, RegisterConfig
-from wayside.edge.actuators import RegisterSetpoint
+from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig
+from wayside.edge.actuators import ReadBackSetpoint
 from wayside.edge.backoff import full_jitter
+from wayside.edge.sensors.modbus_lines import OnFailed, OnRead
 from wayside.edge.sensors.modbus_port import LineSilent, ModbusError, Port, Refused, open_port
 from wayside.edge.sensors.setpoints import SetpointTurn
+from wayside.edge.sensors.sunspec import SunspecTurn
 
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
 SILENT_CAP_S = 30.0  # at most between two requests to a device that does not answer
@@ -33,8 +35,8 @@ class RegisterTurn:
         self,
         index: int,
         register: RegisterConfig,
-        on_read: Callable[[int, float], None],
-        on_failed: Callable[[int, str], None],
+        on_read: OnRead,
+        on_failed: OnFailed,
     ) -> None:
         self.device = register.device
         self.due = 0.0
@@ -44,7 +46,7 @@ class RegisterTurn:
     async def ask(self, port: Port) -> None:
         """Raises: LineSilent, Refused."""
         self._reschedule()
-        self._on_read(self._index, await port.read(self._register))
+        self._on_read(self._index, await port.read(self._register), None)
 
     def fail(self, why: str) -> None:
         """It was asked in vain."""
@@ -62,22 +64,29 @@ class RegisterTurn:
 
 
 class ModbusLine:
-    """Polls the registers of ``config`` until cancelled, and writes the set-points; at the end their safe values.
+    """Polls the values of ``config`` until cancelled, and writes the set-points; at the end their safe values.
 
-    ``on_read(index, raw)`` and ``on_failed(index, reason)`` run on the event loop, one of them for each due poll.
+    ``on_read(index, raw, wraps_at)`` and ``on_failed(index, reason)`` run on the event loop, one of them for each due
+    poll of each value (:meth:`wayside.edge.sources.values.ValueSource.read`).
     """
 
     def __init__(
         self,
         config: ModbusConfig,
-        on_read: Callable[[int, float], None],
-        on_failed: Callable[[int, str], None],
-        setpoints: Iterable[RegisterSetpoint] = (),
+        on_read: OnRead,
+        on_failed: OnFailed,
+        setpoints: Iterable[ReadBackSetpoint] = (),
     ) -> None:
         self._config = config
-        self._polls = [RegisterTurn(i, r, on_read, on_failed) for i, r in enumerate(config.registers)]
+        self._polls: list[RegisterTurn | SunspecTurn] = [
+            RegisterTurn(i, r, on_read, on_failed) for i, r in enumerate(config.registers)
+        ]
+        first = len(config.registers)
+        for device in config.sunspec:
+            self._polls.append(SunspecTurn(first, device, on_read, on_failed))
+            first += len(device.points)
         self._setpoints = [SetpointTurn(s) for s in setpoints]
-        self._turns: list[RegisterTurn | SetpointTurn] = [*self._polls, *self._setpoints]
+        self._turns: list[RegisterTurn | SunspecTurn | SetpointTurn] = [*self._polls, *self._setpoints]
         self._set_last = False  # the last turn was a set-point's
         self._port: Port | None = None
         self._silent_until: dict[int, float] = {}  # by device
@@ -129,11 +138,11 @@ class ModbusLine:
                     turn.skip(why)
             await asyncio.sleep(max(0.01, min(until, *(turn.due for turn in self._turns)) - now))
 
-    def _next(self, now: float) -> RegisterTurn | SetpointTurn | None:
+    def _next(self, now: float) -> RegisterTurn | SunspecTurn | SetpointTurn | None:
         """Set-points go first, but never two of them while a poll is due."""
-        poll = min(self._polls, key=lambda t: t.due)
+        poll = min(self._polls, key=lambda t: t.due, default=None)
         setpoint = min(self._setpoints, key=lambda t: t.due, default=None)
-        poll_due = poll.due <= now
+        poll_due = poll is not None and poll.due <= now
         self._set_last = setpoint is not None and setpoint.due <= now and not (poll_due and self._set_last)
         if self._set_last:
             return setpoint
@@ -152,7 +161,7 @@ class ModbusLine:
                 first = min(t.due for t in self._turns)
                 await asyncio.sleep(min(first - now, 1.0))  # a lost port or a new value is seen within a second
                 if port.lost:
-                    return answered, f"{port.name} is gone: plug the adapter in again"
+                    return answered, port.why_lost
                 continue
             if now < self._silent_until.get(turn.device, 0.0):
                 turn.skip(f"device {turn.device} on {port.name} does not answer")
@@ -169,7 +178,7 @@ class ModbusLine:
                 why = str(exc)
                 turn.fail(why)
                 if port.lost:
-                    return answered, f"{port.name} is gone: plug the adapter in again"
+                    return answered, port.why_lost
                 unanswered += 1
                 self._silence(turn.device, loop.time())
                 await port.rest()
@@ -179,7 +188,7 @@ class ModbusLine:
                 answered, unanswered = True, 0
                 self._answered(turn)
 
-    def _answered(self, turn: RegisterTurn | SetpointTurn) -> None:
+    def _answered(self, turn: RegisterTurn | SunspecTurn | SetpointTurn) -> None:
         self.connected = True
         if self._silences.pop(turn.device, None) is not None:  # it may have lost power meanwhile
             for each in self._setpoints:

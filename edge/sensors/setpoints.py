@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from wayside.contracts.sensor_config import RegisterConfig
-from wayside.edge.actuators import RegisterSetpoint
+from wayside.edge.actuators import ReadBackSetpoint
 from wayside.edge.backoff import full_jitter
 from wayside.edge.sensors.modbus_port import Port
 
@@ -22,12 +21,11 @@ MIN_RETRY_S = 0.1
 class SetpointTurn:
     """When the register of one set-point is to be asked, and what is asked then. Its line keeps the time."""
 
-    def __init__(self, setpoint: RegisterSetpoint) -> None:
+    def __init__(self, setpoint: ReadBackSetpoint) -> None:
         self._setpoint = setpoint
-        self._target = target = setpoint.config.register
-        self._register = RegisterConfig(
-            device=target.device, address=target.address, table=target.table, datastream=setpoint.config.name
-        )
+        target = setpoint.config.register
+        assert target is not None  # noqa: S101  (a pin's is no line's)
+        self._target = target
         self._due = 0.0
         self._tried: float | None = None  # the pending value that was tried last
         self._failures = 0
@@ -55,8 +53,8 @@ class SetpointTurn:
         """Raises: LineSilent, Refused."""
         value = self._tried = self._setpoint.pending()
         if value is not None:
-            await port.write(self._target, self._target.raw(value))
-        held = self._target.value(int(await port.read(self._register)))
+            await port.write(self._target, value)
+        held = await port.read_back(self._target)
         if self._setpoint.pending() != value:
             return  # meanwhile another one is wanted: it is due at once
         self._setpoint.confirmed(held)

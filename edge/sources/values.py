@@ -1,6 +1,7 @@
 """Values that sensors give again and again → closed steps. Sans-I/O: told readings, failures and the time.
 
-A failure is never a value: a step in which nothing was read has none. Counters count what happened between two polls,
+A failure is never a value: a step in which nothing was read has none; nor has one in which a device answered that it
+has no value (a NaN, what SunSpec calls not implemented). Counters count what happened between two polls,
 however far apart: through a wrap-around, and not through a reset of the meter. What a meter counted while nobody could
 read it is told apart (a :class:`~wayside.edge.sources.step.Loss`), not thrown upon the step in which it came back.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from wayside.contracts.quantities import is_noise
 from wayside.contracts.reading import Quality, Reading, Stamp
 from wayside.contracts.sensor_config import ValueConfig
 from wayside.edge.clock import Clock
@@ -24,7 +26,10 @@ FAILS = {"registers": "register_fails", "uart": "uart_fails"}
 
 
 class Live(NamedTuple):
-    """The last reading, for people: ``quality`` MISSING before the first, STALE while the sensor does not answer."""
+    """The last reading, for people.
+
+    ``quality`` is MISSING before the first and while the sensor says that it has no value, STALE while it is silent.
+    """
 
     value: float | None
     quality: Quality
@@ -35,7 +40,10 @@ class Value:
 
     def __init__(self, config: ValueConfig) -> None:
         self.config = config
+        self.bounds = config.bounds
+        self.wraps_at: float | None = config.wraps_at
         self.failures = 0  # in a row
+        self.absent = 0  # answers in a row that said: no value
         self.doubtful = False  # the last reading
         self.last: float | None = None  # raw
         self.last_ms: int | None = None  # None beside a ``last``: read before a restart of the machine
@@ -47,7 +55,7 @@ class Value:
 
     @property
     def live(self) -> Live:
-        if self.last is None:
+        if self.last is None or self.absent:
             return Live(None, Quality.MISSING)
         if self.failures:
             return Live(None, Quality.STALE)
@@ -61,7 +69,7 @@ class Value:
         Returns:
             What a counter grew by while nobody read it, and since when.
         """
-        self.failures = 0
+        self.failures = self.absent = 0
         self.doubtful = doubtful
         if doubtful and self.config.kind == "counter":
             return None
@@ -85,8 +93,8 @@ class Value:
             self.outside_total += value
 
     def _inside(self, value: float) -> bool:
-        low, high = self.config.low, self.config.high
-        return (low is None or value >= low) and (high is None or value <= high)
+        low, high = self.bounds
+        return low <= value <= high and not is_noise(value)
 
     def _count(self, ms: int, raw: float, start_ms: int) -> tuple[int, float] | None:
         self.n += 1
@@ -112,7 +120,7 @@ class Value:
         possible = (self.config.max_per_s or 0.0) * (elapsed_s + 1) + self.config.least
         delta = raw - self.last
         if delta < 0:
-            delta += self.config.wraps_at or 0.0
+            delta += self.wraps_at or 0
         return delta if 0 <= delta <= possible else None
 
     @property
@@ -122,7 +130,7 @@ class Value:
     def close(self, end_ms: int) -> tuple[float | None, Quality, int]:
         """End the step: ``(value, quality, readings)``; the next one begins empty."""
         n, outside = self.n, self.outside
-        unread = Quality.MISSING if self.last is None else Quality.STALE
+        unread = Quality.MISSING if self.last is None or self.absent else Quality.STALE
         value: float | None
         if self.config.kind == "counter":
             cut = self.last_ms is None or self.last_ms < end_ms - self._patience_ms
@@ -175,11 +183,22 @@ class ValueSource:
         self._beat = Beat(clock, grid)
         self._closed: Closed = []
 
-    def read(self, index: int, raw: float, *, doubtful: bool = False) -> None:
-        """Value ``index`` of the configuration was read; ``doubtful``: a rule of its sensor does not believe it."""
+    def read(self, index: int, raw: float | None, *, doubtful: bool = False, wraps_at: float | None = None) -> None:
+        """Value ``index`` of the configuration was read.
+
+        Args:
+            raw: None: the sensor answers, and says that it has no value now.
+            doubtful: a rule of its sensor does not believe it.
+            wraps_at: where a counter begins again at 0, where only its device knows.
+        """
         ms = self._beat.now_ms()
         self.pass_time(ms)
         sensed = self.each[index]
+        if raw is None:
+            self._absent(sensed)
+            return
+        if wraps_at is not None:
+            sensed.wraps_at = wraps_at
         late = sensed.read(ms, raw, self._beat.start_ms, doubtful=doubtful)
         self._ledger.end(FAILS[self.name], sensed.config.datastream)
         if late is not None:
@@ -196,9 +215,21 @@ class ValueSource:
                 )
             )
 
+    def _absent(self, sensed: Value) -> None:
+        """One that has had a value says so in its quality alone: every inverter has none at night."""
+        sensed.failures = 0
+        sensed.absent += 1
+        name = sensed.config.datastream
+        if sensed.last is not None:
+            self._ledger.end(FAILS[self.name], name)
+        elif sensed.absent >= PATIENCE_POLLS:
+            why = f"{name} answers, and has never had a value: is it there, and are its type and byte order right?"
+            self._ledger.begin(FAILS[self.name], name, why, severe=False)
+
     def fail(self, index: int, why: str) -> None:
         """Value ``index`` could not be read."""
         sensed = self.each[index]
+        sensed.absent = 0
         sensed.failures += 1
         if sensed.failures >= PATIENCE_POLLS:
             self._ledger.begin(FAILS[self.name], sensed.config.datastream, why[:256], severe=False)

@@ -226,7 +226,7 @@ class ForecastTask(Task):
                 if not site.mean:
                     ahead = [max(0.0, y) for y in ahead]
             sites[site.output] = Answer(
-                values[i], qualities[i], ahead, bands, None, None, residuals[i], self._expected[i]
+                values[i], qualities[i], ahead, bands, None, None, residuals[i], expected=self._expected[i]
             )
         return sites
 

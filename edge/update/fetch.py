@@ -32,8 +32,8 @@ under four minutes, the largest of 64 MB nine hours: within a night."""
 T = TypeVar("T")
 
 
-class FetchCancelled(DownloadError):  # noqa: N818
-    """Somebody else wants it to end: nobody wants the bundle any more, or the agent stops."""
+class RequestCancelled(DownloadError):  # noqa: N818
+    """``cancel`` was set. A DownloadError, since python-tuf lets no other pass."""
 
 
 class Fetcher(FetcherInterface):
@@ -118,9 +118,9 @@ class Fetcher(FetcherInterface):
                 await asyncio.wait({task}, timeout=POLL_S)
 
     def _check(self) -> None:
-        """Raises: FetchCancelled, SlowRetrievalError."""
+        """Raises: RequestCancelled, SlowRetrievalError."""
         if self._cancel.is_set():
-            raise FetchCancelled("cancelled")
+            raise RequestCancelled("cancelled")
         now = time.monotonic()
         if now > self._deadline:
             raise SlowRetrievalError("the download takes longer than its size allows")

@@ -19,7 +19,7 @@ from wayside.contracts.wire import ContractError, Document, decode, encode, wire
 from wayside.durable import replace_file
 from wayside.edge.runtimes.runtime import Runtime
 from wayside.edge.trusted_bundle import BundleRefused, open_bundle
-from wayside.edge.update.fetch import FetchCancelled
+from wayside.edge.update.download import FetchCancelled, Known
 from wayside.edge.update.layout import REPORT, make_folder
 from wayside.edge.update.slots import Slots
 from wayside.edge.update.trial import ActiveModel, check_fit, choose, forgive, marked, try_out
@@ -44,10 +44,6 @@ class FinalRefusal(Document, frozen=True, kw_only=True):
 class FinalRefusals(Document, frozen=True, kw_only=True):
     wire: int = wire_field()
     refused: Annotated[tuple[FinalRefusal, ...], msgspec.Meta(max_length=MAX_REMEMBERED)] = ()  # oldest first
-
-
-class RefusedBefore(BundleRefused):
-    """The same bytes were refused for good, by this software under this configuration."""
 
 
 class Installation:
@@ -76,11 +72,10 @@ class Installation:
         mine = (r for r in reversed(self._refused) if r.version == version and r.under == self._under)
         return next(mine, None)
 
-    def check_remembered(self, version: str, sha256: str) -> None:
-        """Raises: RefusedBefore."""
-        for one in self._refused:
-            if (one.version, one.sha256, one.under) == (version, sha256, self._under):
-                raise RefusedBefore(one.refusal, one.reason)
+    def known(self, version: str) -> tuple[Known, ...]:
+        """Bytes of ``version`` that were refused for good, under what the node is now."""
+        mine = (r for r in self._refused if (r.version, r.under) == (version, self._under))
+        return tuple(Known(sha256=r.sha256, refusal=r.refusal, reason=r.reason) for r in mine)
 
     def why_none(self) -> str:
         """Why no model runs, for "this task runs no model, because …"."""

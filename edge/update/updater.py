@@ -1,38 +1,31 @@
 """Get models onto this node: download, verify, test here, switch; or refuse with a reason and keep the old ones.
 
-``trusted_bundle`` decides what may be believed, ``contracts.fit`` what this node can use, ``golden`` what answers
-right, ``slots`` what survives a power cut; this module fetches, and decides which failure is which refusal.
-
-Trust is TUF's (specification 1.0, client workflow §5): a pinned root, offline-signed targets, an online
-timestamp that expires. An expired timestamp stops new installs; what is installed runs on for ever.
+``trusted_download`` fetches what was signed, ``trusted_bundle`` decides what may be believed, ``contracts.fit`` what
+this node can use, ``golden`` what answers right, ``slots`` what survives a power cut; this module, which failure is
+which refusal.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
-from tuf.api import exceptions as tuf
-from tuf.api.metadata import TargetFile  # type: ignore[attr-defined]
-from tuf.ngclient.config import UpdaterConfig
-from tuf.ngclient.updater import Updater as TufClient
 
 from wayside.contracts.node_config import ModelConfig
-from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.contracts.rollout import FINAL, Refusal
 from wayside.contracts.sync import Desired, Reported
 from wayside.contracts.task_config import Offer
-from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.trusted_bundle import BundleRefused
-from wayside.edge.update.fetch import FetchCancelled, Fetcher
-from wayside.edge.update.installation import Installation, RefusedBefore
-from wayside.edge.update.layout import INCOMING, bundle_folder, make_folder, move_in, tuf_folder
+from wayside.edge.update.download import FetchCancelled, RefusedBefore, Request, in_a_process
+from wayside.edge.update.installation import Installation
+from wayside.edge.update.layout import INCOMING, bundle_folder, move_in
 
-METADATA_BYTES = 1_000_000  # of all metadata together, as far as their deadline is concerned
+if TYPE_CHECKING:
+    from wayside.edge.hub_tls import HubTls
+
 log = structlog.get_logger(__name__)
 
 
@@ -57,18 +50,21 @@ class Updater:
         hub_url: str,
         *,
         tls: HubTls | None = None,
+        apart: bool = False,
     ) -> None:
         """Load the last good model of each task that ``offer`` names.
 
         Args:
             root: file of the pinned ``root.json``; read for each install, so that one that is put right is found.
             tls: whom to take for the hub; None where it speaks plain HTTP.
+            apart: downloads run in a process of their own, which takes its memory with it.
 
         Raises:
             OSError: the slots of an earlier version cannot be moved to their place.
         """
         move_in(state_dir, offer.tasks[0].bundle if offer.tasks else None)
         self._state_dir, self._root = state_dir, root
+        self._apart = apart
         self._hub, self._tls = hub_url.rstrip("/"), tls
         self.installations = {
             task.bundle: Installation(bundle_folder(state_dir, task.bundle), task, offer, config)
@@ -125,79 +121,22 @@ class Updater:
             FetchCancelled: ``cancel`` was set.
             OSError: the disk.
         """
-        try:
-            fetcher = Fetcher(self._tls, cancel)
-        except TlsError as exc:
-            raise BundleRefused(Refusal.DOWNLOAD, str(exc)) from exc
-        with fetcher:
-            fetcher.allow(METADATA_BYTES)
-            client, target = self._look_up(fetcher, desired)
-            self._check_target(target, desired)
-            place.check_remembered(desired.version, target.hashes.get("sha256", ""))
-            fetcher.allow(target.length)
-            return self._download(place, client, target, desired)
+        request = Request(
+            desired=desired,
+            hub_url=self._hub,
+            hub=self._tls.hub if self._tls is not None else None,
+            ca_folder=str(self._tls.folder.absolute()) if self._tls is not None else "",
+            root=str(self._root.absolute()),
+            state_dir=str(self._state_dir.absolute()),
+            folder=str(place.folder.absolute()),
+            known=place.known(desired.version),
+        )
+        path = place.folder / INCOMING
+        if self._apart:
+            return in_a_process(request, path, cancel)
+        from wayside.edge.update.trusted_download import download
 
-    def _look_up(self, fetcher: Fetcher, desired: Desired) -> tuple[TufClient, TargetFile]:
         try:
-            root = self._root.read_bytes()
-        except OSError as exc:
-            raise BundleRefused(
-                Refusal.METADATA, f"the trust root {self._root}: {exc.strerror}; `wayside release init` writes it"
-            ) from exc
-        try:
-            make_folder(tuf_folder(self._state_dir))
-            client = TufClient(
-                str(tuf_folder(self._state_dir)),
-                f"{self._hub}/tuf/metadata/",
-                target_base_url=f"{self._hub}/tuf/targets/",
-                fetcher=fetcher,
-                config=UpdaterConfig(max_root_rotations=32),
-                bootstrap=root,
-            )
-            client.refresh()
-            target = client.get_targetinfo(desired.target)
-        except (FetchCancelled, OSError):
-            raise
-        except tuf.DownloadLengthMismatchError as exc:
-            raise BundleRefused(Refusal.METADATA, f"metadata is endless: {exc}") from exc
-        except tuf.DownloadError as exc:
-            raise BundleRefused(Refusal.DOWNLOAD, f"metadata could not be fetched: {self._why(exc)}") from exc
-        except Exception as exc:  # RepositoryError, and whatever malformed metadata does to its parser
-            raise BundleRefused(Refusal.METADATA, f"{type(exc).__name__}: {exc}") from exc
-        if target is None:
-            raise BundleRefused(Refusal.METADATA, f"no signed metadata names {desired.target}")
-        return client, target
-
-    def _check_target(self, target: TargetFile, desired: Desired) -> None:
-        custom = target.unrecognized_fields.get("custom")
-        signed = (custom.get("bundle"), custom.get("version")) if isinstance(custom, dict) else None
-        if signed != (desired.bundle, desired.version):
-            raise BundleRefused(
-                Refusal.METADATA,
-                f"{desired.target} is signed as {signed}, wanted is {desired.bundle} {desired.version}",
-            )
-        if target.length > MAX_BUNDLE_BYTES:
-            raise BundleRefused(
-                Refusal.ARCHIVE, f"{desired.target} has {target.length} bytes; the limit is {MAX_BUNDLE_BYTES}"
-            )
-        free = shutil.disk_usage(self._state_dir).free
-        if free < 2 * target.length + 1_000_000:  # the download and the slot
-            raise BundleRefused(Refusal.STORAGE, f"{free} bytes are free, {desired.target} has {target.length}")
-
-    def _download(self, place: Installation, client: TufClient, target: TargetFile, desired: Desired) -> bytes:
-        make_folder(place.folder)
-        incoming = place.folder / INCOMING
-        try:
-            client.download_target(target, str(incoming))
-            return incoming.read_bytes()
-        except FetchCancelled:
-            raise
-        except (tuf.LengthOrHashMismatchError, tuf.DownloadLengthMismatchError) as exc:
-            raise BundleRefused(Refusal.HASH, f"{desired.target} is not what was signed: {exc}") from exc
-        except tuf.DownloadError as exc:
-            raise BundleRefused(Refusal.DOWNLOAD, f"{desired.target} could not be fetched: {self._why(exc)}") from exc
+            return download(request, cancel, self._tls).read_bytes()
         finally:
-            incoming.unlink(missing_ok=True)
-
-    def _why(self, exc: BaseException) -> str:
-        return (self._tls.why(exc) if self._tls is not None else None) or f"{exc or type(exc).__name__}"
+            path.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ PYTHON = ROOT / ".venv-edge" / "bin" / "python"
 TASKS = 5
 SPEED = 450.0  # a quarter of an hour in two seconds: every window fills
 SETTLE_S = 20.0
-GOALS = {"onnxruntime": 55.0, "tflite-runtime": 40.0}  # MB of PSS
+GOALS = {"onnxruntime": 55.0, "tflite-runtime": 40.0}  # MiB of PSS
 FLOOR = """
 import sys, time
 sys.path.insert(0, {root!r})
@@ -55,7 +55,7 @@ time.sleep(3600)
 
 
 class Memory(NamedTuple):
-    """MB of one process."""
+    """MiB of one process."""
 
     rss: float
     pss: float
@@ -64,7 +64,7 @@ class Memory(NamedTuple):
 
 def memory(pid: int) -> Memory:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    sizes = {name: int(rest.split()[0]) / 1000 * 1.024 for name, rest in (line.split(":") for line in lines)}
+    sizes = {name: int(rest.split()[0]) / 1024 for name, rest in (line.split(":") for line in lines)}
     return Memory(sizes["Rss"], sizes["Pss"], sizes["Private_Dirty"])
 
 
@@ -136,7 +136,7 @@ def measured(runtime: str, settle_s: float) -> None:
         goal = f"goal {GOALS[runtime]:.0f}" if who == "agent" else "floor"
         print(
             f"{runtime:<15} {who:<6} RSS {each.rss:5.1f}  PSS {each.pss:5.1f}  written {each.private:5.1f}  "
-            f"PSS beside the other {beside.pss:5.1f} MB  {goal}"
+            f"PSS beside the other {beside.pss:5.1f} MiB  {goal}"
         )
 
 

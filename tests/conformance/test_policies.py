@@ -20,7 +20,7 @@ from wayside.contracts.action import Action, Answer, Answers, Greens, Notice, Ru
 from wayside.contracts.actuator_config import ActuatorConfig, RegisterTarget, SetpointConfig
 from wayside.contracts.reading import Quality
 from wayside.contracts.task_config import SiteConfig, TaskConfig
-from wayside.edge.actuators import BoardSignal, NoticeBoard, RegisterSetpoint
+from wayside.edge.actuators import BoardSignal, NoticeBoard, ReadBackSetpoint
 from wayside.edge.guard.check import check
 from wayside.edge.guard.verdict import Situation
 from wayside.edge.policies import policy as policies
@@ -124,8 +124,8 @@ sites_ = st.dictionaries(
         score=st.none() | number,
         counts=st.none() | st.dictionaries(st.sampled_from(["car", "bus"]), number),
         residual=st.none() | number,
-        alarm=st.none() | st.integers(0, 2),
         expected=st.none() | number,
+        alarm=st.none() | st.integers(-1, 5),
         by_head=st.none()
         | st.dictionaries(
             st.sampled_from(["green", "red", "dark", "unknown"]),
@@ -285,7 +285,7 @@ def test_what_the_guard_allows_the_actuator_takes(
         board.carry(proposal)
         assert board.take() == proposal.seconds
     elif isinstance(proposal, Setpoint):
-        register = RegisterSetpoint(actuator, ledger_of())  # type: ignore[arg-type]
+        register = ReadBackSetpoint(actuator, ledger_of())  # type: ignore[arg-type]
         register.confirmed(actuator.safe)  # type: ignore[union-attr]
         register.carry(proposal)
         assert register.pending() == (None if proposal.value == actuator.safe else proposal.value)  # type: ignore[union-attr]

@@ -15,7 +15,7 @@ from tests.edge.test_ledger import Hand
 from wayside.contracts.action import Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import RegisterTarget, SetpointConfig
 from wayside.contracts.wire import ContractError, from_builtins
-from wayside.edge.actuators import UNCONFIRMED, BoardSignal, NoticeBoard, RegisterSetpoint
+from wayside.edge.actuators import UNCONFIRMED, BoardSignal, NoticeBoard, ReadBackSetpoint
 from wayside.edge.ledger import Ledger
 
 LAMP = SetpointConfig(
@@ -34,8 +34,8 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def lamp(ledger: Ledger) -> RegisterSetpoint:
-    return RegisterSetpoint(LAMP, ledger)
+def lamp(ledger: Ledger) -> ReadBackSetpoint:
+    return ReadBackSetpoint(LAMP, ledger)
 
 
 def test_one_plan_waits_for_the_line_and_a_later_one_replaces_it() -> None:
@@ -49,7 +49,7 @@ def test_one_plan_waits_for_the_line_and_a_later_one_replaces_it() -> None:
     assert board.take() == FIXED
 
 
-def test_a_register_begins_with_the_safe_value_and_is_written_until_it_is_read_back(lamp: RegisterSetpoint) -> None:
+def test_a_register_begins_with_the_safe_value_and_is_written_until_it_is_read_back(lamp: ReadBackSetpoint) -> None:
     assert lamp.pending() == 20
     lamp.confirmed(20)
     assert lamp.pending() is None
@@ -61,7 +61,7 @@ def test_a_register_begins_with_the_safe_value_and_is_written_until_it_is_read_b
     assert lamp.pending() is None
 
 
-def test_what_is_decided_before_the_line_is_open_waits_for_the_safe_value(lamp: RegisterSetpoint) -> None:
+def test_what_is_decided_before_the_line_is_open_waits_for_the_safe_value(lamp: ReadBackSetpoint) -> None:
     lamp.carry(Setpoint(50))
     assert lamp.pending() == 20
     lamp.confirmed(50)
@@ -70,7 +70,7 @@ def test_what_is_decided_before_the_line_is_open_waits_for_the_safe_value(lamp: 
     assert lamp.pending() == 50
 
 
-def test_what_somebody_else_wrote_is_written_over(lamp: RegisterSetpoint, ledger: Ledger) -> None:
+def test_what_somebody_else_wrote_is_written_over(lamp: ReadBackSetpoint, ledger: Ledger) -> None:
     lamp.confirmed(20)
     lamp.confirmed(20.5)  # the next that the register can hold
     assert lamp.pending() == 20
@@ -85,7 +85,7 @@ def test_what_somebody_else_wrote_is_written_over(lamp: RegisterSetpoint, ledger
     assert ledger.conditions() == ()
 
 
-def test_a_lost_answer_is_no_fault_and_three_in_a_row_are_one_condition(lamp: RegisterSetpoint, ledger: Ledger) -> None:
+def test_a_lost_answer_is_no_fault_and_three_in_a_row_are_one_condition(lamp: ReadBackSetpoint, ledger: Ledger) -> None:
     lamp.failed("no answer")
     lamp.failed("no answer")
     assert not ledger.holds(UNCONFIRMED, "lamp")
@@ -95,7 +95,7 @@ def test_a_lost_answer_is_no_fault_and_three_in_a_row_are_one_condition(lamp: Re
     assert len(ledger.rows) == 1
 
 
-def test_after_the_stop_nothing_but_the_safe_value_is_written(lamp: RegisterSetpoint) -> None:
+def test_after_the_stop_nothing_but_the_safe_value_is_written(lamp: ReadBackSetpoint) -> None:
     lamp.carry(Setpoint(50))
     lamp.stop()
     lamp.carry(Setpoint(60))
@@ -125,7 +125,7 @@ def test_a_safe_value_that_cannot_be_written_is_refused_when_the_file_is_read() 
         from_builtins(raw, SetpointConfig)
 
 
-def test_each_actuator_refuses_what_is_not_its_kind(lamp: RegisterSetpoint, ledger: Ledger) -> None:
+def test_each_actuator_refuses_what_is_not_its_kind(lamp: ReadBackSetpoint, ledger: Ledger) -> None:
     with pytest.raises(TypeError):
         BoardSignal(SIGNAL).carry(Setpoint(1))
     with pytest.raises(TypeError):
@@ -140,7 +140,7 @@ class TheRegisterFollows(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ledger = Ledger("n", BOOT, Hand())
-        self.lamp = RegisterSetpoint(LAMP, self.ledger)
+        self.lamp = ReadBackSetpoint(LAMP, self.ledger)
         self.register: int | None = None
         self.wanted = 20.0
 
@@ -160,7 +160,7 @@ class TheRegisterFollows(RuleBasedStateMachine):
 
     @rule(value=st.floats(0, 100))
     def restart(self, value: float) -> None:
-        self.lamp = RegisterSetpoint(LAMP, self.ledger)
+        self.lamp = ReadBackSetpoint(LAMP, self.ledger)
         self.wanted = 20.0
 
     @rule()

@@ -38,7 +38,8 @@ DETECTORS = {f"det/{i}": Target(f"det/{i}", "detector", "detector", i, f"channel
 BUTTON = Target("ped/1", "contact", "ped_button", 17, "pin 17")
 DOOR = Target("door", "contact", "cabinet_door", 27, "pin 27")
 METER = Target("meter", "register", "register", 0, "device 1, input 0")
-ALL = DETECTORS | {t.datastream: t for t in (BUTTON, DOOR, METER)}
+LUX = Target("lux", "analog", "value", 0, "analogue input 0")
+ALL = DETECTORS | {t.datastream: t for t in (BUTTON, DOOR, METER, LUX)}
 
 
 class Walked:
@@ -188,6 +189,16 @@ def test_a_register_is_compared_with_its_meter() -> None:
     walked = Walked(METER)
     walked.states["meter"].trouble = "device 1 does not answer"
     assert walked.types("yf").check.said == "device 1 does not answer"
+
+
+def test_a_value_without_a_meter_is_judged_by_the_technician() -> None:
+    walked = Walked(LUX)
+    assert "change" in LUX.ask
+    assert walked.types("y").asked.check is None
+    walked = Walked(LUX)
+    walked.states["lux"].value = "850 lx"
+    assert "Can it be 850 lx?" in walked.asked.says(60)
+    assert walked.types("nf").check.said == "shows 850 lx, which cannot be"
 
 
 def test_a_sensor_that_never_moves_says_what_to_look_at() -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from tests.simulators.agent import node_toml
 from tests.simulators.board import BoardProcess, Edge
+from tests.simulators.uart_line import SensorPty
 from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.edge.commission import live as commission_live
 from wayside.edge.commission.live import Live
@@ -158,3 +159,36 @@ async def test_the_word_of_an_agent_that_died_is_not_believed(tmp_path: Path, mo
         says(8, 21.5)
         await seen.until(lambda: ("ped/1", True) in seen.moves)
         await seen.until(lambda: "says nothing any more" in seen.trouble("ped/1"))
+
+
+async def test_a_sensor_on_a_serial_port_shows_its_value_and_one_that_is_not_there_why(tmp_path: Path) -> None:
+    toml = """
+wire = 1
+node = "mast"
+state_dir = "state"
+[[uart]]
+protocol = "mhz19"
+port = "{port}"
+values = [{{ measure = "co2", datastream = "mast/co2", poll_s = 0.1 }}]
+[[uart]]
+protocol = "pms"
+port = "{port}-none"
+values = [{{ measure = "pm10", datastream = "mast/pm10", poll_s = 0.1 }}]
+"""
+    with SensorPty(tmp_path, "mhz19", {"co2": 612.0}) as sensor:
+        config = load_node_config(toml.format(port=sensor.port))
+        async with watching(config, tmp_path, "mast/co2", "mast/pm10") as seen:
+            await seen.until(lambda: seen.live.states["mast/co2"].value == "612 [ppm]")
+            assert seen.trouble("mast/co2") == ""
+            assert seen.live._shows("mast/co2") == 612.0
+            await seen.until(lambda: "cannot open" in seen.trouble("mast/pm10"))
+            assert seen.live._shows("mast/pm10") is None
+
+
+async def test_an_analogue_input_shows_what_the_board_tells_of_it(tmp_path: Path) -> None:
+    feed: list[Edge] = [(10 * i, EventKind.ANALOG, 0, 100 + i) for i in range(100)]
+    with BoardProcess(tmp_path, feed) as board:
+        toml = node_toml(board.port, anchor_s=0, clock="system", detectors=(1,))
+        analog = '[[analog]]\nchannel = 0\ndatastream = "street/light"\nunit = "lx"\nscale = 10.0\n'
+        async with watching(load_node_config(toml + analog), tmp_path, "street/light") as seen:
+            await seen.until(lambda: (seen.live.states["street/light"].value or "").endswith("0 lx"))

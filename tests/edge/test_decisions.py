@@ -132,6 +132,7 @@ def test_an_allowed_plan_is_carried_out_and_its_row_says_what_it_rests_on(signal
         "with {busiest_flow} vehicles an hour and lane",
         "substituted_rows": 3,
         "policy": "signal_timing",
+        "limits": "each green from its minimum to its maximum in a cycle of 90 s, no change over 10 s",
     }
     assert signal.carried == [Greens(plan)]
     assert signal.ledger.counters == {"proposals_allowed": 1}
@@ -150,6 +151,7 @@ def test_a_refused_plan_is_softened_twice_and_then_the_fixed_plan_holds(signal: 
         "why": "every proposal was refused: the fixed plan holds",
         "greens": "2:48.0 4:31.0 6:50.0 8:29.0",
         "policy": "signal_timing",
+        "limits": "each green from its minimum to its maximum in a cycle of 90 s, no change over 10 s",
     }
     assert signal.carried[1:] == [None]
     assert signal.decider.in_force is None

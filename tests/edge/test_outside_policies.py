@@ -118,7 +118,8 @@ def test_a_policy_that_pip_installed_decides_and_its_rows_name_it_with_its_versi
     (row,) = [r for r in scene.ledger.rows if r.kind is Kind.DECISION]
     assert (row.detail["policy"], row.detail["policy_from"]) == ("street_lamps", "town-lamps 1.2.0")
     assert sentence(row) == (
-        "heater was switched on (set to 1), because 12 lux are expected, dark is under 40; the guard allowed it "
+        "heater was switched on (set to 1), because 12 lux are expected, dark is under 40; the guard allowed it within "
+        "its limits: 0 to 1, 600 s between changes, 4 changes a day "
         "(rule street_lamps, of town-lamps 1.2.0, model b 1.0.0)."
     )
 

@@ -187,6 +187,16 @@ def test_an_incident_names_its_lane_and_since_when_also_where_the_alarm_comes_la
     assert notice.text == "unusual since 14:00 or earlier: d/1 (score 9.0)"
 
 
+def test_the_levels_of_a_models_own_alarm_stage_are_the_notices() -> None:
+    hours = Hours(task("incident_notice", SCORE, kind="score", settings={"warn_above": 4}), PEOPLE)
+    levels = []
+    for score, alarm in ((9.0, 0), (3.0, 1), (3.5, 2), (9.0, 2), (9.0, 0)):
+        notice = hours.step(Answer(1.0, Quality.GOOD, score=score, alarm=alarm))
+        levels.append(notice.level if notice else 0)
+    assert levels == [0, 2, 3, 3, 0]
+    assert "the model's own alarm stage says level" in str(hours.scene.decisions[0]["because"])
+
+
 # --- safety -----------------------------------------------------------------------------------------------------
 
 

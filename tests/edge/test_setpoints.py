@@ -21,10 +21,10 @@ from tests.simulators.modbus import Cable, Meters
 from tests.simulators.tiny_model import TinyModel
 from wayside.contracts.action import Setpoint
 from wayside.contracts.actuator_config import RegisterTarget, SetpointConfig
+from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig
 from wayside.contracts.node_config import load_node_config
-from wayside.contracts.sensor_config import ModbusConfig, RegisterConfig
 from wayside.contracts.summary import Kind
-from wayside.edge.actuators import UNCONFIRMED, RegisterSetpoint
+from wayside.edge.actuators import UNCONFIRMED, ReadBackSetpoint
 from wayside.edge.agent import Agent
 from wayside.edge.clock import open_clock
 from wayside.edge.ledger import Ledger
@@ -61,10 +61,10 @@ class Writing:
 
     def __init__(self, cable: Cable, *configs: SetpointConfig, **more: object) -> None:
         self.ledger = Ledger("n", "0" * 32, Hand())
-        self.setpoints = {c.name: RegisterSetpoint(c, self.ledger) for c in configs}
+        self.setpoints = {c.name: ReadBackSetpoint(c, self.ledger) for c in configs}
         self.values: list[float] = []
         config = ModbusConfig(port=str(cable.node), registers=(METER,), **{"timeout_s": 0.2, **more})  # type: ignore[arg-type]
-        self.line = ModbusLine(config, lambda _, v: self.values.append(v), lambda *_: None, self.setpoints.values())
+        self.line = ModbusLine(config, lambda _, v, __: self.values.append(v), lambda *_: None, self.setpoints.values())
 
     def want(self, name: str, value: float) -> None:
         self.setpoints[name].carry(Setpoint(value))
@@ -314,7 +314,6 @@ min_hold_s = {min_hold_s}
 async def test_a_node_switches_a_relay_within_its_limits_and_without_a_model_it_is_safe(tmp_path: Path) -> None:
     with Cable(tmp_path) as cable, Meters(cable.device, {1: [150, 0, 0, 1]}) as meters:
         config = load_node_config(node_toml(cable, min_hold_s=80_000, speed=10, interval_s=5))
-        assert config.modbus is not None
         node = Node(config, open_clock(config.clock), "0" * 32)
         node.set_model(
             "kiosk-temperature",
@@ -322,8 +321,8 @@ async def test_a_node_switches_a_relay_within_its_limits_and_without_a_model_it_
         )
         setpoint = node.outputs.setpoints["relay"]
         line = ModbusLine(
-            config.modbus,
-            partial(node.value_read, node.registers),
+            config.modbus[0],
+            lambda index, raw, wraps_at: node.value_read(node.registers, index, raw, wraps_at=wraps_at),
             partial(node.value_failed, node.registers),
             [setpoint],
         )

@@ -18,7 +18,7 @@ from tests.simulators.signed_hub import bundle, node_updater, signed_hub
 from wayside.contracts.rollout import Refusal, UpdateState
 from wayside.contracts.sync import Desired, Reported
 from wayside.contracts.wire import decode
-from wayside.edge.update import slots, trial, updater
+from wayside.edge.update import slots, trial, trusted_download, updater
 from wayside.edge.update.installation import Installation
 from wayside.export.keys import make_keys, signer
 
@@ -256,7 +256,7 @@ class TestRefusals:
 
     def test_a_target_signed_larger_than_any_bundle_is_archive_and_is_not_fetched(self, monkeypatch):
         desired = self.hub.publish(bundle("1.1.0"))
-        monkeypatch.setattr(updater, "MAX_BUNDLE_BYTES", 1000)
+        monkeypatch.setattr(trusted_download, "MAX_BUNDLE_BYTES", 1000)
         self.hub.repository.requests.clear()
         self.refuses(desired, Refusal.ARCHIVE, "the limit is 1000")
         assert not any("/tuf/targets/" in path for path in self.hub.repository.requests)
@@ -335,7 +335,7 @@ class TestRefusals:
     def test_too_little_room_is_storage_before_anything_is_fetched(self, monkeypatch):
         desired = self.hub.publish(bundle("1.1.0"))
         usage = shutil.disk_usage("/")
-        monkeypatch.setattr(updater.shutil, "disk_usage", lambda path: usage._replace(free=10))
+        monkeypatch.setattr(trusted_download.shutil, "disk_usage", lambda path: usage._replace(free=10))
         self.hub.repository.requests.clear()
         self.refuses(desired, Refusal.STORAGE, "10 bytes are free")
         assert not any("/tuf/targets/" in path for path in self.hub.repository.requests)

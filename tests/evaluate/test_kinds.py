@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.evaluate.conftest import write
+from wayside.cloud.evaluate import table
 from wayside.cloud.evaluate.evaluate import evaluate
 from wayside.cloud.evaluate.job import Job
+from wayside.edge.trusted_bundle import open_bundle
 
 PICTURES = """
 [task]
@@ -56,6 +60,8 @@ interval_s = 3600.0
 season = 24
 holdout_days = 6
 validation_days = 4
+[task.alarm]
+usual_rows = 500
 [[task.inputs]]
 name = "volume"
 unit = "{veh}"
@@ -103,3 +109,18 @@ def test_a_detector_is_judged_by_the_incidents_that_it_finds(tmp_path: Path) -> 
     assert 0 < row.scores[row.shipped]["vus_pr"] <= 1
     assert row.scores[row.shipped]["vus_pr"] == pytest.approx(row.scores["fp32"]["vus_pr"], abs=0.1)
     assert "incidents put in" in row.period
+    for judged in row.alarms.values():
+        assert judged["stage"]["false_per_week"] >= 0 and 0 <= judged["stage"]["found"] <= 1
+        assert judged["stretches"] > 0
+    screen = Console(width=120, file=io.StringIO())
+    screen.print(table.alarms([row]))
+    told = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "the bundle's stage" in told and f"of {judged['stretches']}" in told
+    assert "## Alarms" in table.markdown([row], "picture.svg")
+    bundle = next((tmp_path / "runs" / "unusual" / "export").glob("*.bundle"))
+    alarm = open_bundle(bundle.read_bytes(), agent_version=None).passport.task.alarm
+    assert alarm is not None and len(alarm.usual) > 5 and alarm.usual_rows == 500
+
+
+def test_without_a_detector_there_is_no_table_of_alarms() -> None:
+    assert table.alarms([]) is None

@@ -133,6 +133,16 @@ def test_training_loss_is_in_parts_of_the_value() -> None:
     assert float(module.training_loss(x, y).detach()) == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_training_loss_of_quantiles_is_the_error_of_the_median_and_the_pinball_loss_of_all() -> None:
+    module, (x, y) = built(msgspec.structs.replace(TASK, quantiles=(0.1, 0.5, 0.9))), weeks(10)
+    module.prepare(x, y)
+    error = (y.unsqueeze(2) - module(x).detach()) / y.unsqueeze(2)
+    levels = torch.tensor((0.1, 0.5, 0.9))
+    pinball = torch.where(error > 0, levels * error, (levels - 1) * error).mean()
+    expected = error[:, :, 1].abs().mean() + pinball
+    assert float(module.training_loss(x, y).detach()) == pytest.approx(float(expected), rel=1e-4)
+
+
 def test_a_profile_needs_the_hour_and_the_weekday() -> None:
     bare = msgspec.structs.replace(TASK, inputs=TASK.inputs[:3])
     with pytest.raises(ModelConfigError, match="hour and weekday"):

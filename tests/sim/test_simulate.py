@@ -23,6 +23,7 @@ from wayside.cloud.sim.tariff import Tariff, load_tariff
 from wayside.cloud.train import datasets, generated
 from wayside.cloud.train.taskfile import load_task
 
+pytestmark = pytest.mark.timeout(600)  # a small model is trained, exported and gated
 VERB = [sys.executable, "wayside.py", "simulate"]
 DAYS = 110
 SMALL = """
@@ -72,7 +73,7 @@ def simulate(*options: str | Path, status: int = 0, data: Path | None = None) ->
     if data is not None:
         environment["WAYSIDE_DATA"] = str(data)
     done = subprocess.run(
-        [*VERB, *map(str, options)], check=False, capture_output=True, text=True, timeout=240, env=environment
+        [*VERB, *map(str, options)], check=False, capture_output=True, text=True, timeout=550, env=environment
     )
     assert done.returncode == status, done.stderr
     return done

@@ -44,10 +44,10 @@ class AgentProcess:
     def _program(self) -> list[str]:
         if not self.machine:
             return [str(ROOT / "wayside.py")]
-        elsewhere = f"wayside.edge.agent.machine_fingerprint = lambda node: {self.machine!r}"
+        elsewhere = f"wayside.edge.identity.machine_fingerprint = lambda node: {self.machine!r}"
         return [
             "-c",
-            f"import sys, wayside.edge.agent, wayside.__main__ as w; {elsewhere}; sys.exit(w.main(sys.argv[1:]))",
+            f"import sys, wayside.edge.identity, wayside.__main__ as w; {elsewhere}; sys.exit(w.main(sys.argv[1:]))",
         ]
 
     def stop(self, how: int = signal.SIGTERM) -> int:

@@ -1,4 +1,7 @@
-"""A Modbus line: pymodbus's own server as a process, and the cable between it and the node, which can be spoilt."""
+"""A Modbus line: pymodbus's own server as a process, and the cable between it and the node, which can be spoilt.
+
+The network between a node and a TCP server is :mod:`tests.simulators.modbus_tcp`.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,7 @@ class Cable:
 
 
 class Write(NamedTuple):
-    """A coil (function 5) or holding register (6) was written, and holds ``held`` now."""
+    """A coil (function 5) or holding register (6; 16 where there were several) was written, and holds ``held`` now."""
 
     device: int
     function: int
@@ -124,14 +127,20 @@ class Write(NamedTuple):
 
 
 class Meters:
-    """pymodbus's server as a process. ``set`` changes what its registers read, from the next question on.
+    """pymodbus's server as a process, at the end of a cable or on a TCP port.
+
+    ``set`` changes what its registers read, from the next question on.
 
     What is written stays until ``set`` changes it, or the power is lost: then all is as it was at first.
     """
 
-    def __init__(self, port: Path, registers: dict[int, list[int]]) -> None:
-        """``registers``: by device, its holding and input registers from address 0; coils are their lowest bits."""
-        self._port, self._file = port, port.with_suffix(".registers")
+    def __init__(self, port: Path, registers: dict[int, list[int]], tcp_port: int | None = None) -> None:
+        """
+        Args:
+            port: the end of the cable; of a TCP server only the name of its files.
+            registers: by device, its holding and input registers from address 0; coils are their lowest bits.
+        """
+        self._port, self._file = port if tcp_port is None else tcp_port, port.with_suffix(".registers")
         self._stuck, self._writes = port.with_suffix(".stuck"), port.with_suffix(".writes")
         self._registers = registers
         self._write()
@@ -189,7 +198,7 @@ async def _serve(port: str, file: Path) -> None:
     import asyncio
 
     from pymodbus import FramerType
-    from pymodbus.server import ModbusSerialServer
+    from pymodbus.server import ModbusSerialServer, ModbusTcpServer
     from pymodbus.simulator import DataType, SimData, SimDevice
 
     def registers() -> dict[str, list[int]]:
@@ -208,10 +217,11 @@ async def _serve(port: str, file: Path) -> None:
                 refresh(function, current)
 
         def write(function: int, at: int, current: list[int], new: list[Any]) -> None:
-            held = bool(current[at // 16] >> at % 16 & 1) if function == 5 else current[at]
-            asked, new[0] = new[0], held if stuck.exists() else new[0]
-            with writes.open("a") as log:
-                log.write(json.dumps([int(number), function, at, int(asked), int(new[0])]) + "\n")
+            for i, asked in enumerate(list(new)):
+                held = bool(current[at // 16] >> at % 16 & 1) if function == 5 else current[at + i]
+                new[i] = held if stuck.exists() else asked
+                with writes.open("a") as log:
+                    log.write(json.dumps([int(number), function, at + i, int(asked), int(new[i])]) + "\n")
 
         def refresh(function: int, current: list[int]) -> None:
             with contextlib.suppress(OSError, ValueError):
@@ -225,12 +235,12 @@ async def _serve(port: str, file: Path) -> None:
         flags = SimData(0, values=bits, datatype=DataType.BITS)
         return SimDevice(int(number), simdata=([flags], [flags], [words], [words]), action=act)
 
-    server = ModbusSerialServer(
-        [device(number, values) for number, values in registers().items()],
-        framer=FramerType.RTU,
-        port=port,
-        baudrate=9600,
-    )
+    devices = [device(number, values) for number, values in registers().items()]
+    server: Any
+    if port.isdigit():
+        server = ModbusTcpServer(devices, address=("127.0.0.1", int(port)))
+    else:
+        server = ModbusSerialServer(devices, framer=FramerType.RTU, port=port, baudrate=9600)
     await server.serve_forever(background=True)
     sys.stdout.write("READY\n")
     sys.stdout.flush()
