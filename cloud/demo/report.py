@@ -36,7 +36,7 @@ def report(line: Line, passports: Mapping[str, Passport]) -> dict[str, Any]:
         rows = list(line.rows(node.name))
         entry = of_node(node, heartbeats[node.name], status, rows, line.why(node))
         for model in entry["models"]:
-            model |= judged(passports[model["bundle"]], str(model["variant"]))
+            model.update(judged(passports[model["bundle"]], str(model["variant"])))
         if isinstance(node, Intersection):
             entry |= of_board(line.board_stats(), status["counters"], rows)
         told.append(entry)
