@@ -1,5 +1,6 @@
 """What every set-point keeps, whatever it is written to: a coil, registers of 16, 32 or 64 bits, a relay on a pin; by
-RTU or by TCP. It is safe before anything else, follows what is allowed, is read back, and ends safe.
+RTU or by TCP. It is safe before anything else, follows what is allowed, is read back, and ends safe. Below, what the
+three kinds of actuator share: each carries out its own kind of action and no other.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from gpiozero.pins.mock import MockFactory, MockPin
 from tests.edge.test_ledger import Hand
 from tests.simulators.modbus import Cable, Meters
 from tests.simulators.modbus_tcp import Network, free_port
-from wayside.contracts.action import Setpoint
-from wayside.contracts.actuator_config import PinTarget, RegisterTarget, SetpointConfig
+from wayside.contracts.action import Action, Greens, Notice, Setpoint
+from wayside.contracts.actuator_config import PhaseLimits, PinTarget, RegisterTarget, SetpointConfig, SignalConfig
 from wayside.contracts.modbus_config import ModbusConfig
-from wayside.edge.actuators import UNCONFIRMED, ReadBackSetpoint
+from wayside.contracts.task_config import SiteConfig, TaskConfig
+from wayside.edge.actuators import UNCONFIRMED, BoardSignal, NoticeBoard, ReadBackSetpoint
 from wayside.edge.ledger import Ledger
 from wayside.edge.sensors import modbus, relays, setpoints
 from wayside.edge.sensors.modbus_lines import ModbusLines
@@ -289,3 +291,58 @@ async def test_one_that_cannot_end_safe_says_so(bench: Bench) -> None:
     (condition,) = bench.ledger.conditions()
     assert condition.code == UNCONFIRMED
     bench.device.stick(False)
+
+
+LIMITS = {"min_green_s": 5.0, "max_green_s": 60.0, "yellow_s": 4.0, "red_clearance_s": 1.0}
+SIGNAL = SignalConfig(
+    name="signal", cycle_s=60.0, phases=tuple(PhaseLimits(phase=phase, green_s=25.0, **LIMITS) for phase in (2, 4))
+)
+RELAY = SetpointConfig(name="relay", register=RegisterTarget(device=1, address=0), low=0.0, high=1.0, safe=0.0)
+ACTIONS: tuple[Action, ...] = (Greens({2: 30.0, 4: 20.0}), Setpoint(1.0), Notice("smoke", 2, "smoke over the street"))
+
+
+def carried(ledger: Ledger) -> dict[type[Action], Callable[[Action | None], None]]:
+    """Of each kind of actuator, what carries its actions out, and the kind of action that it takes."""
+    task = TaskConfig(name="air", bundle="air", sites=(SiteConfig(output="mast/pm25"),))
+    return {
+        Greens: BoardSignal(SIGNAL).carry,
+        Setpoint: ReadBackSetpoint(RELAY, ledger).carry,
+        Notice: NoticeBoard(task, ledger).carry,
+    }
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: type(action).__name__)
+def test_an_actuator_carries_out_its_own_kind_of_action_and_no_other(action: Action) -> None:
+    for taken, carry in carried(Ledger("n", "0" * 32, Hand())).items():
+        if type(action) is taken:
+            carry(action)
+        else:
+            with pytest.raises(TypeError):
+                carry(action)
+
+
+def test_without_an_action_the_board_is_given_its_fixed_plan_and_a_register_its_safe_value() -> None:
+    ledger = Ledger("n", "0" * 32, Hand())
+    signal = BoardSignal(SIGNAL)
+    signal.carry(Greens({2: 30.0, 4: 20.0}))
+    signal.carry(None)
+    assert signal.take() == {2: 25.0, 4: 25.0}
+    assert signal.take() is None
+    setpoint = ReadBackSetpoint(RELAY, ledger)
+    setpoint.carry(Setpoint(1.0))
+    assert setpoint.pending() == 0.0  # the safe value first, whatever was decided
+    setpoint.confirmed(0.0)
+    assert setpoint.pending() == 1.0
+    setpoint.carry(None)
+    assert setpoint.pending() == 0.0
+
+
+def test_a_notice_is_a_condition_from_its_beginning_to_its_end() -> None:
+    ledger = Ledger("n", "0" * 32, Hand())
+    carry = carried(ledger)[Notice]
+    carry(Notice("smoke", 2, "smoke over the street"))
+    assert [c.code for c in ledger.conditions()] == ["notice_warning"]
+    carry(Notice("smoke", 3, "fire in the street"))
+    assert [c.code for c in ledger.conditions()] == ["notice_alarm"]
+    carry(Notice("smoke", 0, "out"))
+    assert ledger.conditions() == ()
