@@ -84,7 +84,8 @@ class Video:
                 now_s = self._pace(frame, now_s)
             if now_s < self._due_s:
                 continue
-            self._due_s = now_s + self._every_s
+            later_s = self._due_s + self._every_s  # what a sleep took too long does not add up
+            self._due_s = later_s if later_s > now_s else now_s + self._every_s
             return Taken(self._picture(frame), 0.0)
 
     def looked(self) -> None:

@@ -44,7 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "url.toml": NODE + '[hub]\nurl = "ftp://hub"\n',
         "zone.toml": NODE + '[clock]\ntimezone = "Mars/Base"\n',
         "key.toml": 'node = "n"\nstate_dir = "spoilt"\n[hub]\nurl = "http://127.0.0.1:9"\n',
-        "directory.toml": 'node = "n"\nstate_dir = "locked"\n',
+        "directory.toml": 'node = "n"\nstate_dir = "locked"\n[hub]\nurl = "http://127.0.0.1:9"\n',
         "state.toml": 'node = "n"\nstate_dir = "a-file/state"\n',
         "fresh.toml": NODE,
         "a-file": "not a directory",

@@ -124,6 +124,7 @@ def test_after_an_hour_of_frames_no_byte_of_a_picture_is_anywhere_but_their_coun
     pictures.mkdir()
     dice = np.random.default_rng(1)
     street = scene(1, 240, 320)
+    mean = float(street.mean())  # real pictures are darker than made ones
     sent: list[bytes] = []
     runs: list[bytes] = []
     with signed_hub(tmp_path / "office", hub) as signed:
@@ -133,7 +134,7 @@ def test_after_an_hour_of_frames_no_byte_of_a_picture_is_anywhere_but_their_coun
         with AgentProcess(tmp_path, toml) as agent:
             agent.wait(lambda a: any(t.get("model") for t in a.status.get("tasks", [])), 60)
             for number in range(FRAMES):
-                picture = taken(street, dice, light=1.2 if number % 4 else 0.6)
+                picture = taken(street, dice, light=(150 if number % 4 else 75) / mean)
                 content = jpeg(picture) if number % 2 else encoded(picture)
                 part = pictures / f"{number:04d}.part"
                 part.write_bytes(content)
