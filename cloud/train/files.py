@@ -129,7 +129,9 @@ class _Table:
                 names=names,
                 usecols=None if columns is None else lambda c: c in columns,
             )
-        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as exc:
+        except OSError as exc:  # also what is no gzip file
+            raise DataError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+        except (EOFError, UnicodeDecodeError, zlib.error) as exc:
             raise DataError(f"{path}: cannot be read as a UTF-8 text: {exc}") from exc
         except (pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
             raise DataError(f"{path}: is not a CSV with one header line: {exc}") from exc
