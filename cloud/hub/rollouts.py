@@ -135,6 +135,7 @@ class Rollout:
 
     def _learn(self, member: Member, reported: Reported, useless: str | None) -> None:
         if reported.version == self.version:  # whatever it reports of other attempts
+            member.old_failure = None  # overcome: the same one again is a new one
             if useless is None:
                 member.become(MemberState.ACTIVE, None)
             elif member.state not in (MemberState.USELESS, MemberState.EXCUSED):  # the reason is that of the beginning

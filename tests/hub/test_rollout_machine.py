@@ -122,6 +122,18 @@ ACTS = st.one_of(
 )
 
 
+def test_a_node_that_ran_the_version_and_fails_as_it_did_before_is_not_active() -> None:
+    rollout = rollout_of("1.0.0", (100,), ["n1", "n2"])
+    refused = Reported(bundle=BUNDLE, state=UpdateState.IDLE, attempted="1.0.0", refusal=Refusal.PASSPORT)
+    rollout.members["n1"].old_failure = failure_of(refused, "1.0.0")
+    runs = Reported(bundle=BUNDLE, state=UpdateState.ACTIVE, version="1.0.0", attempted="1.0.0")
+    rollout.observe("n1", refused, 0)
+    assert rollout.members["n1"].state is MemberState.WAITING
+    rollout.observe("n1", runs, 0)
+    rollout.observe("n1", refused, 0)
+    assert rollout.members["n1"].state is MemberState.FAILED
+
+
 class Fleet:
     """Rollouts of one bundle, what the nodes last reported, and what an operator may do."""
 
