@@ -159,6 +159,7 @@ def test_the_sync_goes_on_beside_a_slow_download_and_brings_its_end(hub: Hub, ag
     assert syncs[-1].heartbeat.reported.attempted == "1.0.0"
 
 
+STOP_S = 30.0  # TimeoutStopSec of edge/wayside-agent.service
 SLOW = {
     "a bundle a byte a second": ("/tuf/targets/", manners.drip),
     "a bundle's headers a byte a second": ("/tuf/targets/", manners.drip_headers),
@@ -172,7 +173,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("slow", SLOW)
-def test_sigterm_ends_the_agent_within_ten_seconds_whatever_the_server_does(
+def test_sigterm_ends_the_agent_before_systemd_would_kill_it_whatever_the_server_does(
     hub: Hub, tmp_path: Path, slow: str
 ) -> None:
     part, manner = SLOW[slow]
@@ -185,7 +186,7 @@ def test_sigterm_ends_the_agent_within_ten_seconds_whatever_the_server_does(
         agent.wait(lambda a: "pid" in a.status)
         assert agent.process is not None
         agent.process.terminate()
-        assert agent.process.wait(timeout=10) == 0
+        assert agent.process.wait(timeout=STOP_S) == 0
     assert '"agent stopped"' in (tmp_path / "agent.log").read_text()
 
 
@@ -211,5 +212,5 @@ def test_a_model_that_loads_for_a_minute_holds_up_neither_the_sync_nor_the_end_a
         assert mark.exists()
         assert agent.process is not None
         agent.process.terminate()
-        assert agent.process.wait(timeout=10) == 0
+        assert agent.process.wait(timeout=STOP_S) == 0
     assert not mark.exists()
