@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from wayside.contracts import registers
 from wayside.contracts.mistakes import Mistake, refuse
 from wayside.contracts.modbus_config import Device
-from wayside.contracts.quantities import Phase, Seconds, Unit
+from wayside.contracts.quantities import Channel, Phase, Seconds, Unit
 from wayside.contracts.reading import Name
 from wayside.contracts.registers import Order, RegisterType
 from wayside.contracts.wire import Document
@@ -33,10 +33,38 @@ class PhaseLimits(Document, frozen=True, kw_only=True):
     yellow_s: Annotated[float, msgspec.Meta(ge=3, le=6)]  # MUTCD 4F.17
     red_clearance_s: Annotated[float, msgspec.Meta(ge=0, le=6)]
     ring: Literal[1, 2] = 1
+    conflicts: Annotated[tuple[Phase, ...], msgspec.Meta(max_length=16)] = ()
+    """phases of the other ring that are never beside it; either side may name the pair"""
+    walk_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 0.0
+    ped_clearance_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 0.0
+    passage_s: Annotated[float, msgspec.Meta(ge=0, le=25.5)] = 3.0
+    """of the actuated board: the gap after which its green ends"""
 
     def __post_init__(self) -> None:
         if not self.min_green_s <= self.green_s <= self.max_green_s:
             refuse([Mistake(("green_s",), "min_green_s <= green_s <= max_green_s")])
+
+
+class LoopConfig(Document, frozen=True, kw_only=True):
+    """A detector as the signal sees it: which vehicles pass it, and where."""
+
+    channel: Channel
+    phase: Phase
+    """that its vehicles call and extend"""
+    also: Annotated[tuple[Phase, ...], msgspec.Meta(max_length=16)] = ()
+    """other phases in which they may go"""
+    lane: Annotated[int, msgspec.Meta(ge=0, le=63)]
+    """of the intersection: loops of one lane have one number"""
+    at_m: Annotated[float, msgspec.Meta(ge=0, le=500)]
+    """upstream of the stop line, along the lane"""
+    function: Literal["stop_line", "middle", "advance"] = "stop_line"
+
+
+class BeatConfig(Document, frozen=True, kw_only=True):
+    """The policy that speaks once a second (:mod:`wayside.contracts.beat`)."""
+
+    policy: Name
+    settings: dict[str, Any] = {}
 
 
 class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="signal", dict=True):
@@ -46,6 +74,10 @@ class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="s
     cycle_s: Seconds
     phases: Annotated[tuple[PhaseLimits, ...], msgspec.Meta(min_length=1, max_length=16)]
     max_change_s: Seconds = 10.0  # of one green from one decision to the next
+    loops: Annotated[tuple[LoopConfig, ...], msgspec.Meta(max_length=64)] = ()
+    beat: BeatConfig | None = None
+    longest_red_s: Annotated[float, msgspec.Meta(ge=30, le=900)] = 180.0
+    """of a phase that somebody waits for; a request that would make it longer is refused"""
 
     @cached_property
     def by_phase(self) -> Mapping[int, PhaseLimits]:

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PROTOCOL 2u
-#define SCHEMA 0x08af98fdu
+#define SCHEMA 0x60ae838cu
 #define MAX_PAYLOAD 64u
 #define CRC_BYTES 4u
 #define MAX_FRAME 69u /* without the delimiter */
@@ -40,12 +40,31 @@ enum event_kind {
     EVENT_KIND_PED = 7,
     EVENT_KIND_SIGNAL_MODE = 8,
     EVENT_KIND_ANALOG = 9,
+    EVENT_KIND_TERMINATION = 10,
+    EVENT_KIND_CALL = 11,
+    EVENT_KIND_PED_CALL = 12,
+    EVENT_KIND_PREEMPT = 13,
+    EVENT_KIND_OVERLAP = 14,
+};
+
+enum termination {
+    TERMINATION_GAP_OUT = 1,
+    TERMINATION_MAX_OUT = 2,
+    TERMINATION_FORCE_OFF = 3,
+    TERMINATION_FIXED = 4,
+};
+
+enum preempt_state {
+    PREEMPT_STATE_OFF = 0,
+    PREEMPT_STATE_CALLED = 1,
+    PREEMPT_STATE_SERVED = 2,
 };
 
 enum detector_fault {
     DETECTOR_FAULT_STUCK_ON = 1,
     DETECTOR_FAULT_NO_HIT = 2,
     DETECTOR_FAULT_CHATTER = 4,
+    DETECTOR_FAULT_DEAD = 8,
 };
 
 enum reset_cause {
@@ -90,6 +109,10 @@ enum plan_code {
     PLAN_CODE_TABLE_LIMITS = 20,
     PLAN_CODE_BUSY = 21,
     PLAN_CODE_STORE_FAILED = 22,
+    PLAN_CODE_PREEMPTED = 23,
+    PLAN_CODE_TABLE_DETECTORS = 24,
+    PLAN_CODE_TABLE_OVERLAP = 25,
+    PLAN_CODE_TABLE_PREEMPT = 26,
 };
 
 enum signal_mode {
@@ -107,6 +130,8 @@ enum action {
     ACTION_FORCE_OFF = 4,
     ACTION_CHECK_TABLE = 5,
     ACTION_STORE_TABLE = 6,
+    ACTION_RELEASE = 7,
+    ACTION_OMIT = 8,
 };
 
 typedef struct {

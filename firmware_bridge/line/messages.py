@@ -56,12 +56,33 @@ class EventKind(enum.IntEnum):
     PED = 7  # channel: phase; value 1 walk, 2 clearance, 0 don't walk
     SIGNAL_MODE = 8  # value: SignalMode
     ANALOG = 9  # value: of the converter, 0 to 1023
+    TERMINATION = 10  # channel: phase whose green ended; value: Termination
+    CALL = 11  # channel: phase; value 1: somebody waits for it now, 0: it is being served
+    PED_CALL = 12  # channel: phase; value 1: a pedestrian waits, 0: is being served
+    PREEMPT = 13  # channel: input; value: PreemptState
+    OVERLAP = 14  # channel: overlap; value 0 red, 1 green, 2 yellow
+
+
+class Termination(enum.IntEnum):
+    """Why a green ended; the high-resolution codes 4, 5 and 6 of Indiana's and Purdue's enumeration."""
+
+    GAP_OUT = 1
+    MAX_OUT = 2
+    FORCE_OFF = 3  # a request of the host, a change of table, or preemption
+    FIXED = 4  # the fixed-time plan's green was over
+
+
+class PreemptState(enum.IntEnum):
+    OFF = 0
+    CALLED = 1  # the input is on; conflicting greens end in order
+    SERVED = 2  # its phases are green
 
 
 class DetectorFault(enum.IntFlag):
     STUCK_ON = 1
     NO_HIT = 2
     CHATTER = 4
+    DEAD = 8  # no edge in so many cycles while others flow
 
 
 class ResetCause(enum.IntEnum):
@@ -106,6 +127,10 @@ class PlanCode(enum.IntEnum):
     TABLE_LIMITS = 20  # beyond what a public road may have
     BUSY = 21  # the table before is still on its way into memory or into force
     STORE_FAILED = 22  # the non-volatile memory does not keep what was written
+    PREEMPTED = 23  # a railway or the fire brigade has the intersection
+    TABLE_DETECTORS = 24  # a phase names a detector that is not watched, or actuation without any
+    TABLE_OVERLAP = 25  # an overlap's parents conflict, or there are none
+    TABLE_PREEMPT = 26  # its input or its phases are none, or its phases conflict
 
 
 class SignalMode(enum.IntEnum):
@@ -123,6 +148,8 @@ class Action(enum.IntEnum):  # NTCIP 1202's words
     FORCE_OFF = 4  # end its green now
     CHECK_TABLE = 5  # dry run
     STORE_TABLE = 6  # check, keep, put in force
+    RELEASE = 7  # hold, call and omit of this phase are void
+    OMIT = 8  # pass over this phase, unless a rule says that it must be served
 
 
 class Identity(NamedTuple):
@@ -231,7 +258,7 @@ FROM_HOST: dict[int, type[Message]] = {
 MESSAGES = FROM_BOARD | FROM_HOST
 
 
-CODES = (EventKind, DetectorFault, ResetCause, Flag, PlanCode, SignalMode, Action)
+CODES = (EventKind, Termination, PreemptState, DetectorFault, ResetCause, Flag, PlanCode, SignalMode, Action)
 
 
 class Field(NamedTuple):
