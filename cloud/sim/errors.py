@@ -2,7 +2,10 @@
 
 SimulateError
 ├── ScenarioError     the file with tasks and actuators, or the tariff, breaks its contract
-└── NothingToReplay   no such month, or the model has seen it
+├── NothingToReplay   no such month, or the model has seen it
+├── MapError          no such road network, it cannot be read, or it has no traffic light
+├── ControllerError   no such controller, or it does not go with this map
+└── PlantError        the traffic simulation is not installed, or it failed
 
 Errors of cloud.train, cloud.evaluate and export pass through with their own words.
 """
@@ -20,3 +23,15 @@ class ScenarioError(SimulateError, ValueError):
 
 class NothingToReplay(SimulateError, ValueError):  # noqa: N818  (what happened)
     """There is no such month in the data, or the model has seen it."""
+
+
+class MapError(SimulateError, ValueError):
+    """A road network is not there, cannot be read, or has no traffic light."""
+
+
+class ControllerError(SimulateError, ValueError):
+    """There is no such controller, or the map has nothing that it could drive."""
+
+
+class PlantError(SimulateError):
+    """The traffic simulation is not installed here, or it failed."""
