@@ -3,7 +3,7 @@
 SimulateError
 ├── ScenarioError     the file with tasks and actuators, or the tariff, breaks its contract
 ├── NothingToReplay   no such month, or the model has seen it
-├── MapError          no such road network, it cannot be read, or it has no traffic light
+├── NetError          no SUMO net, no such traffic light, or one that no board can drive
 ├── ControllerError   no such controller, or it does not go with this map
 └── PlantError        the traffic simulation is not installed, or it failed
 
@@ -25,8 +25,8 @@ class NothingToReplay(SimulateError, ValueError):  # noqa: N818  (what happened)
     """There is no such month in the data, or the model has seen it."""
 
 
-class MapError(SimulateError, ValueError):
-    """A road network is not there, cannot be read, or has no traffic light."""
+class NetError(SimulateError, ValueError):
+    """It is no SUMO net, has no such traffic light, or one that no board can drive."""
 
 
 class ControllerError(SimulateError, ValueError):

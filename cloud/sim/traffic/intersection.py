@@ -42,3 +42,8 @@ class Intersection(NamedTuple):
     loops: tuple[PlacedLoop, ...]
     crossings: tuple[Crossing, ...] = ()
     overlaps: Mapping[int, Lamps] = {}  # by the overlap's number in the plan table
+
+
+def is_green(lamps: Lamps, state: str) -> bool:
+    """Whether a light's state shows all that a phase shows when it is green."""
+    return all(state[link] == "G" or state[link] == letter for link, letter in lamps.items())
