@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from wayside.cloud.sim.errors import NetError, PlantError
+from wayside.cloud.sim.traffic import controllers, trips
 from wayside.cloud.sim.traffic import loops as loop_names
-from wayside.cloud.sim.traffic import trips
-from wayside.cloud.sim.traffic.board_light import BoardLight, Edge
+from wayside.cloud.sim.traffic.board_light import BoardLight
+from wayside.cloud.sim.traffic.faults import BrokenLoops
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.loops import Loops
 from wayside.cloud.sim.traffic.maps import TrafficMap, find_map
@@ -67,6 +69,7 @@ class Plant:
     def run(self, tell: Tell) -> RunResult:
         began = time.perf_counter()
         intersections = self._intersections()
+        self._comparator = controllers.comparator(self._spec, self._place.net, intersections)
         self._start(self._command(self._additional(intersections)))
         try:
             observed = self._drive(intersections, tell)
@@ -88,7 +91,10 @@ class Plant:
 
     def _additional(self, intersections: Sequence[Intersection]) -> Path:
         path = self._scratch / "loops.add.xml"
-        path.write_text(f"<additional>{''.join(loop_names.additional(intersections))}</additional>", encoding="utf-8")
+        elements = [*loop_names.additional(intersections)]
+        if self._comparator is not None:
+            elements.append(self._comparator.additional())
+        path.write_text(f"<additional>{''.join(elements)}</additional>", encoding="utf-8")
         return path
 
     def _command(self, additional: Path | None) -> list[str]:
@@ -117,62 +123,83 @@ class Plant:
 
     def _drive(self, intersections: Sequence[Intersection], tell: Tell) -> Observed:
         sumo, begin_s, seconds = self._sumo, self._place.begin_s, self._place.seconds
-        set_state = sumo.trafficlight.setRedYellowGreenState
-        lights = []
-        observed = Observed()
-        for each in intersections:
-            width = len(sumo.trafficlight.getRedYellowGreenState(each.light))
-            light = BoardLight(each, width)
-            state = light.step((), 0)
-            set_state(each.light, state)
-            lights.append((each, light, Loops(sumo, each)))
-            observed.add(each, {})
+        sites = [_Site(sumo, self._spec, each, first=each is intersections[0]) for each in intersections]
+        observed = Observed(sumo, sites)
+        for site in sites:
+            site.step(0, begin_s)
+        if self._comparator is not None:
+            self._comparator.begin(sumo)
         for second in range(1, round(seconds) + 1):
             sumo.simulationStep()
-            for each, light, loops in lights:
-                edges: Sequence[Edge] = loops.read(begin_s, begin_s + second)
-                state = light.step(edges, second * 1000)
-                set_state(each.light, state)
-                observed.look(second, each.light, state, loops)
-            observed.count(sumo, second)
+            for site in sites:
+                site.step(second, begin_s)
+            if self._comparator is not None:
+                self._comparator.step(sumo)
+            observed.look(second)
             if second % TELL_S == 0:
                 tell(second / seconds)
         observed.end(seconds)
         return observed
 
 
+class _Site:
+    """An intersection in the run: its loops, and its board where boards drive."""
+
+    def __init__(self, sumo: Any, spec: RunSpec, intersection: Intersection, *, first: bool) -> None:
+        self.intersection = intersection
+        self.loops = Loops(sumo, intersection)
+        self._sumo = sumo.trafficlight
+        own = [f for f in spec.faults if f.light == intersection.light or (f.light is None and first)]
+        self._broken = BrokenLoops(own, intersection)
+        self._silent = [f for f in own if f.kind == "silent"]
+        width = len(self._sumo.getRedYellowGreenState(intersection.light))
+        self.board: BoardLight | None = None
+        if spec.policy not in controllers.COMPARATORS:
+            self.board = controllers.board_light(spec, intersection, width, own)
+        self._shown = ""
+
+    def step(self, second: int, begin_s: float) -> None:
+        edges = self._broken.change(self.loops.read(begin_s, begin_s + second), second) if second else ()
+        if self.board is None:
+            return
+        self.board.silent = any(fault.holds(second) for fault in self._silent)
+        state = self.board.step(edges, second * 1000)
+        if state != self._shown:
+            self._sumo.setRedYellowGreenState(self.intersection.light, state)
+            self._shown = state
+
+    @property
+    def state(self) -> str:
+        return self._shown or str(self._sumo.getRedYellowGreenState(self.intersection.light))
+
+
 class Observed:
     """What is seen of a run while it goes on."""
 
-    def __init__(self) -> None:
-        self._rules: dict[str, Rules] = {}
-        self._waits: dict[str, Waits] = {}
+    def __init__(self, sumo: Any, sites: Sequence[_Site]) -> None:
+        self._sumo, self._sites = sumo, sites
+        self._rules = [Rules(site.intersection, site.intersection.foes) for site in sites]
+        self._waits = [Waits(site.intersection) for site in sites]
+        self._edges = [edge for edge in sumo.edge.getIDList() if not edge.startswith(":")]
         self._queue: list[int] = []
         self._teleports = self._collisions = 0
 
-    def add(self, intersection: Intersection, foes: dict[int, frozenset[int]]) -> None:
-        self._rules[intersection.light] = Rules(intersection, foes)
-        self._waits[intersection.light] = Waits(intersection)
-
-    def look(self, at_s: float, light: str, state: str, loops: Loops) -> None:
-        self._rules[light].look(at_s, state)
-        self._waits[light].look(at_s, state, loops)
-
-    def count(self, sumo: Any, second: int) -> None:
-        halting = sumo.edge.getLastStepHaltingNumber
-        if second == 1:
-            self._edges = [edge for edge in sumo.edge.getIDList() if not edge.startswith(":")]
-        waiting = len(sumo.simulation.getPendingVehicles())
-        self._queue.append(waiting + sum(halting(edge) for edge in self._edges))
-        self._teleports += sumo.simulation.getStartingTeleportNumber()
-        self._collisions += sumo.simulation.getCollidingVehiclesNumber()
+    def look(self, second: int) -> None:
+        for site, rules, waits in zip(self._sites, self._rules, self._waits, strict=True):
+            state = site.state
+            rules.look(second, state)
+            waits.look(second, state, site.loops)
+        halting, simulation = self._sumo.edge.getLastStepHaltingNumber, self._sumo.simulation
+        self._queue.append(len(simulation.getPendingVehicles()) + sum(halting(edge) for edge in self._edges))
+        self._teleports += simulation.getStartingTeleportNumber()
+        self._collisions += simulation.getCollidingVehiclesNumber()
 
     def end(self, at_s: float) -> None:
-        for waits in self._waits.values():
+        for waits in self._waits:
             waits.end(at_s)
 
     def result(self, spec: RunSpec, place: TrafficMap, done: trips.Trips, wall_s: float) -> RunResult:
-        longest_red_s, who = max((waits.longest for waits in self._waits.values()), default=(0.0, ""))
+        longest_red_s, who = max(waits.longest for waits in self._waits)
         queue = self._queue
         return RunResult(
             net=place.name,
@@ -196,10 +223,10 @@ class Observed:
             fuel_kg=done.fuel_kg,
             teleports=self._teleports,
             collisions=self._collisions,
-            violations=tuple(line for rules in self._rules.values() for line in rules.broken),
-            violation_count=sum(rules.count for rules in self._rules.values()),
-            requests={},
-            greens=tuple(green for waits in self._waits.values() for green in waits.greens),
+            violations=tuple(line for rules in self._rules for line in rules.broken),
+            violation_count=sum(rules.count for rules in self._rules),
+            requests=dict(sum((site.board.became for site in self._sites if site.board is not None), Counter())),
+            greens=tuple(green for waits in self._waits for green in waits.greens),
             queue=tuple(sum(queue[at : at + 60]) / len(queue[at : at + 60]) for at in range(0, len(queue), 60)),
             wall_s=wall_s,
         )
