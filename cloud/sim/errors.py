@@ -2,7 +2,8 @@
 
 SimulateError
 ├── ScenarioError     the file with tasks and actuators, or the tariff, breaks its contract
-└── NothingToReplay   no such month, or the model has seen it
+├── NothingToReplay   no such month, or the model has seen it
+└── NetError          no SUMO net, no such traffic light, or one that no board can drive
 
 Errors of cloud.train, cloud.evaluate and export pass through with their own words.
 """
@@ -20,3 +21,7 @@ class ScenarioError(SimulateError, ValueError):
 
 class NothingToReplay(SimulateError, ValueError):  # noqa: N818  (what happened)
     """There is no such month in the data, or the model has seen it."""
+
+
+class NetError(SimulateError, ValueError):
+    """It is no SUMO net, has no such traffic light, or one that no board can drive."""
