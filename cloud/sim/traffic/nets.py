@@ -1,8 +1,8 @@
 """A SUMO net as a signal sees it: links, lanes, what crosses what, and the program of each traffic light.
 
 Read from ``.net.xml`` or ``.net.xml.gz`` with the standard library, so that an intersection can be configured where
-SUMO itself is not installed. https://sumo.dlr.de/docs/Networks/SUMO_Road_Networks.html has the format; states of links are
-in https://sumo.dlr.de/docs/Simulation/Traffic_Lights.html: ``G`` goes, ``g`` goes and yields, ``y``, ``r``.
+SUMO itself is not installed. Format: https://sumo.dlr.de/docs/Networks/SUMO_Road_Networks.html, states of links:
+https://sumo.dlr.de/docs/Simulation/Traffic_Lights.html: ``G`` goes, ``g`` goes and yields, ``y``, ``r``.
 """
 
 from __future__ import annotations
