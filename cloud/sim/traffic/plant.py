@@ -18,12 +18,13 @@ from wayside.cloud.sim.errors import NetError, PlantError
 from wayside.cloud.sim.traffic import controllers, trips
 from wayside.cloud.sim.traffic import loops as loop_names
 from wayside.cloud.sim.traffic.board_light import BoardLight
+from wayside.cloud.sim.traffic.configure import configure
 from wayside.cloud.sim.traffic.faults import BrokenLoops
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.loops import Loops
 from wayside.cloud.sim.traffic.maps import TrafficMap, find_map
+from wayside.cloud.sim.traffic.nets import read_net
 from wayside.cloud.sim.traffic.rules import Rules
-from wayside.cloud.sim.traffic.simple_configuration import configure
 from wayside.cloud.sim.traffic.spec import RunResult, RunSpec
 from wayside.cloud.sim.traffic.waits import Waits
 
@@ -60,6 +61,14 @@ def run(spec: RunSpec, tell: Tell = lambda share: None) -> RunResult:
         return Plant(spec, place, Path(scratch)).run(tell)
 
 
+def intersections_of(place: TrafficMap) -> list[Intersection]:
+    """Every light of the map. Raises: NetError: it has none, or one that no board can drive."""
+    net = read_net(place.net)
+    if not net.lights:
+        raise NetError(f"{place.net} has no traffic light: there is nothing to drive")
+    return [configure(net, light) for light in net.lights]
+
+
 class Plant:
     def __init__(self, spec: RunSpec, place: TrafficMap, scratch: Path) -> None:
         self._spec, self._place, self._scratch = spec, place, scratch
@@ -68,7 +77,7 @@ class Plant:
 
     def run(self, tell: Tell) -> RunResult:
         began = time.perf_counter()
-        intersections = self._intersections()
+        intersections = intersections_of(self._place)
         self._comparator = controllers.comparator(self._spec, self._place.net, intersections)
         self._start(self._command(self._additional(intersections)))
         try:
@@ -78,16 +87,6 @@ class Plant:
         finally:
             self._sumo.close()
         return observed.result(self._spec, self._place, trips.read_trips(self._trips), time.perf_counter() - began)
-
-    def _intersections(self) -> list[Intersection]:
-        self._start(self._command(None))
-        try:
-            lights = self._sumo.trafficlight.getIDList()
-            if not lights:
-                raise NetError(f"{self._place.name} has no traffic light")
-            return [configure(self._sumo, light) for light in lights]
-        finally:
-            self._sumo.close()
 
     def _additional(self, intersections: Sequence[Intersection]) -> Path:
         path = self._scratch / "loops.add.xml"
