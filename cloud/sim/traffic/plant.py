@@ -7,7 +7,6 @@ starts them). The board's clock goes in steps of 0.1 s within each second of SUM
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -44,8 +43,8 @@ def load_sumo() -> Any:
     return libsumo
 
 
-def run(spec: RunSpec, tell: Tell = lambda share: None) -> RunResult:
-    """One run, from its begin to its end.
+def run(spec: RunSpec, scratch: Path, tell: Tell = lambda share: None) -> RunResult:
+    """One run, from its begin to its end. ``scratch``: a folder for SUMO's files.
 
     Raises:
         NetError: no such map. ControllerError: no such controller. PlantError: SUMO is not here, or it failed.
@@ -57,8 +56,7 @@ def run(spec: RunSpec, tell: Tell = lambda share: None) -> RunResult:
         spec.begin_s,
         spec.seconds,
     )
-    with tempfile.TemporaryDirectory(prefix="wayside-sim-") as scratch:
-        return Plant(spec, place, Path(scratch)).run(tell)
+    return Plant(spec, place, scratch).run(tell)
 
 
 def intersections_of(place: TrafficMap) -> list[Intersection]:
