@@ -55,19 +55,26 @@ def comparator(spec: RunSpec, net: Path, intersections: Sequence[Intersection]) 
     return COMPARATORS[spec.policy](net, intersections) if spec.policy in COMPARATORS else None
 
 
-def board_light(spec: RunSpec, intersection: Intersection, width: int, own: Sequence[Fault]) -> BoardLight:
+def board_light(
+    spec: RunSpec, intersection: Intersection, width: int, own: Sequence[Fault], begin_s: float
+) -> BoardLight:
     """``own``: the faults of this intersection.
 
     Raises:
         ControllerError: see :func:`check`. PlantError: the board refuses its plan.
     """
     plan = intersection.plan if spec.policy != FIXED else fixed(intersection.plan)
-    light = BoardLight(intersection._replace(plan=plan), width)
+    light = BoardLight(intersection._replace(plan=plan), width, listens=spec.events is not None)
     if spec.policy.startswith(NODE):
         policy, settings = policy_named(spec.policy.removeprefix(NODE), spec.settings)
-        if any(fault.kind == "lying" for fault in own):
+        kinds = {fault.kind for fault in own}
+        if kinds & {"lying", "wild"}:
             policy, settings = faults.Lies(spec.seed), None
-        light.host = NodeHost(policy, settings, intersection.signal, light.link)
+        host = NodeHost(
+            policy, settings, intersection.signal, light.link,
+            seed=spec.seed, compare=spec.compare, guarded="wild" not in kinds, hour=begin_s / 3600,
+        )  # fmt: skip
+        light.attach(host)
     return light
 
 
