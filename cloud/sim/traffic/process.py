@@ -27,7 +27,9 @@ Tell = Callable[[int, float], None]
 JOIN_S = 5.0
 
 
-def run_all(specs: Sequence[RunSpec], jobs: int | None = None, tell: Tell = lambda number, share: None) -> list[RunResult]:
+def run_all(
+    specs: Sequence[RunSpec], jobs: int | None = None, tell: Tell = lambda number, share: None
+) -> list[RunResult]:
     """Their results, in the order of ``specs``. ``jobs``: so many at once, None: one a core.
 
     Raises:
@@ -89,7 +91,9 @@ def _receive(receiver: Any, process: Any) -> float | RunResult:
         kind, value = receiver.recv()
     except EOFError:
         process.join(JOIN_S)
-        raise PlantError(f"the run ended by itself with status {process.exitcode}: SUMO crashed, or memory ran out") from None
+        raise PlantError(
+            f"the run ended by itself with status {process.exitcode}: SUMO crashed, or memory ran out"
+        ) from None
     if kind == "share":
         return float(value)
     process.join(JOIN_S)
@@ -116,5 +120,5 @@ def _child(spec: bytes, sender: Any) -> None:
             talk.seek(0)
             said = [line for line in talk.read().decode(errors="replace").splitlines() if line.startswith("Error")]
             sender.send((type(exc).__name__, " ".join([str(exc), *said[:2]])))
-        except BaseException:  # noqa: BLE001  (whatever it is, the caller tells it)
+        except BaseException:
             sender.send(("PlantError", f"the run failed:\n{traceback.format_exc()}"))
