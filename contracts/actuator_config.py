@@ -91,6 +91,21 @@ class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="s
             rings.setdefault(phase.ring, []).append(phase)
         return tuple(rings.values())
 
+    @cached_property
+    def rings_by_phase(self) -> Mapping[int, Sequence[PhaseLimits]]:
+        """The phases of the ring that a phase is in, itself among them."""
+        return {p.phase: members for members in self.rings for p in members}
+
+    @cached_property
+    def _pairs(self) -> frozenset[frozenset[int]]:
+        return frozenset(frozenset((p.phase, other)) for p in self.phases for other in p.conflicts)
+
+    def conflicting(self, phase: int, other: int) -> bool:
+        """Whether two phases of the signal are never green beside each other; no phase is in conflict with itself."""
+        if phase == other:
+            return False
+        return self.by_phase[phase].ring == self.by_phase[other].ring or frozenset((phase, other)) in self._pairs
+
     def __post_init__(self) -> None:
         refuse(self._mistakes())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -25,13 +26,20 @@ class Edge(NamedTuple):
     kind: EventKind = EventKind.DETECTOR
 
 
+AT_ONCE = 4  # requests that the board answers in one step; it drops what comes beyond them
+STEP_MS = 100
+
+
 class Host(Protocol):
     """What speaks with the board over its line: a node."""
 
+    became: Counter[str]
+    """what became of its requests"""
+
     def hear(self, heard: Sequence[Heard]) -> None: ...
 
-    def speak(self, now_ms: int) -> bytes:
-        """Its requests of this second, as frames."""
+    def speak(self, now_ms: int) -> Sequence[bytes]:
+        """Its requests of this second, a frame each."""
         ...
 
 
@@ -39,7 +47,6 @@ class BoardLight:
     """Starts a board of its own, gives it the plan and waits until its signals run.
 
     Args:
-        host: who speaks with it; None: nobody, so that it is alone from the begin on.
         listens: whether somebody acknowledges its events and keeps them, where nobody asks it for anything.
 
     Raises:
@@ -56,8 +63,16 @@ class BoardLight:
         self.board = SimulatedBoard(intersection.light[:8].encode("ascii", "replace").decode().replace(" ", "_"))
         self._lamp = Lamp(intersection, width)
         self._last_seq = 0
+        self._unsent: list[bytes] = []
         self._rhythm = Rhythm("the simulated line", self.link, lambda: (self.link.boot, self._last_seq))
-        self._begin_ms = self._start(intersection.plan.encode())
+        self.begin_ms = self._start(intersection.plan.encode())
+        self.started = list(self.events)
+        """what it told until its signals ran"""
+
+    def attach(self, host: Host) -> None:
+        """``host`` speaks with it from now on, and has heard all that came before."""
+        host.hear(self.started)
+        self.host = host
 
     def _start(self, table: bytes) -> int:
         """Returns the board's time at which its signals run: the begin of the simulation."""
@@ -73,7 +88,6 @@ class BoardLight:
                 self.board.write(self.link.plan_table(1, table, store=True))
                 sent = True
             if mode == SignalMode.RUN:
-                self.events.clear()
                 return ms
         raise PlantError(f"the board of {self.intersection.light} does not start its signals")
 
@@ -89,20 +103,28 @@ class BoardLight:
                 self.events.append(message)
         return heard
 
+    @property
+    def became(self) -> Counter[str]:
+        return self.host.became if self.host is not None else Counter()
+
     def step(self, edges: Sequence[Edge], to_ms: int) -> str:
         """Time passes up to ``to_ms`` after the begin, with what the inputs did until then; returns what is shown."""
-        board, begin_ms = self.board, self._begin_ms
+        board, begin_ms = self.board, self.begin_ms
         self.events.clear()
         for edge in sorted(edges):
             board.edge(max(board.ms, edge.ms + begin_ms), edge.channel, edge.value, edge.kind)
         to_ms += begin_ms
         if self.silent or (self.host is None and not self._listens):
+            self._unsent.clear()
             board.run(to_ms)
             board.read()
-        else:
-            heard = self._turn(to_ms)
-            if self.host is not None:
-                self.host.hear(heard)
-                if request := self.host.speak(to_ms):
-                    board.write(request)
+            return self._lamp.state(board.heads)
+        while self._unsent:
+            board.write(b"".join(self._unsent[:AT_ONCE]))
+            del self._unsent[:AT_ONCE]
+            board.run(min(board.ms + STEP_MS, to_ms))
+        heard = self._turn(to_ms)
+        if self.host is not None:
+            self.host.hear(heard)
+            self._unsent += self.host.speak(to_ms)
         return self._lamp.state(board.heads)

@@ -35,6 +35,7 @@ def configure(net: Net, tls: str, rule: TimingRule = RULE) -> Intersection:
         light=tls, signal=signal, plan=_plan(signal, crossings),
         phases={row.phase: row.lamps for row in rows}, loops=tuple(placed), crossings=crossings,
         overlaps={number: lamps for number, (_, lamps) in overlaps(rows).items()},
+        foes={k.index: k.foes for k in light.links},
     )  # fmt: skip
 
 

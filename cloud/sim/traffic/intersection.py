@@ -42,6 +42,7 @@ class Intersection(NamedTuple):
     loops: tuple[PlacedLoop, ...]
     crossings: tuple[Crossing, ...] = ()
     overlaps: Mapping[int, Lamps] = {}  # by the overlap's number in the plan table
+    foes: Mapping[int, frozenset[int]] = {}  # by link, the links that it crosses or merges with
 
 
 def is_green(lamps: Lamps, state: str) -> bool:

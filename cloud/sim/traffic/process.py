@@ -1,7 +1,7 @@
 """Runs, each in a process of its own: SUMO's library repeated in one process gives other results.
 
-Whatever ends the caller ends the runs: an exception and Ctrl-C terminate them, and a run whose caller was killed ends when
-it next tells how far it is.
+Whatever ends the caller ends the runs: an exception and Ctrl-C terminate them, and a run whose caller was killed ends
+when it next tells how far it is.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -39,11 +40,16 @@ def run_all(
         build_library()  # once, and not in each of them
     except BuildError as exc:
         raise PlantError(str(exc)) from exc
+    with tempfile.TemporaryDirectory(prefix="wayside-sim-") as scratch:
+        return _run_all(specs, jobs or os.cpu_count() or 1, tell, scratch)
+
+
+def _run_all(specs: Sequence[RunSpec], jobs: int, tell: Tell, scratch: str) -> list[RunResult]:
     results: dict[int, RunResult] = {}
     running: dict[Any, tuple[int, Any]] = {}
     waiting = iter(enumerate(specs))
     try:
-        _start(waiting, running, jobs or os.cpu_count() or 1)
+        _start(waiting, running, jobs, scratch)
         while running:
             for receiver in connection.wait(list(running)):
                 number, process = running[receiver]
@@ -55,7 +61,7 @@ def run_all(
                 process.join(JOIN_S)
                 del running[receiver]
                 tell(number, 1.0)
-                _start(waiting, running, 1)
+                _start(waiting, running, 1, scratch)
     except SimulateError as exc:
         raise type(exc)(f"{_named(specs, running)}{exc}") from exc
     finally:
@@ -74,12 +80,14 @@ def _named(specs: Sequence[RunSpec], running: dict[Any, tuple[int, Any]]) -> str
     return f"{ended[0].net}, {ended[0].policy}, seed {ended[0].seed}: " if len(specs) > 1 and ended else ""
 
 
-def _start(waiting: Iterator[tuple[int, RunSpec]], running: dict[Any, tuple[int, Any]], jobs: int) -> None:
+def _start(
+    waiting: Iterator[tuple[int, RunSpec]], running: dict[Any, tuple[int, Any]], jobs: int, scratch: str
+) -> None:
     context = multiprocessing.get_context("spawn")
     for _ in range(jobs):
         for number, spec in waiting:
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(msgspec.json.encode(spec), sender), daemon=True)
+            process = context.Process(target=_child, args=(msgspec.json.encode(spec), sender, scratch), daemon=True)
             process.start()
             sender.close()
             running[receiver] = (number, process)
@@ -104,7 +112,7 @@ def _receive(receiver: Any, process: Any) -> float | RunResult:
     raise getattr(errors, kind, PlantError)(value)
 
 
-def _child(spec: bytes, sender: Any) -> None:
+def _child(spec: bytes, sender: Any, scratch: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends it
     from wayside.cloud.sim.traffic.plant import run
 
@@ -112,7 +120,9 @@ def _child(spec: bytes, sender: Any) -> None:
         os.dup2(talk.fileno(), 1)  # SUMO's own words go where its fault is told
         os.dup2(talk.fileno(), 2)
         try:
-            result = run(msgspec.json.decode(spec, type=RunSpec), lambda share: sender.send(("share", share)))
+            told = msgspec.json.decode(spec, type=RunSpec)
+            with tempfile.TemporaryDirectory(dir=scratch) as own:
+                result = run(told, Path(own), lambda share: sender.send(("share", share)))
             sender.send(("result", msgspec.json.encode(result)))
         except BrokenPipeError:  # the caller is gone
             return

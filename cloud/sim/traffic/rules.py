@@ -1,7 +1,7 @@
-"""An observer of the lights that knows nothing of who drives them: it looks at what SUMO shows and judges by the limits.
+"""An observer of the lights that knows nothing of who drives them: what SUMO shows, judged by the limits.
 
-It holds for every controller: no two links green that cross each other with neither yielding, no green that ends without
-its yellow, no yellow or red clearance that is too short, no green of a phase under its minimum. One look a second.
+It holds for every controller: no two links green that cross each other with neither yielding, no green that ends
+without its yellow, no yellow that is too short, no green of a phase under its minimum. One look a second.
 """
 
 from __future__ import annotations
@@ -39,24 +39,23 @@ class Rules:
             self._was, self._since = state, [at_s] * len(state)
             return
         for link, (before, now) in enumerate(zip(self._was, state, strict=True)):
-            if before == now:
-                continue
-            if before in GO and now not in GO:
-                if now != "y":
-                    self._tell(at_s, f"link {link} goes from green to {now!r} without yellow")
-            elif before == "y":
-                shown_s = at_s - self._since[link]
-                if now in GO or shown_s < self._yellow_s.get(link, 3.0) - 1e-6:
-                    self._tell(at_s, f"link {link} shows yellow for {shown_s:g} s, then {now!r}")
-            if not (before in GO and now in GO):
+            if before != now and not (before in GO and now in GO):
+                self._change(at_s, link, before, now)
                 self._since[link] = at_s
-        for link, letter in enumerate(state):
-            if letter == GREEN:
-                for foe in self._foes.get(link, ()):
-                    if foe > link and state[foe] == GREEN:
-                        self._tell(at_s, f"links {link} and {foe} cross, and both have green")
+        for link, foes in self._foes.items():
+            for foe in foes:
+                if link < foe and state[link] == state[foe] == GREEN:
+                    self._tell(at_s, f"links {link} and {foe} cross, and both have green")
         self._greens(at_s, state)
         self._was = state
+
+    def _change(self, at_s: float, link: int, before: str, now: str) -> None:
+        if before in GO and now != "y":
+            self._tell(at_s, f"link {link} goes from green to {now!r} without yellow")
+        elif before == "y":
+            shown_s = at_s - self._since[link]
+            if now in GO or shown_s < self._yellow_s.get(link, 3.0) - 1e-6:
+                self._tell(at_s, f"link {link} shows yellow for {shown_s:g} s, then {now!r}")
 
     def _greens(self, at_s: float, state: str) -> None:
         for phase, (minimum_s, lamps) in self._minimum_s.items():
