@@ -82,7 +82,7 @@ class Phase(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def clearance_s(self) -> float:
-        return self.yellow_s + self.red_clearance_s
+        return self.yellow_s + max(self.red_clearance_s, 0.1)  # at least one step of the board
 
 
 class Overlap(msgspec.Struct, forbid_unknown_fields=True):
@@ -137,7 +137,8 @@ class SignalPlan(msgspec.Struct, forbid_unknown_fields=True):
     def least_longest_red_s(self) -> float:
         """What a board takes at least: a cycle of maximum greens, and the shortest service of every phase."""
         rings = dict.fromkeys((p.ring for p in self.phases), 0.0)
-        shortest = 0.0
+        parents = {phase for overlap in self.overlaps for phase in overlap.parents}
+        shortest = max((p.clearance_s for p in self.phases if p.phase in parents), default=0.0)
         for p in self.phases:
             crossing_s = p.walk_s + p.ped_clearance_s
             rings[p.ring] += max(p.most_s, crossing_s) + p.clearance_s

@@ -2,15 +2,19 @@
 
 /* --- who wants service ------------------------------------------------------------------------------- */
 
-static uint16_t service(const signal_row *r) {
-    uint16_t ped = (uint16_t)(r->walk + r->ped_clear);
-    return (uint16_t)((ped > r->min_green ? ped : r->min_green) + r->yellow + r->red);
-}
+static uint16_t clearance(const signal_row *r) { return (uint16_t)(r->yellow + (r->red ? r->red : 1u)); }
 
 uint32_t shortest_services(const signal_table *t) {
     uint32_t all = 0;
-    for (uint8_t i = 0; i < t->count; i++) all += service(&t->rows[i]);
-    return all;
+    uint16_t late = 0;
+    for (uint8_t i = 0; i < t->count; i++) {
+        const signal_row *r = &t->rows[i];
+        uint32_t ped = (uint32_t)r->walk + r->ped_clear;
+        all += (ped > r->min_green ? ped : r->min_green) + clearance(r);
+        for (uint8_t o = 0; o < SIGNAL_OVERLAPS; o++)
+            if ((t->overlaps[o] & bit(i)) && clearance(r) > late) late = clearance(r);
+    }
+    return all + late;
 }
 
 /* Rows for which somebody waits, whatever the host wants. */
@@ -122,6 +126,13 @@ uint8_t actuation_next(const signals *s, uint8_t ring) {
     }
     if (best != NO_ROW && !(late & bit(best)) && r->called != NO_ROW && (wanted & bit(r->called))) best = r->called;
     return best;
+}
+
+uint8_t actuation_choice(const signals *s, uint8_t ring) {
+    const signal_ring *r = &s->rings[ring];
+    uint8_t next = actuation_next(s, ring);
+    if (next != NO_ROW && (actuation_overdue(s) & bit(next))) return next;
+    return overlaps_carried(s, r) ? r->next : next;
 }
 
 /* Whether a ring reaches this row of it before a barrier: rows on one side of it conflict with the same rows of the

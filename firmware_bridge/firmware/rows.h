@@ -27,7 +27,7 @@ uint8_t green_rows(const signals *s);
 
 /* --- actuation.c ------------------------------------------------------------------------------------- */
 
-/* The time of every row's shortest service, one after another. */
+/* The time of every row's shortest service, one after another, and of an overlap that ends late. */
 uint32_t shortest_services(const signal_table *t);
 
 /* 0.1 s have passed: calls, waits, gaps, and walks that begin while a green rests. */
@@ -41,6 +41,9 @@ uint8_t actuation_overdue(const signals *s);
 
 /* The row that a ring serves next, NO_ROW when nobody wants one. */
 uint8_t actuation_next(const signals *s, uint8_t ring);
+
+/* The same of a ring that waits: what an overlap counts on holds, unless another row is overdue. */
+uint8_t actuation_choice(const signals *s, uint8_t ring);
 
 /* Why a ring's green ends now (enum termination), 0: it goes on. */
 uint8_t actuation_ends(const signals *s, uint8_t ring);
@@ -56,11 +59,14 @@ void actuation_cross(signals *s, uint8_t ring);
 /* Rows that are never beside an overlap: those that conflict with every parent of it. */
 uint8_t overlap_conflicts(const signal_table *t, uint8_t overlap);
 
-/* Ends what no parent carries any longer; before rows turn green. */
-void overlaps_end(signals *s);
+/* Whether an overlap has stayed green because this ring goes from one parent of it to the next. */
+bool overlaps_carried(const signals *s, const signal_ring *r);
 
-/* Begins what a parent lights; after rows have turned green. */
-void overlaps_begin(signals *s);
+/* 0.1 s of yellow and red clearance have passed; before rows turn green. */
+void overlaps_time(signals *s);
+
+/* Begins what a parent lights and ends what none carries any longer; after rows have turned green. */
+void overlaps_follow(signals *s);
 
 /* Whether an overlap that is not red yet keeps this row from green. */
 bool overlaps_block(const signals *s, uint8_t row);

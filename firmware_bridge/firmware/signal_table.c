@@ -50,7 +50,7 @@ static bool leaves_room(const signal_table *t) {
         const signal_row *r = &t->rows[i];
         uint32_t most = (uint32_t)r->walk + r->ped_clear;
         if (r->max_1 > most) most = r->max_1;
-        ring[r->ring - 1u] += most + r->yellow + r->red;
+        ring[r->ring - 1u] += most + r->yellow + (r->red ? r->red : 1u);
     }
     return t->longest_red >= shortest_services(t) + (ring[0] > ring[1] ? ring[0] : ring[1]);
 }

@@ -200,6 +200,7 @@ static void change(signals *s, uint8_t ring) {
         r->state = RING_CLEARS;
         r->ticks = 0;
     }
+    if (s->table.actuated && r->state == RING_CLEARS && r->ticks == 0) return; /* after yellow comes red, if it comes again */
     if (r->state == RING_CLEARS && r->ticks >= row->red) turn(s, ring);
 }
 
@@ -253,28 +254,28 @@ static void serve_actuated(signals *s) {
     for (uint8_t ring = 0; ring < SIGNAL_RINGS; ring++) {
         signal_ring *r = &s->rings[ring];
         bool open = s->mode == SIGNAL_MODE_RUN && r->row != NO_ROW;
-        if (r->state == RING_WAITS) r->next = open ? actuation_next(s, ring) : NO_ROW;
+        if (r->state == RING_WAITS) r->next = open ? actuation_choice(s, ring) : NO_ROW;
         both &= r->state == RING_WAITS && r->next != NO_ROW;
     }
-    overlaps_end(s);
+    overlaps_time(s);
     if (both && conflict(&s->table, s->rings[0].next, s->rings[1].next)) {
         start_actuated(s, actuation_first(s));
     } else {
         start_actuated(s, 0);
         start_actuated(s, 1);
     }
-    overlaps_begin(s);
+    overlaps_follow(s);
 }
 
 static void run(signals *s) {
     bool open = false;
+    for (uint8_t ring = 0; ring < SIGNAL_RINGS; ring++)
+        if (s->rings[ring].row != NO_ROW) pass_time(s, ring);
     if (s->table.actuated) {
         preemption_step(s);
         if (s->coming) s->mode = s->preempt ? SIGNAL_MODE_RUN : SIGNAL_MODE_CLOSING; /* a table waits for the train */
+        actuation_observe(s);
     }
-    for (uint8_t ring = 0; ring < SIGNAL_RINGS; ring++)
-        if (s->rings[ring].row != NO_ROW) pass_time(s, ring);
-    if (s->table.actuated) actuation_observe(s);
     for (uint8_t ring = 0; ring < SIGNAL_RINGS; ring++)
         if (s->rings[ring].row != NO_ROW) change(s, ring);
     if (s->table.actuated) {
