@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from wayside.cloud.sim.errors import ControllerError
-from wayside.cloud.sim.traffic import faults
+from wayside.cloud.sim.traffic import comparators, faults
 from wayside.cloud.sim.traffic.board_light import BoardLight
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.node_host import NodeHost, beat_policies, policy_named
@@ -37,7 +37,7 @@ class Comparator(Protocol):
 
 Made = Callable[[Path, Sequence[Intersection]], Comparator]
 """From the path of the network and its intersections."""
-COMPARATORS: Mapping[str, Made] = {}
+COMPARATORS: Mapping[str, Made] = comparators.COMPARATORS
 
 
 def names() -> list[str]:
