@@ -14,7 +14,8 @@ from typing import NamedTuple
 from wayside.firmware_bridge.errors import BuildError
 
 SOURCE = Path(__file__).parent / "firmware"
-CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", "signals.c")
+SIGNALS = ("signals.c", "signal_table.c", "actuation.c", "overlaps.c", "preemption.c")
+CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", *SIGNALS)
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
 BUILD = Path("build") / "firmware"
 # What fits into 2 KB and 8 KB of memory: events kept, frames waiting, inputs.

@@ -10,7 +10,7 @@ from wayside.cloud.sim.traffic.nets import Light, Net
 from wayside.cloud.sim.traffic.rows import Row, rows_of
 from wayside.cloud.sim.traffic.timing import RULE, TimingRule
 from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
-from wayside.firmware_bridge.signal_plan import Detectors, Phase, SignalPlan
+from wayside.firmware_bridge.signal_plan import Detectors, Overlap, Phase, SignalPlan
 
 FIRST_BUTTON = 1  # inputs of push buttons are counted by themselves
 
@@ -32,7 +32,7 @@ def configure(net: Net, tls: str, rule: TimingRule = RULE) -> Intersection:
         longest_red_s=_longest_red(limits),
     )  # fmt: skip
     return Intersection(
-        light=tls, signal=signal, plan=_plan(signal, crossings),
+        light=tls, signal=signal, plan=_plan(signal, crossings, rows),
         phases={row.phase: row.lamps for row in rows}, loops=tuple(placed), crossings=crossings,
         overlaps={number: lamps for number, (_, lamps) in overlaps(rows).items()},
         foes={k.index: k.foes for k in light.links},
@@ -101,17 +101,26 @@ def _follow(green: Sequence[int], order: Sequence[int]) -> bool:
     return any(order[i] in green and order[(i + 1) % len(order)] in green for i in range(len(order)))
 
 
-def _plan(signal: SignalConfig, crossings: Sequence[Crossing]) -> SignalPlan:
+def _plan(signal: SignalConfig, crossings: Sequence[Crossing], rows: Sequence[Row]) -> SignalPlan:
     buttons = {c.phase: c.button for c in crossings}
-    return SignalPlan(
-        phases=[_phase(p, buttons.get(p.phase, 0)) for p in signal.phases],
+    calling: dict[int, list[int]] = {}
+    for loop in signal.loops:
+        if loop.function != "advance":  # who is 120 m away would hold a green for nobody
+            calling.setdefault(loop.phase, []).append(loop.channel)
+    plan = SignalPlan(
+        phases=[_phase(p, buttons.get(p.phase, 0), calling.get(p.phase, [])) for p in signal.phases],
         detectors=Detectors(count=len(signal.loops)),
+        actuated=True,
+        overlaps=[Overlap(number=number, parents=list(parents)) for number, (parents, _) in overlaps(rows).items()],
     )
+    plan.longest_red_s = max(signal.longest_red_s, plan.least_longest_red_s)
+    return plan
 
 
-def _phase(p: PhaseLimits, button: int) -> Phase:
+def _phase(p: PhaseLimits, button: int, calling: list[int]) -> Phase:
     return Phase(
         phase=p.phase, ring=p.ring, green_s=p.green_s, min_green_s=p.min_green_s, max_green_s=p.max_green_s,
         yellow_s=p.yellow_s, red_clearance_s=p.red_clearance_s, walk_s=p.walk_s, ped_clearance_s=p.ped_clearance_s,
-        ped_input=button, conflicts=list(p.conflicts),
+        ped_input=button, conflicts=list(p.conflicts), detectors=calling, passage_s=p.passage_s, locking=False,
+        recall="none" if calling else "soft",  # who has no detector of its own goes when nobody else is there
     )  # fmt: skip

@@ -53,6 +53,7 @@ def run(spec: RunSpec, scratch: Path, tell: Tell = lambda share: None) -> RunRes
         Path(spec.routes) if spec.routes else None,
         spec.begin_s,
         spec.seconds,
+        seed=spec.seed,
     )
     return Plant(spec, place, scratch).run(tell)
 
