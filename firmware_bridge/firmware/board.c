@@ -370,8 +370,10 @@ static void tell_calls(board *b, uint64_t ms) {
     b->told_calls = calls;
     b->told_peds = peds;
     for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
-        uint8_t state = (uint8_t)signals_preempted(s, k);
-        if (state != b->told_preempts[k]) note(b, ms, EVENT_KIND_PREEMPT, s->table.preempts[k].input, state);
+        uint8_t state = (uint8_t)signals_preempted(s, k), input = s->table.preempts[k].input;
+        if (b->told_preempts[k] == PREEMPT_STATE_OFF && state == PREEMPT_STATE_SERVED) /* its phases were green */
+            note(b, ms, EVENT_KIND_PREEMPT, input, PREEMPT_STATE_CALLED);
+        if (state != b->told_preempts[k]) note(b, ms, EVENT_KIND_PREEMPT, input, state);
         b->told_preempts[k] = state;
     }
 }
