@@ -50,3 +50,11 @@ def test_each_rule_that_is_broken_is_told_with_its_second(shown: list[tuple[str,
 
 def test_links_of_which_one_yields_may_be_green_together() -> None:
     assert broken(("rrrr", 5), ("Ggrr", 5), ("Gggr", 5)) == []
+
+
+def test_a_crossing_for_people_has_no_yellow() -> None:
+    small = intersection(crossing=True)
+    rules = Rules(small, small.foes)
+    for second, state in enumerate(["GgrrG"] * 6 + ["Ggrrr"] * 6 + ["yyrrr"] * 3 + ["rrGGr"] * 6):
+        rules.look(second, state)
+    assert rules.broken == []
