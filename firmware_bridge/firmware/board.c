@@ -395,8 +395,9 @@ static void tell(board *b, uint64_t ms) {
 static uint8_t preempts_on(const board *b) {
     uint8_t on = 0;
     for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
-        uint8_t input = b->signals.table.preempts[k].input;
-        if (input && (b->inputs >> (input - 1u) & 1u)) on = (uint8_t)(on | 1u << k);
+        const signal_preempt *p = &b->signals.table.preempts[k];
+        bool closed = p->input && (b->inputs >> (p->input - 1u) & 1u);
+        if (p->input && closed != p->opens) on = (uint8_t)(on | 1u << k);
     }
     return on;
 }
