@@ -14,13 +14,14 @@ from typing import NamedTuple
 from wayside.firmware_bridge.errors import BuildError
 
 SOURCE = Path(__file__).parent / "firmware"
-CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", "signals.c")
+SIGNALS = ("signals.c", "signal_table.c", "actuation.c", "overlaps.c", "preemption.c")
+CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", *SIGNALS)
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
 BUILD = Path("build") / "firmware"
 # What fits into 2 KB and 8 KB of memory: events kept, frames waiting, inputs.
 AVR = {
     "atmega328p": {"RING_MAX": 20, "TX_BYTES": 96, "READ_BYTES": 32, "DETECTORS": 6, "PLAN_PHASES": 8},
-    "atmega2560": {"RING_MAX": 400, "TX_BYTES": 512, "READ_BYTES": 64, "DETECTORS": 8},
+    "atmega2560": {"RING_MAX": 400, "TX_BYTES": 512, "READ_BYTES": 64, "DETECTORS": 24},
 }
 AVR_FLAGS = ("-Os", "-fno-inline", "-DF_CPU=16000000UL", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 

@@ -41,19 +41,10 @@ void board_line_down(board *b) {
     (void)put_byte_run(b, &delimiter, 1); /* ends half a frame that the other side may hold */
 }
 
-/* The limits of requests for green times are those of the table, where there is one. */
-static void limit_plan(board *b) {
-    const signal_table *t = &b->settings.signals;
-    if (t->count == 0) return;
-    b->plan = (plan){.complete = true, .count = t->count};
-    for (uint8_t i = 0; i < t->count; i++) {
-        const signal_row *r = &t->rows[i];
-        uint16_t clearance = (uint16_t)(r->yellow + r->red);
-        b->plan.limits[i] = (phase_limit){.phase = r->phase, .ring = r->ring, .min_green = r->min_green,
-            .max_green = r->max_green, .min_clearance = clearance, .max_clearance = clearance, .green = r->green};
-    }
-    plan_fall_back(&b->plan);
+/* Another table is in force: nobody has asked for green times of it yet. */
+static void forget_plan(board *b) {
     b->host_plan = false;
+    plan_fall_back(&b->plan);
 }
 
 void board_start(board *b) {
@@ -65,7 +56,6 @@ void board_start(board *b) {
     b->identity.minor = FIRMWARE_MINOR;
     b->identity.patch = FIRMWARE_PATCH;
     b->status_ms = hal_uptime_ms();
-    plan_fall_back(&b->plan);
 
     const uint8_t *kept;
     uint8_t phase;
@@ -73,13 +63,14 @@ void board_start(board *b) {
     size_t n = store_load(&b->store, &kept);
     if (n > 0 && settings_decode(&b->settings, kept, n, &phase) == PLAN_CODE_OK) {
         b->identity.table = crc32_of(kept, n);
-        limit_plan(b);
     } else { /* no table, or one that this firmware refuses: signals flash until a table comes */
         b->settings = (settings){.detectors = preset};
     }
     uint64_t clock_ms = hal_clock_ms();
     detectors_start(&b->detectors, &b->settings.detectors, (uint32_t)clock_ms);
     signals_start(&b->signals, &b->settings.signals);
+    b->plan.table = &b->signals.table;
+    plan_fall_back(&b->plan);
     b->shown = signals_look(&b->signals);
     b->shown_mode = b->signals.mode;
     hal_heads(&b->shown);
@@ -124,17 +115,17 @@ static void answer(board *b, uint16_t request, enum plan_code code, uint8_t phas
 
 static void on_phase_times(board *b, const uint8_t *payload, size_t n) {
     msg_phase_times m;
-    msg_phase_green greens[MAX_PHASES];
     msg_phase_times_get(&m, payload);
     if (m.phase_count > MAX_PHASES || n != MSG_PHASE_TIMES_SIZE + 3u * m.phase_count) {
         b->rx_refused++;
         return;
     }
-    for (size_t i = 0; i < m.phase_count; i++) msg_phase_green_get(&greens[i], payload + MSG_PHASE_TIMES_SIZE + 3u * i);
     uint8_t phase = 0;
-    enum plan_code code = !b->linked          ? PLAN_CODE_NO_HOST
-                          : b->signals.coming ? PLAN_CODE_BUSY
-                                              : plan_request(&b->plan, &m, greens, &phase);
+    enum plan_code code = PLAN_CODE_NO_HOST;
+    if (b->linked && b->signals.coming)
+        code = PLAN_CODE_BUSY;
+    else if (b->linked)
+        code = plan_request(&b->plan, &m, payload + MSG_PHASE_TIMES_SIZE, &phase);
     if (code == PLAN_CODE_OK) {
         b->plans_accepted++;
         b->host_plan = true;
@@ -161,7 +152,6 @@ static void on_table_part(board *b, const msg_table_part *m) {
 
 /* A dry run is answered at once, a table to keep when it is in memory and was read back. */
 static void on_table_commit(board *b, const msg_table_commit *m) {
-    settings s;
     uint8_t phase = 0;
     enum plan_code code = PLAN_CODE_OK;
     const uint8_t *bytes = b->store.bytes + SLOT_HEAD;
@@ -179,7 +169,7 @@ static void on_table_commit(board *b, const msg_table_commit *m) {
     else if (crc32_of(bytes, m->size) != m->crc)
         code = PLAN_CODE_TABLE_CRC;
     else
-        code = settings_decode(&s, bytes, m->size, &phase);
+        code = settings_decode(&b->settings, bytes, m->size, &phase); /* not BUSY: nobody else needs it now */
     if (code == PLAN_CODE_OK && m->action == ACTION_STORE_TABLE && !again) {
         b->commit = *m;
         store_begin(&b->store, m->size);
@@ -197,9 +187,9 @@ static void keep_table(board *b) {
         (void)settings_decode(&b->settings, b->store.bytes + SLOT_HEAD, b->commit.size, &phase); /* checked before */
         b->identity.table = b->commit.crc;
         b->identity_due = true;
-        limit_plan(b);
         detectors_start(&b->detectors, &b->settings.detectors, (uint32_t)hal_clock_ms());
         signals_replace(&b->signals, &b->settings.signals);
+        forget_plan(b);
         answer(b, b->commit.request, PLAN_CODE_OK, 0);
     } else {
         answer(b, b->commit.request, PLAN_CODE_STORE_FAILED, 0);
@@ -243,11 +233,11 @@ static void on_payload(board *b, const uint8_t *payload, size_t n) {
 }
 
 static void receive(board *b) {
-    uint8_t bytes[READ_BYTES], payload[MAX_FRAME];
+    uint8_t bytes[READ_BYTES];
     size_t n = hal_read(bytes, sizeof bytes);
     for (size_t i = 0; i < n; i++) {
-        size_t length = frame_feed(&b->rx, bytes[i], payload);
-        if (length > 0) on_payload(b, payload, length);
+        size_t length = frame_feed(&b->rx, bytes[i]);
+        if (length > 0) on_payload(b, b->rx.buffer, length);
     }
     if (b->alive && hal_uptime_ms() - b->heard_ms > HOST_SILENT_MS) b->alive = false;
     if (!b->alive && b->heeded) {
@@ -343,35 +333,85 @@ static void take(board *b, const edge *e) {
         watch_detectors(b, e->ms);
     else
         ring_push(&b->events, e);
-    if (e->kind != EVENT_KIND_INPUT || e->value == 0 || e->channel == 0) return;
+    if (e->kind != EVENT_KIND_INPUT || e->channel == 0) return;
     const signal_table *t = &b->signals.table;
+    if (e->channel <= PREEMPT_INPUTS) {
+        uint16_t one = (uint16_t)(1u << (e->channel - 1u));
+        b->inputs = e->value ? b->inputs | one : b->inputs & (uint16_t)~one;
+    }
+    if (e->value == 0) return;
     for (uint8_t i = 0; i < t->count; i++)
         if (t->rows[i].ped_input == e->channel) (void)signals_request(&b->signals, ACTION_PED_CALL, t->rows[i].phase);
 }
 
-static void tell_heads(board *b, uint64_t ms) {
+static uint8_t colour(uint8_t green, uint8_t yellow, uint8_t one) { return green & one ? 1 : yellow & one ? 2 : 0; }
+
+static void tell_row(board *b, uint64_t ms, uint8_t i, const signal_heads *was, const signal_heads *now) {
+    static const uint8_t kinds[] = {EVENT_KIND_PHASE_RED, EVENT_KIND_PHASE_GREEN, EVENT_KIND_PHASE_YELLOW};
+    uint8_t row = (uint8_t)(1u << i), phase = b->signals.table.rows[i].phase;
+    uint8_t before = colour(was->green, was->yellow, row), shows = colour(now->green, now->yellow, row);
+    if (b->signals.table.actuated && before == 1 && shows == 2)
+        note(b, ms, EVENT_KIND_TERMINATION, phase, b->signals.rings[b->signals.table.rows[i].ring - 1u].reason);
+    if (before != shows) note(b, ms, kinds[shows], phase, 1);
+    before = colour(was->walk, was->ped_clear, row);
+    shows = colour(now->walk, now->ped_clear, row);
+    if (before != shows) note(b, ms, EVENT_KIND_PED, phase, shows);
+}
+
+/* Who waits, and what a railway or the fire brigade has asked for. */
+static void tell_calls(board *b, uint64_t ms) {
+    const signals *s = &b->signals;
+    uint8_t calls = signals_called(s), peds = s->table.actuated ? s->ped_calls : 0;
+    for (uint8_t i = 0; i < SIGNAL_PHASES; i++) {
+        uint8_t row = (uint8_t)(1u << i), phase = s->table.rows[i].phase;
+        if ((calls ^ b->told_calls) & row) note(b, ms, EVENT_KIND_CALL, phase, (calls & row) != 0);
+        if ((peds ^ b->told_peds) & row) note(b, ms, EVENT_KIND_PED_CALL, phase, (peds & row) != 0);
+    }
+    b->told_calls = calls;
+    b->told_peds = peds;
+    for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
+        uint8_t state = (uint8_t)signals_preempted(s, k), input = s->table.preempts[k].input;
+        if (b->told_preempts[k] == PREEMPT_STATE_OFF && state == PREEMPT_STATE_SERVED) /* its phases were green */
+            note(b, ms, EVENT_KIND_PREEMPT, input, PREEMPT_STATE_CALLED);
+        if (state != b->told_preempts[k]) note(b, ms, EVENT_KIND_PREEMPT, input, state);
+        b->told_preempts[k] = state;
+    }
+}
+
+static void tell(board *b, uint64_t ms) {
     signal_heads was = b->shown, now = signals_look(&b->signals);
     b->shown = now;
     if (b->signals.mode != b->shown_mode) note(b, ms, EVENT_KIND_SIGNAL_MODE, 0, b->signals.mode);
     b->shown_mode = b->signals.mode;
-    for (uint8_t i = 0; i < SIGNAL_PHASES; i++) {
-        uint8_t row = (uint8_t)(1u << i), phase = b->signals.table.rows[i].phase;
-        if ((now.green & row) != (was.green & row) || (now.yellow & row) != (was.yellow & row))
-            note(b, ms,
-                now.green & row    ? EVENT_KIND_PHASE_GREEN
-                : now.yellow & row ? EVENT_KIND_PHASE_YELLOW
-                                   : EVENT_KIND_PHASE_RED,
-                phase, 1);
-        if ((now.walk & row) != (was.walk & row) || (now.ped_clear & row) != (was.ped_clear & row))
-            note(b, ms, EVENT_KIND_PED, phase, now.walk & row ? 1 : now.ped_clear & row ? 2 : 0);
+    for (uint8_t i = 0; i < SIGNAL_PHASES; i++) tell_row(b, ms, i, &was, &now);
+    for (uint8_t o = 0; o < SIGNAL_OVERLAPS; o++) {
+        uint8_t one = (uint8_t)(1u << o), shows = colour(now.overlap_green, now.overlap_yellow, one);
+        if (colour(was.overlap_green, was.overlap_yellow, one) != shows)
+            note(b, ms, EVENT_KIND_OVERLAP, (uint8_t)(o + 1u), shows);
     }
+    tell_calls(b, ms);
+}
+
+static uint8_t preempts_on(const board *b) {
+    uint8_t on = 0;
+    for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
+        uint8_t input = b->signals.table.preempts[k].input;
+        if (input && (b->inputs >> (input - 1u) & 1u)) on = (uint8_t)(on | 1u << k);
+    }
+    return on;
 }
 
 static void step_signals(board *b, uint64_t clock_ms) {
     if (clock_ms < b->tick_ms) return;
     b->tick_ms = clock_ms + TICK_MS; /* from now: a late step makes every time longer, never shorter */
+    uint8_t present, faulty;
+    detectors_rows(&b->detectors, &present, &faulty);
+    signals_detect(&b->signals, present, faulty);
+    signals_preempt(&b->signals, preempts_on(b));
+    bool waits = b->signals.coming != 0;
     signals_tick(&b->signals);
-    tell_heads(b, clock_ms);
+    if (waits && !b->signals.coming) forget_plan(b);
+    tell(b, clock_ms);
     hal_heads(&b->shown);
 }
 

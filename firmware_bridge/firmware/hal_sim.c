@@ -106,7 +106,6 @@ void sim_start(sim *s, const char *name, uint32_t boot, uint8_t reset_cause) {
     me->ring = RING_MAX;
     me->boot = boot;
     me->reset_cause = reset_cause;
-    plan_default(&s->core.plan);
     board_start(&s->core);
 }
 
@@ -147,10 +146,12 @@ void sim_line_down(sim *s) {
     board_line_down(&s->core);
 }
 
-/* Ten bytes, bits are rows of the plan table: green, yellow, walk, pedestrian clearance, then 1 while all flashes. */
+/* Ten bytes, bits are rows of the plan table: green, yellow, walk, pedestrian clearance, 1 while all flashes; then of
+ * overlaps: green, yellow. */
 void sim_heads(const sim *s, uint8_t *to) {
     const signal_heads *h = &s->heads;
-    const uint8_t shown[10] = {h->green, h->yellow, h->walk, h->ped_clear, h->flash};
+    const uint8_t shown[10] = {h->green, h->yellow, h->walk, h->ped_clear, h->flash,
+        h->overlap_green, h->overlap_yellow};
     memcpy(to, shown, sizeof shown);
 }
 

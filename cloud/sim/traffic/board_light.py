@@ -47,7 +47,6 @@ class BoardLight:
     """Starts a board of its own, gives it the plan and waits until its signals run.
 
     Args:
-        host: who speaks with it; None: nobody, so that it is alone from the begin on.
         listens: whether somebody acknowledges its events and keeps them, where nobody asks it for anything.
 
     Raises:
@@ -66,7 +65,14 @@ class BoardLight:
         self._last_seq = 0
         self._unsent: list[bytes] = []
         self._rhythm = Rhythm("the simulated line", self.link, lambda: (self.link.boot, self._last_seq))
-        self._begin_ms = self._start(intersection.plan.encode())
+        self.begin_ms = self._start(intersection.plan.encode())
+        self.started = list(self.events)
+        """what it told until its signals ran"""
+
+    def attach(self, host: Host) -> None:
+        """``host`` speaks with it from now on, and has heard all that came before."""
+        host.hear(self.started)
+        self.host = host
 
     def _start(self, table: bytes) -> int:
         """Returns the board's time at which its signals run: the begin of the simulation."""
@@ -82,7 +88,6 @@ class BoardLight:
                 self.board.write(self.link.plan_table(1, table, store=True))
                 sent = True
             if mode == SignalMode.RUN:
-                self.events.clear()
                 return ms
         raise PlantError(f"the board of {self.intersection.light} does not start its signals")
 
@@ -104,7 +109,7 @@ class BoardLight:
 
     def step(self, edges: Sequence[Edge], to_ms: int) -> str:
         """Time passes up to ``to_ms`` after the begin, with what the inputs did until then; returns what is shown."""
-        board, begin_ms = self.board, self._begin_ms
+        board, begin_ms = self.board, self.begin_ms
         self.events.clear()
         for edge in sorted(edges):
             board.edge(max(board.ms, edge.ms + begin_ms), edge.channel, edge.value, edge.kind)

@@ -40,7 +40,11 @@ Dead = Annotated[
 ]
 Stuck = Annotated[list[str] | None, typer.Option(help="Detectors that are occupied and stay so; as --dead.")]
 Silent = Annotated[float | None, typer.Option(min=0, help="The node falls silent after so many seconds.")]
-Lying = Annotated[bool, typer.Option(help="The node asks for anything at random, each second.")]
+Lying = Annotated[bool, typer.Option(help="The node's policy asks for anything at random, each second.")]
+Wild = Annotated[bool, typer.Option(help="So it does, and no guard is between it and the board.")]
+LetGo = Annotated[
+    bool, typer.Option("--let-go", help="The node compares its policy with the board alone, as on a street: it rests.")
+]
 
 
 @sim.command("run")
@@ -57,6 +61,8 @@ def run_once(
     stuck: Stuck = None,
     silent: Silent = None,
     lying: Lying = False,
+    wild: Wild = False,
+    let_go: LetGo = False,
     events: Annotated[Path | None, typer.Option(help="Keep the boards' events there, as .csv.")] = None,
     as_json: AsJson = False,
     plot: Plot = None,
@@ -68,7 +74,8 @@ def run_once(
 
         spec = RunSpec(
             net=net, policy=policy, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin, seconds=seconds,
-            settings=_settings(settings), faults=_broken(dead, stuck, silent, lying), events=_text(events),
+            settings=_settings(settings), faults=_broken(dead, stuck, silent, lying, wild), events=_text(events),
+            compare=let_go,
         )  # fmt: skip
         if plot is not None:
             plots.check(plot)
@@ -98,6 +105,8 @@ def compare(
     stuck: Stuck = None,
     silent: Silent = None,
     lying: Lying = False,
+    wild: Wild = False,
+    let_go: LetGo = False,
     jobs: Jobs = None,
     as_json: AsJson = False,
     plot: Plot = None,
@@ -109,11 +118,11 @@ def compare(
         from wayside.cloud.sim.traffic.controllers import BOARD, FIXED
         from wayside.cloud.sim.traffic.spec import RunSpec
 
-        broken = _broken(dead, stuck, silent, lying)
+        broken = _broken(dead, stuck, silent, lying, wild)
         specs = [
             RunSpec(
                 net=net, policy=each, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin,
-                seconds=seconds, settings=_settings(settings), faults=broken,
+                seconds=seconds, settings=_settings(settings), faults=broken, compare=let_go,
             )
             for each in dict.fromkeys(name.strip() for text in policy or [FIXED, BOARD] for name in text.split(","))
             for seed in _seeds(seeds)
@@ -190,7 +199,7 @@ def _settings(text: str) -> dict[str, object]:
 
 
 def _broken(
-    dead: Sequence[str] | None, stuck: Sequence[str] | None, silent: float | None, lying: bool
+    dead: Sequence[str] | None, stuck: Sequence[str] | None, silent: float | None, lying: bool, wild: bool
 ) -> tuple[Fault, ...]:
     from wayside.cloud.sim.traffic.spec import Fault
 
@@ -200,6 +209,8 @@ def _broken(
         faults.append(Fault(kind="silent", from_s=silent))
     if lying:
         faults.append(Fault(kind="lying"))
+    if wild:
+        faults.append(Fault(kind="wild"))
     return tuple(faults)
 
 

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from wayside.cloud.sim.errors import ControllerError
-from wayside.cloud.sim.traffic import faults
+from wayside.cloud.sim.traffic import comparators, faults
 from wayside.cloud.sim.traffic.board_light import BoardLight
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.node_host import NodeHost, beat_policies, policy_named
 from wayside.cloud.sim.traffic.spec import Fault, RunSpec
+from wayside.firmware_bridge.signal_plan import SignalPlan
 
 FIXED, BOARD, NODE = "fixed", "board", "node:"
 
@@ -34,7 +37,7 @@ class Comparator(Protocol):
 
 Made = Callable[[Path, Sequence[Intersection]], Comparator]
 """From the path of the network and its intersections."""
-COMPARATORS: Mapping[str, Made] = {}
+COMPARATORS: Mapping[str, Made] = comparators.COMPARATORS
 
 
 def names() -> list[str]:
@@ -55,22 +58,32 @@ def comparator(spec: RunSpec, net: Path, intersections: Sequence[Intersection]) 
     return COMPARATORS[spec.policy](net, intersections) if spec.policy in COMPARATORS else None
 
 
-def board_light(spec: RunSpec, intersection: Intersection, width: int, own: Sequence[Fault]) -> BoardLight:
+def board_light(
+    spec: RunSpec, intersection: Intersection, width: int, own: Sequence[Fault], begin_s: float
+) -> BoardLight:
     """``own``: the faults of this intersection.
 
     Raises:
         ControllerError: see :func:`check`. PlantError: the board refuses its plan.
     """
     plan = intersection.plan if spec.policy != FIXED else fixed(intersection.plan)
-    light = BoardLight(intersection._replace(plan=plan), width)
+    light = BoardLight(intersection._replace(plan=plan), width, listens=spec.events is not None)
     if spec.policy.startswith(NODE):
         policy, settings = policy_named(spec.policy.removeprefix(NODE), spec.settings)
-        if any(fault.kind == "lying" for fault in own):
+        kinds = {fault.kind for fault in own}
+        if kinds & {"lying", "wild"}:
             policy, settings = faults.Lies(spec.seed), None
-        light.host = NodeHost(policy, settings, intersection.signal, light.link)
+        host = NodeHost(
+            policy, settings, intersection.signal, light.link,
+            seed=spec.seed, compare=spec.compare, guarded="wild" not in kinds, hour=begin_s / 3600,
+        )  # fmt: skip
+        light.attach(host)
     return light
 
 
-def fixed(plan: Any) -> Any:
-    """The same plan, by the clock."""
-    return plan
+def fixed(plan: SignalPlan) -> SignalPlan:
+    """The same plan by the clock: every phase is called and goes to the green of its fixed-time plan, unseen."""
+    phases = [
+        msgspec.structs.replace(p, detectors=[], recall="maximum", max_1_s=p.green_s, locking=True) for p in plan.phases
+    ]
+    return msgspec.structs.replace(plan, phases=phases)

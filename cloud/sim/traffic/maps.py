@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wayside.cloud.sim.errors import NetError
+from wayside.cloud.sim.traffic import generated
 
 HOUR_S = 3600.0
 # Of RESCO (docs/signals.md): the second of the day at which the hour begins that everybody simulates.
@@ -26,8 +27,10 @@ def find_map(
     routes: Path | None = None,
     begin_s: float | None = None,
     seconds: float | None = None,
+    *,
+    seed: int = 1,
 ) -> TrafficMap:
-    """The map that is called ``name``, or whose network is the file ``name``.
+    """The map that is called ``name``, or whose network is the file ``name``. ``seed``: of the trips of our own nets.
 
     Raises:
         NetError: there is none, or its routes are not there.
@@ -37,10 +40,16 @@ def find_map(
             raise NetError(f"{name} is a map of the data folder: name it with --data or WAYSIDE_DATA")
         folder = data / "traffic" / "resco" / name
         net, own, first_s = folder / f"{name}.net.xml.gz", folder / f"{name}.rou.xml.gz", RESCO[name]
+    elif name in generated.KINDS:
+        made = generated.generate(name, seed)
+        net, own, first_s = made.net, routes or made.routes, 0.0
     else:
         net, first_s = Path(name), 0.0
         if ".net.xml" not in net.name:
-            raise NetError(f"there is no map {name!r}: {', '.join(RESCO)}, or the path of a .net.xml or .net.xml.gz")
+            raise NetError(
+                f"there is no map {name!r}: {', '.join((*generated.KINDS, *RESCO))}, or the path of a .net.xml or "
+                ".net.xml.gz"
+            )
         stem = net.name.partition(".net.xml")[0]
         beside = [net.with_name(f"{stem}.rou.xml{end}") for end in ("", ".gz")]
         own = routes or next((path for path in beside if path.exists()), beside[0])

@@ -9,6 +9,8 @@ from wayside.cloud.sim.errors import NetError
 from wayside.cloud.sim.traffic.nets import GOES, Light, Stage
 from wayside.firmware_bridge.line.messages import SIGNAL_PHASES
 
+LEAST_ROW_S = 5.0  # a stage that is shorter, after a yellow and without a new green, is red clearance
+
 
 @dataclass
 class Row:
@@ -43,18 +45,18 @@ def _single_ring(light: Light) -> list[Row]:
     crossings = frozenset(k.index for k in light.links if k.is_crossing)
     stages = _from_first_green(light.stages)
     rows: list[Row] = []
-    ended = False
+    yellow: Row | None = None  # the stage that ended the last row
     for stage in stages:
         row = _row(len(rows) + 1, 1, stage, 0, crossings)
-        if _clears(stage.state) or not (row.lamps or row.walks):
-            if rows and not _clears(stage.state):
-                rows[-1].red_s += stage.duration_s
-            ended = True
-        elif rows and not ended and row.lamps == rows[-1].lamps and set(row.walks) <= set(rows[-1].walks):
+        if _clears(stage.state):
+            yellow = row
+        elif yellow is not None and stage.duration_s < LEAST_ROW_S and row.lamps.items() <= yellow.lamps.items():
+            rows[-1].red_s += stage.duration_s  # all is red but what stays green into the next row
+        elif rows and yellow is None and row.lamps == rows[-1].lamps and set(row.walks) <= set(rows[-1].walks):
             rows[-1].green_s += stage.duration_s  # its pedestrians clear, its cars go on
         else:
             rows.append(row)
-            ended = False
+            yellow = None
     return rows
 
 

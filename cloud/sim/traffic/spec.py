@@ -15,10 +15,11 @@ class Fault(Document, frozen=True, kw_only=True):
     """Something that fails in the plant, from ``from_s`` after the begin until ``until_s``.
 
     ``dead``: the detectors' edges no longer come; ``stuck``: they are occupied and stay so; ``silent``: the node says
-    nothing any more; ``lying``: it asks for anything at random each second instead of what its policy asks.
+    nothing any more; ``lying``: its policy asks for anything at random each second; ``wild``: so it does, and no guard
+    is between it and the board.
     """
 
-    kind: Literal["dead", "stuck", "silent", "lying"]
+    kind: Literal["dead", "stuck", "silent", "lying", "wild"]
     where: str = ""  # of detectors: phase:2, lane:1, the edge of an approach, or channels by comma
     light: str | None = None  # None: the map's first
     from_s: At = 0.0
@@ -37,6 +38,7 @@ class RunSpec(Document, frozen=True, kw_only=True):
     begin_s: float | None = None
     seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None  # None: the map's own hour
     settings: dict[str, object] = {}  # of the policy
+    compare: bool = False  # the node compares its policy with the board alone, as it does on a street
     faults: tuple[Fault, ...] = ()
     events: str | None = None  # a file for the boards' events
 
