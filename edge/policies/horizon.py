@@ -106,7 +106,7 @@ class Plan:
         if r is not None:
             return r
         h = self.m.headways[i][p]
-        H = self.H
+        H = min(self.H, ready + 28.0)
         stop = self.s.stop_s
         ds, costs = [], [0.0]
         c = 0.0

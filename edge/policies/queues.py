@@ -186,7 +186,7 @@ class Lane:
         """Those that have reached the queue or would have."""
         return sum(1 for d in self.near if d <= now_s) + sum(1 for d in self.far if d <= now_s)
 
-    def parcels(self, now_s: float, until_s: float, every_s: float = 4.0) -> list[Parcel]:
+    def parcels(self, now_s: float, until_s: float, every_s: float = 5.0) -> list[Parcel]:
         """All that is known to come within ``until_s`` seconds, then what is expected by the flow."""
         adv, mid, stop = self.counts
         parcels = [Parcel(d - now_s, 1.0) for d in self.near]
