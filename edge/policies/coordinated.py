@@ -3,7 +3,7 @@
 Within its window a coordinated phase is held, whether somebody comes or not; in time for it what conflicts is forced
 off, and between windows the board is actuated as it always is. So a platoon that left the last signal at its window
 meets this one green. The window begins ``offset_s`` after midnight and then every ``cycle_s``, by local time: nodes of
-one street have the same clock, and no word passes between them. Without a clock nothing is asked for: the board is free.
+one street have the same clock, and no word passes between them. Without a clock nothing is asked for.
 
 (Words: MUTCD 4A.02 and FHWA Signal Timing Manual 6.4: semi-actuated coordination with fixed force-offs.)
 """
