@@ -24,14 +24,14 @@ import random
 from collections import deque
 from typing import Any, NamedTuple
 
-REST_S, FIRST_S = 240.0, 60.0  # of a rest; in force, without any trust
+REST_S, FIRST_S = 240.0, 45.0  # of a rest; in force, without any trust
 MOST_TRUST = 6  # doublings: 64 minutes
-SETTLE_S = 20.0  # of each part that is not counted: the queues of the one before
+SETTLE_S = 10.0  # of each part that is not counted: the queues of the one before
 LAST_S = 960.0  # of a long block that is compared
 JITTER = 0.25  # of each length
 LONGEST_REST = 3  # doublings
-CUT_AT, CUT_OVER, CUT_S, CUT_VEH_S = 1.5, 1.0, 20.0, 60.0
-CUT_SWING = 2
+CUT_AT, CUT_OVER, CUT_S, CUT_VEH_S = 1.5, 1.0, 15.0, 60.0
+CUT_SWING = 1.5
 CUTS = 2  # with no comparison between them that it has won
 TOLERATED = math.log(1.05)  # worse by so much is no loss
 EVIDENCE = 200.0
@@ -197,7 +197,7 @@ class Comparison:
     def _lost(self, share: float) -> None:
         self.evidence *= 1 + BET * share
         self._trust = 0 if share >= 1.0 else max(0, self._trust - 2)
-        self._losses += self._trust == 0
+        self._losses += 2 if share >= 1.0 else self._trust == 0
 
     def _let_go(self, why: str) -> LetGo:
         self._away_s = min(LONGEST_AWAY_S, AWAY_S * 2**self._times_away)

@@ -24,6 +24,7 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
     depth: float = 3
     margin: float = 0.01
     fade: float = 1
+    hidden: float = 1
     blocked: float = 1.0
 
 
@@ -44,6 +45,7 @@ def begin(settings: Settings, limits: SignalConfig) -> Memory:
 def step(now_ms, heads, loops, known, memory):
     m = memory
     queues.FADE = m.settings.fade
+    queues.HIDDEN = m.settings.hidden
     now = now_ms / 1000
     for lane in m.lanes:
         lane.take(now, heads, loops)
@@ -104,7 +106,7 @@ class Plan:
         if r is not None:
             return r
         h = self.m.headways[i][p]
-        H = self.H
+        H = min(self.H, ready + 28.0)
         stop = self.s.stop_s
         ds, costs = [], [0.0]
         c = 0.0

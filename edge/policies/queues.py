@@ -23,6 +23,8 @@ FLOW_S = 300.0  # over which arrivals are averaged
 FIRST_HEADWAY_S = 2.0
 FIRST_SPEED_M_S = 12.0
 FADE = True
+HIDDEN = True
+COUNTS_S = 900.0
 LEARNS = 0.1  # share of a new headway or travel time
 
 
@@ -63,6 +65,9 @@ class Lane:
         self.run = 0
         self.started = False
         self.blocked_s = 0.0
+        self.hidden = 0.0  # vehicles that came in between the middle loop and the stop line, as far as is known
+        self.counts = [0.0, 0.0, 0.0]  # over advance, middle and stop-line loop; fading
+        self.time_s = 0.0
 
     def take(self, now_s: float, heads: Mapping[int, Head], loops: Mapping[int, Loop]) -> None:
         """One second of its loops."""
@@ -108,7 +113,15 @@ class Lane:
                 due = min(due, max(was, now_s - 60.0)) if was < due else due
             self.near.append(due)
         self.flow += (entries - self.flow) / FLOW_S if self.started else 0.0
+        fade = 1.0 - 1.0 / COUNTS_S
+        for i, n in enumerate((came_far, came, at_stop)):
+            self.counts[i] = self.counts[i] * fade + n
+        self.time_s = self.time_s * fade + 1.0
+        if middle is not None:
+            self.hidden += max(0.0, self.counts[2] - self.counts[1] - 2.0) / (self.time_s + 60.0)
         for _ in range(gone):
+            if not self.near:
+                self.hidden = max(0.0, self.hidden - 1.0)
             due = self.near.popleft() if self.near else now_s
             self._learn(now_s, green, due < now_s - 1.5)
             self.left_s = now_s
@@ -145,6 +158,7 @@ class Lane:
         if green and free_s >= EMPTY_S and now_s - self.green_s >= EMPTY_S:
             while self.near and self.near[0] < now_s - 1.0:
                 self.near.popleft()
+            self.hidden = 0.0
         if stop.occupied and not self.near:
             self.near.append(now_s)
         if not green and not yellow and not stop.occupied and free_s > 6.0:
@@ -172,13 +186,26 @@ class Lane:
         """Those that have reached the queue or would have."""
         return sum(1 for d in self.near if d <= now_s) + sum(1 for d in self.far if d <= now_s)
 
-    def parcels(self, now_s: float, until_s: float, every_s: float = 4.0) -> list[Parcel]:
+    def parcels(self, now_s: float, until_s: float, every_s: float = 5.0) -> list[Parcel]:
         """All that is known to come within ``until_s`` seconds, then what is expected by the flow."""
+        adv, mid, stop = self.counts
         parcels = [Parcel(d - now_s, 1.0) for d in self.near]
-        parcels += [Parcel(d - now_s, 1.0) for d in self.far]
+        if self.hidden > 0.05 and HIDDEN:
+            parcels.append(Parcel(parcels[-1].due_s if parcels else 0.0, self.hidden))
+        share = min(1.0, max(0.3, (mid + 3.0) / (adv + 3.0))) if HIDDEN else 1.0
+        for d in self.far:
+            parcels.append(Parcel(d - now_s, share))
         reach = self.advance or self.middle or self.stop
         at = (reach.at_m if reach is not None else 0.0) / self.speed
         weight = self.flow * every_s
+        if self.advance is not None and HIDDEN:
+            unseen = max(0.0, mid - adv - 2.0) / (self.time_s + 60.0) * every_s
+            if unseen > 0.02:
+                begin = every_s / 2
+                while begin < at:
+                    parcels.append(Parcel(begin, unseen))
+                    begin += every_s
+                parcels.sort()
         if weight > 0.002:
             at += every_s / 2
             while at < until_s:
