@@ -8,8 +8,9 @@ not known, a phase with a faulty loop, a green at its maximum are the board's ow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -17,7 +18,7 @@ from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request, Shows, Walk
 from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import TaskConfig
-from wayside.edge.policies.queues import Parcel, lanes_of
+from wayside.edge.policies.queues import Lane, Parcel, lanes_of
 from wayside.edge.policies.rollout import Costs, Rollout, Snapshot, Stage
 from wayside.edge.policies.stages import stages_of
 
@@ -60,6 +61,15 @@ def blind_phases(limits: SignalConfig) -> Iterator[str]:
             )
 
 
+class Moment(NamedTuple):
+    """What a step is told."""
+
+    now_s: float
+    heads: Mapping[int, Head]
+    loops: Mapping[int, Loop]
+    known: Known
+
+
 class Memory:
     def __init__(self, settings: Settings, limits: SignalConfig) -> None:
         self.settings, self.limits = settings, limits
@@ -82,50 +92,48 @@ def step(
     now_ms: int, heads: Mapping[int, Head], loops: Mapping[int, Loop], known: Known, memory: Memory
 ) -> Sequence[Request | Maxima]:
     """Holds, or calls with force-offs; releases of what it held where it has no say."""
-    now_s = now_ms / 1000
-    _look(now_s, heads, loops, memory)
-    now = _stage_shown(heads, loops, memory)
+    moment = Moment(now_ms / 1000, heads, loops, known)
+    _look(moment, memory)
+    now = _stage_shown(moment, memory)
     if now is None:
         return _release(memory)
     green = memory.stages[now]
-    fixed = {phase for phase in green if not _may_end(phase, now_s, heads, memory)}
+    fixed = frozenset(phase for phase in green if not _may_end(phase, moment, memory))
     if fixed == green:
         return ()
-    room_s = min(memory.limits.by_phase[p].max_green_s - _shown_s(now_s, heads[p]) for p in green)
-    if room_s < 1.0:
+    if _room_s(green, moment, memory) < 1.0:
         return _release(memory)
-    following = _following(now, now_s, fixed, room_s, heads, known, memory)
+    following = _following(now, fixed, moment, memory)
     if following is None:
         memory.held |= green
         return [Request(Ask.HOLD, phase) for phase in sorted(green)]
-    ends, begins = sorted(green - following), sorted(following - green)
     memory.held &= following
+    begins, ends = sorted(following - green), sorted(green - following)
     return [Request(Ask.CALL, phase) for phase in begins] + [Request(Ask.FORCE_OFF, phase) for phase in ends]
 
 
-def _look(now_s: float, heads: Mapping[int, Head], loops: Mapping[int, Loop], memory: Memory) -> None:
+def _look(moment: Moment, memory: Memory) -> None:
+    now_s = moment.now_s
     if memory.at_s is not None and not 0.0 <= now_s - memory.at_s <= LOST_S:
         memory.pressed_s.clear()
         for lane in memory.lanes:
             lane.restart()
     memory.at_s = now_s
     for lane in memory.lanes:
-        lane.take(now_s, heads, loops)
-    for phase, head in heads.items():
-        if head.ped_called:
-            memory.pressed_s.setdefault(phase, now_s)
-        else:
-            memory.pressed_s.pop(phase, None)
+        lane.take(now_s, moment.heads, moment.loops)
+    pressed = [p.phase for p in memory.limits.phases if p.phase in moment.heads and moment.heads[p.phase].ped_called]
+    memory.pressed_s = {phase: memory.pressed_s.get(phase, now_s) for phase in pressed}
 
 
-def _stage_shown(heads: Mapping[int, Head], loops: Mapping[int, Loop], memory: Memory) -> int | None:
+def _stage_shown(moment: Moment, memory: Memory) -> int | None:
     """None: something changes, is not known, or a detector of what is green is faulty."""
-    if any(p.phase not in heads or heads[p.phase].shows is Shows.YELLOW for p in memory.limits.phases):
+    heads, phases = moment.heads, [p.phase for p in memory.limits.phases]
+    if any(phase not in heads or heads[phase].shows is Shows.YELLOW for phase in phases):
         return None
-    green = frozenset(p.phase for p in memory.limits.phases if heads[p.phase].shows is Shows.GREEN)
+    green = frozenset(phase for phase in phases if heads[phase].shows is Shows.GREEN)
     for phase in green:
         for channel in memory.channels[phase]:
-            loop = loops.get(channel)
+            loop = moment.loops.get(channel)
             if loop is None or loop.fault:
                 return None
     return memory.stages.index(green) if green in memory.stages else None
@@ -136,69 +144,76 @@ def _release(memory: Memory) -> list[Request]:
     return [Request(Ask.RELEASE, phase) for phase in held]
 
 
-def _shown_s(now_s: float, head: Head) -> float:
-    return now_s - head.since_ms / 1000
+def _shown_s(phase: int, moment: Moment) -> float:
+    return moment.now_s - moment.heads[phase].since_ms / 1000
 
 
-def _may_end(phase: int, now_s: float, heads: Mapping[int, Head], memory: Memory) -> bool:
-    head = heads[phase]
-    return _shown_s(now_s, head) >= memory.limits.by_phase[phase].min_green_s and head.walk is Walk.DONT
+def _may_end(phase: int, moment: Moment, memory: Memory) -> bool:
+    enough = _shown_s(phase, moment) >= memory.limits.by_phase[phase].min_green_s
+    return enough and moment.heads[phase].walk is Walk.DONT
 
 
-def _following(
-    now: int, now_s: float, fixed: set[int], room_s: float, heads: Mapping[int, Head], known: Known, memory: Memory
-) -> frozenset[int] | None:
+def _room_s(green: frozenset[int], moment: Moment, memory: Memory) -> float:
+    return min(memory.limits.by_phase[phase].max_green_s - _shown_s(phase, moment) for phase in green)
+
+
+def _somebody_else(green: frozenset[int], memory: Memory) -> bool:
+    """Whether anybody is there who had better go in another stage."""
+    if any(phase not in green for phase in memory.pressed_s):
+        return True
+    for lane in memory.lanes:
+        served = not green.isdisjoint(lane.phases)
+        if lane.blocked_s or (lane.known() and lane.phases[0] not in green) or (lane.hidden >= 1.0 and not served):
+            return True
+    return False
+
+
+def _following(now: int, fixed: frozenset[int], moment: Moment, memory: Memory) -> frozenset[int] | None:
     """The stage that had better begin now; None: this one goes on."""
     green = memory.stages[now]
-    allowed = [n for n, phases in enumerate(memory.stages) if n != now and fixed <= phases]
-    wants = any(lane.known() >= 1 or lane.hidden >= 1 for lane in memory.lanes if not green & set(lane.phases))
-    better = any(
-        lane.known() and not green & {lane.phases[0]} for lane in memory.lanes
-    )  # whose own phase is another one
-    crosses = any(phase not in green for phase in memory.pressed_s)
-    blocked = any(lane.blocked_s for lane in memory.lanes)
-    if not allowed or not (wants or better or crosses or blocked):
+    everything = range(len(memory.stages))
+    allowed = [n for n in everything if n != now and fixed <= memory.stages[n]]
+    if not allowed or not _somebody_else(green, memory):
         return None
-    rollout = Rollout(_snapshot(now_s, known, memory), _stages(now_s, memory), memory.costs)
+    rollout = Rollout(_snapshot(moment, memory), _stages(memory), memory.costs)
     ready = {
-        n: _ready_s(n, now_s, green, memory) for n in range(len(memory.lanes)) if green & set(memory.lanes[n].phases)
+        number: _ready_s(lane, moment, green)
+        for number, lane in enumerate(memory.lanes)
+        if not green.isdisjoint(lane.phases)
     }
-    cost, following = rollout.best(now, 0.0, ready, float("inf"), allowed)
+    cost, following = rollout.best(now, 0.0, ready, math.inf, allowed)
     if following is None:
         return None
-    everything = range(len(memory.stages))
+    at_most, room_s = cost - memory.settings.margin_s, _room_s(green, moment, memory)
+    # What was best a second ago comes first: one that is cheaper is enough.
     for extension_s in sorted(EXTENSIONS_S, key=lambda each: abs(each - memory.extension_s)):
-        if (
-            extension_s <= room_s
-            and rollout.best(now, extension_s, ready, cost, everything)[0] < cost - memory.settings.margin_s
-        ):
+        if extension_s <= room_s and rollout.best(now, extension_s, ready, at_most, everything)[1] is not None:
             memory.extension_s = max(1, extension_s - 1)
             return None
     memory.extension_s = FIRST_EXTENSION_S
     return memory.stages[following]
 
 
-def _ready_s(number: int, now_s: float, green: frozenset[int], memory: Memory) -> float:
-    lane = memory.lanes[number]
-    headway = min(lane.headway[p] for p in lane.phases if p in green)
-    return max(0.0, lane.left_s + headway - now_s, lane.blocked_s)
+def _ready_s(lane: Lane, moment: Moment, green: frozenset[int]) -> float:
+    """When its next vehicle can leave. One that is blocked for long stays so for long."""
+    headway = min(lane.headway[phase] for phase in lane.phases if phase in green)
+    return max(0.0, lane.left_s + headway - moment.now_s, lane.blocked_s)
 
 
-def _snapshot(now_s: float, known: Known, memory: Memory) -> Snapshot:
+def _snapshot(moment: Moment, memory: Memory) -> Snapshot:
     """The lanes, then a lane for each phase that pedestrians wait for."""
-    horizon_s = memory.settings.horizon_s
-    lanes = []
+    settings, known = memory.settings, moment.known.flows_veh_h
+    parcels: list[Sequence[Parcel]] = []
     for lane in memory.lanes:
-        flows = (
-            [known.flows_veh_h[c] for c in lane.channels if c in known.flows_veh_h] if memory.settings.forecast else []
-        )
-        lanes.append(lane.parcels(now_s, horizon_s, max(flows) / 3600 if flows else None))
-    weight = memory.settings.pedestrian
-    lanes += [[Parcel(since - now_s, weight)] for _, since in sorted(memory.pressed_s.items())]
-    return Snapshot(lanes)
+        flows = [known[channel] for channel in lane.channels if channel in known] if settings.forecast else []
+        flow = max(flows) / 3600 if flows else None
+        parcels.append(lane.parcels(moment.now_s, settings.horizon_s, flow))
+    return Snapshot(
+        parcels + [[Parcel(since - moment.now_s, settings.pedestrian)] for _, since in sorted(memory.pressed_s.items())]
+    )
 
 
-def _stages(now_s: float, memory: Memory) -> list[Stage]:
+def _stages(memory: Memory) -> list[Stage]:
     limits = memory.limits.by_phase
     waiting = sorted(memory.pressed_s)
     stages = []

@@ -103,7 +103,7 @@ class Rollout:
         chosen = None
         for following in self._candidates(now, extension_s + stage.clear_s, gone, allowed):
             before = self._best
-            self._go(now, following, extension_s, gone, cost, self._costs.depth)
+            self._go((now, following), extension_s, gone, cost, self._costs.depth)
             if self._best < before:
                 chosen = following
         return self._best, chosen
@@ -120,7 +120,7 @@ class Rollout:
         due, vehicles = self._at.due[lane], self._at.vehicles[lane]
         for n in range(first, len(due)):
             own = due[n]
-            at = ready_s if own < ready_s else own
+            at = max(own, ready_s)
             if at > until:
                 break
             late, weight = at - own, vehicles[n]
@@ -131,9 +131,10 @@ class Rollout:
         served = self._served[key] = (leaves, costs)
         return served
 
-    def _go(self, before: int, now: int, ended_s: float, gone: list[int], cost: float, depth: int) -> None:
-        """``before`` ended, ``now`` follows."""
-        at, costs, stage, last = self._at, self._costs, self._stages[now], self._stages[before]
+    def _go(self, plan: tuple[int, int], ended_s: float, gone: list[int], cost: float, depth: int) -> None:
+        """``plan``: the stage that ended, and the one that follows."""
+        before, now = plan
+        costs, stage, last = self._costs, self._stages[now], self._stages[before]
         begins_s = ended_s + last.clear_s
         if cost + self._waiting(begins_s, gone) >= self._best:
             return
@@ -156,7 +157,7 @@ class Rollout:
             return
         candidates = self._candidates(now, ends_s + stage.clear_s, gone, range(len(self._stages)))
         for following in candidates if depth > 1 else candidates[:1]:
-            self._go(now, following, ends_s, gone, cost, depth - 1)
+            self._go((now, following), ends_s, gone, cost, depth - 1)
 
     def _left(self, served: Sequence[tuple[int, list[float], list[float]]], gone: Sequence[int], at_s: float) -> float:
         left = 0.0
