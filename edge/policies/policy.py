@@ -17,6 +17,7 @@ from wayside.contracts.task_config import TaskConfig
 from wayside.edge.policies import (
     abatement,
     capacity_notice,
+    horizon,
     incident_notice,
     load_shift,
     outside,
@@ -52,7 +53,7 @@ class ChosenBeat(NamedTuple):
     settings: PolicySettings
 
 
-_BEATS: dict[str, BeatPolicy] = {}
+_BEATS: dict[str, BeatPolicy] = {"horizon": horizon}
 """Those with the beat of the line."""
 _SHIPPED: dict[str, Policy] = {
     "abatement": abatement,
