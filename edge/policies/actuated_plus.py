@@ -16,7 +16,6 @@ import msgspec
 from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
 from wayside.contracts.beat import Head, Known, Loop, Maxima, Request
 from wayside.contracts.policy_settings import PolicySettings
-from wayside.contracts.task_config import TaskConfig
 from wayside.edge.policies.queues import lanes_of
 
 LEARNS_FOR_S = 300.0  # before the first maxima: flows are averaged over that time
@@ -34,7 +33,7 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
     flows: Literal["forecast", "recent"] = "forecast"
     """``forecast`` takes the recent flow of a lane that has none"""
 
-    def mistakes(self, task: TaskConfig, limits: SignalConfig) -> Iterator[str]:
+    def beat_mistakes(self, limits: SignalConfig) -> Iterator[str]:
         seen = {loop.phase for loop in limits.loops}
         for p in limits.phases:
             if p.phase not in seen:

@@ -17,7 +17,6 @@ import msgspec
 from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request, Shows, Walk
 from wayside.contracts.policy_settings import PolicySettings
-from wayside.contracts.task_config import TaskConfig
 from wayside.edge.policies.queues import Lane, Parcel, lanes_of
 from wayside.edge.policies.rollout import Costs, Rollout, Snapshot, Stage
 from wayside.edge.policies.stages import stages_of
@@ -46,7 +45,7 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
     forecast: bool = False
     """whether the flow of the next minute is the model's; else that of the last minutes"""
 
-    def mistakes(self, task: TaskConfig, limits: SignalConfig) -> Iterator[str]:
+    def beat_mistakes(self, limits: SignalConfig) -> Iterator[str]:
         yield from blind_phases(limits)
 
 
