@@ -107,7 +107,7 @@ class Lane:
         if self.hidden > 0.05:
             parcels.append(Parcel(parcels[-1].due_s if parcels else 0.0, self.hidden))
         advance, middle, _ = self._counts
-        stays = min(1.0, max(0.3, (middle + FIRST_COUNT) / (advance + FIRST_COUNT)))
+        stays = min(1.0, max(0.3, (middle + 2 * FIRST_COUNT) / (advance + FIRST_COUNT)))
         parcels += [Parcel(due - now_s, stays) for due in self.far]
         farthest = self.advance or self.middle
         reach_s = farthest.at_m / self.speed if farthest is not None and self.usable else 0.0
