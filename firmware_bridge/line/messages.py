@@ -313,6 +313,7 @@ def _format(kind: type) -> str:
 
 LAYOUTS = {kind: struct.Struct("<B" + _format(kind)) for kind in MESSAGES.values()}
 IDS = {kind: id_ for id_, kind in MESSAGES.items()}
+_COUNTS = {kind: len(fields(kind)) for kind in MESSAGES.values()}
 _GREEN = struct.Struct("<" + _format(PhaseGreen))
 
 
@@ -323,7 +324,7 @@ def encode(message: Message) -> bytes:
         MessageError: a field does not fit its C type.
     """
     kind = type(message)
-    values: list[object] = list(message[: len(fields(kind))])
+    values: list[object] = list(message[: _COUNTS[kind]])
     tail = b""
     try:
         if isinstance(message, Identity):
