@@ -139,8 +139,9 @@ def page(text: str, numbers: Numbers) -> str:
     """The page with the tables of ``numbers`` between its marks."""
     for name, made in PARTS.items():
         begin, end = BEGIN.format(name), END.format(name)
-        before, _, rest = text.partition(begin)
-        text = before + begin + made(numbers) + end + rest.partition(end)[2]
+        before, marked, rest = text.partition(begin)
+        if marked:
+            text = before + begin + made(numbers) + end + rest.partition(end)[2]
     return text
 
 

@@ -22,11 +22,11 @@ def channels_of(where: str, intersection: Intersection) -> frozenset[int]:
     """
     loops = intersection.loops
     kind, _, number = where.partition(":")
-    if kind == "phase" and number.isdigit():
+    if kind == "phase" and number.isdecimal():
         named = [p.loop.channel for p in loops if p.loop.phase == int(number)]
-    elif kind == "lane" and number.isdigit():
+    elif kind == "lane" and number.isdecimal():
         named = [p.loop.channel for p in loops if p.loop.lane == int(number)]
-    elif all(part.strip().isdigit() for part in where.split(",")):
+    elif all(part.strip().isdecimal() for part in where.split(",")):
         wanted = {int(part) for part in where.split(",")}
         named = [p.loop.channel for p in loops if p.loop.channel in wanted]
     else:
