@@ -110,7 +110,7 @@ class Comparison:
         self.comparisons = 0
         self.ratio = 1.0  # of the last comparison
         self._before: _Part | None = None
-        self._begin(_Stage.REST)
+        self._enter(_Stage.REST)
 
     @property
     def rests(self) -> bool:
@@ -141,7 +141,7 @@ class Comparison:
             case _Stage.SETTLE:
                 self._after.add(waiting, arrived)
                 if self._settled():
-                    self._begin(_Stage.REST)
+                    self._enter(_Stage.REST)
         return None
 
     def interrupt(self) -> None:
@@ -151,9 +151,9 @@ class Comparison:
 
     def _forget(self) -> None:
         self._compares = False
-        self._begin(_Stage.REST)
+        self._enter(_Stage.REST)
 
-    def _begin(self, stage: _Stage) -> None:
+    def _enter(self, stage: _Stage) -> None:
         self._stage, self._elapsed_s, self._excess = stage, 0, 0.0
         if stage is _Stage.REST:
             self._before, self._rest = self._rest if self._compares else None, _Part()
@@ -175,7 +175,7 @@ class Comparison:
         self._usual, self._swing = self._rest.waiting(), self._rest.swing()
         self._compares = False
         if verdict is None:
-            self._begin(_Stage.BLOCK)
+            self._enter(_Stage.BLOCK)
         return verdict
 
     def _in_block(self, waiting: float, arrived: int) -> LetGo | None:
@@ -186,7 +186,7 @@ class Comparison:
             return self._cut()
         if self._elapsed_s >= self._length_s:
             self._compares = True
-            self._begin(_Stage.SETTLE)
+            self._enter(_Stage.SETTLE)
         return None
 
     def _settled(self) -> bool:
@@ -206,7 +206,7 @@ class Comparison:
                 f"{self._cuts} times it was stopped early: {now:.1f} vehicles waited, {usual:.1f} without it"
             )
         self._compares = False
-        self._begin(_Stage.SETTLE)
+        self._enter(_Stage.SETTLE)
         return None
 
     def _compare(self, before: _Part, after: _Part) -> LetGo | None:

@@ -66,9 +66,7 @@ WORSE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "most"), [("starves one approach", 1.15), ("loses time", 1.1), ("splits badly", 1.1)]
-)
+@pytest.mark.parametrize(("name", "most"), [("starves one approach", 1.15), ("loses time", 1.1), ("splits badly", 1.1)])
 def test_what_would_cost_many_times_the_delay_costs_about_a_tenth_more(name: str, most: float) -> None:
     with_it = sum(hours(6, seed, **WORSE[name]).waited for seed in range(4))
     alone = sum(hours(6, seed, compare=False).waited for seed in range(4))
