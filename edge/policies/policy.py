@@ -16,6 +16,7 @@ from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.policies import (
     abatement,
+    actuated_plus,
     capacity_notice,
     horizon,
     incident_notice,
@@ -53,7 +54,7 @@ class ChosenBeat(NamedTuple):
     settings: PolicySettings
 
 
-_BEATS: dict[str, BeatPolicy] = {"horizon": horizon}
+_BEATS: dict[str, BeatPolicy] = {"actuated_plus": actuated_plus, "horizon": horizon}
 """Those with the beat of the line."""
 _SHIPPED: dict[str, Policy] = {
     "abatement": abatement,

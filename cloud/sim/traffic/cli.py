@@ -140,6 +140,31 @@ def compare(
         _tell_broken(results)
 
 
+@sim.command()
+def configure(
+    net: Net,
+    tls: Annotated[str | None, typer.Option(help="Id of the traffic light; not needed where there is one.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for node.toml, plan.toml and map.json.")] = Path("intersection"),
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the node and the board of an intersection are told, from its network; and what is wrong with it."""
+    with _faults():
+        from wayside.cloud.sim.traffic import maps
+        from wayside.cloud.sim.traffic.configure_verb import configure_files
+
+        path = Path(net) if Path(net).exists() else maps.find_map(net, data).net
+        written, findings = configure_files(path, tls, out)
+    if as_json:
+        _print_json({"files": [str(file) for file in written], "findings": [f._asdict() for f in findings]})
+    else:
+        for finding in findings:
+            print(finding)
+        print(f"wrote {', '.join(map(str, written))}; next: wayside node check {written[0]}")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
 def _run(specs: Sequence[RunSpec], jobs: int | None) -> list[RunResult]:
     from wayside.cloud.sim.traffic import controllers, maps
     from wayside.cloud.sim.traffic.process import run_all

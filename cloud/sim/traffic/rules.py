@@ -56,7 +56,7 @@ class Rules:
             self._tell(at_s, f"link {link} goes from green to {now!r} without yellow")
         elif before == "y":
             shown_s = at_s - self._since[link]
-            if now in GO or shown_s < self._yellow_s.get(link, 3.0) - 1e-6:
+            if shown_s < self._yellow_s.get(link, 3.0) - 1e-6:  # a red of 0.1 s after it may be between two looks
                 self._tell(at_s, f"link {link} shows yellow for {shown_s:g} s, then {now!r}")
 
     def _greens(self, at_s: float, state: str) -> None:

