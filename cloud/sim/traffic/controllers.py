@@ -48,9 +48,26 @@ def names() -> list[str]:
 def check(policy: str, settings: Mapping[str, object]) -> None:
     """Raises: ControllerError: there is no such controller, or it has no such settings."""
     if policy.startswith(NODE):
-        policy_named(policy.removeprefix(NODE), settings)
+        for light in _by_light(settings) or [""]:
+            policy_named(policy.removeprefix(NODE), settings_of(light, settings))
     elif policy not in (FIXED, BOARD, *COMPARATORS):
         raise ControllerError(f"there is no policy {policy!r}; there are {', '.join(names())}")
+
+
+LIGHTS = "lights"
+
+
+def settings_of(light: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """Those of one light: what all have in common, and what ``settings["lights"]`` has for it."""
+    common = {key: value for key, value in settings.items() if key != LIGHTS}
+    return common | dict(_by_light(settings).get(light, {}))
+
+
+def _by_light(settings: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
+    by_light = settings.get(LIGHTS, {})
+    if not isinstance(by_light, dict) or not all(isinstance(each, dict) for each in by_light.values()):
+        raise ControllerError(f"--settings: {LIGHTS} is an object of settings by traffic light")
+    return by_light
 
 
 def comparator(spec: RunSpec, net: Path, intersections: Sequence[Intersection]) -> Comparator | None:
@@ -69,7 +86,7 @@ def board_light(
     plan = intersection.plan if spec.policy != FIXED else fixed(intersection.plan)
     light = BoardLight(intersection._replace(plan=plan), width, listens=spec.events is not None)
     if spec.policy.startswith(NODE):
-        policy, settings = policy_named(spec.policy.removeprefix(NODE), spec.settings)
+        policy, settings = policy_named(spec.policy.removeprefix(NODE), settings_of(intersection.light, spec.settings))
         kinds = {fault.kind for fault in own}
         if kinds & {"lying", "wild"}:
             policy, settings = faults.Lies(spec.seed), None
