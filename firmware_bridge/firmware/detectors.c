@@ -50,6 +50,7 @@ static void settle(detectors *d, detector *x, uint32_t ms, edge *out, uint8_t ch
     uint8_t gone = x->level ? DETECTOR_FAULT_NO_HIT : DETECTOR_FAULT_STUCK_ON;
     x->faults &= (uint8_t)~(gone | DETECTOR_FAULT_DEAD);
     x->quiet = 0;
+    x->alive = true;
     d->seen |= rows_of(d, channel);
     if (!x->level) return;
     if (d->flow < FLOW_RISES) d->flow++;
@@ -125,7 +126,8 @@ void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty) {
     *present = d->seen;
     *faulty = d->seen = 0;
     for (uint8_t i = 0; i < d->limits.count && i < CALLERS; i++) {
-        if (d->each[i].level) *present |= d->limits.rows[i];
-        if (d->each[i].faults) *faulty |= d->limits.rows[i];
+        const detector *x = &d->each[i];
+        if (x->level) *present |= d->limits.rows[i];
+        if (x->faults || (d->limits.dead_cycles && !x->alive)) *faulty |= d->limits.rows[i];
     }
 }
