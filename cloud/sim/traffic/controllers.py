@@ -88,6 +88,8 @@ def board_light(
     if spec.policy.startswith(NODE):
         policy, settings = policy_named(spec.policy.removeprefix(NODE), settings_of(intersection.light, spec.settings))
         kinds = {fault.kind for fault in own}
+        if "harmful" in kinds:
+            policy, settings = faults.Harm(), None
         if kinds & {"lying", "wild"}:
             policy, settings = faults.Lies(spec.seed), None
         host = NodeHost(

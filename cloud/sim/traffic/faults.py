@@ -10,7 +10,7 @@ from wayside.cloud.sim.errors import ControllerError
 from wayside.cloud.sim.traffic.board_light import Edge
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.spec import Fault
-from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request
+from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request, Shows
 from wayside.contracts.policy_settings import PolicySettings
 from wayside.firmware_bridge.line.messages import EventKind
 
@@ -78,6 +78,26 @@ class Lies:
         ]
         if chance.random() < 0.1:
             asked.append(Maxima({p.phase: chance.choice((p.min_green_s, p.max_green_s)) for p in phases}))
+        return asked
+
+
+class Harm:
+    """A beat policy at the guard's edge: it holds the empty, ends the full and passes over who waits."""
+
+    def begin(self, settings: Any, limits: Any) -> Any:
+        return limits
+
+    def step(
+        self, now_ms: int, heads: Mapping[int, Head], loops: Mapping[int, Loop], known: Known, memory: Any
+    ) -> Sequence[Request | Maxima]:
+        full = {each.phase for each in memory.loops if each.function == "stop_line" and loops[each.channel].occupied}
+        asked = []
+        for phase, head in heads.items():
+            if head.shows is Shows.GREEN:
+                ask = Ask.FORCE_OFF if phase in full else Ask.HOLD
+            else:
+                ask = Ask.OMIT if phase in full else Ask.CALL
+            asked.append(Request(ask, phase))
         return asked
 
 
