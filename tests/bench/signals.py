@@ -32,7 +32,8 @@ FAULTS = {
     "one approach's detectors are stuck": (Fault(kind="stuck", where="phase:1"),),
     "the node falls silent after ten minutes": (Fault(kind="silent", from_s=600.0),),
     "the policy asks for anything": (Fault(kind="lying"),),
-    "… and no guard is between it and the board": (Fault(kind="wild"),),
+    "the policy asks for what does most harm": (Fault(kind="harmful"),),
+    "the policy asks for anything, and no guard is between it and the board": (Fault(kind="wild"),),
 }
 BEGIN, END = "<!-- {}: make bench-signals -->\n", "<!-- end of {} -->\n"
 
@@ -57,7 +58,7 @@ def measure(data: Path = DATA) -> Numbers:
 
 
 def _broken(broken: tuple[Fault, ...], data: Path) -> list[RunSpec]:
-    at_node = broken[0].kind not in ("dead", "stuck")  # the board alone does not notice what its node does
+    at_node = not broken[0].of_loops  # the board alone does not notice what its node does
     return [
         msgspec.structs.replace(_spec(name, policy, seed, data), faults=broken, compare=policy == POLICY)
         for name in FAULT_MAPS

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wayside.cloud.sim.errors import ControllerError
 from wayside.cloud.sim.traffic.board_light import Edge
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.spec import Fault
-from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request
+from wayside.contracts.beat import Ask, BeatPolicy, Head, Known, Loop, Maxima, Request, Shows
 from wayside.firmware_bridge.line.messages import EventKind
 
 
@@ -45,9 +45,7 @@ class BrokenLoops:
     """Changes what the loops of one intersection say."""
 
     def __init__(self, faults: Sequence[Fault], intersection: Intersection) -> None:
-        self._faults = [
-            (fault, channels_of(fault.where, intersection)) for fault in faults if fault.kind in ("dead", "stuck")
-        ]
+        self._faults = [(fault, channels_of(fault.where, intersection)) for fault in faults if fault.of_loops]
         self._forced: dict[int, int] = {}
 
     def change(self, edges: Sequence[Edge], second: int) -> Sequence[Edge]:
@@ -78,3 +76,30 @@ class Lies:
         if chance.random() < 0.1:
             asked.append(Maxima({p.phase: chance.choice((p.min_green_s, p.max_green_s)) for p in phases}))
         return asked
+
+
+class Harm:
+    """A beat policy at the guard's edge: it holds the empty, ends the full and passes over who waits."""
+
+    def begin(self, settings: Any, limits: Any) -> Any:
+        return limits
+
+    def step(
+        self, now_ms: int, heads: Mapping[int, Head], loops: Mapping[int, Loop], known: Known, memory: Any
+    ) -> Sequence[Request | Maxima]:
+        full = {each.phase for each in memory.loops if each.function == "stop_line" and loops[each.channel].occupied}
+        asked = []
+        for phase, head in heads.items():
+            if head.shows is Shows.GREEN:
+                ask = Ask.FORCE_OFF if phase in full else Ask.HOLD
+            else:
+                ask = Ask.OMIT if phase in full else Ask.CALL
+            asked.append(Request(ask, phase))
+        return asked
+
+
+def policy_of(kinds: Collection[str], seed: int) -> BeatPolicy | None:
+    """What a node with faults of these kinds has in the place of its policy; None: its own."""
+    if "harmful" in kinds:
+        return Harm()
+    return Lies(seed) if "lying" in kinds or "wild" in kinds else None
