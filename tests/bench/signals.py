@@ -28,8 +28,9 @@ POLICY = "node:horizon"
 SEEDS = (11, 12, 13, 14, 15)  # nothing was designed with them: that is done with 1 to 5
 FAULT_MAPS, FAULT_SEEDS = ("cologne1", "crossing"), SEEDS[:3]
 FAULTS = {
-    "one approach's detectors are dead": (Fault(kind="dead", where="phase:1"),),
-    "one approach's detectors are stuck": (Fault(kind="stuck", where="phase:1"),),
+    "the detectors of phase 1 are dead from the begin": (Fault(kind="dead", where="phase:1"),),
+    "they die after ten minutes": (Fault(kind="dead", where="phase:1", from_s=600.0),),
+    "they stick after ten minutes": (Fault(kind="stuck", where="phase:1", from_s=600.0),),
     "the node falls silent after ten minutes": (Fault(kind="silent", from_s=600.0),),
     "the policy asks for anything": (Fault(kind="lying"),),
     "the policy asks for what does most harm": (Fault(kind="harmful"),),
