@@ -1,0 +1,112 @@
+"""The measures are those of the kept library, row for row: on its own sample, and on seeded days of events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+
+import pytest
+
+from tests.simulators import atspm_library, signal_day
+from wayside.edge.measures.layout import Layout, Row, Settings
+from wayside.edge.measures.signal import SignalMeasures
+
+pytest.importorskip("atspm")
+if metadata.version("duckdb").split(".")[0] != "1":
+    pytest.skip("atspm 2.6.1 fails with DuckDB 2: pip install -c constraints.txt duckdb", allow_module_level=True)
+MIDNIGHT = 1_767_225_600_000  # 2026-01-01
+HOUR = 3_600_000
+TERMINATIONS = {"gap_out": 4.0, "max_out": 5.0, "force_off": 6.0}
+COLUMNS = {
+    "arrival_on_green": ("total", "share"),
+    "platoon_ratio": ("total", "on_green", "green_s", "green_ratio", "platoon_ratio", "arrival_type"),
+    "split_failures": ("green_s", "green_occupancy", "red_occupancy", "failures"),
+    "ped_delay": ("mean_s", "samples"),
+    "preemption": ("duration_s", "valid"),
+}
+
+
+def rows_of(events: Iterable[atspm_library.Key], layout: Layout, settings: Settings, ask_ms: int) -> list[Row]:
+    """As the node does it: rows are asked for again and again."""
+    measures, rows = SignalMeasures(layout, settings), []
+    asked = 0
+    for ms, code, parameter in events:
+        if ms - asked >= ask_ms:
+            rows += measures.rows(ms)
+            asked = ms
+        measures.take(ms, code, parameter)
+    return rows + measures.end()
+
+
+def in_the_librarys_words(rows: Iterable[Row]) -> dict[atspm_library.Key, atspm_library.Values]:
+    told: dict[atspm_library.Key, atspm_library.Values] = {}
+
+    def tell(key: atspm_library.Key, values: atspm_library.Values) -> None:
+        assert key not in told, f"{key} was told twice"
+        told[key] = values
+
+    for row in rows:
+        if row.measure == "terminations":
+            for reason, n in row.values.items():
+                tell((row.measure, row.start_ms, row.phase, (TERMINATIONS[reason],)), (float(n),))
+        elif row.measure == "yellow_red":
+            extra = (float(row.values["state"]), float(row.values["red_offset_s"]))
+            tell((row.measure, row.start_ms, row.phase, extra), (float(row.values["count"]),))
+        elif row.measure in COLUMNS:
+            tell((row.measure, row.start_ms, row.phase, ()), tuple(float(row.values[c]) for c in COLUMNS[row.measure]))
+    return told
+
+
+def differing(
+    ours: dict[atspm_library.Key, atspm_library.Values], theirs: dict[atspm_library.Key, atspm_library.Values]
+) -> list[str]:
+    """Rows that only one has, or whose numbers differ by more than single precision."""
+    differences = [f"only ours: {key} {ours[key]}" for key in sorted(ours.keys() - theirs.keys())]
+    differences += [f"only the library's: {key} {theirs[key]}" for key in sorted(theirs.keys() - ours.keys())]
+    for key in sorted(ours.keys() & theirs.keys()):
+        if not all(math.isclose(a, b, rel_tol=2e-6, abs_tol=1e-9) for a, b in zip(ours[key], theirs[key], strict=True)):
+            differences.append(f"{key}: {ours[key]} is not {theirs[key]}")
+    return differences
+
+
+@cache
+def sample() -> tuple[list[tuple[int, int, int]], Layout]:
+    """The library's own log of two hours, and its detectors."""
+    from atspm import sample_data
+
+    raw = sample_data.data.df()
+    events = zip(
+        raw["TimeStamp"].astype("datetime64[ms]").astype("int64"), raw["EventId"], raw["Parameter"], strict=True
+    )
+    detectors: dict[str, dict[int, tuple[int, ...]]] = {"Advance": {}, "Presence": {}, "Yellow_Red": {}}
+    for row in sample_data.config.df().itertuples():
+        if row.Function in detectors:
+            of = detectors[row.Function]
+            of[int(row.Parameter)] = (*of.get(int(row.Parameter), ()), int(row.Phase))
+    return sorted((int(a), int(b), int(c)) for a, b, c in events), Layout(*detectors.values())
+
+
+@pytest.mark.parametrize("patience_ms", [24 * HOUR, HOUR // 4])
+@pytest.mark.parametrize("latency_ms", [0, 1500])
+@pytest.mark.parametrize("bin_ms", [900_000, 300_000])
+def test_no_row_differs_on_the_librarys_sample(bin_ms: int, latency_ms: int, patience_ms: int) -> None:
+    events, layout = sample()
+    settings = Settings(bin_ms=bin_ms, latency_ms=latency_ms, patience_ms=patience_ms)
+    theirs = atspm_library.answers(atspm_library.frame(events), atspm_library.config(layout), settings)
+    ours = in_the_librarys_words(rows_of(events, layout, settings, 60_000))
+    assert len(theirs) > 150
+    assert differing(ours, theirs) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("tick_ms", "lost"), [(1, 0.0), (100, 0.0), (1, 0.02)])
+def test_no_row_differs_on_a_day_of_events(seed: int, tick_ms: int, lost: float) -> None:
+    events = signal_day.day(seed, MIDNIGHT, tick_ms=tick_ms, lost=lost)
+    layout = Layout.of(signal_day.loops())
+    theirs = atspm_library.answers(atspm_library.frame(events), atspm_library.config(layout), Settings())
+    ours = in_the_librarys_words(rows_of(events, layout, Settings(), 60_000))
+    kinds = {key[0] for key in theirs}
+    assert kinds == {"terminations", "yellow_red", *COLUMNS}
+    assert differing(ours, theirs) == []
