@@ -80,7 +80,7 @@ class PhaseArrivals:
         if code == GREEN:
             self._state = GREEN
             for start, (n, total) in self._waiting.items():
-                one = self._bins.setdefault(start, _Bin())
+                one = self._bins[start]
                 one.on_red += n
                 one.delay_ms += n * ms - total
             self._waiting.clear()
@@ -101,12 +101,14 @@ class PhaseArrivals:
     def frontier(self, now_ms: int) -> int:
         """Nothing before it changes any more."""
         self._release(now_ms - self._latency_ms)
-        if self._waiting and now_ms - min(self._waiting) > self._patience_ms:
-            self._waiting.clear()
+        for start in [s for s in self._waiting if s + self._bin_ms < now_ms - self._patience_ms]:
+            self._bins[start].on_red += self._waiting.pop(start)[0]  # their delay is not known, and counts as none
         return min(now_ms - self._latency_ms, self._green.frontier(now_ms, self._patience_ms), *self._waiting)
 
     def end(self) -> None:
         self._release(2**62)
+        for start, (n, _) in self._waiting.items():
+            self._bins[start].on_red += n
         self._waiting.clear()
         self._green.end()
 

@@ -8,7 +8,6 @@ from wayside.edge.measures.layout import Row, Settings
 
 GREEN, YELLOW, RED = 1, 8, 10
 MAX_OFFSETS = 4096  # different ones of one cycle; one with more is not judged
-QUARTER_MS = 900_000  # the library's bins are these, whatever else is asked for
 
 
 class _Cycle:
@@ -27,7 +26,7 @@ class PhaseChange:
     """Is told the phase's codes 1, 8, 10 and its stop line detectors' 82, in order of time and then of code."""
 
     def __init__(self, phase: int, settings: Settings) -> None:
-        self._phase, self._settings = phase, settings
+        self._phase, self._settings, self._bin_ms = phase, settings, settings.bin_ms
         self._queue: deque[tuple[int, int]] = deque()
         self._before_red: deque[tuple[int, int]] = deque()  # (ms, state)
         self._keep_ms = round(-settings.min_red_offset_s * 1000) + 250
@@ -86,7 +85,7 @@ class PhaseChange:
         self._before_red.clear()
         if cycle is None or not cycle.judged():
             return
-        bins = self._bins.setdefault(cycle.red_ms // QUARTER_MS * QUARTER_MS, {})
+        bins = self._bins.setdefault(cycle.red_ms // self._bin_ms * self._bin_ms, {})
         for key, n in cycle.offsets.items():
             bins[key] = bins.get(key, 0) + n
 
@@ -108,7 +107,7 @@ class PhaseChange:
     def rows(self, until_ms: int) -> list[Row]:
         """Of the bins that end by ``until_ms``; they are forgotten."""
         rows: list[Row] = []
-        for start in sorted(s for s in self._bins if s + QUARTER_MS <= until_ms):
+        for start in sorted(s for s in self._bins if s + self._bin_ms <= until_ms):
             for (state, offset), n in sorted(self._bins.pop(start).items()):
                 values: dict[str, float | int] = {"state": state, "red_offset_s": offset, "count": n}
                 rows.append(Row("yellow_red", start, self._phase, values))

@@ -18,6 +18,7 @@ if metadata.version("duckdb").split(".")[0] != "1":
     pytest.skip("atspm 2.6.1 fails with DuckDB 2: pip install -c constraints.txt duckdb", allow_module_level=True)
 MIDNIGHT = 1_767_225_600_000  # 2026-01-01
 HOUR = 3_600_000
+QUARTER_MS = 900_000  # the library's bins of yellow and red, whatever else is asked for
 TERMINATIONS = {"gap_out": 4.0, "max_out": 5.0, "force_off": 6.0}
 COLUMNS = {
     "arrival_on_green": ("total", "share"),
@@ -53,7 +54,9 @@ def in_the_librarys_words(rows: Iterable[Row]) -> dict[atspm_library.Key, atspm_
                 tell((row.measure, row.start_ms, row.phase, (TERMINATIONS[reason],)), (float(n),))
         elif row.measure == "yellow_red":
             extra = (float(row.values["state"]), float(row.values["red_offset_s"]))
-            tell((row.measure, row.start_ms, row.phase, extra), (float(row.values["count"]),))
+            key = (row.measure, row.start_ms // QUARTER_MS * QUARTER_MS, row.phase, extra)
+            late = told.pop(key, (0.0,))
+            tell(key, (late[0] + row.values["count"],))
         elif row.measure in COLUMNS:
             tell((row.measure, row.start_ms, row.phase, ()), tuple(float(row.values[c]) for c in COLUMNS[row.measure]))
     return told
@@ -88,7 +91,7 @@ def sample() -> tuple[list[tuple[int, int, int]], Layout]:
     return sorted((int(a), int(b), int(c)) for a, b, c in events), Layout(*detectors.values())
 
 
-@pytest.mark.parametrize("patience_ms", [24 * HOUR, HOUR // 4])
+@pytest.mark.parametrize("patience_ms", [24 * HOUR, HOUR // 12])
 @pytest.mark.parametrize("latency_ms", [0, 1500])
 @pytest.mark.parametrize("bin_ms", [900_000, 300_000])
 def test_no_row_differs_on_the_librarys_sample(bin_ms: int, latency_ms: int, patience_ms: int) -> None:
