@@ -34,6 +34,7 @@ from wayside.edge.sources.contacts import ContactSource
 from wayside.edge.sources.entry import Entry
 from wayside.edge.sources.frames import FrameSource
 from wayside.edge.sources.heads import Heads
+from wayside.edge.sources.high_resolution import HighResolution, measure_interval_s
 from wayside.edge.sources.manual import ManualSource, Taken
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
@@ -82,6 +83,16 @@ class Node:
             analog=config.analog,
             heads=heads,
         )
+        if config.event_log_bytes or (signal is not None and signal.loops):
+            self._board.high_resolution = HighResolution(
+                signal,
+                clock,
+                boot,
+                self.ledger,
+                self._board.time,
+                interval_s=measure_interval_s(config.rows_s or config.step_s),
+                keeps_events=config.event_log_bytes > 0,
+            )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
         self.uart = ValueSource("uart", uart_values(config.uart), *ground)
@@ -367,6 +378,11 @@ class Node:
     def kept(self) -> int:
         """How many entries of the history a restart, or a model to come, may need."""
         return self._history.capacity * (sum(bool(s.datastreams) for s in self._sources) + len(self._tasks))
+
+    def take_events(self) -> tuple[list[tuple[int, int, int]], int | None]:
+        """What became durable since the last call (:meth:`HighResolution.take_events`): for the local log."""
+        high_resolution = self._board.high_resolution
+        return ([], None) if high_resolution is None else high_resolution.take_events()
 
     def clock_arrived(self) -> bool:
         """True once: a trusted time came after a start without one. The rows that wait here have it now."""

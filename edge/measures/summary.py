@@ -34,7 +34,11 @@ Values = dict[str, float | int]
 
 
 def _greens(table: Detail, values: Values) -> None:
-    table |= {"greens": values["greens"], "green_s": round(values["mean_s"], 1), "longest_s": round(values["longest_s"], 1)}
+    table |= {
+        "greens": values["greens"],
+        "green_s": round(values["mean_s"], 1),
+        "longest_s": round(values["longest_s"], 1),
+    }
 
 
 def _terminations(table: Detail, values: Values) -> None:

@@ -19,6 +19,7 @@ from wayside.contracts.task_config import Datastream
 from wayside.edge.clock import BoardTime, Clock
 from wayside.edge.ledger import Ledger
 from wayside.edge.sources.heads import SHOWS, Heads
+from wayside.edge.sources.high_resolution import HighResolution
 from wayside.edge.sources.intervals import Interval, Intervals, Lost
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 from wayside.firmware_bridge.line.board import Gap, Heard
@@ -104,6 +105,7 @@ class BoardSource:
         self.durable: tuple[int, int] = (0, 0)  # (boot, seq)
         self.reverted: Callable[[], None] = lambda: None
         """Called when the board follows its own plan again."""
+        self.high_resolution: HighResolution | None = None
         self._lost_now: list[Interval | Lost] = []
         self._closed: Closed = []
 
@@ -111,7 +113,7 @@ class BoardSource:
 
     def receive(self, messages: Iterable[Heard]) -> None:
         """Take what the link heard, in order."""
-        event, closed = self._intervals.event, self._lost_now
+        event, closed, high_resolution = self._intervals.event, self._lost_now, self.high_resolution
         received = 0
         for item in messages:
             if type(item) is Event:
@@ -123,6 +125,8 @@ class BoardSource:
                 elif kind in SHOWS and item.channel in self.heads.phases and item.value:
                     self._show(item)
                 event(item.ms, kind, item.channel, item.value, closed)
+                if high_resolution is not None:
+                    high_resolution.event(item)
                 self._last_seq = item.seq
                 received += 1
                 if closed:
@@ -175,6 +179,8 @@ class BoardSource:
                 self._start(status.ms)
             self._intervals.pass_time(status.ms, self._lost_now)
             self.heads.pass_time(self.time.mono_ns(status.ms))
+            if self.high_resolution is not None:
+                self.high_resolution.pass_time(status.ms)
             self._take()
 
     def _on_flags(self, flags: int, before: int) -> None:
@@ -224,6 +230,8 @@ class BoardSource:
         self._board_next = max(self._board_next, gap.last + 1)
         self.lost += gap.events
         self.heads.lose(self._clock.mono_ns())
+        if self.high_resolution is not None:
+            self.high_resolution.lose()
         if self._intervals.started:
             self._intervals.lose(gap.events)
         else:
@@ -247,6 +255,8 @@ class BoardSource:
             self._sent_before += self._sent() - self._origin
         self.boot = identity.boot
         self.heads.lose(self._clock.mono_ns())
+        if self.high_resolution is not None:
+            self.high_resolution.lose()
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._intervals.started = False
         self.status, self._linked = None, False
