@@ -70,12 +70,13 @@ class PhaseOccupancy:
 
     def frontier(self, now_ms: int) -> int:
         """Nothing before it changes any more."""
-        patient = now_ms - self._settings.patience_ms
-        settled = min((max(2 * ms + 1, 2 * patient) for ms, _ in self._last.values()), default=2**62)
+        patience_ms = self._settings.patience_ms // 2  # for a silent detector, and then as much for the next green
+        silent = 2 * (now_ms - patience_ms)
+        settled = min((max(2 * ms + 1, silent) for ms, _ in self._last.values()), default=2**62)
         self._settle(min(2 * now_ms - 2, settled))
         cycle, reached = self._cycle, self._at // 2
         if cycle is not None and cycle.barriers:
-            if cycle.end_ms >= patient:
+            if cycle.end_ms >= reached - patience_ms:
                 return min(reached, cycle.end_ms)
             self._finish()
         return reached

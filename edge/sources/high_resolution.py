@@ -69,7 +69,7 @@ class HighResolution:
         if self._keeps:
             self._events += [(mono_ms, code, event.channel) for code in codes]
         if self._layout is not None:
-            measures = self._measures or self._begin(mono_ns)
+            measures = self._measures or self._start(mono_ns)
             for code in codes:
                 measures.take(mono_ms + self._offset_ms, code, event.channel)
         self._last_ms = mono_ms + self._offset_ms
@@ -94,7 +94,7 @@ class HighResolution:
         now_ms = now_ns // 1_000_000 + self._offset_ms
         if 0 <= now_ms - self._asked_ms < ASK_MS and self._measures is not None:
             return
-        measures = self._measures or self._begin(now_ns)
+        measures = self._measures or self._start(now_ns)
         wall_ms = self._clock.wall(now_ns).ms
         if wall_ms is not None:
             offset_ms = wall_ms - now_ns // 1_000_000
@@ -102,13 +102,13 @@ class HighResolution:
                 self._rows += measures.end()
                 self._doubt(self._last_ms)
                 self._tell(2**62)
-                measures = self._begin(now_ns)
+                measures = self._start(now_ns)
             self._offset_ms = offset_ms
         self._last_ms = self._asked_ms = now_ms = now_ns // 1_000_000 + self._offset_ms
         self._rows += measures.rows(now_ms)
         self._tell(now_ms - PATIENCE_MS)
 
-    def _begin(self, mono_ns: int) -> SignalMeasures:
+    def _start(self, mono_ns: int) -> SignalMeasures:
         assert self._layout is not None  # noqa: S101  (asked by the callers)
         wall_ms, mono_ms = self._clock.wall(mono_ns).ms, mono_ns // 1_000_000
         self._timed, self._offset_ms = wall_ms is not None, 0 if wall_ms is None else wall_ms - mono_ms
