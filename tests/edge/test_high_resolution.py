@@ -10,7 +10,7 @@ from datetime import UTC
 import msgspec
 import pytest
 
-from tests.edge.measures.test_against_atspm import rows_of
+from tests.edge.measures.test_measures import rows_of
 from tests.simulators import high_resolution, signal_day
 from tests.simulators.high_resolution import BEGIN_MS
 from wayside.contracts.reading import Quality

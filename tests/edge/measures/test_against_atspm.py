@@ -9,9 +9,9 @@ from importlib import metadata
 
 import pytest
 
+from tests.edge.measures.test_measures import rows_of
 from tests.simulators import atspm_library, signal_day
 from wayside.edge.measures.layout import Layout, Row, Settings
-from wayside.edge.measures.signal import SignalMeasures
 from wayside.edge.sources.high_resolution import PATIENCE_MS
 
 pytest.importorskip("atspm")
@@ -29,18 +29,6 @@ COLUMNS = {
     "ped_delay": ("mean_s", "samples"),
     "preemption": ("duration_s", "valid"),
 }
-
-
-def rows_of(events: Iterable[atspm_library.Key], layout: Layout, settings: Settings, ask_ms: int) -> list[Row]:
-    """As the node does it: rows are asked for again and again."""
-    measures, rows = SignalMeasures(layout, settings), []
-    asked = 0
-    for ms, code, parameter in events:
-        if ms - asked >= ask_ms:
-            rows += measures.rows(ms)
-            asked = ms
-        measures.take(ms, code, parameter)
-    return rows + measures.end()
 
 
 def in_the_librarys_words(rows: Iterable[Row]) -> dict[atspm_library.Key, atspm_library.Values]:
