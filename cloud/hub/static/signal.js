@@ -31,8 +31,8 @@ const signalMeasures = (() => {
       const share = 100 * sum(rows, name) / total;
       bar.append(shape("rect", { x, y: 0, width: share, height: 10, class: name }));
       x += share;
-      return `${word} ${short(share, 0)} %`;
-    });
+      return share ? `${word} ${short(share, 0)} %` : null;
+    }).filter(Boolean);
     bar.setAttribute("aria-label", words.join(", "));
     return element("td", {}, bar, element("small", {}, words.join(" · ")));
   }
