@@ -93,6 +93,17 @@ class Node:
                 ),
                 signal.name,
             )
+        self._high_resolution: HighResolution | None = None
+        if config.event_log_bytes or (signal is not None and signal.loops):
+            self._high_resolution = HighResolution(
+                signal,
+                clock,
+                boot,
+                self.ledger,
+                board_time,
+                interval_s=measure_interval_s(config.rows_s or config.step_s),
+                keeps_events=config.event_log_bytes > 0,
+            )
         self._board = BoardSource(
             config.detectors,
             *ground,
@@ -101,17 +112,8 @@ class Node:
             heads=heads,
             time=board_time,
             beat=self._beat,
+            high_resolution=self._high_resolution,
         )
-        if config.event_log_bytes or (signal is not None and signal.loops):
-            self._board.high_resolution = HighResolution(
-                signal,
-                clock,
-                boot,
-                self.ledger,
-                self._board.time,
-                interval_s=measure_interval_s(config.rows_s or config.step_s),
-                keeps_events=config.event_log_bytes > 0,
-            )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
         self.uart = ValueSource("uart", uart_values(config.uart), *ground)
@@ -410,8 +412,7 @@ class Node:
 
     def take_events(self) -> tuple[list[tuple[int, int, int]], int | None]:
         """What became durable since the last call (:meth:`HighResolution.take_events`): for the local log."""
-        high_resolution = self._board.high_resolution
-        return ([], None) if high_resolution is None else high_resolution.take_events()
+        return ([], None) if self._high_resolution is None else self._high_resolution.take_events()
 
     def clock_arrived(self) -> bool:
         """True once: a trusted time came after a start without one. The rows that wait here have it now."""

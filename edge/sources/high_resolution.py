@@ -60,7 +60,7 @@ class HighResolution:
         self._doubtful: set[int] = set()  # bins that events are missing from
         self._rows: list[Row] = []
 
-    def event(self, event: Event) -> None:
+    def hear(self, event: Event) -> None:
         codes = codes_of(event.kind, event.value)
         if not codes or not self._time.known:
             return

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from tests.simulators import signal_day
 from tests.simulators.agent import node_toml
-from wayside.contracts.actuator_config import LoopConfig
+from wayside.contracts.actuator_config import LoopConfig, PhaseLimits, SignalConfig
 from wayside.contracts.node_config import NodeConfig, load_node_config
 from wayside.edge.clock import open_clock
 from wayside.edge.measures.codes import BOARD_CODES
@@ -40,8 +41,10 @@ def as_told(events: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]
 
 def config(loops: tuple[LoopConfig, ...], **more: object) -> NodeConfig:
     made = load_node_config(node_toml("/dev/null", anchor_s=time.time() + 3600, speed=1000))
-    (signal,) = made.actuators
-    return msgspec.structs.replace(made, actuators=(msgspec.structs.replace(signal, loops=loops),), **more)
+    limits: dict[str, float] = {"green_s": 11, "min_green_s": 5, "max_green_s": 50, "yellow_s": 3, "red_clearance_s": 1}
+    phases = tuple(PhaseLimits(phase=phase, **limits) for phase in signal_day.RING)
+    signal = SignalConfig(name="intersection/signal", cycle_s=60, phases=phases, loops=loops)
+    return msgspec.structs.replace(made, actuators=(signal,), **more)
 
 
 def running(config: NodeConfig) -> Node:
