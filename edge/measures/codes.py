@@ -43,7 +43,7 @@ class Code(enum.IntEnum):
     FLASH_STATUS = 173
 
 
-BOARD_CODES: Mapping[tuple[int, int], tuple[int, ...]] = {
+_TABLE: Mapping[tuple[int, int], tuple[Code, ...]] = {
     # (kind, value) of firmware_bridge.line.messages.Event, by their numbers: this room does not know the line.
     (1, 1): (Code.DETECTOR_ON,),
     (1, 0): (Code.DETECTOR_OFF,),
@@ -72,7 +72,11 @@ BOARD_CODES: Mapping[tuple[int, int], tuple[int, ...]] = {
     (14, 2): (Code.OVERLAP_YELLOW_BEGINS,),
     (14, 0): (Code.OVERLAP_RED_BEGINS,),
 }
-"""Inputs, analogue values and the signal's mode are no events of a phase, and have no row."""
+BOARD_CODES: Mapping[tuple[int, int], tuple[int, ...]] = {key: tuple(map(int, codes)) for key, codes in _TABLE.items()}
+"""Inputs, analogue values and the signal's mode are no events of a phase, and have no row.
+
+Plain integers: hashing a member of an enum costs a call for every event.
+"""
 
 _DETECTOR_FAULT = 6
 
@@ -81,5 +85,5 @@ def codes_of(kind: int, value: int) -> tuple[int, ...]:
     """Codes of a board's event, in the order in which they happen; its channel is the parameter of each."""
     codes = BOARD_CODES.get((kind, value))
     if codes is None and kind == _DETECTOR_FAULT:
-        return (Code.DETECTOR_FAULT_OTHER,)  # several at once
+        return (int(Code.DETECTOR_FAULT_OTHER),)  # several at once
     return codes or ()

@@ -56,7 +56,8 @@ class HighResolution:
         self._overflowed = False
         self._offset_ms = 0  # of wall time against mono_ns; 0 while it is not known
         self._timed = False
-        self._asked_ms = self._last_ms = 0
+        self._asked_ms = -ASK_MS  # the board's
+        self._last_ms = 0
         self._doubtful: set[int] = set()  # bins that events are missing from
         self._rows: list[Row] = []
 
@@ -88,12 +89,10 @@ class HighResolution:
 
     def pass_time(self, ms: int) -> None:
         """The board's clock reads ``ms`` and all that happened before has been told."""
-        if self._layout is None or not self._time.known:
+        if 0 <= ms - self._asked_ms < ASK_MS or self._layout is None or not self._time.known:
             return
+        self._asked_ms = ms
         now_ns = self._time.mono_ns(ms)
-        now_ms = now_ns // 1_000_000 + self._offset_ms
-        if 0 <= now_ms - self._asked_ms < ASK_MS and self._measures is not None:
-            return
         measures = self._measures or self._start(now_ns)
         wall_ms = self._clock.wall(now_ns).ms
         if wall_ms is not None:
@@ -104,7 +103,7 @@ class HighResolution:
                 self._tell(2**62)
                 measures = self._start(now_ns)
             self._offset_ms = offset_ms
-        self._last_ms = self._asked_ms = now_ms = now_ns // 1_000_000 + self._offset_ms
+        self._last_ms = now_ms = now_ns // 1_000_000 + self._offset_ms
         self._rows += measures.rows(now_ms)
         self._tell(now_ms - PATIENCE_MS)
 
