@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.edge.measures.test_against_atspm import differing, in_the_librarys_words
 from tests.edge.measures.test_measures import rows_of
 from tests.simulators import atspm_library
+from wayside.cloud.sim.traffic.cli import sim
 from wayside.cloud.sim.traffic.maps import find_map
 from wayside.cloud.sim.traffic.plant import intersections_of
 from wayside.cloud.sim.traffic.process import run_all
@@ -37,6 +40,26 @@ def hours(net: str, seeds: range, folder: Path) -> list[tuple[int, int, int]]:
                 at = MIDNIGHT + hour * 3_600_000 + max(0, ms)
                 events += [(at, code, channel) for code in codes_of(kind, value)]
     return sorted(events)
+
+
+def test_a_run_has_its_measures_as_table_and_picture(tmp_path: Path) -> None:
+    path = tmp_path / "1.csv"
+    run_all([RunSpec(net="dual_ring", policy="board", seed=1, seconds=900, events=str(path))])
+    picture = tmp_path / "signal.png"
+    told = CliRunner().invoke(sim, ["measures", "dual_ring", str(path), "--plot", str(picture), "--json"])
+    assert told.exit_code == 0, told.output
+    phases = json.loads(told.stdout)["phases"]
+    with path.open(newline="") as file:
+        events = list(csv.DictReader(file))
+    greens = [e for e in events if e["kind"] == "3" and e["channel"] == "2"]
+    assert set(phases) == {str(phase) for phase in range(1, 9)}
+    assert phases["2"]["greens"] == len(greens)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "failures" in CliRunner().invoke(sim, ["measures", "dual_ring", str(path)]).stdout
+    other = CliRunner().invoke(sim, ["measures", "dual_ring", str(path), "--light", "nowhere"])
+    assert other.exit_code == 1
+    path.write_text("a,b\n1,2\n")
+    assert CliRunner().invoke(sim, ["measures", "dual_ring", str(path)]).exit_code == 1
 
 
 @pytest.mark.parametrize("net", ["crossing", "dual_ring"])
