@@ -467,6 +467,7 @@ class Node:
             "entries": self._journal.last,
             "sources": {s.name: s.state() for s in self._sources if s.datastreams or s is self._board},
             "tasks": {t.name: t.state() for t in (*self._tasks, *self._pictures)},
+            "measured_ms": None if self._high_resolution is None else self._high_resolution.told_ms,
             "beat": None if self._beat is None else self._beat.state(),
         }
         older = {"pipeline": None, "registers": None} if self._older else {}
@@ -508,6 +509,8 @@ class Node:
         except (KeyError, TypeError, ValueError) as exc:
             self._lost("the numbers of its steps", exc)
             return []
+        if self._high_resolution is not None and isinstance(node.get("measured_ms"), int):
+            self._high_resolution.told_ms = node["measured_ms"]
         parts: list[Any] = [s for s in self._sources if self._restore(s, node["sources"].get(s.name))]
         if self._beat is not None and self._board in parts:
             self._beat.restore(node.get("beat"))

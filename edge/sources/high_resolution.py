@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.reading import GOOD, Quality
-from wayside.contracts.summary import INTERVAL
+from wayside.contracts.summary import INTERVAL, Kind
 from wayside.edge.clock import BoardTime, Clock, stamp
 from wayside.edge.ledger import Ledger
 from wayside.edge.measures.codes import codes_of
@@ -60,6 +60,8 @@ class HighResolution:
         self._last_ms = 0
         self._doubtful: set[int] = set()  # bins that events are missing from
         self._rows: list[Row] = []
+        self.told_ms: int | None = None
+        """Wall time up to which an interval's rows were told, by this run or, where it was restored, one before."""
 
     def hear(self, event: Event) -> None:
         codes = codes_of(event.kind, event.value)
@@ -114,7 +116,25 @@ class HighResolution:
         self._measures = SignalMeasures(self._layout, self._settings)
         self._last_ms = mono_ms + self._offset_ms
         self._doubt(self._last_ms)
+        if self._timed:
+            self._tell_lost(mono_ms)
         return self._measures
+
+    def _tell_lost(self, mono_ms: int) -> None:
+        """What the run before had in memory: the intervals between what it told and this one."""
+        bin_ms = self._settings.bin_ms
+        start_ms = self._last_ms // bin_ms * bin_ms
+        if self.told_ms is not None and self.told_ms < start_ms:
+            self._ledger.row(
+                Kind.GAP,
+                "signal/measures",
+                stamp(self._clock, self._boot, mono_ms * 1_000_000, self._time.error_ms),
+                duration_s=(start_ms - self.told_ms) / 1000,
+                value=float((start_ms - self.told_ms) // bin_ms),
+                unit="{interval}",
+                detail={"why": "the agent restarted or its clock jumped before these intervals were told"},
+            )
+        self.told_ms = start_ms
 
     def _doubt(self, ms: int) -> None:
         self._doubtful.add(ms // self._settings.bin_ms * self._settings.bin_ms)
@@ -122,6 +142,8 @@ class HighResolution:
     def _tell(self, until_ms: int) -> None:
         """Write the rows of the bins that ended by ``until_ms``."""
         bin_ms = self._settings.bin_ms
+        if self._timed and until_ms < 2**62:
+            self.told_ms = max(self.told_ms or 0, until_ms // bin_ms * bin_ms)
         ready = [r for r in self._rows if r.start_ms + bin_ms <= until_ms or r.measure == "preemption"]
         if not ready:
             return
