@@ -79,7 +79,7 @@ EVENT_LOG_BYTES = 64_000_000  # weeks of a busy intersection
 class StorageConfig(Document, frozen=True, kw_only=True):
     outbox_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
     checkpoint_s: Seconds = 1.0  # real seconds between durable checkpoints of open intervals
-    event_log_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None = None
+    event_log_bytes: Annotated[int, msgspec.Meta(ge=0, le=10**11)] | None = None
     """of the local log of the board's events; 0: none; not given: 64 MB where the signal has loops"""
 
 

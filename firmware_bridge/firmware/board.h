@@ -11,7 +11,7 @@
 
 #ifndef FIRMWARE_MAJOR
 #define FIRMWARE_MAJOR 2u
-#define FIRMWARE_MINOR 0u
+#define FIRMWARE_MINOR 1u
 #define FIRMWARE_PATCH 0u
 #endif
 #ifndef TX_BYTES
@@ -57,7 +57,7 @@ typedef struct {
     uint32_t events_sent, frames_sent, plans_accepted, plans_refused;
 } board;
 
-/* Set identity.boot, identity.board, identity.ring, identity.reset_cause and plan first; settings.detectors, too, where
+/* Set identity.boot, identity.board, identity.ring and identity.reset_cause first; settings.detectors, too, where
  * a board without a stored table shall watch its detectors. */
 void board_start(board *b);
 

@@ -17,35 +17,43 @@ uint32_t crc32_of(const uint8_t *data, size_t n) {
     return crc;
 }
 
-size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out) {
+size_t frame_encode_into(const uint8_t *payload, size_t n, uint8_t *ring, size_t size, size_t at) {
     uint32_t crc = crc32_of(payload, n);
-    size_t code_at = 0, end = 1;
-    for (size_t i = 0; i < n + CRC_BYTES; i++) {
-        uint8_t byte = (uint8_t)(i < n ? payload[i] : crc >> (8u * (i - n)));
+    size_t code_at = at;
+    uint8_t code = 1; /* no run reaches 254: a frame has at most MAX_FRAME bytes */
+    for (size_t i = 0; i <= n + CRC_BYTES; i++) {
+        uint8_t byte = (uint8_t)(i < n ? payload[i] : i < n + CRC_BYTES ? crc >> (8u * (i - n)) : 0u);
+        at = at + 1u < size ? at + 1u : 0;
         if (byte != 0) {
-            out[end++] = byte; /* no run reaches 254: a frame has at most MAX_FRAME bytes */
+            ring[at] = byte;
+            code++;
         } else {
-            out[code_at] = (uint8_t)(end - code_at);
-            code_at = end++;
+            ring[code_at] = code;
+            code_at = at;
+            code = 1;
         }
     }
-    out[code_at] = (uint8_t)(end - code_at);
-    out[end++] = 0;
-    return end;
+    ring[at] = 0;
+    return n + FRAME_MORE;
 }
 
-static size_t unstuff(const uint8_t *in, size_t n, uint8_t *out) {
+size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out) {
+    return frame_encode_into(payload, n, out, FRAME_BYTES, 0);
+}
+
+/* In place: what comes out is never longer than what went in. */
+static size_t unstuff(uint8_t *bytes, size_t n) {
     size_t length = 0;
     for (size_t i = 0; i < n;) {
-        size_t code = in[i++];
+        size_t code = bytes[i++];
         if (code - 1 > n - i) return 0;
-        for (size_t k = 1; k < code; k++) out[length++] = in[i++];
-        if (i < n) out[length++] = 0; /* code 255 cannot occur in MAX_FRAME bytes */
+        for (size_t k = 1; k < code; k++) bytes[length++] = bytes[i++];
+        if (i < n) bytes[length++] = 0; /* code 255 cannot occur in MAX_FRAME bytes */
     }
     return length;
 }
 
-size_t frame_feed(frame_decoder *d, uint8_t byte, uint8_t payload[MAX_FRAME]) {
+size_t frame_feed(frame_decoder *d, uint8_t byte) {
     if (byte != 0) {
         if (d->length < MAX_FRAME) d->buffer[d->length] = byte;
         if (d->length <= MAX_FRAME) d->length++;
@@ -55,8 +63,8 @@ size_t frame_feed(frame_decoder *d, uint8_t byte, uint8_t payload[MAX_FRAME]) {
     d->length = 0;
     if (n == 0) return 0;
     if (n <= MAX_FRAME) {
-        size_t length = unstuff(d->buffer, n, payload);
-        if (length > CRC_BYTES && crc32_of(payload, length) == RESIDUE) {
+        size_t length = unstuff(d->buffer, n);
+        if (length > CRC_BYTES && crc32_of(d->buffer, length) == RESIDUE) {
             d->frames++;
             return length - CRC_BYTES;
         }
