@@ -44,7 +44,7 @@ def csv_of(traffic: list[Edge], path: Path) -> Path:
 
 def test_a_walk_with_a_wiring_check_puts_swapped_wires_into_the_signed_record(tmp_path: Path) -> None:
     with (
-        intersection(tmp_path, {5: 11, 11: 5}),
+        intersection(tmp_path, {4: 10, 10: 4}),
         Person("commission", tmp_path / "node.toml", "--by", "A", "--wiring", "25m", columns=200) as person,
     ):
         person.sees("Drive over det/4 now")
@@ -55,16 +55,16 @@ def test_a_walk_with_a_wiring_check_puts_swapped_wires_into_the_signed_record(tm
         person.sees("min left")
         status, said = person.ends()
     assert status == 1
-    assert "swapped with channel 11?" in said
-    assert "Look at the wires of channel 5, 11" in said
+    assert "swapped with channel 10?" in said
+    assert "Look at the wires of channel 4, 10" in said
     wiring = the_record(tmp_path).wiring
     assert wiring is not None
     assert not wiring.partial
-    assert {c.channel for c in wiring.suspects} == {5, 11}
+    assert {c.channel for c in wiring.suspects} == {4, 10}
     shown = wayside("commission", "show", str(tmp_path / "node.toml"), "--html", str(tmp_path / "page.html"))
-    assert "wiring: channel 5" in shown.stdout
+    assert "wiring: channel 4" in shown.stdout
     assert "The signature is right" in shown.stdout
-    assert "swapped with channel 5?" in (tmp_path / "page.html").read_text()
+    assert "swapped with channel 4?" in (tmp_path / "page.html").read_text()
 
 
 def test_ctrl_c_ends_the_listening_and_what_was_heard_is_a_partial_record(tmp_path: Path) -> None:
@@ -104,10 +104,10 @@ def test_a_log_or_a_recording_is_judged_without_a_board(tmp_path: Path) -> None:
 
 
 def test_a_recording_of_the_line_is_judged_as_the_line_itself(tmp_path: Path) -> None:
-    with intersection(tmp_path, {6: 12, 12: 6}) as board:
+    with intersection(tmp_path, {4: 10, 10: 4}) as board:
         seconds = HELLO_S + 1500 / SPEED
         wayside("board", "watch", board.port, "--record", str(tmp_path / "line.jsonl"), "--seconds", f"{seconds:.1f}")
     config = str(tmp_path / "node.toml")
     found = wayside("commission", "wiring", config, "--events", str(tmp_path / "line.jsonl"), "--json")
     suspects = [c["channel"] for c in json.loads(found.stdout)["channels"] if c["verdict"] == "suspect"]
-    assert suspects == [6, 12]
+    assert suspects == [4, 10]
