@@ -16,6 +16,7 @@ from wayside.contracts.node_config import VEHICLES
 from wayside.contracts.reading import GOOD, Quality
 from wayside.contracts.sensor_config import AnalogConfig, DetectorConfig
 from wayside.contracts.task_config import Datastream
+from wayside.edge.beat import SignalBeat
 from wayside.edge.clock import BoardTime, Clock
 from wayside.edge.ledger import Ledger
 from wayside.edge.sources.heads import SHOWS, Heads
@@ -30,6 +31,7 @@ from wayside.firmware_bridge.line.messages import (
     Identity,
     PlanCode,
     PlanResult,
+    PreemptState,
     SignalMode,
     Status,
 )
@@ -39,18 +41,21 @@ HOST_ALIVE, FAIL_SAFE, HOST_PLAN, LINKED, SIGNALS, SIGNAL_FAULT = (
 )
 EVENTS = "{event}"  # UCUM annotation
 FAULT, MODE = int(EventKind.DETECTOR_FAULT), int(EventKind.SIGNAL_MODE)
+PREEMPT, PREEMPTED = int(EventKind.PREEMPT), "signal_preempted"
+UNHEARD, NOT_RUNNING = "the board does not hear this node", "the board's signal does not run"
 STEP_KINDS = frozenset(int(k) for k in EventKind) - {FAULT, MODE}  # that become part of a step
 MODES = {int(m): m.name.lower() for m in SignalMode}
 TRIPPED, RUNS = MODES[int(SignalMode.FAULT)], MODES[int(SignalMode.RUN)]
 CODES = {int(c): c.name.lower() for c in PlanCode}
 UNHEARD_STATUSES = 50  # in a row, five seconds: the board does not hear what this node says
 # code, the board's bit, the quality that says the same, and the sentence; a step has one quality and several bits
-DETECTOR_TROUBLES = (
+DETECTOR_TROUBLES: tuple[tuple[str, int, Quality | None, str], ...] = (
     ("detector_stuck_on", int(DetectorFault.STUCK_ON), Quality.STUCK_ON, "presence without release for too long"),
     ("detector_no_hit", int(DetectorFault.NO_HIT), Quality.NO_HIT, "no vehicle for too long"),
     ("detector_chatter", int(DetectorFault.CHATTER), Quality.CHATTER, "more edges than vehicles could cause"),
+    ("detector_dead", int(DetectorFault.DEAD), None, "no vehicle in many cycles while others flow"),
 )
-BIT_OF = {quality: bit for _, bit, quality, _ in DETECTOR_TROUBLES}
+BIT_OF = {quality: bit for _, bit, quality, _ in DETECTOR_TROUBLES if quality is not None}
 log = structlog.get_logger(__name__)
 
 
@@ -69,11 +74,15 @@ class BoardSource:
         signal: str | None,
         analog: Sequence[AnalogConfig] = (),
         heads: Heads | None = None,
+        time: BoardTime | None = None,
+        beat: SignalBeat | None = None,
     ) -> None:
         """
         Args:
             signal: name of the actuator that the board drives; None: the configuration has none.
             heads: is told what the phases show.
+            time: of the board, where others look at it, too.
+            beat: of the signal's policy that speaks once a second.
         """
         self._clock, self._grid, self._ledger = clock, grid, ledger
         self._signal = signal
@@ -83,7 +92,8 @@ class BoardSource:
         self._at_channel = {d.channel: i for i, d in enumerate(detectors)}
         self.datastreams = tuple(Datastream(name=n, unit=VEHICLES, aggregate="sum") for n in self._names)
         self.datastreams += tuple(a.stream() for a in analog)
-        self.time = BoardTime(clock)
+        self.time = time or BoardTime(clock)
+        self._beat = beat
         self._intervals = Intervals(detectors, grid.step_ms / 1000, analog)
         self._intervals.drift_ms = self._drift_ms
         self._next: int | None = None
@@ -122,6 +132,10 @@ class BoardSource:
                     self._tell(item)
                 elif kind in SHOWS and item.channel in self.heads.phases and item.value:
                     self._show(item)
+                elif kind == PREEMPT:
+                    self._on_preempt(item)
+                if self._beat is not None:
+                    self._beat.hear(item)
                 event(item.ms, kind, item.channel, item.value, closed)
                 self._last_seq = item.seq
                 received += 1
@@ -176,6 +190,8 @@ class BoardSource:
             self._intervals.pass_time(status.ms, self._lost_now)
             self.heads.pass_time(self.time.mono_ns(status.ms))
             self._take()
+            if self._beat is not None:
+                self._beat.pass_time(status.ms)
 
     def _on_flags(self, flags: int, before: int) -> None:
         if flags & FAIL_SAFE or (before & HOST_PLAN and not flags & HOST_PLAN):
@@ -188,7 +204,10 @@ class BoardSource:
             self._on_mode(None)  # an event tells which one it is now
         self._linked = self._linked or bool(flags & LINKED)
         unlinked = self._linked and not flags & LINKED
-        if flags & FAIL_SAFE or not flags & HOST_ALIVE or unlinked:
+        unheard = bool(flags & FAIL_SAFE or not flags & HOST_ALIVE or unlinked)
+        if self._beat is not None:
+            self._beat.trouble = UNHEARD if unheard else None if self.mode == RUNS else NOT_RUNNING
+        if unheard:
             self._unheard += 1  # just after HELLO a board has not heard a sign of life yet
             if self._unheard == UNHEARD_STATUSES:
                 self._ledger.begin(
@@ -207,6 +226,8 @@ class BoardSource:
         self.mode = mode
         if mode != RUNS:
             self.heads.lose(self._clock.mono_ns())
+            if self._beat is not None:
+                self._beat.trouble = NOT_RUNNING
         if mode == TRIPPED:
             self._ledger.begin(
                 "signal_fault",
@@ -224,6 +245,8 @@ class BoardSource:
         self._board_next = max(self._board_next, gap.last + 1)
         self.lost += gap.events
         self.heads.lose(self._clock.mono_ns())
+        if self._beat is not None:
+            self._beat.lose()
         if self._intervals.started:
             self._intervals.lose(gap.events)
         else:
@@ -247,6 +270,9 @@ class BoardSource:
             self._sent_before += self._sent() - self._origin
         self.boot = identity.boot
         self.heads.lose(self._clock.mono_ns())
+        if self._beat is not None:
+            self._beat.lose()
+        self._ledger.end(PREEMPTED, "board")
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._intervals.started = False
         self.status, self._linked = None, False
@@ -254,7 +280,16 @@ class BoardSource:
         self.time.reset()
         self.reverted()
 
+    def _on_preempt(self, event: Event) -> None:
+        if event.value == PreemptState.OFF:
+            self._ledger.end(PREEMPTED, "board")
+        else:
+            what = f"the intersection is preempted by input {event.channel}: a railway or the fire brigade has it"
+            self._ledger.begin(PREEMPTED, "board", what, severe=False)
+
     def _on_plan_result(self, result: PlanResult) -> None:
+        if self._beat is not None and self._beat.answer(result):
+            return
         if result.code != PlanCode.OK:
             self.reverted()
             why = CODES.get(result.code, str(result.code))
@@ -268,6 +303,8 @@ class BoardSource:
         if self._clock.board_zero_ms is not None and self._intervals.closed:
             whole = False  # a simulated board's clock does not begin again when the board does
         self._intervals.start(0 if whole else ms)
+        if self._beat is not None:
+            self._beat.begin(ms, whole=(self._last_seq or 0) == 0 and self._origin == 1)
 
     def _drift_ms(self, end_ms: int) -> float:
         wall = self._clock.wall(self.time.mono_ns(end_ms)).ms if self.time.known else None

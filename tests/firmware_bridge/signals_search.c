@@ -55,22 +55,22 @@ static const instance *now;
     .max_green = hi, .green = g, .yellow = y, .red = rd, .walk = w, .ped_clear = cl}
 
 static const instance instances[] = {
-    {"two", {{2, 1, 1, {ROW(1, 1, 2, 2, 4, 3, 2, 1), ROW(2, 2, 1, 2, 5, 2, 2, 2)}}}, true, true, false, true, false, true},
+    {"two", {{.count = 2, .start_flash = 1, .start_red = 1, .rows = {ROW(1, 1, 2, 2, 4, 3, 2, 1), ROW(2, 2, 1, 2, 5, 2, 2, 2)}}}, true, true, false, true, false, true},
     {"crossing",
-        {{3, 1, 1, {CROSSED(1, 1, 6, 3, 7, 4, 2, 1, 2, 3), ROW(2, 1, 5, 2, 6, 3, 3, 2),
+        {{.count = 3, .start_flash = 1, .start_red = 1, .rows = {CROSSED(1, 1, 6, 3, 7, 4, 2, 1, 2, 3), ROW(2, 1, 5, 2, 6, 3, 3, 2),
             CROSSED(3, 2, 3, 2, 6, 3, 2, 3, 3, 2)}}},
         true, true, true, true, false, true},
     {"barriers",
-        {{4, 2, 2, {ROW(1, 1, 10, 3, 7, 5, 3, 2), ROW(2, 1, 5, 2, 6, 3, 2, 3), ROW(3, 2, 10, 2, 8, 4, 3, 1),
+        {{.count = 4, .start_flash = 2, .start_red = 2, .rows = {ROW(1, 1, 10, 3, 7, 5, 3, 2), ROW(2, 1, 5, 2, 6, 3, 2, 3), ROW(3, 2, 10, 2, 8, 4, 3, 1),
             ROW(4, 2, 5, 3, 6, 4, 2, 2)}}},
         true, true, false, true, false, true},
     {"change",
-        {{3, 2, 2, {ROW(1, 1, 6, 2, 5, 3, 2, 1), ROW(2, 1, 5, 2, 6, 3, 3, 2), CROSSED(3, 2, 3, 3, 6, 4, 2, 3, 2, 2)}},
-            {4, 2, 3, {CROSSED(1, 1, 14, 2, 5, 3, 3, 2, 2, 1), ROW(2, 2, 9, 3, 6, 4, 2, 1),
+        {{.count = 3, .start_flash = 2, .start_red = 2, .rows = {ROW(1, 1, 6, 2, 5, 3, 2, 1), ROW(2, 1, 5, 2, 6, 3, 3, 2), CROSSED(3, 2, 3, 3, 6, 4, 2, 3, 2, 2)}},
+            {.count = 4, .start_flash = 2, .start_red = 3, .rows = {CROSSED(1, 1, 14, 2, 5, 3, 3, 2, 2, 1), ROW(2, 2, 9, 3, 6, 4, 2, 1),
                 ROW(3, 1, 9, 2, 4, 3, 2, 3), ROW(4, 2, 7, 2, 5, 2, 3, 1)}}},
         true, true, true, true, true, false},
     {"large",
-        {{4, 3, 3, {CROSSED(1, 1, 10, 5, 14, 8, 4, 3, 4, 6), CROSSED(2, 1, 5, 4, 12, 6, 5, 2, 3, 4),
+        {{.count = 4, .start_flash = 3, .start_red = 3, .rows = {CROSSED(1, 1, 10, 5, 14, 8, 4, 3, 4, 6), CROSSED(2, 1, 5, 4, 12, 6, 5, 2, 3, 4),
             CROSSED(3, 2, 10, 4, 15, 9, 4, 2, 5, 6), CROSSED(4, 2, 5, 5, 11, 7, 3, 4, 4, 3)}}},
         true, true, true, true, false, false},
 };
@@ -163,7 +163,7 @@ static void unpack(const state *from, signals *s) {
     for (size_t i = 0; i < SIGNAL_RINGS; i++)
         s->rings[i] = (signal_ring){.row = from->rings[i].row, .state = from->rings[i].state,
             .ticks = from->rings[i].ticks, .called = from->rings[i].called, .held = from->rings[i].flags & 1,
-            .forced = (from->rings[i].flags & 2) != 0, .walking = (from->rings[i].flags & 4) != 0};
+            .forced = (from->rings[i].flags & 2) != 0, .walking = (from->rings[i].flags & 4) != 0, .walked = from->rings[i].ticks, .next = NO_ROW};
 }
 
 static void pack(const signals *s, state *to) {

@@ -1,0 +1,85 @@
+"""What fails in a run: detectors of an approach, the line to the node, the node's mind."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wayside.cloud.sim.errors import ControllerError
+from wayside.cloud.sim.traffic.board_light import Edge
+from wayside.cloud.sim.traffic.intersection import Intersection
+from wayside.cloud.sim.traffic.spec import Fault
+from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request
+from wayside.contracts.policy_settings import PolicySettings
+from wayside.firmware_bridge.line.messages import EventKind
+
+
+def channels_of(where: str, intersection: Intersection) -> frozenset[int]:
+    """The channels that ``where`` names: ``phase:2``, ``lane:1``, the edge of an approach, or channels by comma.
+
+    Raises:
+        ControllerError: it names none of this intersection.
+    """
+    loops = intersection.loops
+    kind, _, number = where.partition(":")
+    if kind == "phase" and number.isdigit():
+        named = [p.loop.channel for p in loops if p.loop.phase == int(number)]
+    elif kind == "lane" and number.isdigit():
+        named = [p.loop.channel for p in loops if p.loop.lane == int(number)]
+    elif all(part.strip().isdigit() for part in where.split(",")):
+        wanted = {int(part) for part in where.split(",")}
+        named = [p.loop.channel for p in loops if p.loop.channel in wanted]
+    else:
+        edge = {p.loop.lane for p in loops if p.lane.rpartition("_")[0] == where and p.loop.function == "stop_line"}
+        named = [p.loop.channel for p in loops if p.loop.lane in edge]
+    if not named:
+        edges = sorted({p.lane.rpartition("_")[0] for p in loops if p.loop.function == "stop_line"})
+        raise ControllerError(
+            f"{where!r} names no detector of {intersection.light}: phase:N, lane:N, channels by comma, or an approach: "
+            f"{', '.join(edges)}"
+        )
+    return frozenset(named)
+
+
+class BrokenLoops:
+    """Changes what the loops of one intersection say."""
+
+    def __init__(self, faults: Sequence[Fault], intersection: Intersection) -> None:
+        self._faults = [
+            (fault, channels_of(fault.where, intersection)) for fault in faults if fault.kind in ("dead", "stuck")
+        ]
+        self._forced: dict[int, int] = {}
+
+    def change(self, edges: Sequence[Edge], second: int) -> Sequence[Edge]:
+        if not self._faults:
+            return edges
+        forced = {c: int(f.kind == "stuck") for f, channels in self._faults if f.holds(second) for c in channels}
+        begun = [Edge(second * 1000, c, value) for c, value in forced.items() if self._forced.get(c) != value]
+        self._forced = forced
+        return [edge for edge in edges if edge.kind != EventKind.DETECTOR or edge.channel not in forced] + begun
+
+
+class Lies:
+    """A beat policy that asks for anything, as often as it is asked: what a node at its worst could say."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311  (a run is to be repeated)
+
+    def begin(self, settings: Any, limits: Any) -> Any:
+        return limits
+
+    def step(
+        self, now_ms: int, heads: Mapping[int, Head], loops: Mapping[int, Loop], known: Known, memory: Any
+    ) -> Sequence[Request | Maxima]:
+        chance, phases = self._random, list(memory.phases)
+        asked: list[Request | Maxima] = [
+            Request(chance.choice(list(Ask)), chance.choice(phases).phase) for _ in range(chance.randrange(1, 5))
+        ]
+        if chance.random() < 0.1:
+            asked.append(Maxima({p.phase: chance.choice((p.min_green_s, p.max_green_s)) for p in phases}))
+        return asked
+
+
+class LiesSettings(PolicySettings, frozen=True, kw_only=True):
+    """It has none."""
