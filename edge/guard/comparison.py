@@ -24,14 +24,15 @@ import random
 from collections import deque
 from typing import Any, NamedTuple
 
-REST_S, FIRST_S = 240.0, 120.0  # of a rest; in force, without any trust
-MOST_TRUST = 5  # doublings: 64 minutes
-SETTLE_S = 45.0  # of each part that is not counted: the queues of the one before
+REST_S, FIRST_S = 240.0, 60.0  # of a rest; in force, without any trust
+MOST_TRUST = 6  # doublings: 64 minutes
+SETTLE_S = 20.0  # of each part that is not counted: the queues of the one before
 LAST_S = 960.0  # of a long block that is compared
 JITTER = 0.25  # of each length
 LONGEST_REST = 3  # doublings
-CUT_AT, CUT_OVER, CUT_S, CUT_VEH_S = 1.5, 1.0, 30.0, 60.0
-CUTS = 2  # in a row
+CUT_AT, CUT_OVER, CUT_S, CUT_VEH_S = 1.5, 1.0, 20.0, 60.0
+CUT_SWING = 2
+CUTS = 2  # with no comparison between them that it has won
 TOLERATED = math.log(1.05)  # worse by so much is no loss
 EVIDENCE = 200.0
 BET, BET_FULL_AT = 0.9, 0.4  # at most of the wealth; at a difference of so much in the logarithm of the delay
@@ -68,6 +69,14 @@ class _Part:
         """Vehicles, at a time."""
         return self._waited / max(1, len(self._seconds))
 
+    def swing(self) -> float:
+        """How far Page's sum rises by itself, with this part's own mean: a queue grows with each red."""
+        usual, excess, most = self.waiting(), 0.0, 0.0
+        for waiting, _ in self._seconds:
+            excess = max(0.0, excess + waiting - CUT_AT * usual - CUT_OVER)
+            most = max(most, excess)
+        return most
+
     def delay_s(self) -> float:
         """Of a vehicle; a little is added on both sides, so that a night without anybody compares as equal."""
         return (max(0.0, self._waited) + 20.0) / (self._arrived + 2.0)
@@ -84,6 +93,7 @@ class Comparison:
         self._rest: _Part | None = None  # before the block
         self._block: _Part | None = None  # whose second rest is under way
         self._excess = 0.0  # vehicle seconds, of Page's test
+        self._usual = self._swing = 0.0  # of the rest: vehicles; vehicle seconds
         self._trust = self._losses = self._cuts = self._times_away = 0
         self._away_s = 0.0  # left
         self.evidence = 1.0
@@ -124,6 +134,7 @@ class Comparison:
             return None
         verdict = self._compare() if self._block is not None else None
         self._rest, self._block = self._now, None
+        self._usual, self._swing = self._now.waiting(), self._now.swing()
         if verdict is None:
             self._begin(resting=False)
         return verdict
@@ -144,10 +155,9 @@ class Comparison:
         return length_s * self._random.uniform(1 - JITTER, 1 + JITTER)
 
     def _too_much(self, waiting: float) -> bool:
-        assert self._rest is not None  # noqa: S101 -- a block follows a rest
-        usual = self._rest.waiting()
+        usual = self._usual
         self._excess = max(0.0, self._excess + waiting - CUT_AT * usual - CUT_OVER)
-        return self._excess > CUT_S * usual + CUT_VEH_S
+        return self._excess > (CUT_SWING * self._swing + CUT_S * usual + CUT_VEH_S) * (1 + self._trust / 2)
 
     def _cut(self) -> LetGo | None:
         assert self._rest is not None  # noqa: S101
@@ -167,7 +177,6 @@ class Comparison:
     def _compare(self) -> LetGo | None:
         assert self._block is not None and self._rest is not None  # noqa: S101
         self.comparisons += 1
-        self._cuts = 0
         alone = 0.5 * (math.log(self._rest.delay_s()) + math.log(self._now.delay_s()))
         worse = math.log(self._block.delay_s()) - alone
         self.ratio = math.exp(worse)
@@ -176,7 +185,7 @@ class Comparison:
             self._lost(share)
         else:
             self.evidence = max(1.0, self.evidence * (1 + BET * share))
-            self._trust, self._losses = min(MOST_TRUST, self._trust + 1), 0
+            self._trust, self._losses, self._cuts = min(MOST_TRUST, self._trust + 1), 0, 0
             self._times_away = 0 if self._trust == MOST_TRUST else self._times_away
         if self.evidence < EVIDENCE:
             return None
@@ -187,8 +196,8 @@ class Comparison:
 
     def _lost(self, share: float) -> None:
         self.evidence *= 1 + BET * share
-        self._trust = 0
-        self._losses += 1
+        self._trust = 0 if share >= 1.0 else max(0, self._trust - 2)
+        self._losses += self._trust == 0
 
     def _let_go(self, why: str) -> LetGo:
         self._away_s = min(LONGEST_AWAY_S, AWAY_S * 2**self._times_away)

@@ -11,6 +11,7 @@ import msgspec
 from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request, Shows
 from wayside.contracts.policy_settings import PolicySettings
+from wayside.edge.policies import queues
 from wayside.edge.policies.queues import Lane, lanes_of
 
 
@@ -21,6 +22,9 @@ class Settings(PolicySettings, frozen=True, kw_only=True):
     lost_s: float = 1.0
     yellow_s: float = 2.0
     depth: float = 3
+    margin: float = 0.01
+    fade: float = 1
+    blocked: float = 1.0
 
 
 class Memory:
@@ -39,6 +43,7 @@ def begin(settings: Settings, limits: SignalConfig) -> Memory:
 
 def step(now_ms, heads, loops, known, memory):
     m = memory
+    queues.FADE = m.settings.fade
     now = now_ms / 1000
     for lane in m.lanes:
         lane.take(now, heads, loops)
@@ -135,7 +140,7 @@ class Plan:
         order = sorted((x for x in EXT if x <= room), key=lambda x: abs(x - m.hint))
         for ext in order:
             cost, _ = self.extend(ext, zero)
-            if cost < zero - 1e-9:
+            if cost < zero - s.margin:
                 m.hint = max(1, ext - 1)
                 return ext, nxt
         m.hint = 4
@@ -153,6 +158,9 @@ class Plan:
         cost = 0.0
         for i in m.served[row]:
             ready = max(0.0, self.last[i] + m.headways[i][row])
+            blocked = m.lanes[i].blocked_s
+            if blocked:
+                ready = max(ready, s.blocked * blocked)
             ds, costs = self.serve(i, row, 0, ready)
             n = bisect_right(ds, ext + s.yellow_s)
             ks[i] = n

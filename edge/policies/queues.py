@@ -22,6 +22,7 @@ STANDS_S = 2.5  # a loop is occupied for so long: a vehicle stands on it
 FLOW_S = 300.0  # over which arrivals are averaged
 FIRST_HEADWAY_S = 2.0
 FIRST_SPEED_M_S = 12.0
+FADE = True
 LEARNS = 0.1  # share of a new headway or travel time
 
 
@@ -61,6 +62,7 @@ class Lane:
         self.green_s = 0.0
         self.run = 0
         self.started = False
+        self.blocked_s = 0.0
 
     def take(self, now_s: float, heads: Mapping[int, Head], loops: Mapping[int, Loop]) -> None:
         """One second of its loops."""
@@ -107,15 +109,17 @@ class Lane:
             self.near.append(due)
         self.flow += (entries - self.flow) / FLOW_S if self.started else 0.0
         for _ in range(gone):
-            if self.near:
-                self.near.popleft()
-            self._learn(now_s, green)
+            due = self.near.popleft() if self.near else now_s
+            self._learn(now_s, green, due < now_s - 1.5)
             self.left_s = now_s
         self._correct(now_s, stop, middle, advance, bool(green), yellow)
         if green and self.green_phase not in green:
             self.green_phase, self.green_s, self.run = green[0], now_s, 0
         elif not green:
             self.green_phase = None
+        self.blocked_s = 0.0
+        if green and stop.occupied:
+            self.blocked_s = max(0.0, now_s - max(stop.since_ms / 1000, self.green_s, self.left_s) - 3.0)
         self.started = True
 
     def _rises(self, config: LoopConfig | None, loop: Loop | None) -> int:
@@ -124,14 +128,13 @@ class Lane:
         before = self.seen.get(config.channel)
         return 0 if before is None else max(0, min(3, loop.rises - before.rises))
 
-    def _learn(self, now_s: float, green: Sequence[int]) -> None:
-        """The headway of two that left one after the other while more waited."""
-        if self.green_phase is None or self.green_phase not in green or not self.near:
-            self.run = 0
+    def _learn(self, now_s: float, green: Sequence[int], waiting: bool) -> None:
+        """The headway of two that left one after the other, of which the second had waited."""
+        if self.green_phase is None or self.green_phase not in green:
             return
         self.run += 1
-        headway = now_s - self.left_s
-        if self.run > 2 and self.waited_s >= 1 and headway < 12.0:
+        if self.run > 1 and waiting:
+            headway = min(12.0, now_s - max(self.left_s, self.green_s))
             old = self.headway[self.green_phase]
             self.headway[self.green_phase] = min(8.0, max(1.2, old + LEARNS * (headway - old)))
 
@@ -179,7 +182,7 @@ class Lane:
         if weight > 0.002:
             at += every_s / 2
             while at < until_s:
-                parcels.append(Parcel(at, weight))
+                parcels.append(Parcel(at, weight * (1.0 - at / until_s) if FADE else weight))
                 at += every_s
         return parcels
 

@@ -88,7 +88,7 @@ static uint8_t reset_cause(void) {
 
 /* --- byte queues between interrupts and the loop --------------------------------------------------- */
 
-#define QUEUE 64u /* a power of two */
+#define QUEUE 64u /* a power of two: 5 ms of bytes that come */
 typedef struct {
     volatile uint8_t head, tail;
     uint8_t bytes[QUEUE];
@@ -257,7 +257,6 @@ int main(void) {
     me->reset_cause = reset_cause();
     me->boot = boot_number();
     the_board.settings.detectors = (detector_limits){.count = DETECTORS, .debounce_ms = 20};
-    plan_default(&the_board.plan);
     start_hardware();
     wdt_enable(WDTO_500MS);
     sei();

@@ -1,9 +1,9 @@
 """What a board is compared with: SUMO's own actuated lights, and two that see every vehicle.
 
 ``greedy`` and ``max_pressure`` are those of the RESCO benchmark (Ault and Sharon, NeurIPS 2021): every ten seconds the
-row that has most to serve, three seconds of yellow where it changes. They count vehicles on the lanes at the signal, as
-no detector on a street can; ``max_pressure`` counts who halts, less who halts where they go (Varaiya 2013), since counts
-of all vehicles starve short lanes beside long ones.
+row that has most to serve, three seconds of yellow where it changes. They count vehicles on the lanes at the signal,
+as no detector on a street can; ``max_pressure`` counts who halts, less who halts where they go (Varaiya 2013): counts
+of all vehicles would starve short lanes beside long ones.
 """
 
 from __future__ import annotations

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from wayside.cloud.sim.traffic import detection
 from wayside.cloud.sim.traffic.intersection import Crossing, Intersection, Lamps
@@ -10,9 +13,12 @@ from wayside.cloud.sim.traffic.nets import Light, Net
 from wayside.cloud.sim.traffic.rows import Row, rows_of
 from wayside.cloud.sim.traffic.timing import RULE, TimingRule
 from wayside.contracts.actuator_config import PhaseLimits, SignalConfig
+from wayside.firmware_bridge.line.messages import OVERLAPS
 from wayside.firmware_bridge.signal_plan import Detectors, Overlap, Phase, SignalPlan
 
 FIRST_BUTTON = 1  # inputs of push buttons are counted by themselves
+CALLING = ("stop_line", "middle")  # an advance loop's vehicles are still too far away to be waited for
+LEAST_LONGEST_RED_S = 120.0
 
 
 def configure(net: Net, tls: str, rule: TimingRule = RULE) -> Intersection:
@@ -28,11 +34,14 @@ def configure(net: Net, tls: str, rule: TimingRule = RULE) -> Intersection:
     crossings = _crossings(light, rows)
     limits = tuple(_limits(light, row, rows, rule) for row in rows)
     signal = SignalConfig(
-        name="signal", cycle_s=_cycle(limits), phases=limits, loops=tuple(p.loop for p in placed),
-        longest_red_s=_longest_red(limits),
+        name="signal", cycle_s=_cycle(limits), phases=limits, loops=tuple(p.loop for p in placed)
     )  # fmt: skip
+    plan = _plan(signal, crossings, rows, rule)
+    # What the board can promise is what the guard holds a policy to.
+    longest_red_s = min(max(float(math.ceil(plan.least_longest_red_s)), LEAST_LONGEST_RED_S), 900.0)
     return Intersection(
-        light=tls, signal=signal, plan=_plan(signal, crossings, rows),
+        light=tls, signal=msgspec.structs.replace(signal, longest_red_s=longest_red_s),
+        plan=msgspec.structs.replace(plan, longest_red_s=longest_red_s),
         phases={row.phase: row.lamps for row in rows}, loops=tuple(placed), crossings=crossings,
         overlaps={number: lamps for number, (_, lamps) in overlaps(rows).items()},
         foes={k.index: k.foes for k in light.links},
@@ -57,15 +66,6 @@ def _cycle(limits: Sequence[PhaseLimits]) -> float:
     return round(sum(p.green_s + p.yellow_s + p.red_clearance_s for p in limits if p.ring == first), 1)
 
 
-def _longest_red(limits: Sequence[PhaseLimits]) -> float:
-    """Every other row of a ring to its maximum, and some seconds to spare for the other ring."""
-    rings = {p.ring for p in limits}
-    longest = max(
-        sum(p.max_green_s + p.yellow_s + p.red_clearance_s for p in limits if p.ring == ring) for ring in rings
-    )
-    return min(max(round(longest + 10.0), 60.0), 900.0)
-
-
 def _crossings(light: Light, rows: Sequence[Row]) -> tuple[Crossing, ...]:
     by_index = {k.index: k for k in light.links}
     walked = [row for row in rows if row.walks]
@@ -76,51 +76,41 @@ def _crossings(light: Light, rows: Sequence[Row]) -> tuple[Crossing, ...]:
 
 
 def overlaps(rows: Sequence[Row]) -> Mapping[int, tuple[tuple[int, ...], Lamps]]:
-    """By number: parents and what its links show: links that are green in rows that follow each other."""
-    parents: dict[int, tuple[int, ...]] = {}
-    for ring in (1, 2):
-        ordered = [row for row in rows if row.ring == ring]
-        for link in sorted({link for row in ordered for link in row.lamps}):
-            green = tuple(row.phase for row in ordered if link in row.lamps)
-            if len(green) > 1 and _follow(green, [row.phase for row in ordered]):
-                parents[link] = green
+    """By number: parents, and what its links show: links that are green in several rows, which may follow each other.
+
+    A board has so many; where more are wanted those with the most links stay, the others go yellow between their rows.
+    """
     shown = {row.phase: row.lamps for row in rows}
-
-    def weakest(link: int) -> str:
-        return "g" if any(shown[phase][link] == "g" for phase in parents[link]) else "G"
-
-    groups = sorted(set(parents.values()))
-    return {
-        number: (group, {link: weakest(link) for link, its in parents.items() if its == group})
-        for number, group in enumerate(groups, start=1)
-    }
-
-
-def _follow(green: Sequence[int], order: Sequence[int]) -> bool:
-    """Whether some of ``green`` follow each other in the ring."""
-    return any(order[i] in green and order[(i + 1) % len(order)] in green for i in range(len(order)))
+    groups: dict[tuple[int, ...], dict[int, str]] = {}
+    for ring in (1, 2):
+        for link in sorted({link for row in rows if row.ring == ring for link in row.lamps}):
+            parents = tuple(row.phase for row in rows if row.ring == ring and link in row.lamps)
+            if len(parents) > 1:
+                letters = {shown[phase][link] for phase in parents}
+                groups.setdefault(parents, {})[link] = "g" if "g" in letters else "G"
+    kept = sorted(groups, key=lambda parents: (-len(groups[parents]), parents))[:OVERLAPS]
+    return {number: (parents, groups[parents]) for number, parents in enumerate(kept, start=1)}
 
 
-def _plan(signal: SignalConfig, crossings: Sequence[Crossing], rows: Sequence[Row]) -> SignalPlan:
+def _plan(signal: SignalConfig, crossings: Sequence[Crossing], rows: Sequence[Row], rule: TimingRule) -> SignalPlan:
     buttons = {c.phase: c.button for c in crossings}
-    calling: dict[int, list[int]] = {}
-    for loop in signal.loops:
-        if loop.function != "advance":  # who is 120 m away would hold a green for nobody
-            calling.setdefault(loop.phase, []).append(loop.channel)
-    plan = SignalPlan(
-        phases=[_phase(p, buttons.get(p.phase, 0), calling.get(p.phase, [])) for p in signal.phases],
-        detectors=Detectors(count=len(signal.loops)),
+    needed = {row.phase for row, is_needed in detection.uncovered(rows, signal.loops) if is_needed}
+    called = {
+        p.phase: [each.channel for each in signal.loops if each.phase == p.phase and each.function in CALLING]
+        for p in signal.phases
+    }
+    return SignalPlan(
+        phases=[
+            Phase(
+                phase=p.phase, ring=p.ring, green_s=p.green_s, min_green_s=p.min_green_s, max_green_s=p.max_green_s,
+                yellow_s=p.yellow_s, red_clearance_s=p.red_clearance_s, walk_s=p.walk_s,
+                ped_clearance_s=p.ped_clearance_s, ped_input=buttons.get(p.phase, 0), conflicts=list(p.conflicts),
+                detectors=called[p.phase], passage_s=p.passage_s, locking=False,
+                recall="minimum" if p.phase in needed else "none" if called[p.phase] else "soft",
+            )
+            for p in signal.phases
+        ],
+        detectors=Detectors(count=len(signal.loops), chatter=rule.chatter, stuck_s=rule.stuck_s),
         actuated=True,
-        overlaps=[Overlap(number=number, parents=list(parents)) for number, (parents, _) in overlaps(rows).items()],
-    )
-    plan.longest_red_s = max(signal.longest_red_s, plan.least_longest_red_s)
-    return plan
-
-
-def _phase(p: PhaseLimits, button: int, calling: list[int]) -> Phase:
-    return Phase(
-        phase=p.phase, ring=p.ring, green_s=p.green_s, min_green_s=p.min_green_s, max_green_s=p.max_green_s,
-        yellow_s=p.yellow_s, red_clearance_s=p.red_clearance_s, walk_s=p.walk_s, ped_clearance_s=p.ped_clearance_s,
-        ped_input=button, conflicts=list(p.conflicts), detectors=calling, passage_s=p.passage_s, locking=False,
-        recall="none" if calling else "soft",  # who has no detector of its own goes when nobody else is there
+        overlaps=[Overlap(number=n, parents=list(parents)) for n, (parents, _) in overlaps(rows).items()],
     )  # fmt: skip

@@ -7,7 +7,7 @@ for every car that only wants to go on; ``also`` names the other phases in which
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from wayside.cloud.sim.traffic.intersection import PlacedLoop
@@ -15,8 +15,9 @@ from wayside.cloud.sim.traffic.nets import Light, Net, motor_links
 from wayside.cloud.sim.traffic.rows import Row
 from wayside.cloud.sim.traffic.timing import TimingRule
 from wayside.contracts.actuator_config import LoopConfig
+from wayside.firmware_bridge.line.messages import ACTUATED_DETECTORS
 
-MAX_LOOPS = 64
+MAX_LOOPS = ACTUATED_DETECTORS
 EDGE_M = 1.0
 FRINGE_M = 10.0  # of a lane into which vehicles are put, with their length before its begin
 Function = Literal["stop_line", "middle", "advance"]
@@ -103,16 +104,9 @@ def _upstream(net: Net, lane: str, distance: float) -> tuple[str, float, float]:
     return lane, at_m, behind + length - at_m
 
 
-def by_phase(placed: Sequence[PlacedLoop]) -> Mapping[int, Sequence[PlacedLoop]]:
-    found: dict[int, list[PlacedLoop]] = {}
-    for each in placed:
-        found.setdefault(each.loop.phase, []).append(each)
-    return found
-
-
-def uncovered(rows: Sequence[Row], arrivals: Sequence[Approach]) -> Iterator[tuple[Row, bool]]:
-    """Rows that no lane calls, and whether some movement has green in no other row."""
-    called = {a.phase for a in arrivals}
+def uncovered(rows: Sequence[Row], loops: Sequence[LoopConfig]) -> Iterator[tuple[Row, bool]]:
+    """Rows that no loop calls, and whether some movement has green in no other row."""
+    called = {loop.phase for loop in loops}
     for row in rows:
         if row.phase not in called:
             elsewhere = {link for other in rows if other is not row for link in other.lamps}

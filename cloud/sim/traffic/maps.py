@@ -21,7 +21,7 @@ class TrafficMap(NamedTuple):
     seconds: float
 
 
-def find_map(  # noqa: PLR0917
+def find_map(
     name: str,
     data: Path | None,
     routes: Path | None = None,

@@ -19,6 +19,9 @@ class TimingRule(NamedTuple):
     """5.4.2: the maximum is 1.25 to 1.5 times the green of the fixed-time plan"""
     max_green_s: tuple[float, float] = (15.0, 60.0)
     """… within these: table 5-6 has 15 to 30 s for left turns, 30 to 60 s for through movements"""
+    chatter: int = 38
+    stuck_s: int = 300
+    """of a detector: rising edges in 30 s, and how long one car may stand on it"""
     walk_s: float = 7.0
     """5.3.3"""
     walking_m_s: float = 1.2

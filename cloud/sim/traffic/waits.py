@@ -17,12 +17,7 @@ class Waits:
         self.longest: tuple[float, str] = (0.0, "")
         self.greens: list[Green] = []
         self._phases = intersection.phases
-        self._stops = {
-            phase: [
-                p.loop.channel for p in intersection.loops if p.loop.phase == phase and p.loop.function == "stop_line"
-            ]
-            for phase in self._phases
-        }
+        self._stops = [p.loop for p in intersection.loops if p.loop.function == "stop_line"]
         self._crossings = [c for c in intersection.crossings if c.button]
         self._since: dict[str, float] = {}
         self._green: dict[int, float] = {}
@@ -35,10 +30,12 @@ class Waits:
                     self._green[phase] = at_s
                 else:
                     self._close(phase, at_s)
-            self._wait(f"{phase}", at_s, green, any(loops.occupied(channel) for channel in self._stops[phase]))
+        for loop in self._stops:
+            green = any(phase in self._green for phase in (loop.phase, *loop.also))
+            self._wait(f"{loop.phase}, detector {loop.channel}", at_s, green, loops.occupied(loop.channel))
         for crossing in self._crossings:
             green = any(state[link] in GO for link in crossing.links)
-            self._wait(f"{crossing.phase} walk", at_s, green, loops.pressed(crossing.button))
+            self._wait(f"{crossing.phase}, walk", at_s, green, loops.pressed(crossing.button))
 
     def _wait(self, who: str, at_s: float, green: bool, called: bool) -> None:
         since = self._since.get(who)

@@ -39,12 +39,12 @@ def test_a_wait_begins_with_the_first_word_and_ends_with_the_green() -> None:
     waits = watched(
         ("Ggrrr", 20, set(), set()), ("Ggrrr", 1, {2}, set()), ("Ggrrr", 30, set(), set()), ("rrGGr", 9, {2}, set())
     )
-    assert waits.longest == (30.0, "light/2")
+    assert waits.longest == (30.0, "light/2, detector 2")
 
 
 def test_who_waits_on_foot_waits_for_walk_and_not_for_the_cars_green() -> None:
     waits = watched(("rrGGr", 5, set(), {1}), ("Ggrrr", 20, set(), {1}), ("GgrrG", 5, set(), set()))
-    assert waits.longest == (24.0, "light/1 walk")
+    assert waits.longest == (24.0, "light/1, walk")
 
 
 def test_the_last_green_ends_with_the_run() -> None:
