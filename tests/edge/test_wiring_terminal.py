@@ -17,7 +17,7 @@ from wayside.edge.commission.wiring.step import seconds_of
 from wayside.edge.identity import load_or_create
 from wayside.firmware_bridge.line.conversation import HELLO_S
 
-SPEED = 150.0
+SPEED = 300.0
 LOOPS = tuple(loop for loop in loops() if loop.phase != 1)
 TABLES = "".join(
     f"[[actuators.loops]]\nchannel = {loop.channel}\nphase = {loop.phase}\nlane = {loop.lane}\nat_m = {loop.at_m}\n"

@@ -38,6 +38,7 @@ _MIDDLE_S = 8.5  # and one four vehicles behind it
 _MIDDLE_LAG_S = 2.4  # from a middle loop to the stop line in free flow
 _LAG_NATS = 6.0
 _LEAST_DELAYS = 3
+_PULSE_MS = 400.0  # a counting detector tells no presence
 
 
 class Estimate(NamedTuple):
@@ -114,7 +115,7 @@ class _Loop:
         delays = release_delays(self.occupied, self.windows[movement])
         if len(delays) >= _LEAST_DELAYS:
             return bool(np.median(delays) < _STOP_LINE_S)
-        return not self.restarts[movement]  # a counting detector only pulses
+        return bool(np.quantile(self.falls - self.rises, 0.9) <= _PULSE_MS)
 
 
 class _Pair:
