@@ -190,7 +190,7 @@ def table(tallies: Mapping[str, Tally]) -> str:
     """As Markdown; the last row is of all."""
     rows = [
         "| map, control | channels | phase right of decided | undecided: few vehicles, phases together "
-        "| function right | false alarms | moved wires found | accused beside them | found while they drove the board |",
+        "| function right | false alarms | moved wires found | accused beside them | found, driving the board |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     whole = Tally(*(sum(column) for column in zip(*map(msgspec.structs.astuple, tallies.values()), strict=True)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -95,13 +96,18 @@ class _Loop:
         self.scores = {m: d.score + self.restarts[m] for m, d in self.discharge.items()}
         self.best: Movement = max(self.scores, key=lambda m: self.scores[m], default=frozenset())
 
+    @cached_property
+    def rate(self) -> Array:
+        """Of its arrivals, by bin of the likeliest movement."""
+        return discharge(self.rises, self.windows[self.best]).rate
+
+    @cached_property
+    def possible(self) -> list[Movement]:
+        return _possible(self.scores, self.margin)
+
     @property
     def margin(self) -> float:
         return max(MARGIN, MARGIN_PER_VEHICLE * self.vehicles)
-
-    @property
-    def possible(self) -> list[Movement]:
-        return _possible(self.scores, self.margin)
 
     @property
     def is_stop_line(self) -> bool:
@@ -141,7 +147,7 @@ def _upstream(
         return best, None
     for stop in stop_lines:
         windows = stop.windows[stop.best]
-        follow, lag = following(loop.falls, stop.rises, windows, discharge(stop.rises, windows).rate)
+        follow, lag = following(loop.falls, stop.rises, windows, stop.rate)
         score = follow + balance(loop.falls, stop.falls, windows)
         if follow > lag_score:
             lag_s, lag_score = lag, follow

@@ -54,12 +54,12 @@ class Windows:
     def bins(self, at_ms: Array) -> npt.NDArray[np.int64]:
         """The bin of each time: elapsed green, :data:`CLEARING` or :data:`RED`."""
         if not len(self.rows):
-            return np.full(len(at_ms), RED)
+            return np.full(at_ms.shape, RED)
         which = np.searchsorted(self.rows[:, 0], at_ms, "right") - 1
-        row = self.rows[np.maximum(which, 0)]
-        bins = np.searchsorted(ELAPSED_MS, at_ms - row[:, 0], "right") - 1
-        bins = np.where(at_ms >= row[:, 1], CLEARING, bins)
-        return np.where((at_ms >= row[:, 1] + CLEAR_MS) | (which < 0), RED, bins)
+        begin, red = self.rows[np.maximum(which, 0), 0], self.rows[np.maximum(which, 0), 1]
+        bins = np.searchsorted(ELAPSED_MS, at_ms - begin, "right") - 1
+        bins = np.where(at_ms >= red, CLEARING, bins)
+        return np.where((at_ms >= red + CLEAR_MS) | (which < 0), RED, bins)
 
 
 class Discharge(NamedTuple):
@@ -130,18 +130,17 @@ def following(upstream_ms: Array, downstream_ms: Array, windows: Windows, rate: 
     Returns:
         nats, and the lag in s.
     """
-    best, at_s = 0.0, 0.0
     if len(upstream_ms) < 5 or len(downstream_ms) < 5:
-        return best, at_s
-    for lag in _LAGS_S:
-        low, high = upstream_ms + lag * 1000, upstream_ms + lag * 1000 + _WIDE_MS
-        seen = float((np.searchsorted(downstream_ms, high) - np.searchsorted(downstream_ms, low)).sum())
-        quarter = _WIDE_MS / 4
-        expected = float((rate[windows.bins(low + quarter)] + rate[windows.bins(high - quarter)]).sum())
-        expected = max(expected * _WIDE_MS / 2000, 0.1)
-        if seen > expected and (score := seen * np.log(seen / expected) - (seen - expected)) > best:
-            best, at_s = float(score), float(lag)
-    return best, at_s
+        return 0.0, 0.0
+    low = upstream_ms + _LAGS_S[:, np.newaxis] * 1000  # (lags, vehicles)
+    high = low + _WIDE_MS
+    seen = (np.searchsorted(downstream_ms, high) - np.searchsorted(downstream_ms, low)).sum(axis=1).astype(np.float64)
+    quarter = _WIDE_MS / 4
+    expected = (rate[windows.bins(low + quarter)] + rate[windows.bins(high - quarter)]).sum(axis=1)
+    expected = np.maximum(expected * _WIDE_MS / 2000, 0.1)
+    score = np.where(seen > expected, seen * np.log(np.maximum(seen, 1.0) / expected) - (seen - expected), 0.0)
+    best = int(score.argmax())
+    return float(score[best]), float(_LAGS_S[best]) if score[best] > 0 else 0.0
 
 
 _TRAVEL_MS = (1000.0, 4000.0, 8000.0, 12000.0)
