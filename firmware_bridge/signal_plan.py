@@ -59,18 +59,25 @@ class Phase(msgspec.Struct, forbid_unknown_fields=True):
     recall: Literal["none", "minimum", "maximum", "soft"] = "none"
     locking: bool | None = None  # a call stays when its vehicle leaves; None: true
     ped_recall: bool = False
+    host_only: bool = False  # nothing but a host calls it: all that it serves also goes in other phases
 
     @property
     def is_actuated(self) -> bool:
         given = (self.passage_s, self.max_1_s, self.locking)
         return bool(
-            self.detectors or self.call_delay_s or self.ped_recall or self.recall != "none" or given != (None,) * 3
+            self.detectors
+            or self.call_delay_s
+            or self.ped_recall
+            or self.host_only
+            or self.recall != "none"
+            or given != (None,) * 3
         )
 
     @property
     def actuation(self) -> tuple[int, int, int, int]:
         """Maximum 1, passage, call delay and options, as the board's row has them."""
         options = Recall[self.recall.upper()] | (RowOption.PED_RECALL if self.ped_recall else 0)
+        options |= RowOption.HOST_ONLY if self.host_only else 0
         options |= 0 if self.locking is False else RowOption.LOCKING
         passage = PASSAGE_S if self.passage_s is None else self.passage_s
         return _tenths(self.most_s, 2), _tenths(passage, 1), _tenths(self.call_delay_s, 1), options
@@ -97,6 +104,7 @@ class Preempt(msgspec.Struct, forbid_unknown_fields=True):
 
     input: Annotated[int, msgspec.Meta(ge=1, le=16)]
     dwell: Annotated[list[_Phase], msgspec.Meta(min_length=1)]  # green as long as it lasts
+    opens: bool = False  # its contact opens, as a railway's does when in doubt, and when its wire breaks
     dwell_s: _Byte = 0  # at least
     track: list[_Phase] = []  # green before, to clear the tracks
     track_s: _Byte = 0
@@ -200,7 +208,7 @@ class SignalPlan(msgspec.Struct, forbid_unknown_fields=True):
                 self._rows(phases, f"the preempt of input {p.input}: {name}")
                 for name, phases in (("track", p.track), ("dwell", p.dwell))
             )
-            preempts[5 * k : 5 * k + 5] = [p.input, track, p.track_s, dwell, p.dwell_s]
+            preempts[5 * k : 5 * k + 5] = [p.input | 0x80 * p.opens, track, p.track_s, dwell, p.dwell_s]
         return [_tenths(longest, 2), DEAD_CYCLES if dead is None else dead, *overlaps, *preempts]
 
     def _callers(self) -> bytes:

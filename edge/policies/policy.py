@@ -16,7 +16,10 @@ from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.policies import (
     abatement,
+    actuated_plus,
     capacity_notice,
+    coordinated,
+    horizon,
     incident_notice,
     load_shift,
     outside,
@@ -52,7 +55,7 @@ class ChosenBeat(NamedTuple):
     settings: PolicySettings
 
 
-_BEATS: dict[str, BeatPolicy] = {}
+_BEATS: dict[str, BeatPolicy] = {"actuated_plus": actuated_plus, "coordinated": coordinated, "horizon": horizon}
 """Those with the beat of the line."""
 _SHIPPED: dict[str, Policy] = {
     "abatement": abatement,

@@ -103,6 +103,7 @@ class BoardSource:
         self._unknown: dict[int, int] = {}  # kind of event → how many
         self._linked = False  # the board has taken a HELLO of ours
         self._unheard = 0  # STATUS in a row
+        self._deaf = True  # the board, to this node: until a STATUS says that it is not
         self.boot = 0  # the run of the board that is known
         self._last_seq: int | None = None
         self._origin = self._board_next = 1
@@ -204,10 +205,9 @@ class BoardSource:
             self._on_mode(None)  # an event tells which one it is now
         self._linked = self._linked or bool(flags & LINKED)
         unlinked = self._linked and not flags & LINKED
-        unheard = bool(flags & FAIL_SAFE or not flags & HOST_ALIVE or unlinked)
-        if self._beat is not None:
-            self._beat.trouble = UNHEARD if unheard else None if self.mode == RUNS else NOT_RUNNING
-        if unheard:
+        self._deaf = bool(flags & FAIL_SAFE or not flags & HOST_ALIVE or unlinked)
+        self._tell_trouble()
+        if self._deaf:
             self._unheard += 1  # just after HELLO a board has not heard a sign of life yet
             if self._unheard == UNHEARD_STATUSES:
                 self._ledger.begin(
@@ -220,14 +220,17 @@ class BoardSource:
             self._unheard = 0
             self._ledger.end("fail_safe", "board")
 
+    def _tell_trouble(self) -> None:
+        if self._beat is not None:
+            self._beat.trouble = UNHEARD if self._deaf else None if self.mode == RUNS else NOT_RUNNING
+
     def _on_mode(self, mode: str | None) -> None:
         if mode == self.mode:
             return
         self.mode = mode
         if mode != RUNS:
             self.heads.lose(self._clock.mono_ns())
-            if self._beat is not None:
-                self._beat.trouble = NOT_RUNNING
+        self._tell_trouble()
         if mode == TRIPPED:
             self._ledger.begin(
                 "signal_fault",

@@ -140,6 +140,54 @@ def compare(
         _tell_broken(results)
 
 
+@sim.command()
+def configure(
+    net: Net,
+    tls: Annotated[str | None, typer.Option(help="Id of the traffic light; not needed where there is one.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for node.toml, plan.toml and map.json.")] = Path("intersection"),
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the node and the board of an intersection are told, from its network; and what is wrong with it."""
+    with _faults():
+        from wayside.cloud.sim.traffic import maps
+        from wayside.cloud.sim.traffic.configure_verb import configure_files
+
+        path = Path(net) if Path(net).exists() else maps.find_map(net, data).net
+        written, findings = configure_files(path, tls, out)
+    if as_json:
+        _print_json({"files": [str(file) for file in written], "findings": [f._asdict() for f in findings]})
+    else:
+        for finding in findings:
+            print(finding)
+        print(f"wrote {', '.join(map(str, written))}; next: wayside node check {written[0]}")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+@sim.command()
+def offsets(net: Net, data: Data = None, as_json: AsJson = False) -> None:
+    """The widest green bands along a street, and the settings of the policy `coordinated` that give them."""
+    with _faults():
+        from wayside.cloud.sim.traffic import coordination, maps
+        from wayside.cloud.sim.traffic.configure import configure as configured
+        from wayside.cloud.sim.traffic.nets import read_net
+
+        read = read_net(Path(net) if Path(net).exists() else maps.find_map(net, data).net)
+        street = coordination.street_of(read, [configured(read, light) for light in read.lights])
+        best = coordination.best_bands(street)
+    lights = coordination.settings(street, best)
+    if as_json:
+        _print_json({"lights": lights})
+        return
+    for light, its in lights.items():
+        print(f"{light}: phase {its['phases'][0]}, {its['green_s']:g} s green at {its['offset_s']:g} s")
+    print(
+        f"bands of {best.there_s:.1f} s there and {best.back_s:.1f} s back in a cycle of {best.cycle_s:g} s, "
+        f"{best.efficiency:.0%} of it"
+    )
+
+
 def _run(specs: Sequence[RunSpec], jobs: int | None) -> list[RunResult]:
     from wayside.cloud.sim.traffic import controllers, maps
     from wayside.cloud.sim.traffic.process import run_all

@@ -32,7 +32,7 @@ def configure(net: Net, tls: str, rule: TimingRule = RULE) -> Intersection:
     arrivals = detection.approaches(net, light, rows)
     placed = detection.loops(net, arrivals, rule)
     crossings = _crossings(light, rows)
-    limits = tuple(_limits(light, row, rows, rule) for row in rows)
+    limits = tuple(_limits(light, row, rows, arrivals, rule) for row in rows)
     signal = SignalConfig(
         name="signal", cycle_s=_cycle(limits), phases=limits, loops=tuple(p.loop for p in placed)
     )  # fmt: skip
@@ -48,15 +48,18 @@ def configure(net: Net, tls: str, rule: TimingRule = RULE) -> Intersection:
     )  # fmt: skip
 
 
-def _limits(light: Light, row: Row, rows: Sequence[Row], rule: TimingRule) -> PhaseLimits:
+def _limits(
+    light: Light, row: Row, rows: Sequence[Row], arrivals: Sequence[detection.Approach], rule: TimingRule
+) -> PhaseLimits:
     crossings = [k for k in light.links if k.index in row.walks]
     walk_s = rule.walk_s if crossings else 0.0
     clearance_s = max((rule.clearance(k.length_m) for k in crossings), default=0.0)
     green_s = max(round(row.green_s, 1), rule.min_green_s)
+    passage_s = rule.passage(sum(a.phase == row.phase for a in arrivals))
     return PhaseLimits(
         phase=row.phase, ring=1 if row.ring == 1 else 2, green_s=green_s, min_green_s=rule.min_green_s,
         max_green_s=round(rule.maximum(green_s, walk_s + clearance_s), 1), yellow_s=rule.yellow_s,
-        red_clearance_s=round(row.red_s, 1), walk_s=walk_s, ped_clearance_s=clearance_s, passage_s=rule.passage_s,
+        red_clearance_s=round(row.red_s, 1), walk_s=walk_s, ped_clearance_s=clearance_s, passage_s=passage_s,
         conflicts=tuple(o.phase for o in rows if o.ring != row.ring and o.barrier != row.barrier),
     )  # fmt: skip
 
@@ -92,6 +95,12 @@ def overlaps(rows: Sequence[Row]) -> Mapping[int, tuple[tuple[int, ...], Lamps]]
     return {number: (parents, groups[parents]) for number, parents in enumerate(kept, start=1)}
 
 
+def _yields_elsewhere(phase: int, rows: Sequence[Row]) -> bool:
+    """Whether all that a phase serves also goes in others."""
+    elsewhere = {link for row in rows if row.phase != phase for link in row.lamps}
+    return next(set(row.lamps) <= elsewhere for row in rows if row.phase == phase)
+
+
 def _plan(signal: SignalConfig, crossings: Sequence[Crossing], rows: Sequence[Row], rule: TimingRule) -> SignalPlan:
     buttons = {c.phase: c.button for c in crossings}
     needed = {row.phase for row, is_needed in detection.uncovered(rows, signal.loops) if is_needed}
@@ -106,7 +115,9 @@ def _plan(signal: SignalConfig, crossings: Sequence[Crossing], rows: Sequence[Ro
                 yellow_s=p.yellow_s, red_clearance_s=p.red_clearance_s, walk_s=p.walk_s,
                 ped_clearance_s=p.ped_clearance_s, ped_input=buttons.get(p.phase, 0), conflicts=list(p.conflicts),
                 detectors=called[p.phase], passage_s=p.passage_s, locking=False,
-                recall="minimum" if p.phase in needed else "none" if called[p.phase] else "soft",
+                call_delay_s=rule.call_delay_s if _yields_elsewhere(p.phase, rows) else 0.0,
+                recall="minimum" if p.phase in needed else "none",
+                host_only=not called[p.phase] and p.phase not in needed,
             )
             for p in signal.phases
         ],

@@ -11,7 +11,6 @@ from wayside.cloud.sim.traffic.board_light import Edge
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.spec import Fault
 from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request
-from wayside.contracts.policy_settings import PolicySettings
 from wayside.firmware_bridge.line.messages import EventKind
 
 
@@ -95,7 +94,3 @@ class Lies:
         if chance.random() < 0.1:
             asked.append(Maxima({p.phase: chance.choice((p.min_green_s, p.max_green_s)) for p in phases}))
         return asked
-
-
-class LiesSettings(PolicySettings, frozen=True, kw_only=True):
-    """It has none."""

@@ -5,12 +5,14 @@ They are made when they are first asked for, in a cache folder, and the same eve
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,6 @@ from wayside.cloud.sim.traffic.nets import Net, motor_links, read_net
 from wayside.cloud.sim.traffic.programs import Movement
 
 CACHE = Path("var") / "nets"
-EDITION = 1  # of what is made: counts up when the same name becomes another net
 KINDS = tuple(demand.WAYS)
 
 
@@ -39,7 +40,7 @@ def generate(kind: str, seed: int, cache: Path = CACHE) -> Generated:
     """
     if kind not in KINDS:
         raise NetError(f"there is no net {kind!r}: {', '.join(KINDS)}")
-    folder = cache / f"{kind}-{EDITION}"
+    folder = cache / f"{kind}-{_edition()}"
     made = Generated(folder / f"{kind}.net.xml", folder / f"{kind}.{seed}.rou.xml")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,13 @@ def generate(kind: str, seed: int, cache: Path = CACHE) -> Generated:
     except OSError as exc:
         raise NetError(f"cannot write nets into {cache}: {exc.strerror}") from exc
     return made
+
+
+@functools.cache
+def _edition() -> str:
+    """Of what is made: another one when what makes it is changed, so that no old net stays in use."""
+    sources = (demand, layout, programs, sys.modules[__name__])
+    return hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in sources)).hexdigest()[:8]
 
 
 def _write(path: Path, text: str) -> None:
@@ -103,16 +111,20 @@ def _movements(kind: str, net: Net, drawn: Layout, signal: str) -> list[Movement
     flows = _flows(kind, drawn, signal)
     links = list(motor_links(net.light(signal), net))
     shared = Counter((arm_of[net.lanes[k.lane].edge], k.direction) for k in links)
-    carried: Counter[str] = Counter()
+    carried: defaultdict[str, float] = defaultdict(float)
     for k in links:
         at = arm_of[net.lanes[k.lane].edge], k.direction
         carried[k.lane] += flows[at] / shared[at]
-    return [Movement(k, arm_of[net.lanes[k.lane].edge], carried[k.lane]) for k in links]
+    turning = Counter(k.lane for k in links if k.direction == "l")
+    using = Counter(k.lane for k in links)
+    return [
+        Movement(k, arm_of[net.lanes[k.lane].edge], carried[k.lane], 0 < turning[k.lane] < using[k.lane]) for k in links
+    ]
 
 
-def _flows(kind: str, drawn: Layout, signal: str) -> Counter[tuple[str, str]]:
+def _flows(kind: str, drawn: Layout, signal: str) -> dict[tuple[str, str], float]:
     """Vehicles an hour at a signal by arm and turn. On an arterial everybody who goes past it goes straight on."""
-    flows: Counter[tuple[str, str]] = Counter()
+    flows: defaultdict[tuple[str, str], float] = defaultdict(float)
     for way in demand.WAYS[kind]:
         if way.on_foot:
             continue

@@ -1,7 +1,8 @@
 """An observer of the lights that knows nothing of who drives them: what SUMO shows, judged by the limits.
 
 It holds for every controller: no two links green that cross each other with neither yielding, no green that ends
-without its yellow, no yellow that is too short, no green of a phase under its minimum. One look a second.
+without its yellow, no yellow that is too short, no green of a phase under its minimum. One look a second. People on
+foot have no yellow: who is on a crossing as it turns red goes on.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Rules:
             for link in lamps:
                 self._yellow_s[link] = min(limits[phase].yellow_s, self._yellow_s.get(link, 1e9))
         self._minimum_s = {p: (limits[p].min_green_s, lamps) for p, lamps in intersection.phases.items()}
+        self._on_foot = {link for crossing in intersection.crossings for link in crossing.links}
         self._was = ""
         self._since: list[float] = []
         self._green_since: dict[int, float] = {}
@@ -39,7 +41,7 @@ class Rules:
             self._was, self._since = state, [at_s] * len(state)
             return
         for link, (before, now) in enumerate(zip(self._was, state, strict=True)):
-            if before != now and not (before in GO and now in GO):
+            if before != now and not (before in GO and now in GO) and link not in self._on_foot:
                 self._change(at_s, link, before, now)
                 self._since[link] = at_s
         for link, foes in self._foes.items():
@@ -54,7 +56,7 @@ class Rules:
             self._tell(at_s, f"link {link} goes from green to {now!r} without yellow")
         elif before == "y":
             shown_s = at_s - self._since[link]
-            if now in GO or shown_s < self._yellow_s.get(link, 3.0) - 1e-6:
+            if shown_s < self._yellow_s.get(link, 3.0) - 1e-6:  # a red of 0.1 s after it may be between two looks
                 self._tell(at_s, f"link {link} shows yellow for {shown_s:g} s, then {now!r}")
 
     def _greens(self, at_s: float, state: str) -> None:

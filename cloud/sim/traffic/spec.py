@@ -22,7 +22,7 @@ class Fault(Document, frozen=True, kw_only=True):
 
     kind: Literal["dead", "stuck", "swapped", "silent", "lying", "wild"]
     where: str = ""  # of detectors: phase:2, lane:1, the edge of an approach, or channels by comma
-    light: str | None = None  # None: the map's first
+    light: str | None = None  # None: every light's node; detectors of the map's first light
     from_s: At = 0.0
     until_s: At = 1e9
 

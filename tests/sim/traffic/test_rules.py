@@ -36,7 +36,7 @@ def test_a_green_that_yields_more_or_less_is_the_same_green() -> None:
     [
         ([("Ggrr", 10), ("rrrr", 3), ("rrGG", 9)], "without yellow"),
         ([("Ggrr", 10), ("yyrr", 2), ("rrrr", 2)], "yellow for 2 s"),
-        ([("Ggrr", 10), ("yyrr", 3), ("Ggrr", 10)], "yellow for 3 s, then 'G'"),
+        ([("Ggrr", 10), ("yyrr", 2), ("Ggrr", 10)], "yellow for 2 s, then 'G'"),
         ([("rrrr", 5), ("Ggrr", 3), ("yyrr", 3), ("rrrr", 1)], "its minimum is 5 s"),
         ([("rrrr", 5), ("GgGr", 6)], "links 0 and 2 cross"),
     ],
@@ -50,3 +50,11 @@ def test_each_rule_that_is_broken_is_told_with_its_second(shown: list[tuple[str,
 
 def test_links_of_which_one_yields_may_be_green_together() -> None:
     assert broken(("rrrr", 5), ("Ggrr", 5), ("Gggr", 5)) == []
+
+
+def test_a_crossing_for_people_has_no_yellow() -> None:
+    small = intersection(crossing=True)
+    rules = Rules(small, small.foes)
+    for second, state in enumerate(["GgrrG"] * 6 + ["Ggrrr"] * 6 + ["yyrrr"] * 3 + ["rrGGr"] * 6):
+        rules.look(second, state)
+    assert rules.broken == []
