@@ -1,4 +1,4 @@
-"""Build the firmware: as a native process with the system's C compiler, for a real board with avr-gcc."""
+"""Build the firmware: with the system's C compiler as a process or a shared library, with avr-gcc for a real board."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import NamedTuple
 from wayside.firmware_bridge.errors import BuildError
 
 SOURCE = Path(__file__).parent / "firmware"
-CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", "signals.c")
+SIGNALS = ("signals.c", "signal_table.c", "actuation.c", "overlaps.c", "preemption.c")
+CORE = ("board.c", "detectors.c", "frame.c", "plan.c", "settings.c", *SIGNALS)
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow")
 BUILD = Path("build") / "firmware"
 # What fits into 2 KB and 8 KB of memory: events kept, frames waiting, inputs.
@@ -97,9 +98,17 @@ def build_avr(mcu: str, out: Path = BUILD, defines: tuple[str, ...] = ()) -> Avr
 
 def build(out: Path = BUILD) -> Path:
     """Build the board as a process, unless ``out/board`` is newer than its sources. Returns the program."""
-    program = out / "board"
+    return _built(out / "board", "hal_posix.c", ("-O2",))
+
+
+def build_library(out: Path = BUILD) -> Path:
+    """Build boards in memory (``hal_sim.c``), unless ``out/board.so`` is newer than its sources. Returns it."""
+    return _built(out / "board.so", "hal_sim.c", ("-O2", "-shared", "-fPIC"))
+
+
+def _built(to: Path, hal: str, flags: tuple[str, ...]) -> Path:
     newest = max(p.stat().st_mtime for p in (*SOURCE.glob("*.[ch]"), Path(__file__)))
     with contextlib.suppress(OSError):  # not there, or nowhere to be: the compiler's folder is checked
-        if program.stat().st_mtime > newest:
-            return program
-    return compile_program(program, (SOURCE / "hal_posix.c",))
+        if to.stat().st_mtime > newest:
+            return to
+    return compile_program(to, (SOURCE / hal,), flags)

@@ -45,12 +45,13 @@ void board_line_down(board *b) {
 static void limit_plan(board *b) {
     const signal_table *t = &b->settings.signals;
     if (t->count == 0) return;
-    b->plan = (plan){.complete = true, .count = t->count};
+    b->plan = (plan){.complete = true, .actuated = t->actuated, .count = t->count};
     for (uint8_t i = 0; i < t->count; i++) {
         const signal_row *r = &t->rows[i];
         uint16_t clearance = (uint16_t)(r->yellow + r->red);
         b->plan.limits[i] = (phase_limit){.phase = r->phase, .ring = r->ring, .min_green = r->min_green,
-            .max_green = r->max_green, .min_clearance = clearance, .max_clearance = clearance, .green = r->green};
+            .max_green = r->max_green, .min_clearance = clearance, .max_clearance = clearance,
+            .green = t->actuated ? r->max_1 : r->green};
     }
     plan_fall_back(&b->plan);
     b->host_plan = false;
@@ -161,7 +162,6 @@ static void on_table_part(board *b, const msg_table_part *m) {
 
 /* A dry run is answered at once, a table to keep when it is in memory and was read back. */
 static void on_table_commit(board *b, const msg_table_commit *m) {
-    settings s;
     uint8_t phase = 0;
     enum plan_code code = PLAN_CODE_OK;
     const uint8_t *bytes = b->store.bytes + SLOT_HEAD;
@@ -179,7 +179,7 @@ static void on_table_commit(board *b, const msg_table_commit *m) {
     else if (crc32_of(bytes, m->size) != m->crc)
         code = PLAN_CODE_TABLE_CRC;
     else
-        code = settings_decode(&s, bytes, m->size, &phase);
+        code = settings_decode(&b->settings, bytes, m->size, &phase); /* not BUSY: nobody else needs it now */
     if (code == PLAN_CODE_OK && m->action == ACTION_STORE_TABLE && !again) {
         b->commit = *m;
         store_begin(&b->store, m->size);
@@ -343,35 +343,81 @@ static void take(board *b, const edge *e) {
         watch_detectors(b, e->ms);
     else
         ring_push(&b->events, e);
-    if (e->kind != EVENT_KIND_INPUT || e->value == 0 || e->channel == 0) return;
+    if (e->kind != EVENT_KIND_INPUT || e->channel == 0) return;
     const signal_table *t = &b->signals.table;
+    if (e->channel <= PREEMPT_INPUTS) {
+        uint16_t one = (uint16_t)(1u << (e->channel - 1u));
+        b->inputs = e->value ? b->inputs | one : b->inputs & (uint16_t)~one;
+    }
+    if (e->value == 0) return;
     for (uint8_t i = 0; i < t->count; i++)
         if (t->rows[i].ped_input == e->channel) (void)signals_request(&b->signals, ACTION_PED_CALL, t->rows[i].phase);
 }
 
-static void tell_heads(board *b, uint64_t ms) {
+static uint8_t colour(uint8_t green, uint8_t yellow, uint8_t one) { return green & one ? 1 : yellow & one ? 2 : 0; }
+
+static void tell_row(board *b, uint64_t ms, uint8_t i, const signal_heads *was, const signal_heads *now) {
+    static const uint8_t kinds[] = {EVENT_KIND_PHASE_RED, EVENT_KIND_PHASE_GREEN, EVENT_KIND_PHASE_YELLOW};
+    uint8_t row = (uint8_t)(1u << i), phase = b->signals.table.rows[i].phase;
+    uint8_t before = colour(was->green, was->yellow, row), shows = colour(now->green, now->yellow, row);
+    if (b->signals.table.actuated && before == 1 && shows == 2)
+        note(b, ms, EVENT_KIND_TERMINATION, phase, b->signals.rings[b->signals.table.rows[i].ring - 1u].reason);
+    if (before != shows) note(b, ms, kinds[shows], phase, 1);
+    before = colour(was->walk, was->ped_clear, row);
+    shows = colour(now->walk, now->ped_clear, row);
+    if (before != shows) note(b, ms, EVENT_KIND_PED, phase, shows);
+}
+
+/* Who waits, and what a railway or the fire brigade has asked for. */
+static void tell_calls(board *b, uint64_t ms) {
+    const signals *s = &b->signals;
+    uint8_t calls = signals_called(s), peds = s->table.actuated ? s->ped_calls : 0;
+    for (uint8_t i = 0; i < SIGNAL_PHASES; i++) {
+        uint8_t row = (uint8_t)(1u << i), phase = s->table.rows[i].phase;
+        if ((calls ^ b->told_calls) & row) note(b, ms, EVENT_KIND_CALL, phase, (calls & row) != 0);
+        if ((peds ^ b->told_peds) & row) note(b, ms, EVENT_KIND_PED_CALL, phase, (peds & row) != 0);
+    }
+    b->told_calls = calls;
+    b->told_peds = peds;
+    for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
+        uint8_t state = (uint8_t)signals_preempted(s, k);
+        if (state != b->told_preempts[k]) note(b, ms, EVENT_KIND_PREEMPT, s->table.preempts[k].input, state);
+        b->told_preempts[k] = state;
+    }
+}
+
+static void tell(board *b, uint64_t ms) {
     signal_heads was = b->shown, now = signals_look(&b->signals);
     b->shown = now;
     if (b->signals.mode != b->shown_mode) note(b, ms, EVENT_KIND_SIGNAL_MODE, 0, b->signals.mode);
     b->shown_mode = b->signals.mode;
-    for (uint8_t i = 0; i < SIGNAL_PHASES; i++) {
-        uint8_t row = (uint8_t)(1u << i), phase = b->signals.table.rows[i].phase;
-        if ((now.green & row) != (was.green & row) || (now.yellow & row) != (was.yellow & row))
-            note(b, ms,
-                now.green & row    ? EVENT_KIND_PHASE_GREEN
-                : now.yellow & row ? EVENT_KIND_PHASE_YELLOW
-                                   : EVENT_KIND_PHASE_RED,
-                phase, 1);
-        if ((now.walk & row) != (was.walk & row) || (now.ped_clear & row) != (was.ped_clear & row))
-            note(b, ms, EVENT_KIND_PED, phase, now.walk & row ? 1 : now.ped_clear & row ? 2 : 0);
+    for (uint8_t i = 0; i < SIGNAL_PHASES; i++) tell_row(b, ms, i, &was, &now);
+    for (uint8_t o = 0; o < SIGNAL_OVERLAPS; o++) {
+        uint8_t one = (uint8_t)(1u << o), shows = colour(now.overlap_green, now.overlap_yellow, one);
+        if (colour(was.overlap_green, was.overlap_yellow, one) != shows)
+            note(b, ms, EVENT_KIND_OVERLAP, (uint8_t)(o + 1u), shows);
     }
+    tell_calls(b, ms);
+}
+
+static uint8_t preempts_on(const board *b) {
+    uint8_t on = 0;
+    for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
+        uint8_t input = b->signals.table.preempts[k].input;
+        if (input && (b->inputs >> (input - 1u) & 1u)) on = (uint8_t)(on | 1u << k);
+    }
+    return on;
 }
 
 static void step_signals(board *b, uint64_t clock_ms) {
     if (clock_ms < b->tick_ms) return;
     b->tick_ms = clock_ms + TICK_MS; /* from now: a late step makes every time longer, never shorter */
+    uint8_t present, faulty;
+    detectors_rows(&b->detectors, &present, &faulty);
+    signals_detect(&b->signals, present, faulty);
+    signals_preempt(&b->signals, preempts_on(b));
     signals_tick(&b->signals);
-    tell_heads(b, clock_ms);
+    tell(b, clock_ms);
     hal_heads(&b->shown);
 }
 

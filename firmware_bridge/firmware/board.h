@@ -42,13 +42,15 @@ typedef struct {
     msg_plan_result answers[ANSWERS]; /* waiting to be sent */
     uint8_t answer_count;
 
-    settings settings; /* of the table below, or what the HAL set before the start */
+    settings settings; /* where a table is decoded: detectors and signals have copies of what is in force */
     store store;
     msg_table_commit commit; /* being stored */
     detectors detectors;
     signals signals;
     signal_heads shown;
     uint8_t shown_mode;
+    uint8_t told_calls, told_peds, told_preempts[SIGNAL_PREEMPTS];
+    uint16_t inputs; /* bits: inputs 1 to PREEMPT_INPUTS that are on */
     uint64_t tick_ms; /* event clock: next step of the signals */
 
     uint32_t lost, rx_refused; /* rx_refused: good frames that are no request of ours */

@@ -8,7 +8,8 @@ void detectors_start(detectors *d, const detector_limits *limits, uint32_t ms) {
     if (d->limits.count > DETECTORS) d->limits.count = DETECTORS;
     for (uint8_t i = 0; i < d->limits.count; i++)
         d->each[i] = (detector){.raw_ms = ms, .level_ms = ms, .rise_ms = ms, .window_ms = ms};
-    d->due_ms = ms;
+    d->due_ms = d->cycle_ms = ms;
+    d->flow = d->arrived = 0;
 }
 
 /* The next timed change of one detector: ms from `from` on, NEVER when it waits for an edge. */
@@ -38,17 +39,37 @@ static enum act next_act(const detectors *d, const detector *x, uint32_t from, u
     return act;
 }
 
-static void settle(const detectors *d, detector *x, uint32_t ms, edge *out, uint8_t channel) {
+static uint8_t rows_of(const detectors *d, uint8_t channel) {
+    return channel <= CALLERS ? d->limits.rows[channel - 1u] : 0;
+}
+
+static void settle(detectors *d, detector *x, uint32_t ms, edge *out, uint8_t channel) {
     *out = (edge){.ms = ms, .kind = EVENT_KIND_DETECTOR, .channel = channel, .value = x->raw};
     x->level = x->raw;
     x->level_ms = ms;
     uint8_t gone = x->level ? DETECTOR_FAULT_NO_HIT : DETECTOR_FAULT_STUCK_ON;
-    x->faults &= (uint8_t)~gone;
+    x->faults &= (uint8_t)~(gone | DETECTOR_FAULT_DEAD);
+    x->quiet = 0;
     if (!x->level) return;
+    if (d->flow < FLOW_RISES) d->flow++;
+    d->arrived |= rows_of(d, channel);
     x->rise_ms = ms;
     if (x->rises == 0 && !(x->faults & DETECTOR_FAULT_CHATTER)) x->window_ms = ms;
     if (x->rises < 255) x->rises++;
     if (d->limits.chatter && x->rises > d->limits.chatter) x->faults |= DETECTOR_FAULT_CHATTER;
+}
+
+/* A cycle of the fixed-time plan is over, or, where few came, longer: who saw none of them? */
+static void count_cycle(detectors *d, uint32_t ms) {
+    const detector_limits *l = &d->limits;
+    if (l->dead_cycles == 0 || d->flow < FLOW_RISES || ms - d->cycle_ms < l->cycle_ms) return;
+    d->cycle_ms = ms;
+    d->flow = 0;
+    for (uint8_t i = 0; i < l->count; i++) {
+        detector *x = &d->each[i];
+        if (x->level || rows_of(d, (uint8_t)(i + 1u)) == 0) continue; /* a vehicle stands there */
+        if (x->quiet <= l->dead_cycles && x->quiet++ == l->dead_cycles) x->faults |= DETECTOR_FAULT_DEAD;
+    }
 }
 
 bool detectors_next(detectors *d, uint32_t ms, edge *out) {
@@ -70,7 +91,10 @@ bool detectors_next(detectors *d, uint32_t ms, edge *out) {
         if (soonest == NEVER || ms - d->due_ms >= 0x80000000u) return false;
         detector *x = &d->each[who];
         switch (next_act(d, x, d->due_ms, &in)) {
-        case SETTLE: settle(d, x, d->due_ms, out, (uint8_t)(who + 1u)); return true;
+        case SETTLE:
+            settle(d, x, d->due_ms, out, (uint8_t)(who + 1u));
+            count_cycle(d, d->due_ms); /* in time enough: a cycle without edges is none to count */
+            return true;
         case STICK: x->faults |= DETECTOR_FAULT_STUCK_ON; break;
         case MISS: x->faults |= DETECTOR_FAULT_NO_HIT; break;
         case WINDOW:
@@ -95,4 +119,13 @@ bool detectors_take(detectors *d, const edge *e) {
     }
     d->due_ms = e->ms;
     return true;
+}
+
+void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty) {
+    *present = d->arrived;
+    *faulty = d->arrived = 0;
+    for (uint8_t i = 0; i < d->limits.count && i < CALLERS; i++) {
+        if (d->each[i].level) *present |= d->limits.rows[i];
+        if (d->each[i].faults) *faulty |= d->limits.rows[i];
+    }
 }

@@ -162,7 +162,8 @@ ISR(TIMER0_COMPA_vect) {
     if (ms % 100u) return;
     uint16_t value = ADC, delta = value > analog_value ? value - analog_value : analog_value - value;
     ADCSRA |= _BV(ADSC); /* the next one is ready long before it is looked at */
-    if (the_board.settings.detectors.analog_delta == 0 || delta < the_board.settings.detectors.analog_delta) return;
+    uint8_t least = the_board.detectors.limits.analog_delta;
+    if (least == 0 || delta < least) return;
     analog_value = value;
     see(EVENT_KIND_ANALOG, 0, value);
 }

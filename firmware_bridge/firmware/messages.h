@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PROTOCOL 2u
-#define SCHEMA 0x60ae838cu
+#define SCHEMA 0xaa10198bu
 #define MAX_PAYLOAD 64u
 #define CRC_BYTES 4u
 #define MAX_FRAME 69u /* without the delimiter */
@@ -18,6 +18,12 @@
 #define SETTINGS_FORMAT 1u
 #define SETTINGS_HEAD 14u
 #define SETTINGS_ROW 16u
+#define ACTUATED_FORMAT 2u
+#define ACTUATED_HEAD 31u
+#define ACTUATED_ROW 21u
+#define ACTUATED_DETECTORS 40u
+#define SIGNAL_OVERLAPS 4u
+#define SIGNAL_PREEMPTS 2u
 #define STATUS_EVERY_MS 100u
 #define IDENTITY_EVERY_MS 1000u
 #define HOST_SILENT_MS 2000u
@@ -58,6 +64,18 @@ enum preempt_state {
     PREEMPT_STATE_OFF = 0,
     PREEMPT_STATE_CALLED = 1,
     PREEMPT_STATE_SERVED = 2,
+};
+
+enum recall {
+    RECALL_NONE = 0,
+    RECALL_MINIMUM = 1,
+    RECALL_MAXIMUM = 2,
+    RECALL_SOFT = 3,
+};
+
+enum row_option {
+    ROW_OPTION_LOCKING = 4,
+    ROW_OPTION_PED_RECALL = 8,
 };
 
 enum detector_fault {

@@ -21,6 +21,7 @@ static bool fits(const span *s, uint32_t cycle) {
 }
 
 enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_phase_green *greens, uint8_t *phase) {
+    bool is_free = p->actuated && request->cycle == 0;
     uint16_t wanted[PLAN_PHASES] = {0};
     bool named[PLAN_PHASES] = {false};
     span all = {0, 0, 0};
@@ -40,7 +41,8 @@ enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_p
         const phase_limit *limit = &p->limits[at];
         *phase = limit->phase;
         if (!named[at]) {
-            if (p->complete) return PLAN_CODE_MISSING_PHASE;
+            if (p->complete && !is_free) return PLAN_CODE_MISSING_PHASE;
+            wanted[at] = is_free ? p->green[at] : 0;
             continue;
         }
         span *s = &rings[limit->ring];
@@ -50,7 +52,7 @@ enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_p
     }
     *phase = 0;
     if (request->phase_count == 0) return PLAN_CODE_CYCLE_SUM;
-    for (int ring = 1; ring <= 2; ring++)
+    for (int ring = 1; !is_free && ring <= 2; ring++)
         if (rings[ring].phases && !fits(&rings[ring], request->cycle)) return PLAN_CODE_CYCLE_SUM;
     /* Where the rings are unknown the phases fill one ring or two. */
     if (rings[0].phases && !fits(&rings[0], request->cycle) && !fits(&rings[0], (uint32_t)request->cycle * 2u))

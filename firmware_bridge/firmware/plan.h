@@ -23,6 +23,7 @@ typedef struct {
     phase_limit limits[PLAN_PHASES];
     uint8_t count;
     bool complete;              /* a request must name every phase */
+    bool actuated;              /* greens are maxima: with cycle 0 no sum binds them, and who is not named keeps his */
     uint16_t green[PLAN_PHASES]; /* in force */
 } plan;
 

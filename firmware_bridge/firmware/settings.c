@@ -11,29 +11,74 @@ static void put_u32(uint8_t *p, uint32_t value) {
     for (unsigned i = 0; i < 4; i++) p[i] = (uint8_t)(value >> (8u * i));
 }
 
+static void decode_row(signal_row *to, const uint8_t *r, bool actuated) {
+    *to = (signal_row){.phase = r[0], .ring = r[1], .conflicts = r[2], .ped_input = r[3], .min_green = u16(r + 4),
+        .max_green = u16(r + 6), .green = u16(r + 8), .walk = u16(r + 10), .ped_clear = u16(r + 12), .yellow = r[14],
+        .red = r[15]};
+    if (!actuated) return;
+    to->max_1 = u16(r + 16);
+    to->passage = r[18];
+    to->delay = r[19];
+    to->options = r[20];
+}
+
+static void decode_actuation(settings *s, const uint8_t *b) {
+    signal_table *t = &s->signals;
+    t->actuated = true;
+    t->longest_red = u16(b + 14);
+    s->detectors.dead_cycles = b[16];
+    for (uint8_t o = 0; o < SIGNAL_OVERLAPS; o++) t->overlaps[o] = b[17u + o];
+    for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
+        const uint8_t *p = b + 17u + SIGNAL_OVERLAPS + 5u * k;
+        t->preempts[k] = (signal_preempt){.input = p[0], .track = p[1], .track_s = p[2], .dwell = p[3], .dwell_s = p[4]};
+    }
+}
+
+/* Every row has somebody who can call it, and every detector calls rows that there are. */
+static enum plan_code check_callers(settings *s, const uint8_t *rows, uint8_t *phase) {
+    const signal_table *t = &s->signals;
+    uint8_t called = 0;
+    uint32_t cycles[SIGNAL_RINGS] = {0};
+    for (uint8_t i = 0; i < s->detectors.count; i++) {
+        if (rows[i] >> t->count != 0) return PLAN_CODE_TABLE_DETECTORS;
+        s->detectors.rows[i] = rows[i];
+        called |= rows[i];
+    }
+    for (uint8_t i = 0; i < t->count; i++) {
+        const signal_row *r = &t->rows[i];
+        *phase = r->phase;
+        if (!(called >> i & 1) && !(r->options & (RECALL_SOFT | ROW_OPTION_PED_RECALL)) && !r->ped_input)
+            return PLAN_CODE_TABLE_DETECTORS;
+        cycles[r->ring - 1u] += (uint32_t)r->green + r->yellow + r->red;
+    }
+    *phase = 0;
+    s->detectors.cycle_ms = (cycles[0] > cycles[1] ? cycles[0] : cycles[1]) * 100u;
+    return PLAN_CODE_OK;
+}
+
 enum plan_code settings_decode(settings *s, const uint8_t *b, size_t n, uint8_t *phase) {
     *phase = 0;
-    if (n < SETTINGS_HEAD || b[0] != SETTINGS_FORMAT || b[1] > SIGNAL_PHASES ||
-        n != SETTINGS_HEAD + (size_t)b[1] * SETTINGS_ROW)
-        return PLAN_CODE_TABLE_FORMAT;
+    if (n < SETTINGS_HEAD || b[1] > SIGNAL_PHASES) return PLAN_CODE_TABLE_FORMAT;
+    bool actuated = b[0] == ACTUATED_FORMAT;
+    size_t head = actuated ? ACTUATED_HEAD : SETTINGS_HEAD, row = actuated ? ACTUATED_ROW : SETTINGS_ROW;
+    size_t rows_end = head + b[1] * row;
+    if (actuated && b[6] > CALLERS) return PLAN_CODE_TABLE_DETECTORS;
+    if ((!actuated && b[0] != SETTINGS_FORMAT) || n != rows_end + (actuated ? b[6] : 0u)) return PLAN_CODE_TABLE_FORMAT;
     *s = (settings){
         .signals = {.count = b[1], .start_flash = u16(b + 2), .start_red = u16(b + 4)},
         .detectors = {.count = b[6], .debounce_ms = b[7], .chatter = b[8], .analog_delta = b[9],
                       .stuck_s = u16(b + 10), .no_hit_s = u16(b + 12)},
     };
-    for (uint8_t i = 0; i < b[1]; i++) {
-        const uint8_t *r = b + SETTINGS_HEAD + (size_t)i * SETTINGS_ROW;
-        s->signals.rows[i] = (signal_row){.phase = r[0], .ring = r[1], .conflicts = r[2], .ped_input = r[3],
-            .min_green = u16(r + 4), .max_green = u16(r + 6), .green = u16(r + 8), .walk = u16(r + 10),
-            .ped_clear = u16(r + 12), .yellow = r[14], .red = r[15]};
-    }
+    for (uint8_t i = 0; i < b[1]; i++) decode_row(&s->signals.rows[i], b + head + i * row, actuated);
+    if (actuated) decode_actuation(s, b);
     enum plan_code code = signals_check(&s->signals, phase);
+    if (code == PLAN_CODE_OK && actuated) code = check_callers(s, b + rows_end, phase);
     return code == PLAN_CODE_OK ? signals_legal(&s->signals, phase) : code;
 }
 
 /* --- two copies ------------------------------------------------------------------------------------ */
 
-static uint16_t base(uint8_t slot) { return (uint16_t)(slot * SLOT_BYTES); }
+static uint16_t base(uint8_t slot) { return (uint16_t)(slot * SLOT_PLACE); }
 
 /* Reads a slot into s->bytes. Returns the size of its settings, 0 when it is not whole. */
 static uint16_t read_slot(store *s, uint8_t slot) {

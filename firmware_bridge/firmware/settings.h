@@ -11,15 +11,24 @@
 
 #include "signals.h"
 
-#define SETTINGS_MAX (SETTINGS_HEAD + SETTINGS_ROW * SIGNAL_PHASES)
+#ifndef DETECTORS
+#define DETECTORS 64u /* channels 1 to DETECTORS can be watched; others pass as they are */
+#endif
+#define CALLERS (DETECTORS < ACTUATED_DETECTORS ? DETECTORS : ACTUATED_DETECTORS) /* those that can call phases */
+
+#define SETTINGS_MAX (ACTUATED_HEAD + ACTUATED_ROW * SIGNAL_PHASES + CALLERS)
 #define SLOT_HEAD 6u /* generation, size */
 #define SLOT_BYTES (SLOT_HEAD + SETTINGS_MAX + CRC_BYTES)
+#define SLOT_PLACE 254u /* from one slot to the next: two, and the last bytes are left for the HAL's own */
 
 typedef struct { /* of channels 1 to count; 0 switches a limit off */
     uint8_t count, debounce_ms;
     uint8_t chatter; /* rising edges in 30 s */
     uint8_t analog_delta;
     uint16_t stuck_s, no_hit_s;
+    uint8_t dead_cycles;   /* of an actuated table: so many without an edge while others flow */
+    uint32_t cycle_ms;     /* of its fixed-time plan */
+    uint8_t rows[CALLERS]; /* that each channel calls and extends */
 } detector_limits;
 
 typedef struct {

@@ -48,6 +48,12 @@ def header() -> str:
         f"#define SETTINGS_FORMAT {messages.TABLE_FORMAT}u",
         f"#define SETTINGS_HEAD {messages.TABLE_HEAD.size}u",
         f"#define SETTINGS_ROW {messages.TABLE_ROW.size}u",
+        f"#define ACTUATED_FORMAT {messages.ACTUATED_FORMAT}u",
+        f"#define ACTUATED_HEAD {messages.ACTUATED_HEAD.size}u",
+        f"#define ACTUATED_ROW {messages.ACTUATED_ROW.size}u",
+        f"#define ACTUATED_DETECTORS {messages.ACTUATED_DETECTORS}u",
+        f"#define SIGNAL_OVERLAPS {messages.OVERLAPS}u",
+        f"#define SIGNAL_PREEMPTS {messages.PREEMPTS}u",
         *(f"#define {name}_MS {ms}u" for name, ms in messages.TIMINGS_MS.items()),
         *(f"#define {name} {tenths}u" for name, tenths in messages.SIGNAL_LIMITS.items()),
     ]

@@ -33,6 +33,12 @@ TIMINGS_MS = {"STATUS_EVERY": 100, "IDENTITY_EVERY": 1000, "HOST_SILENT": 2000} 
 TABLE_FORMAT = 1  # of a plan table; its layout is docs/wire.md 1.8
 TABLE_HEAD = struct.Struct("<BBHHBBBBHH")
 TABLE_ROW = struct.Struct("<BBBBHHHHHBB")  # of a phase
+ACTUATED_FORMAT = 2  # of a plan table whose phases are actuated: each head and row is format 1's and then more
+OVERLAPS = 4
+PREEMPTS = 2
+ACTUATED_HEAD = struct.Struct(TABLE_HEAD.format + "HB" + "B" * OVERLAPS + "BBBBB" * PREEMPTS)
+ACTUATED_ROW = struct.Struct(TABLE_ROW.format + "HBBB")
+ACTUATED_DETECTORS = 40  # so many can call phases; with eight phases they fill half of a board's memory
 # What a plan table may hold, 0.1 s. Yellow and red clearance: MUTCD 4F.17; walk: 4I.06; start: NEMA TS 2 (6 s all red).
 SIGNAL_LIMITS = {
     "START_FLASH_MIN": 20,
@@ -76,6 +82,22 @@ class PreemptState(enum.IntEnum):
     OFF = 0
     CALLED = 1  # the input is on; conflicting greens end in order
     SERVED = 2  # its phases are green
+
+
+class Recall(enum.IntEnum):
+    """Of a phase that nobody may need to call."""
+
+    NONE = 0
+    MINIMUM = 1  # always called
+    MAXIMUM = 2  # always called, and as long as if vehicles came without end
+    SOFT = 3  # called when nobody else is
+
+
+class RowOption(enum.IntFlag):
+    """Of an actuated phase, beside its recall in the two lowest bits."""
+
+    LOCKING = 4  # a call stays when its vehicle leaves
+    PED_RECALL = 8  # each green has a walk, and is called for it
 
 
 class DetectorFault(enum.IntFlag):
@@ -258,7 +280,19 @@ FROM_HOST: dict[int, type[Message]] = {
 MESSAGES = FROM_BOARD | FROM_HOST
 
 
-CODES = (EventKind, Termination, PreemptState, DetectorFault, ResetCause, Flag, PlanCode, SignalMode, Action)
+CODES = (
+    EventKind,
+    Termination,
+    PreemptState,
+    Recall,
+    RowOption,
+    DetectorFault,
+    ResetCause,
+    Flag,
+    PlanCode,
+    SignalMode,
+    Action,
+)
 
 
 class Field(NamedTuple):
