@@ -269,7 +269,7 @@ static void storing(void) {
     CHECK(store_step(&s) == STORE_IDLE);
     CHECK(keep(&s, SETTINGS_HEAD, 1) == STORE_DONE && kept(SETTINGS_HEAD, 1));
     CHECK(s.slot == 1 && s.generation == 1);
-    CHECK(memory[SLOT_BYTES] == 0xFF && memory[0] == 1 && memory[4] == SETTINGS_HEAD);
+    CHECK(memory[SLOT_PLACE] == 0xFF && memory[0] == 1 && memory[4] == SETTINGS_HEAD);
     CHECK(keep(&s, SETTINGS_MAX, 2) == STORE_DONE && kept(SETTINGS_MAX, 2)); /* the largest */
     CHECK(s.slot == 0 && s.generation == 2);
     CHECK(keep(&s, SETTINGS_HEAD + 1, 3) == STORE_DONE && kept(SETTINGS_HEAD + 1, 3));
@@ -279,7 +279,7 @@ static void storing(void) {
     CHECK(kept(SETTINGS_MAX, 2));
     CHECK(store_load(&s, &bytes) == SETTINGS_MAX && s.slot == 0 && s.generation == 2);
     memory[SLOT_HEAD + 3] ^= 1;
-    memory[SLOT_BYTES + SLOT_HEAD + 3] ^= 1; /* and the other way round */
+    memory[SLOT_PLACE + SLOT_HEAD + 3] ^= 1; /* and the other way round */
     CHECK(kept(SETTINGS_HEAD + 1, 3));
     CHECK(store_load(&s, &bytes) == SETTINGS_HEAD + 1 && s.slot == 1 && s.generation == 3);
     memory[SLOT_HEAD + 3] ^= 1; /* both */
@@ -297,18 +297,18 @@ static void storing(void) {
     CHECK(keep(&s, SETTINGS_HEAD, 7) == STORE_DONE && kept(SETTINGS_HEAD, 7));
     CHECK(keep(&s, SETTINGS_HEAD, 8) == STORE_DONE && kept(SETTINGS_HEAD, 8));
     /* every byte of the head and of the CRC counts */
-    CHECK(memory[SLOT_BYTES] == 2 && memory[SLOT_BYTES + 3] == 0);
+    CHECK(memory[SLOT_PLACE] == 2 && memory[SLOT_PLACE + 3] == 0);
     for (uint16_t at = 0; at < SLOT_HEAD + SETTINGS_HEAD + CRC_BYTES; at++) {
-        memory[SLOT_BYTES + at] ^= 0x80;
+        memory[SLOT_PLACE + at] ^= 0x80;
         CHECK(kept(SETTINGS_HEAD, 7));
-        memory[SLOT_BYTES + at] ^= 0x80;
+        memory[SLOT_PLACE + at] ^= 0x80;
     }
     /* a memory that wears out, or does not answer */
     (void)store_load(&s, &bytes);
-    uint16_t start = (uint16_t)(s.slot * SLOT_BYTES), end = (uint16_t)(start + SLOT_HEAD + SETTINGS_HEAD + CRC_BYTES);
+    uint16_t start = (uint16_t)(s.slot * SLOT_PLACE), end = (uint16_t)(start + SLOT_HEAD + SETTINGS_HEAD + CRC_BYTES);
     for (first_bad = start; first_bad < end; first_bad++) {
         CHECK(keep(&s, SETTINGS_HEAD, 9) == STORE_BROKEN && kept(SETTINGS_HEAD, 8));
-        CHECK(store_step(&s) == STORE_BROKEN && s.slot * SLOT_BYTES == start && s.generation == 2);
+        CHECK(store_step(&s) == STORE_BROKEN && s.slot * SLOT_PLACE == start && s.generation == 2);
     }
     first_bad = 0xFFFF;
     flushes = false;
