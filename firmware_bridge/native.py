@@ -21,7 +21,7 @@ BUILD = Path("build") / "firmware"
 # What fits into 2 KB and 8 KB of memory: events kept, frames waiting, inputs.
 AVR = {
     "atmega328p": {"RING_MAX": 20, "TX_BYTES": 96, "READ_BYTES": 32, "DETECTORS": 6, "PLAN_PHASES": 8},
-    "atmega2560": {"RING_MAX": 400, "TX_BYTES": 512, "READ_BYTES": 64, "DETECTORS": 8},
+    "atmega2560": {"RING_MAX": 400, "TX_BYTES": 512, "READ_BYTES": 64, "DETECTORS": 24},
 }
 AVR_FLAGS = ("-Os", "-fno-inline", "-DF_CPU=16000000UL", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 

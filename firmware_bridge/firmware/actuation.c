@@ -81,7 +81,7 @@ static void observe_row(signals *s, uint8_t i, bool green) {
 }
 
 void actuation_observe(signals *s) {
-    uint8_t green = green_rows(s);
+    uint8_t green = green_rows(s), before = actuation_wanted(s);
     for (uint8_t i = 0; i < s->table.count; i++) observe_row(s, i, (green & bit(i)) != 0);
     uint8_t waiting = callers(s);
     for (uint8_t i = 0; i < s->table.count; i++) {
@@ -101,9 +101,9 @@ void actuation_observe(signals *s) {
             r->gap++;
         if (!(wanted & row->conflicts))
             r->opposed = 0;
-        else if (r->opposed < row->max_green)
+        else if ((before & row->conflicts) && r->opposed < row->max_green)
             r->opposed++;
-        if ((s->ped_calls & bit(r->row)) && r->opposed == 0 && !s->preempt && !crossing(s, r)) {
+        if ((s->ped_calls & bit(r->row)) && !(wanted & row->conflicts) && !s->preempt && !crossing(s, r)) {
             r->walking = true;
             r->walked = 0;
             s->ped_calls &= (uint8_t)~bit(r->row);
@@ -172,11 +172,11 @@ static uint8_t ready(const signals *s, uint8_t ring) {
     if (s->preempt) return preemption_rows(s) & bit(r->row) ? 0 : TERMINATION_FORCE_OFF;
     if (!rivals) return 0;
     if (rivals & actuation_overdue(s)) return TERMINATION_FORCE_OFF;
-    if (r->opposed >= row->max_green) return TERMINATION_MAX_OUT;
-    if (r->held) return 0;
-    if (r->opposed >= maximum(s, r->row)) return s->faulty & bit(r->row) ? TERMINATION_FIXED : TERMINATION_MAX_OUT;
-    if ((s->faulty & bit(r->row)) || recall_of(row) == RECALL_MAXIMUM || (s->present & bit(r->row))) return 0;
-    return r->gap >= row->passage ? TERMINATION_GAP_OUT : 0;
+    bool faulty = (s->faulty & bit(r->row)) != 0, goes_on = faulty || recall_of(row) == RECALL_MAXIMUM;
+    if (!goes_on && !r->held && r->gap >= row->passage && !(s->present & bit(r->row))) return TERMINATION_GAP_OUT;
+    if (r->opposed >= (r->held ? row->max_green : maximum(s, r->row)))
+        return faulty ? TERMINATION_FIXED : TERMINATION_MAX_OUT;
+    return 0;
 }
 
 /* Both rings cross a barrier together: the one that is ready first stays green until the other one is. */

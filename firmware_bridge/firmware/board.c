@@ -41,20 +41,10 @@ void board_line_down(board *b) {
     (void)put_byte_run(b, &delimiter, 1); /* ends half a frame that the other side may hold */
 }
 
-/* The limits of requests for green times are those of the table, where there is one. */
-static void limit_plan(board *b) {
-    const signal_table *t = &b->settings.signals;
-    if (t->count == 0) return;
-    b->plan = (plan){.complete = true, .actuated = t->actuated, .count = t->count};
-    for (uint8_t i = 0; i < t->count; i++) {
-        const signal_row *r = &t->rows[i];
-        uint16_t clearance = (uint16_t)(r->yellow + r->red);
-        b->plan.limits[i] = (phase_limit){.phase = r->phase, .ring = r->ring, .min_green = r->min_green,
-            .max_green = r->max_green, .min_clearance = clearance, .max_clearance = clearance,
-            .green = t->actuated ? r->max_1 : r->green};
-    }
-    plan_fall_back(&b->plan);
+/* Another table is in force: nobody has asked for green times of it yet. */
+static void forget_plan(board *b) {
     b->host_plan = false;
+    plan_fall_back(&b->plan);
 }
 
 void board_start(board *b) {
@@ -66,7 +56,6 @@ void board_start(board *b) {
     b->identity.minor = FIRMWARE_MINOR;
     b->identity.patch = FIRMWARE_PATCH;
     b->status_ms = hal_uptime_ms();
-    plan_fall_back(&b->plan);
 
     const uint8_t *kept;
     uint8_t phase;
@@ -74,13 +63,14 @@ void board_start(board *b) {
     size_t n = store_load(&b->store, &kept);
     if (n > 0 && settings_decode(&b->settings, kept, n, &phase) == PLAN_CODE_OK) {
         b->identity.table = crc32_of(kept, n);
-        limit_plan(b);
     } else { /* no table, or one that this firmware refuses: signals flash until a table comes */
         b->settings = (settings){.detectors = preset};
     }
     uint64_t clock_ms = hal_clock_ms();
     detectors_start(&b->detectors, &b->settings.detectors, (uint32_t)clock_ms);
     signals_start(&b->signals, &b->settings.signals);
+    b->plan.table = &b->signals.table;
+    plan_fall_back(&b->plan);
     b->shown = signals_look(&b->signals);
     b->shown_mode = b->signals.mode;
     hal_heads(&b->shown);
@@ -125,17 +115,17 @@ static void answer(board *b, uint16_t request, enum plan_code code, uint8_t phas
 
 static void on_phase_times(board *b, const uint8_t *payload, size_t n) {
     msg_phase_times m;
-    msg_phase_green greens[MAX_PHASES];
     msg_phase_times_get(&m, payload);
     if (m.phase_count > MAX_PHASES || n != MSG_PHASE_TIMES_SIZE + 3u * m.phase_count) {
         b->rx_refused++;
         return;
     }
-    for (size_t i = 0; i < m.phase_count; i++) msg_phase_green_get(&greens[i], payload + MSG_PHASE_TIMES_SIZE + 3u * i);
     uint8_t phase = 0;
-    enum plan_code code = !b->linked          ? PLAN_CODE_NO_HOST
-                          : b->signals.coming ? PLAN_CODE_BUSY
-                                              : plan_request(&b->plan, &m, greens, &phase);
+    enum plan_code code = PLAN_CODE_NO_HOST;
+    if (b->linked && b->signals.coming)
+        code = PLAN_CODE_BUSY;
+    else if (b->linked)
+        code = plan_request(&b->plan, &m, payload + MSG_PHASE_TIMES_SIZE, &phase);
     if (code == PLAN_CODE_OK) {
         b->plans_accepted++;
         b->host_plan = true;
@@ -197,9 +187,9 @@ static void keep_table(board *b) {
         (void)settings_decode(&b->settings, b->store.bytes + SLOT_HEAD, b->commit.size, &phase); /* checked before */
         b->identity.table = b->commit.crc;
         b->identity_due = true;
-        limit_plan(b);
         detectors_start(&b->detectors, &b->settings.detectors, (uint32_t)hal_clock_ms());
         signals_replace(&b->signals, &b->settings.signals);
+        forget_plan(b);
         answer(b, b->commit.request, PLAN_CODE_OK, 0);
     } else {
         answer(b, b->commit.request, PLAN_CODE_STORE_FAILED, 0);
@@ -243,11 +233,11 @@ static void on_payload(board *b, const uint8_t *payload, size_t n) {
 }
 
 static void receive(board *b) {
-    uint8_t bytes[READ_BYTES], payload[MAX_FRAME];
+    uint8_t bytes[READ_BYTES];
     size_t n = hal_read(bytes, sizeof bytes);
     for (size_t i = 0; i < n; i++) {
-        size_t length = frame_feed(&b->rx, bytes[i], payload);
-        if (length > 0) on_payload(b, payload, length);
+        size_t length = frame_feed(&b->rx, bytes[i]);
+        if (length > 0) on_payload(b, b->rx.buffer, length);
     }
     if (b->alive && hal_uptime_ms() - b->heard_ms > HOST_SILENT_MS) b->alive = false;
     if (!b->alive && b->heeded) {
@@ -380,8 +370,10 @@ static void tell_calls(board *b, uint64_t ms) {
     b->told_calls = calls;
     b->told_peds = peds;
     for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
-        uint8_t state = (uint8_t)signals_preempted(s, k);
-        if (state != b->told_preempts[k]) note(b, ms, EVENT_KIND_PREEMPT, s->table.preempts[k].input, state);
+        uint8_t state = (uint8_t)signals_preempted(s, k), input = s->table.preempts[k].input;
+        if (b->told_preempts[k] == PREEMPT_STATE_OFF && state == PREEMPT_STATE_SERVED) /* its phases were green */
+            note(b, ms, EVENT_KIND_PREEMPT, input, PREEMPT_STATE_CALLED);
+        if (state != b->told_preempts[k]) note(b, ms, EVENT_KIND_PREEMPT, input, state);
         b->told_preempts[k] = state;
     }
 }
@@ -416,7 +408,9 @@ static void step_signals(board *b, uint64_t clock_ms) {
     detectors_rows(&b->detectors, &present, &faulty);
     signals_detect(&b->signals, present, faulty);
     signals_preempt(&b->signals, preempts_on(b));
+    bool waits = b->signals.coming != 0;
     signals_tick(&b->signals);
+    if (waits && !b->signals.coming) forget_plan(b);
     tell(b, clock_ms);
     hal_heads(&b->shown);
 }

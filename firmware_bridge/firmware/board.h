@@ -57,7 +57,7 @@ typedef struct {
     uint32_t events_sent, frames_sent, plans_accepted, plans_refused;
 } board;
 
-/* Set identity.boot, identity.board, identity.ring, identity.reset_cause and plan first; settings.detectors, too, where
+/* Set identity.boot, identity.board, identity.ring and identity.reset_cause first; settings.detectors, too, where
  * a board without a stored table shall watch its detectors. */
 void board_start(board *b);
 

@@ -9,7 +9,7 @@ void detectors_start(detectors *d, const detector_limits *limits, uint32_t ms) {
     for (uint8_t i = 0; i < d->limits.count; i++)
         d->each[i] = (detector){.raw_ms = ms, .level_ms = ms, .rise_ms = ms, .window_ms = ms};
     d->due_ms = d->cycle_ms = ms;
-    d->flow = d->arrived = 0;
+    d->flow = d->seen = 0;
 }
 
 /* The next timed change of one detector: ms from `from` on, NEVER when it waits for an edge. */
@@ -50,9 +50,9 @@ static void settle(detectors *d, detector *x, uint32_t ms, edge *out, uint8_t ch
     uint8_t gone = x->level ? DETECTOR_FAULT_NO_HIT : DETECTOR_FAULT_STUCK_ON;
     x->faults &= (uint8_t)~(gone | DETECTOR_FAULT_DEAD);
     x->quiet = 0;
+    d->seen |= rows_of(d, channel);
     if (!x->level) return;
     if (d->flow < FLOW_RISES) d->flow++;
-    d->arrived |= rows_of(d, channel);
     x->rise_ms = ms;
     if (x->rises == 0 && !(x->faults & DETECTOR_FAULT_CHATTER)) x->window_ms = ms;
     if (x->rises < 255) x->rises++;
@@ -122,8 +122,8 @@ bool detectors_take(detectors *d, const edge *e) {
 }
 
 void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty) {
-    *present = d->arrived;
-    *faulty = d->arrived = 0;
+    *present = d->seen;
+    *faulty = d->seen = 0;
     for (uint8_t i = 0; i < d->limits.count && i < CALLERS; i++) {
         if (d->each[i].level) *present |= d->limits.rows[i];
         if (d->each[i].faults) *faulty |= d->limits.rows[i];

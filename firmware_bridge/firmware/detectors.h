@@ -28,7 +28,7 @@ typedef struct {
     uint32_t due_ms; /* nothing happens by itself before */
     uint32_t cycle_ms; /* start of this cycle */
     uint8_t flow;      /* vehicles in it, up to FLOW_RISES */
-    uint8_t arrived;   /* rows that a vehicle came for since detectors_rows was asked */
+    uint8_t seen;      /* rows for which a vehicle came or went since detectors_rows was asked */
 } detectors;
 
 void detectors_start(detectors *d, const detector_limits *limits, uint32_t ms);
@@ -40,7 +40,7 @@ bool detectors_next(detectors *d, uint32_t ms, edge *out);
  * detectors_next up to the edge's time first. */
 bool detectors_take(detectors *d, const edge *e);
 
-/* Rows with a vehicle now, or since this was asked last, and rows with a detector that has a fault. */
+/* Rows with a vehicle now, or at any time since this was asked last, and rows with a detector that has a fault. */
 void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty);
 
 #endif

@@ -34,18 +34,19 @@ size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out) {
     return end;
 }
 
-static size_t unstuff(const uint8_t *in, size_t n, uint8_t *out) {
+/* In place: what comes out is never longer than what went in. */
+static size_t unstuff(uint8_t *bytes, size_t n) {
     size_t length = 0;
     for (size_t i = 0; i < n;) {
-        size_t code = in[i++];
+        size_t code = bytes[i++];
         if (code - 1 > n - i) return 0;
-        for (size_t k = 1; k < code; k++) out[length++] = in[i++];
-        if (i < n) out[length++] = 0; /* code 255 cannot occur in MAX_FRAME bytes */
+        for (size_t k = 1; k < code; k++) bytes[length++] = bytes[i++];
+        if (i < n) bytes[length++] = 0; /* code 255 cannot occur in MAX_FRAME bytes */
     }
     return length;
 }
 
-size_t frame_feed(frame_decoder *d, uint8_t byte, uint8_t payload[MAX_FRAME]) {
+size_t frame_feed(frame_decoder *d, uint8_t byte) {
     if (byte != 0) {
         if (d->length < MAX_FRAME) d->buffer[d->length] = byte;
         if (d->length <= MAX_FRAME) d->length++;
@@ -55,8 +56,8 @@ size_t frame_feed(frame_decoder *d, uint8_t byte, uint8_t payload[MAX_FRAME]) {
     d->length = 0;
     if (n == 0) return 0;
     if (n <= MAX_FRAME) {
-        size_t length = unstuff(d->buffer, n, payload);
-        if (length > CRC_BYTES && crc32_of(payload, length) == RESIDUE) {
+        size_t length = unstuff(d->buffer, n);
+        if (length > CRC_BYTES && crc32_of(d->buffer, length) == RESIDUE) {
             d->frames++;
             return length - CRC_BYTES;
         }

@@ -23,7 +23,8 @@ uint32_t crc32_of(const uint8_t *data, size_t n);
 /* Writes one frame of at most FRAME_BYTES to out. n is 1 to MAX_PAYLOAD. Returns its length. */
 size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out);
 
-/* Takes one byte. Returns the payload's length when that byte completes a good frame, otherwise 0. */
-size_t frame_feed(frame_decoder *d, uint8_t byte, uint8_t payload[MAX_FRAME]);
+/* Takes one byte. Returns the payload's length when that byte completes a good frame, otherwise 0. The payload lies in
+ * d->buffer until the next byte. */
+size_t frame_feed(frame_decoder *d, uint8_t byte);
 
 #endif

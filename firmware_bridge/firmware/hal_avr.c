@@ -1,11 +1,14 @@
 /* The board on an ATmega328P (Arduino Uno) or an ATmega2560 (Arduino Mega), 16 MHz, 115,200 baud on UART0.
  *
- * Inputs are contacts to ground: closed is 1. Signal heads hang on five 74HC595 behind the SPI pins, in the order
- * green, yellow, red, walk, don't walk, one bit for each row of the plan table.
+ * Inputs are contacts to ground: closed is 1. Signal heads hang on 74HC595 behind the SPI pins, in the order green,
+ * yellow, red, walk, don't walk, one bit for each row of the plan table. Two more, at the far end of the chain, are for
+ * overlaps 1 to 4: green in bits 0 to 3 and yellow in bits 4 to 7 of the first, red in bits 0 to 3 of the second. A
+ * board without overlaps needs only five.
  *
- *               detectors 1 …        inputs 1 … 4 (buttons, door)   analogue   latch   data, clock   enable
- *   328P        PD2 … PD7            PC0 … PC3                      ADC5       PB2     PB3, PB5      PB0
- *   2560        PA0 … PA7            PC0 … PC3                      ADC0       PB0     PB2, PB1      PB4
+ *               detectors                              inputs (buttons, preemption, door)   analogue   latch   data, clock   enable
+ *   328P        1 … 6 PD2 … PD7                        1 … 4 PC0 … PC3                      ADC5       PB2     PB3, PB5      PB0
+ *   2560        1 … 8 PA0 … PA7, 9 … 16 PL0 … PL7,     1 … 8 PC0 … PC7                      ADC0       PB0     PB2, PB1      PB4
+ *               17 … 24 PK0 … PK7
  *
  * The watchdog resets a board whose loop or whose clock stands still for half a second. "Enable" is the registers' OE,
  * with a pull-up: while no firmware runs, in a reset, a bootloader, half a flash, it lets go of the outputs. What was
@@ -25,9 +28,8 @@
 #define BOARD_NAME "wayside"
 #endif
 #if defined(__AVR_ATmega2560__)
-#define DETECTOR_PIN PINA
-#define DETECTOR_PULL PORTA
-#define DETECTOR_SHIFT 0
+#define DETECTOR_PORTS 3u
+#define INPUTS 8u
 #define ANALOG_INPUT 0
 #define LATCH 0
 #define DATA 2
@@ -36,9 +38,8 @@
 #define RECEIVED USART0_RX_vect
 #define SENT USART0_UDRE_vect
 #else
-#define DETECTOR_PIN PIND
-#define DETECTOR_PULL PORTD
-#define DETECTOR_SHIFT 2
+#define DETECTOR_PORTS 1u
+#define INPUTS 4u
 #define ANALOG_INPUT 5
 #define LATCH 2
 #define DATA 3
@@ -47,7 +48,7 @@
 #define RECEIVED USART_RX_vect
 #define SENT USART_UDRE_vect
 #endif
-#define INPUTS 4u
+#define INPUT_MASK ((1u << INPUTS) - 1u)
 #define BOOT_COUNTER 508u /* last bytes of the 512 */
 
 /* The label by which a flash identifies the image, and into which it writes the board's name (docs/wire.md 1.11). */
@@ -88,7 +89,7 @@ static uint8_t reset_cause(void) {
 
 /* --- byte queues between interrupts and the loop --------------------------------------------------- */
 
-#define QUEUE 64u /* a power of two */
+#define QUEUE 64u /* a power of two: 5 ms of bytes that come */
 typedef struct {
     volatile uint8_t head, tail;
     uint8_t bytes[QUEUE];
@@ -134,38 +135,50 @@ size_t hal_write(const uint8_t *from, size_t n) {
 
 /* --- time and inputs: once a millisecond ------------------------------------------------------------ */
 
-#define EDGES 16u
+#define EDGES (DETECTORS > 8u ? 48u : 16u)
 static edge edges[EDGES];
 static volatile uint8_t edge_head, edge_tail;
-static uint8_t detector_levels, input_levels;
+static uint8_t detector_levels[DETECTOR_PORTS], input_levels;
 static uint16_t analog_value = UINT16_MAX; /* none was told yet */
 
-static void see(uint8_t kind, uint8_t channel, uint16_t value) {
+/* False: faster than the loop takes them. */
+static bool see(uint8_t kind, uint8_t channel, uint16_t value) {
     uint8_t next = (uint8_t)((edge_head + 1u) % EDGES);
-    if (next == edge_tail) return; /* faster than the loop takes them: only bounces come so fast, and are dropped */
+    if (next == edge_tail) return false;
     edges[edge_head] = (edge){.ms = ms, .kind = kind, .channel = channel, .value = value};
     edge_head = next;
+    return true;
 }
 
-static void see_changes(uint8_t kind, uint8_t *was, uint8_t now, uint8_t count) {
+static void see_changes(uint8_t kind, uint8_t first, uint8_t *was, uint8_t now) {
     uint8_t changed = *was ^ now;
-    *was = now;
-    for (uint8_t i = 0; changed && i < count; i++)
-        if (changed >> i & 1) see(kind, (uint8_t)(i + 1u), now >> i & 1);
+    for (uint8_t i = 0; changed >> i; i++) {
+        uint8_t one = (uint8_t)(1u << i);
+        if ((changed & one) && see(kind, (uint8_t)(first + i), (now & one) != 0)) *was ^= one; /* else in a millisecond */
+    }
+}
+
+static void see_detectors(void) {
+#if defined(__AVR_ATmega2560__)
+    see_changes(EVENT_KIND_DETECTOR, 1, &detector_levels[0], (uint8_t)~PINA);
+    see_changes(EVENT_KIND_DETECTOR, 9, &detector_levels[1], (uint8_t)~PINL);
+    see_changes(EVENT_KIND_DETECTOR, 17, &detector_levels[2], (uint8_t)~PINK);
+#else
+    see_changes(EVENT_KIND_DETECTOR, 1, &detector_levels[0], (uint8_t)~PIND >> 2);
+#endif
 }
 
 ISR(TIMER0_COMPA_vect) {
     ms++;
     if (unfed_ms < BITE_MS && ++unfed_ms == BITE_MS) bitten = BITTEN;
-    see_changes(EVENT_KIND_DETECTOR, &detector_levels, (uint8_t)(~DETECTOR_PIN) >> DETECTOR_SHIFT, DETECTORS);
-    see_changes(EVENT_KIND_INPUT, &input_levels, (uint8_t)~PINC & 0x0F, INPUTS);
+    see_detectors();
+    see_changes(EVENT_KIND_INPUT, 1, &input_levels, (uint8_t)~PINC & INPUT_MASK);
     if (ms % 100u) return;
     uint16_t value = ADC, delta = value > analog_value ? value - analog_value : analog_value - value;
     ADCSRA |= _BV(ADSC); /* the next one is ready long before it is looked at */
     uint8_t least = the_board.detectors.limits.analog_delta;
     if (least == 0 || delta < least) return;
-    analog_value = value;
-    see(EVENT_KIND_ANALOG, 0, value);
+    if (see(EVENT_KIND_ANALOG, 0, value)) analog_value = value;
 }
 
 uint64_t hal_uptime_ms(void) {
@@ -212,7 +225,10 @@ void hal_heads(const signal_heads *h) {
     bool lit = hal_uptime_ms() % 1000u < 500u;
     uint8_t red = h->flash ? (lit ? 0xFF : 0) : (uint8_t)~(h->green | h->yellow);
     uint8_t dont = h->flash ? 0 : (uint8_t)~(h->walk | (lit ? 0 : h->ped_clear));
-    shift_out(dont); /* the last register of the chain first */
+    uint8_t overlaps = h->overlap_green | h->overlap_yellow;
+    shift_out(h->flash ? (lit ? 0x0F : 0) : (uint8_t)~overlaps & 0x0F); /* the last register of the chain first */
+    shift_out((uint8_t)(h->overlap_green | h->overlap_yellow << 4));
+    shift_out(dont);
     shift_out(h->walk);
     shift_out(red);
     shift_out(h->yellow);
@@ -233,8 +249,12 @@ static uint32_t boot_number(void) {
 }
 
 static void start_hardware(void) {
-    DETECTOR_PULL = (uint8_t)(0xFFu << DETECTOR_SHIFT);
-    PORTC = 0x0F;
+#if defined(__AVR_ATmega2560__)
+    PORTA = PORTL = PORTK = 0xFF;
+#else
+    PORTD = 0xFC;
+#endif
+    PORTC = INPUT_MASK;
     DDRB = _BV(LATCH) | _BV(DATA) | _BV(CLOCK); /* the latch is SS: an output, or SPI would be a slave */
     SPCR = _BV(SPE) | _BV(MSTR);
     SPSR = _BV(SPI2X);
@@ -257,7 +277,6 @@ int main(void) {
     me->reset_cause = reset_cause();
     me->boot = boot_number();
     the_board.settings.detectors = (detector_limits){.count = DETECTORS, .debounce_ms = 20};
-    plan_default(&the_board.plan);
     start_hardware();
     wdt_enable(WDTO_500MS);
     sei();

@@ -172,28 +172,29 @@ bool hal_next_edge(uint64_t clock_ms, edge *e) {
     return true;
 }
 
+static phase_limit own_limits[MAX_PHASES];
+
 static void open_plan(plan *p) {
     char text[128];
     uint64_t v[6];
     unsigned long at = 0;
-    plan_default(p);
     if (!options.plan) return;
     FILE *f = fopen(options.plan, "re");
     if (!f) die("cannot read the plan %s: %s", options.plan, strerror(errno));
-    *p = (plan){.complete = true};
+    p->own = own_limits;
     while (fgets(text, sizeof text, f)) {
         if (++at == 1 && strncmp(text, "phase,", 6) == 0) continue;
-        if (p->count == MAX_PHASES || !numbers(text, v, 6) || v[0] < 1 || v[0] > 255 || v[1] < 1 || v[1] > 2 ||
+        if (p->own_count == MAX_PHASES || !numbers(text, v, 6) || v[0] < 1 || v[0] > 255 || v[1] < 1 || v[1] > 2 ||
             v[2] > v[5] || v[5] > v[3] || v[3] > UINT16_MAX || v[4] < 30 || v[4] > 120)
             die("%s, line %lu: expected phase,ring,min_green,max_green,clearance,green in 0.1 s, "
                 "min_green <= green <= max_green, clearance 30 to 120, at most %u lines",
                 options.plan, at, MAX_PHASES);
-        p->limits[p->count++] = (phase_limit){.phase = (uint8_t)v[0], .ring = (uint8_t)v[1],
+        own_limits[p->own_count++] = (phase_limit){.phase = (uint8_t)v[0], .ring = (uint8_t)v[1],
             .min_green = (uint16_t)v[2], .max_green = (uint16_t)v[3], .min_clearance = (uint16_t)v[4],
             .max_clearance = (uint16_t)v[4], .green = (uint16_t)v[5]};
     }
     fclose(f);
-    if (p->count == 0) die("%s has no phase", options.plan);
+    if (p->own_count == 0) die("%s has no phase", options.plan);
 }
 
 /* --- non-volatile memory: a file, or nothing that lasts ---------------------------------------------- */

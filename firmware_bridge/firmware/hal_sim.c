@@ -106,7 +106,6 @@ void sim_start(sim *s, const char *name, uint32_t boot, uint8_t reset_cause) {
     me->ring = RING_MAX;
     me->boot = boot;
     me->reset_cause = reset_cause;
-    plan_default(&s->core.plan);
     board_start(&s->core);
 }
 

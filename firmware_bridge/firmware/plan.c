@@ -1,14 +1,24 @@
 #include "plan.h"
 
-void plan_default(plan *p) {
-    *p = (plan){.count = PLAN_PHASES};
-    for (uint8_t i = 0; i < PLAN_PHASES; i++)
-        p->limits[i] = (phase_limit){
-            .phase = (uint8_t)(i + 1), .min_green = 50, .max_green = 1200, .min_clearance = 30, .max_clearance = 120};
+static bool has_table(const plan *p) { return p->table && p->table->count; }
+
+static uint8_t count_of(const plan *p) { return has_table(p) ? p->table->count : p->own ? p->own_count : PLAN_PHASES; }
+
+/* Without any limits: 5 to 120 s of green, 3 to 12 s of clearance (MUTCD 4F.17: yellow 3 to 6 s, red up to 6 s). */
+static phase_limit limit_of(const plan *p, uint8_t at) {
+    if (!has_table(p)) {
+        if (p->own) return p->own[at];
+        return (phase_limit){.phase = (uint8_t)(at + 1), .min_green = 50, .max_green = 1200, .min_clearance = 30,
+            .max_clearance = 120};
+    }
+    const signal_row *r = &p->table->rows[at];
+    uint16_t clearance = (uint16_t)(r->yellow + r->red);
+    return (phase_limit){.phase = r->phase, .ring = r->ring, .min_green = r->min_green, .max_green = r->max_green,
+        .min_clearance = clearance, .max_clearance = clearance, .green = p->table->actuated ? r->max_1 : r->green};
 }
 
 void plan_fall_back(plan *p) {
-    for (uint8_t i = 0; i < p->count; i++) p->green[i] = p->limits[i].green;
+    for (uint8_t i = 0; i < count_of(p); i++) p->green[i] = limit_of(p, i).green;
 }
 
 typedef struct {
@@ -20,34 +30,35 @@ static bool fits(const span *s, uint32_t cycle) {
     return s->low <= cycle + 2u * s->phases && cycle <= s->high + 2u * s->phases;
 }
 
-enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_phase_green *greens, uint8_t *phase) {
-    bool is_free = p->actuated && request->cycle == 0;
-    uint16_t wanted[PLAN_PHASES] = {0};
-    bool named[PLAN_PHASES] = {false};
-    span all = {0, 0, 0};
+/* An actuated table's greens are maxima: with cycle 0 no sum binds them, and a phase that is not named keeps its own. */
+enum plan_code plan_request(plan *p, const msg_phase_times *request, const uint8_t *greens, uint8_t *phase) {
+    bool is_free = has_table(p) && p->table->actuated && request->cycle == 0;
+    uint16_t wanted[PLAN_PHASES] = {0}; /* 0: not named; no limit allows it */
+    span rings[3] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
     for (uint8_t i = 0; i < request->phase_count; i++) {
+        msg_phase_green asked;
+        msg_phase_green_get(&asked, greens + 3u * i);
         uint8_t at = 0;
-        while (at < p->count && p->limits[at].phase != greens[i].phase) at++;
-        *phase = greens[i].phase;
-        if (at == p->count) return PLAN_CODE_UNKNOWN_PHASE;
-        if (named[at]) return PLAN_CODE_DUPLICATE_PHASE;
-        if (greens[i].green < p->limits[at].min_green) return PLAN_CODE_BELOW_MIN_GREEN;
-        if (greens[i].green > p->limits[at].max_green) return PLAN_CODE_ABOVE_MAX_GREEN;
-        named[at] = true;
-        wanted[at] = greens[i].green;
+        while (at < count_of(p) && limit_of(p, at).phase != asked.phase) at++;
+        *phase = asked.phase;
+        if (at == count_of(p)) return PLAN_CODE_UNKNOWN_PHASE;
+        if (wanted[at]) return PLAN_CODE_DUPLICATE_PHASE;
+        phase_limit limit = limit_of(p, at);
+        if (asked.green < limit.min_green || asked.green == 0) return PLAN_CODE_BELOW_MIN_GREEN;
+        if (asked.green > limit.max_green) return PLAN_CODE_ABOVE_MAX_GREEN;
+        wanted[at] = asked.green;
     }
-    span rings[3] = {all, all, all};
-    for (uint8_t at = 0; at < p->count; at++) {
-        const phase_limit *limit = &p->limits[at];
-        *phase = limit->phase;
-        if (!named[at]) {
-            if (p->complete && !is_free) return PLAN_CODE_MISSING_PHASE;
-            wanted[at] = is_free ? p->green[at] : 0;
+    for (uint8_t at = 0; at < count_of(p); at++) {
+        phase_limit limit = limit_of(p, at);
+        *phase = limit.phase;
+        if (!wanted[at]) {
+            if ((has_table(p) || p->own) && !is_free) return PLAN_CODE_MISSING_PHASE;
+            if (is_free) wanted[at] = p->green[at];
             continue;
         }
-        span *s = &rings[limit->ring];
-        s->low += (uint32_t)wanted[at] + limit->min_clearance;
-        s->high += (uint32_t)wanted[at] + limit->max_clearance;
+        span *s = &rings[limit.ring];
+        s->low += (uint32_t)wanted[at] + limit.min_clearance;
+        s->high += (uint32_t)wanted[at] + limit.max_clearance;
         s->phases++;
     }
     *phase = 0;
@@ -57,6 +68,6 @@ enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_p
     /* Where the rings are unknown the phases fill one ring or two. */
     if (rings[0].phases && !fits(&rings[0], request->cycle) && !fits(&rings[0], (uint32_t)request->cycle * 2u))
         return PLAN_CODE_CYCLE_SUM;
-    for (uint8_t at = 0; at < p->count; at++) p->green[at] = wanted[at];
+    for (uint8_t at = 0; at < count_of(p); at++) p->green[at] = wanted[at];
     return PLAN_CODE_OK;
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "messages.h"
+#include "signals.h"
 
 #ifndef PLAN_PHASES
 #define PLAN_PHASES MAX_PHASES /* a small board may know fewer than a request can name */
@@ -19,20 +19,18 @@ typedef struct { /* times in 0.1 s */
     uint16_t green;                        /* of the fixed-time plan; 0: this board has none */
 } phase_limit;
 
-typedef struct {
-    phase_limit limits[PLAN_PHASES];
-    uint8_t count;
-    bool complete;              /* a request must name every phase */
-    bool actuated;              /* greens are maxima: with cycle 0 no sum binds them, and who is not named keeps his */
+typedef struct { /* whose limits hold: those of the table where it has rows, else the board's own, else the default */
+    const signal_table *table;
+    const phase_limit *own; /* a request must name all of them; 0: there are none */
+    uint8_t own_count;
     uint16_t green[PLAN_PHASES]; /* in force */
 } plan;
 
-/* Phases 1 to PLAN_PHASES, 5 to 120 s of green, 3 to 12 s of clearance (MUTCD 4F.17: yellow 3 to 6 s, red up to 6 s). */
-void plan_default(plan *p);
-
+/* The fixed-time plan's greens, or of an actuated table the maxima that hold without a host. */
 void plan_fall_back(plan *p);
 
-/* Checks a request and, when it is good, puts it in force. Sets the phase that the code is about, or 0. */
-enum plan_code plan_request(plan *p, const msg_phase_times *request, const msg_phase_green *greens, uint8_t *phase);
+/* Checks a request and, when it is good, puts it in force. `greens` are its phase_count greens as they came. Sets the
+ * phase that the code is about, or 0. */
+enum plan_code plan_request(plan *p, const msg_phase_times *request, const uint8_t *greens, uint8_t *phase);
 
 #endif

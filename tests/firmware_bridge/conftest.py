@@ -15,3 +15,9 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_program(
         tmp_path_factory.mktemp("core") / "core_test", (Path(__file__).parent / "core_test.c",), SANITIZED
     )
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the library of boards in memory is built."""
+    return tmp_path_factory.mktemp("library")

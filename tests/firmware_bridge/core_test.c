@@ -64,12 +64,11 @@ static void host_hears(const uint8_t *p, size_t n) {
 }
 
 size_t hal_write(const uint8_t *from, size_t n) {
-    uint8_t payload[MAX_FRAME];
     size_t taken = n < line_room ? n : line_room;
     line_room -= (uint32_t)taken;
     for (size_t i = 0; i < taken; i++) {
-        size_t length = frame_feed(&host, from[i], payload);
-        if (length) host_hears(payload, length);
+        size_t length = frame_feed(&host, from[i]);
+        if (length) host_hears(host.buffer, length);
     }
     return taken;
 }
@@ -123,7 +122,6 @@ static unsigned r(unsigned below) { return (unsigned)rand() % below; }
 static void fuzz(unsigned turns) {
     b.identity.boot = 77;
     b.identity.ring = 64;
-    plan_default(&b.plan);
     board_start(&b);
     for (unsigned turn = 0; turn < turns; turn++) {
         uint8_t noise[64];
@@ -148,7 +146,7 @@ static void fuzz(unsigned turns) {
         line_room = r(4) ? r(2000) : 0;
         board_step(&b);
         assert(b.tx_length <= TX_BYTES && b.acked < b.events.next && b.events.next == edges_made + 1);
-        for (unsigned i = 0; i < b.plan.count; i++)
+        for (unsigned i = 0; i < PLAN_PHASES; i++)
             assert(b.plan.green[i] == 0 || (b.plan.green[i] >= 50 && b.plan.green[i] <= 1200));
         assert(b.alive || !b.host_plan);
     }
@@ -190,7 +188,6 @@ static void signals_fuzz(unsigned turns) {
     b.identity.boot = 77;
     b.identity.ring = 64;
     memset(memory, 0xFF, sizeof memory);
-    plan_default(&b.plan);
     board_start(&b);
     for (unsigned turn = 0; turn < turns; turn++) {
         switch (r(12)) {
@@ -220,8 +217,7 @@ static void signals_fuzz(unsigned turns) {
             bool had = b.identity.table != 0;
             board fresh = {.identity = {.boot = 77, .ring = 64}};
             b = fresh;
-            plan_default(&b.plan);
-            board_start(&b);
+                    board_start(&b);
             assert(!had || b.identity.table != 0);
         }
         uptime_ms += r(300) == 0 ? 3000 : r(60);
@@ -321,7 +317,7 @@ static size_t damage(uint8_t *f, size_t n) {
 
 static void frames(unsigned long count) {
     frame_decoder d = {.length = 0};
-    uint8_t payload[MAX_PAYLOAD], good[2][MAX_PAYLOAD], out[MAX_FRAME], line[4 * FRAME_BYTES];
+    uint8_t payload[MAX_PAYLOAD], good[2][MAX_PAYLOAD], line[4 * FRAME_BYTES];
     size_t payload_n, good_n[2];
     unsigned long corrupt = 0, unchanged = 0, late = 0;
     for (unsigned long i = 0; i < count; i++) {
@@ -331,7 +327,8 @@ static void frames(unsigned long count) {
         for (int k = 0; k < 2; k++) n += random_frame(good[k], &good_n[k], line + n);
         bool heard[2] = {false, false};
         for (size_t at = 0; at < n; at++) {
-            size_t length = frame_feed(&d, line[at], out);
+            size_t length = frame_feed(&d, line[at]);
+            const uint8_t *out = d.buffer;
             if (length == 0) continue;
             bool known = false;
             for (int k = 0; k < 2; k++)
@@ -368,10 +365,9 @@ static void detect(char **limits) {
 int main(int argc, char **argv) {
     if (argc == 2) {
         frame_decoder d = {.length = 0};
-        uint8_t payload[MAX_FRAME];
         for (int c; (c = getchar()) != EOF;) {
-            size_t n = frame_feed(&d, (uint8_t)c, payload);
-            for (size_t i = 0; i < n; i++) printf("%02x", payload[i]);
+            size_t n = frame_feed(&d, (uint8_t)c);
+            for (size_t i = 0; i < n; i++) printf("%02x", d.buffer[i]);
             if (n) putchar('\n');
         }
         printf("%u %u\n", d.frames, d.errors);

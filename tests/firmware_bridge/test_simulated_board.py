@@ -55,11 +55,6 @@ class Line:
         return [(m.ms, m.channel, m.value) for m in self.heard if isinstance(m, Event) and m.kind == kind]
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("library")
-
-
 def test_two_boards_in_one_process_do_not_know_each_other(library: Path) -> None:
     one, other = Line(library, "one"), Line(library, "other")
     assert one.load(table()) == PlanCode.OK
