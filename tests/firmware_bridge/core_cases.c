@@ -27,34 +27,37 @@ static void check(bool right, const char *what, int line) {
 
 /* --- plan ------------------------------------------------------------------------------------------ */
 
-static plan two_rings(void) {
-    return (plan){.complete = true, .count = 4,
-        .limits = {{.phase = 2, .ring = 1, .min_green = 50, .max_green = 300, .min_clearance = 40, .max_clearance = 40, .green = 100},
-            {.phase = 4, .ring = 1, .min_green = 40, .max_green = 200, .min_clearance = 50, .max_clearance = 50, .green = 90},
-            {.phase = 6, .ring = 2, .min_green = 50, .max_green = 300, .min_clearance = 45, .max_clearance = 45, .green = 110},
-            {.phase = 8, .ring = 2, .min_green = 40, .max_green = 200, .min_clearance = 45, .max_clearance = 45, .green = 80}}};
-}
+static const phase_limit RINGS[] = {
+    {.phase = 2, .ring = 1, .min_green = 50, .max_green = 300, .min_clearance = 40, .max_clearance = 40, .green = 100},
+    {.phase = 4, .ring = 1, .min_green = 40, .max_green = 200, .min_clearance = 50, .max_clearance = 50, .green = 90},
+    {.phase = 6, .ring = 2, .min_green = 50, .max_green = 300, .min_clearance = 45, .max_clearance = 45, .green = 110},
+    {.phase = 8, .ring = 2, .min_green = 40, .max_green = 200, .min_clearance = 45, .max_clearance = 45, .green = 80}};
 
 static uint8_t about; /* the phase that the last answer named */
 
-static enum plan_code ask(plan *p, uint16_t cycle, unsigned n, const msg_phase_green *greens) {
+static enum plan_code ask(plan *p, uint16_t cycle, unsigned n, const uint16_t (*greens)[2]) {
     msg_phase_times m = {.request = 1, .cycle = cycle, .phase_count = (uint8_t)n};
+    uint8_t bytes[3 * MAX_PHASES] = {0};
+    for (unsigned i = 0; i < n; i++) {
+        bytes[3 * i] = (uint8_t)greens[i][0];
+        bytes[3 * i + 1] = (uint8_t)greens[i][1];
+        bytes[3 * i + 2] = (uint8_t)(greens[i][1] >> 8);
+    }
     about = 99;
-    return plan_request(p, &m, greens, &about);
+    return plan_request(p, &m, bytes, &about);
 }
-#define ASK(p, cycle, ...) ask(p, cycle, sizeof((msg_phase_green[]){__VA_ARGS__}) / sizeof(msg_phase_green), \
-    (msg_phase_green[]){__VA_ARGS__})
+#define ASK(p, cycle, ...) ask(p, cycle, sizeof((const uint16_t[][2]){__VA_ARGS__}) / 4u, (const uint16_t[][2]){__VA_ARGS__})
 
-static void plans(void) {
-    plan p = two_rings();
+static void own_limits(void) {
+    plan p = {.own = RINGS, .own_count = 4};
     plan_fall_back(&p);
     CHECK(p.green[0] == 100 && p.green[1] == 90 && p.green[2] == 110 && p.green[3] == 80 && p.green[4] == 0);
-    p.count = 3;
+    p.own_count = 3;
     p.green[3] = 7;
     plan_fall_back(&p);
     CHECK(p.green[3] == 7);
 
-    p = two_rings();
+    p = (plan){.own = RINGS, .own_count = 4};
     CHECK(ASK(&p, 300, {2, 150}, {4, 60}, {6, 140}, {8, 70}) == PLAN_CODE_OK && about == 0);
     CHECK(p.green[0] == 150 && p.green[1] == 60 && p.green[2] == 140 && p.green[3] == 70);
     CHECK(ASK(&p, 300, {8, 70}, {6, 140}, {4, 60}, {2, 150}) == PLAN_CODE_OK); /* in any order */
@@ -73,53 +76,311 @@ static void plans(void) {
     CHECK(ASK(&p, 300, {2, 150}, {5, 60}, {6, 140}, {8, 70}) == PLAN_CODE_UNKNOWN_PHASE && about == 5);
     CHECK(ASK(&p, 300, {2, 150}, {4, 60}, {2, 140}, {8, 70}) == PLAN_CODE_DUPLICATE_PHASE && about == 2);
     CHECK(ASK(&p, 300, {2, 150}, {6, 140}, {8, 70}) == PLAN_CODE_MISSING_PHASE && about == 4);
+    CHECK(ASK(&p, 0, {2, 150}, {6, 140}, {8, 70}) == PLAN_CODE_MISSING_PHASE); /* cycle 0 is for actuated tables */
+    CHECK(ASK(&p, 0, {2, 150}, {4, 60}, {6, 140}, {8, 70}) == PLAN_CODE_CYCLE_SUM);
     CHECK(p.green[0] == 300 && p.green[1] == 200); /* what is refused changes nothing */
     CHECK(ask(&p, 300, 0, NULL) == PLAN_CODE_MISSING_PHASE && about == 2);
 
     /* One ring alone; a ring that is not there is not summed. */
-    p.count = 2;
-    CHECK(ASK(&p, 300, {2, 150}, {4, 60}) == PLAN_CODE_OK);
-    p = two_rings();
-    p.limits[0].ring = p.limits[1].ring = 2;
-    p.count = 2;
-    CHECK(ASK(&p, 300, {2, 150}, {4, 60}) == PLAN_CODE_OK);
-    CHECK(ASK(&p, 310, {2, 150}, {4, 60}) == PLAN_CODE_CYCLE_SUM);
-
-    /* Not complete: phases may be left out, but not all of them. */
-    p = two_rings();
-    p.complete = false;
-    p.green[1] = p.green[3] = 77;
-    CHECK(ASK(&p, 200, {2, 160}) == PLAN_CODE_OK && p.green[0] == 160);
-    CHECK(p.green[1] == 0 && p.green[3] == 0);
-    CHECK(ASK(&p, 200, {4, 150}) == PLAN_CODE_OK && p.green[0] == 0 && p.green[1] == 150);
-    p.count = 3;
-    p.green[3] = 77;
-    CHECK(ASK(&p, 200, {4, 150}) == PLAN_CODE_OK && p.green[2] == 0 && p.green[3] == 77);
-    p.count = 4;
+    p.own_count = 2;
+    p.green[2] = 77;
+    CHECK(ASK(&p, 300, {2, 150}, {4, 60}) == PLAN_CODE_OK && p.green[2] == 77);
+    p = (plan){.own = RINGS + 2, .own_count = 2};
+    CHECK(ASK(&p, 300, {6, 140}, {8, 70}) == PLAN_CODE_OK);
+    CHECK(ASK(&p, 310, {6, 140}, {8, 70}) == PLAN_CODE_CYCLE_SUM);
+    static const phase_limit zero = {.phase = 1, .ring = 1, .max_green = 9, .max_clearance = 90};
+    p = (plan){.own = &zero, .own_count = 1};
+    CHECK(ASK(&p, 10, {1, 0}) == PLAN_CODE_BELOW_MIN_GREEN);
+    CHECK(ASK(&p, 10, {1, 1}) == PLAN_CODE_OK);
+    p.own_count = 0;
     CHECK(ask(&p, 0, 0, NULL) == PLAN_CODE_CYCLE_SUM && about == 0);
+}
 
-    /* Preset limits: phases 1 to 16, ring unknown, so that they fill one ring or two, and clearances between bounds. */
-    plan_default(&p);
-    CHECK(p.count == PLAN_PHASES && !p.complete);
-    for (unsigned i = 0; i < PLAN_PHASES; i++) {
-        const phase_limit *l = &p.limits[i];
-        CHECK(l->phase == i + 1 && l->ring == 0 && l->min_green == 50 && l->max_green == 1200);
-        CHECK(l->min_clearance == 30 && l->max_clearance == 120 && l->green == 0);
-    }
+/* No limits but the preset ones: phases 1 to 16, any of them, ring unknown, clearances between bounds. */
+static void no_limits(void) {
+    static const signal_table none;
+    plan p = {.table = &none};
     CHECK(ASK(&p, 260, {1, 100}, {2, 100}) == PLAN_CODE_OK);
+    p.green[1] = 77;
+    CHECK(ASK(&p, 130, {1, 100}) == PLAN_CODE_OK && p.green[0] == 100 && p.green[1] == 0);
     CHECK(ASK(&p, 256, {1, 100}, {2, 100}) == PLAN_CODE_OK);
     CHECK(ASK(&p, 255, {1, 100}, {2, 100}) == PLAN_CODE_CYCLE_SUM); /* neither does 510 */
     CHECK(ASK(&p, 444, {1, 100}, {2, 100}) == PLAN_CODE_OK);
     CHECK(ASK(&p, 445, {1, 100}, {2, 100}) == PLAN_CODE_CYCLE_SUM);
-    CHECK(ASK(&p, 128, {1, 100}, {2, 100}) == PLAN_CODE_OK);
+    CHECK(ASK(&p, 128, {1, 100}, {2, 100}) == PLAN_CODE_OK); /* two rings */
     CHECK(ASK(&p, 127, {1, 100}, {2, 100}) == PLAN_CODE_CYCLE_SUM);
+    CHECK(ASK(&p, 0, {1, 100}) == PLAN_CODE_CYCLE_SUM);
     CHECK(ASK(&p, 260, {17, 100}) == PLAN_CODE_UNKNOWN_PHASE && about == 17);
+    CHECK(ASK(&p, 260, {0, 100}) == PLAN_CODE_UNKNOWN_PHASE);
     CHECK(ASK(&p, 96, {16, 66}) == PLAN_CODE_OK && p.green[15] == 66);
+    CHECK(ASK(&p, 90, {3, 49}) == PLAN_CODE_BELOW_MIN_GREEN && ASK(&p, 90, {3, 50}) == PLAN_CODE_OK);
+    CHECK(ASK(&p, 1250, {3, 1201}) == PLAN_CODE_ABOVE_MAX_GREEN && ASK(&p, 1250, {3, 1200}) == PLAN_CODE_OK);
+    CHECK(ASK(&p, 39, {3, 50}) == PLAN_CODE_OK && ASK(&p, 38, {3, 50}) == PLAN_CODE_CYCLE_SUM); /* 3 s */
+    CHECK(ASK(&p, 172, {3, 50}) == PLAN_CODE_OK && ASK(&p, 173, {3, 50}) == PLAN_CODE_CYCLE_SUM); /* 12 s */
+    p.green[15] = 1;
     plan_fall_back(&p);
-    CHECK(p.green[15] == 0);
+    CHECK(p.green[15] == 0 && p.green[2] == 0);
+    p.table = NULL;
     CHECK(ASK(&p, 65535, {1, 50}) == PLAN_CODE_CYCLE_SUM); /* twice the cycle has 32 bits: 131070 is not 65534 */
-    p.limits[0].max_green = p.limits[1].max_green = 65535;
+    static const phase_limit wide[] = {{.phase = 1, .max_green = 65535, .min_clearance = 30, .max_clearance = 120},
+        {.phase = 2, .max_green = 65535, .min_clearance = 30, .max_clearance = 120}};
+    p = (plan){.own = wide, .own_count = 2};
     CHECK(ASK(&p, 74, {1, 65500}, {2, 50}) == PLAN_CODE_CYCLE_SUM); /* nor is 65610 the same as 74 */
+}
+
+static void tables_limits(void) {
+    signal_table t = {.count = 2,
+        .rows = {{.phase = 3, .ring = 1, .min_green = 40, .max_green = 90, .green = 60, .max_1 = 80, .yellow = 30, .red = 10},
+            {.phase = 5, .ring = 1, .min_green = 40, .max_green = 90, .green = 50, .max_1 = 70, .yellow = 30, .red = 20}}};
+    plan p = {.table = &t, .own = RINGS, .own_count = 4};
+    plan_fall_back(&p);
+    CHECK(p.green[0] == 60 && p.green[1] == 50 && p.green[2] == 0);
+    CHECK(ASK(&p, 210, {3, 50}, {5, 70}) == PLAN_CODE_OK && p.green[0] == 50 && p.green[1] == 70);
+    CHECK(ASK(&p, 214, {3, 50}, {5, 70}) == PLAN_CODE_OK);
+    CHECK(ASK(&p, 215, {3, 50}, {5, 70}) == PLAN_CODE_CYCLE_SUM);
+    CHECK(ASK(&p, 205, {3, 50}, {5, 70}) == PLAN_CODE_CYCLE_SUM);
+    CHECK(ASK(&p, 210, {2, 50}, {5, 70}) == PLAN_CODE_UNKNOWN_PHASE);
+    CHECK(ASK(&p, 210, {5, 70}) == PLAN_CODE_MISSING_PHASE && about == 3);
+    CHECK(ASK(&p, 0, {3, 50}, {5, 70}) == PLAN_CODE_CYCLE_SUM);
+    t.actuated = true; /* greens are maxima: a sum binds them with a cycle alone */
+    plan_fall_back(&p);
+    CHECK(p.green[0] == 80 && p.green[1] == 70);
+    CHECK(ASK(&p, 210, {3, 50}, {5, 71}) == PLAN_CODE_OK && p.green[0] == 50 && p.green[1] == 71);
+    CHECK(ASK(&p, 300, {3, 50}, {5, 71}) == PLAN_CODE_CYCLE_SUM);
+    CHECK(ASK(&p, 210, {5, 70}) == PLAN_CODE_MISSING_PHASE);
+    CHECK(ASK(&p, 0, {5, 66}) == PLAN_CODE_OK && p.green[0] == 50 && p.green[1] == 66);
+    CHECK(ASK(&p, 0, {3, 39}) == PLAN_CODE_BELOW_MIN_GREEN && ASK(&p, 0, {3, 91}) == PLAN_CODE_ABOVE_MAX_GREEN);
+    CHECK(ask(&p, 0, 0, NULL) == PLAN_CODE_CYCLE_SUM && about == 0);
+    t.rows[0].ring = t.rows[1].ring = 2;
+    CHECK(ASK(&p, 0, {3, 90}) == PLAN_CODE_OK && p.green[0] == 90);
+    CHECK(ASK(&p, 300, {3, 50}, {5, 71}) == PLAN_CODE_CYCLE_SUM);
+}
+
+/* --- tables ------------------------------------------------------------------------------------------ */
+
+/* Phases 2 and 4 in the first ring, 6 in the second, beside 2. */
+static signal_table good(bool actuated) {
+    return (signal_table){.count = 3, .actuated = actuated, .start_flash = START_FLASH_MIN, .start_red = START_RED_MIN,
+        .longest_red = 800, .overlaps = {3, 0, 4, 0},
+        .preempts = {{.input = 1, .track = 2, .dwell = 5}, {.input = 2, .dwell = 2}},
+        .rows = {{.phase = 2, .ring = 1, .conflicts = 2, .min_green = 40, .max_green = 100, .green = 50, .max_1 = 80,
+                     .walk = 40, .ped_clear = 50, .yellow = 30, .red = 10, .ped_input = 9, .options = ROW_OPTION_PED_RECALL},
+            {.phase = 4, .ring = 1, .conflicts = 5, .min_green = 40, .max_green = 100, .green = 50, .max_1 = 60, .yellow = 60, .red = 0},
+            {.phase = 6, .ring = 2, .conflicts = 2, .min_green = 30, .max_green = 3000, .green = 50, .max_1 = 70, .yellow = 40,
+                .red = 60, .options = RECALL_SOFT | ROW_OPTION_LOCKING}}};
+}
+
+static enum plan_code judged(const signal_table *t) {
+    about = 99;
+    enum plan_code code = signals_check(t, &about);
+    return code == PLAN_CODE_OK ? signals_legal(t, &about) : code;
+}
+
+#define REFUSED(change, code, phase) \
+    do { \
+        signal_table t = good(true); \
+        change; \
+        CHECK(judged(&t) == (code) && about == (phase)); \
+    } while (0)
+#define TAKEN(change) REFUSED(change, PLAN_CODE_OK, 0)
+
+static void check_tables(void) {
+    TAKEN((void)t);
+    TAKEN(t.actuated = false);
+    TAKEN((t.count = 0, memset(t.overlaps, 0, sizeof t.overlaps), memset(t.preempts, 0, sizeof t.preempts)));
+    TAKEN((t = (signal_table){.count = 0}));
+    REFUSED(t.count = SIGNAL_PHASES + 1, PLAN_CODE_TABLE_FORMAT, 0);
+    REFUSED(t.rows[1].phase = 0, PLAN_CODE_TABLE_FORMAT, 0);
+    REFUSED(t.rows[1].ring = 0, PLAN_CODE_TABLE_RING, 4);
+    REFUSED(t.rows[1].ring = SIGNAL_RINGS + 1, PLAN_CODE_TABLE_RING, 4);
+    REFUSED(t.rows[2].phase = 2, PLAN_CODE_DUPLICATE_PHASE, 2);
+    REFUSED(t.rows[0].conflicts = 6, PLAN_CODE_TABLE_CONFLICTS, 2);
+    REFUSED(t.rows[2].conflicts = 0, PLAN_CODE_TABLE_CONFLICTS, 4);
+    REFUSED((t.rows[0].conflicts = 0, t.rows[1].conflicts = 4), PLAN_CODE_TABLE_CONFLICTS, 2);
+    REFUSED(t.rows[2].conflicts = 6, PLAN_CODE_TABLE_CONFLICTS, 6);
+    REFUSED(t.rows[2].conflicts = 10, PLAN_CODE_TABLE_CONFLICTS, 6);
+    REFUSED((t.rows[0].min_green = 0, t.rows[0].max_1 = 80), PLAN_CODE_TABLE_TIMES, 2);
+    REFUSED(t.rows[1].yellow = 0, PLAN_CODE_TABLE_TIMES, 4);
+    REFUSED(t.rows[1].min_green = 51, PLAN_CODE_TABLE_TIMES, 4);
+    TAKEN(t.rows[1].min_green = 50);
+    REFUSED(t.rows[1].green = 101, PLAN_CODE_TABLE_TIMES, 4);
+    TAKEN(t.rows[1].green = 100);
+    REFUSED((t.rows[0].walk = 0, t.rows[0].options = 0, t.rows[0].ped_input = 0), PLAN_CODE_TABLE_TIMES, 2);
+    REFUSED(t.rows[0].ped_clear = 0, PLAN_CODE_TABLE_TIMES, 2);
+    TAKEN(t.rows[0].ped_clear = 60);
+    REFUSED(t.rows[0].ped_clear = 61, PLAN_CODE_TABLE_TIMES, 2);
+    REFUSED((t.rows[0].walk = 65535, t.rows[0].ped_clear = 65535), PLAN_CODE_TABLE_TIMES, 2);
+    REFUSED(t.rows[1].ped_input = 3, PLAN_CODE_NO_WALK, 4);
+    REFUSED(t.rows[1].options = ROW_OPTION_PED_RECALL, PLAN_CODE_NO_WALK, 4);
+    REFUSED(t.rows[1].max_1 = 39, PLAN_CODE_TABLE_TIMES, 4);
+    TAKEN(t.rows[1].max_1 = 40);
+    REFUSED(t.rows[1].max_1 = 101, PLAN_CODE_TABLE_TIMES, 4);
+    TAKEN(t.rows[1].max_1 = 100);
+    REFUSED(t.rows[0].options = 16, PLAN_CODE_TABLE_FORMAT, 2);
+    TAKEN(t.rows[0].options = 15);
+    /* what format 1 has not is not looked at there */
+    REFUSED((t.rows[0].options = 16, t.rows[1].max_1 = 0, t.actuated = false, t.overlaps[0] = 8, t.longest_red = 0), PLAN_CODE_OK, 0);
+    REFUSED(t.overlaps[1] = 8, PLAN_CODE_TABLE_OVERLAP, 0);
+    REFUSED(t.overlaps[3] = 128, PLAN_CODE_TABLE_OVERLAP, 0);
+    TAKEN(t.overlaps[1] = 7);
+    TAKEN((t.preempts[0].input = 0, t.preempts[0].dwell = 255));
+    REFUSED(t.preempts[0].dwell = 0, PLAN_CODE_TABLE_PREEMPT, 0);
+    REFUSED(t.preempts[0].dwell = 8, PLAN_CODE_TABLE_PREEMPT, 0);
+    REFUSED(t.preempts[1].track = 8, PLAN_CODE_TABLE_PREEMPT, 0);
+    REFUSED(t.preempts[0].dwell = 3, PLAN_CODE_TABLE_PREEMPT, 0);
+    REFUSED(t.preempts[1].track = 6, PLAN_CODE_TABLE_PREEMPT, 0);
+    REFUSED(t.preempts[1].input = 9, PLAN_CODE_TABLE_PREEMPT, 0);
+    REFUSED((t.preempts[1].input = 1), PLAN_CODE_TABLE_PREEMPT, 0);
+    TAKEN(t.preempts[0].input = PREEMPT_INPUTS);
+    REFUSED(t.preempts[0].input = PREEMPT_INPUTS + 1, PLAN_CODE_TABLE_PREEMPT, 0);
+    /* shortest services 90 + 40, 40 + 61, 30 + 100 and the longest clearance of an overlap's parent, 100; then the
+     * longer ring: 90 + 40 and 60 + 61 */
+    TAKEN(t.longest_red = 712);
+    REFUSED(t.longest_red = 711, PLAN_CODE_TABLE_TIMES, 0);
+    TAKEN((t.rows[2].max_1 = 152, t.longest_red = 713));
+    REFUSED((t.rows[2].max_1 = 152, t.longest_red = 712), PLAN_CODE_TABLE_TIMES, 0);
+    /* a public road */
+    REFUSED(t.start_flash = START_FLASH_MIN - 1, PLAN_CODE_TABLE_LIMITS, 0);
+    REFUSED(t.start_red = START_RED_MIN - 1, PLAN_CODE_TABLE_LIMITS, 0);
+    REFUSED(t.rows[1].yellow = YELLOW_MIN - 1, PLAN_CODE_TABLE_LIMITS, 4);
+    REFUSED(t.rows[1].yellow = YELLOW_MAX + 1, PLAN_CODE_TABLE_LIMITS, 4);
+    REFUSED(t.rows[2].red = RED_MAX + 1, PLAN_CODE_TABLE_LIMITS, 6);
+    REFUSED(t.rows[2].min_green = GREEN_MIN - 1, PLAN_CODE_TABLE_LIMITS, 6);
+    REFUSED(t.rows[2].max_green = GREEN_MAX + 1, PLAN_CODE_TABLE_LIMITS, 6);
+    REFUSED(t.rows[0].walk = WALK_MIN - 1, PLAN_CODE_TABLE_LIMITS, 2);
+    for (unsigned n = 1; n <= SIGNAL_PHASES; n++) { /* as many as there can be */
+        signal_table t = {.count = (uint8_t)n, .start_flash = START_FLASH_MIN, .start_red = START_RED_MIN};
+        for (unsigned i = 0; i < n; i++)
+            t.rows[i] = (signal_row){.phase = (uint8_t)(i + 1), .ring = 1, .conflicts = (uint8_t)(((1u << n) - 1u) & ~(1u << i)),
+                .min_green = 40, .max_green = 40, .green = 40, .yellow = 30};
+        CHECK(judged(&t) == PLAN_CODE_OK);
+        t.rows[n - 1].conflicts ^= 0x80;
+        CHECK(judged(&t) == PLAN_CODE_TABLE_CONFLICTS && about == n);
+    }
+}
+
+/* Bytes as they come over the line. */
+static size_t encoded(const signal_table *t, const detector_limits *d, uint8_t *b) {
+    size_t n = 0;
+#define U8(x) b[n++] = (uint8_t)(x)
+#define U16(x) (U8(x), U8((x) >> 8))
+    U8(t->actuated ? ACTUATED_FORMAT : SETTINGS_FORMAT), U8(t->count), U16(t->start_flash), U16(t->start_red);
+    U8(d->count), U8(d->debounce_ms), U8(d->chatter), U8(d->analog_delta), U16(d->stuck_s), U16(d->no_hit_s);
+    if (t->actuated) {
+        U16(t->longest_red), U8(d->dead_cycles);
+        for (unsigned o = 0; o < SIGNAL_OVERLAPS; o++) U8(t->overlaps[o]);
+        for (unsigned k = 0; k < SIGNAL_PREEMPTS; k++) {
+            const signal_preempt *p = &t->preempts[k];
+            U8(p->input), U8(p->track), U8(p->track_s), U8(p->dwell), U8(p->dwell_s);
+        }
+    }
+    for (unsigned i = 0; i < t->count; i++) {
+        const signal_row *r = &t->rows[i];
+        U8(r->phase), U8(r->ring), U8(r->conflicts), U8(r->ped_input), U16(r->min_green), U16(r->max_green), U16(r->green);
+        U16(r->walk), U16(r->ped_clear), U8(r->yellow), U8(r->red);
+        if (t->actuated) U16(r->max_1), U8(r->passage), U8(r->delay), U8(r->options);
+    }
+    if (t->actuated)
+        for (unsigned i = 0; i < d->count && i < CALLERS; i++) U8(d->rows[i]);
+    return n;
+}
+
+static const detector_limits CALLING = {.count = 3, .debounce_ms = 21, .chatter = 39, .analog_delta = 17, .stuck_s = 0x1234,
+    .no_hit_s = 0x2345, .dead_cycles = 5, .rows = {1, 6, 0}};
+
+static enum plan_code decoded(settings *s, const signal_table *t, const detector_limits *d, int more) {
+    uint8_t bytes[1024];
+    memset(s, 0x55, sizeof *s);
+    about = 99;
+    return settings_decode(s, bytes, (size_t)((int)encoded(t, d, bytes) + more), &about);
+}
+
+static bool rows_equal(const signal_row *a, const signal_row *b, bool actuated) {
+    bool same = a->phase == b->phase && a->ring == b->ring && a->conflicts == b->conflicts && a->ped_input == b->ped_input &&
+        a->min_green == b->min_green && a->max_green == b->max_green && a->green == b->green && a->walk == b->walk &&
+        a->ped_clear == b->ped_clear && a->yellow == b->yellow && a->red == b->red;
+    if (!actuated) return same && a->max_1 == 0 && a->passage == 0 && a->delay == 0 && a->options == 0;
+    return same && a->max_1 == b->max_1 && a->passage == b->passage && a->delay == b->delay && a->options == b->options;
+}
+
+static void decoding(void) {
+    settings s;
+    detector_limits d = CALLING;
+    for (int actuated = 0; actuated < 2; actuated++) {
+        signal_table t = good(actuated);
+        t.start_flash = 0x0102, t.start_red = 0x0203, t.longest_red = 0x0304;
+        t.rows[2].passage = 33, t.rows[2].delay = 44;
+        t.rows[2].max_green = 0x0305, t.rows[2].green = 0x0206, t.rows[2].min_green = 0x0107, t.rows[2].max_1 = 0x0208;
+        t.rows[2].walk = 0x0109, t.rows[2].ped_clear = 0x010A;
+        t.preempts[0].track_s = 11, t.preempts[0].dwell_s = 22, t.preempts[1].track_s = 33, t.preempts[1].dwell_s = 44;
+        t.longest_red = 3000;
+        CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK && about == 0);
+        CHECK(s.signals.count == 3 && s.signals.actuated == actuated);
+        CHECK(s.signals.start_flash == 0x0102 && s.signals.start_red == 0x0203);
+        for (unsigned i = 0; i < 3; i++) CHECK(rows_equal(&s.signals.rows[i], &t.rows[i], actuated));
+        CHECK(s.detectors.count == 3 && s.detectors.debounce_ms == 21 && s.detectors.chatter == 39);
+        CHECK(s.detectors.analog_delta == 17 && s.detectors.stuck_s == 0x1234 && s.detectors.no_hit_s == 0x2345);
+        CHECK(s.signals.longest_red == (actuated ? 3000 : 0) && s.detectors.dead_cycles == (actuated ? 5 : 0));
+        for (unsigned o = 0; o < SIGNAL_OVERLAPS; o++) CHECK(s.signals.overlaps[o] == (actuated ? t.overlaps[o] : 0));
+        for (unsigned k = 0; actuated && k < SIGNAL_PREEMPTS; k++)
+            CHECK(memcmp(&s.signals.preempts[k], &t.preempts[k], sizeof t.preempts[k]) == 0);
+        CHECK(s.detectors.rows[0] == actuated && s.detectors.rows[1] == 6 * actuated && s.detectors.rows[2] == 0);
+        /* the longer ring's fixed-time cycle: 50 + 40 and 50 + 60, or 0x206 + 100 */
+        CHECK(s.detectors.cycle_ms == (actuated ? (0x206u + 100u) * 100u : 0u));
+        t.rows[2].green = t.rows[2].min_green;
+        CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK && s.detectors.cycle_ms == (actuated ? (0x107u + 100u) * 100u : 0u));
+        t = good(actuated);
+        t.longest_red = 3000;
+        CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK && s.detectors.cycle_ms == (actuated ? 20000u : 0u));
+        CHECK(decoded(&s, &t, &d, -1) == PLAN_CODE_TABLE_FORMAT && about == 0);
+        CHECK(decoded(&s, &t, &d, 1) == PLAN_CODE_TABLE_FORMAT);
+        t.rows[1].yellow = YELLOW_MAX + 1;
+        CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_LIMITS && about == 4);
+        t.rows[1].ring = 3;
+        CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_RING && about == 4);
+    }
+    signal_table t = good(true);
+    t.longest_red = 3000;
+    /* a row that nobody can call; a detector that calls a row that is not there */
+    d.rows[1] = 4;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_DETECTORS && about == 4);
+    t.rows[1].options = RECALL_MINIMUM;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK);
+    t.rows[1].options = RECALL_MAXIMUM;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK);
+    t.rows[1].options = RECALL_SOFT;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK);
+    t.rows[1].options = ROW_OPTION_LOCKING;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_DETECTORS);
+    t.rows[1].walk = t.rows[1].ped_clear = 40;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_DETECTORS);
+    t.rows[1].ped_input = 7;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK);
+    t.rows[1].ped_input = 0, t.rows[1].options = ROW_OPTION_PED_RECALL;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK);
+    d.rows[2] = 8;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_DETECTORS && about == 0);
+    d = CALLING;
+    d.count = CALLERS;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK && s.detectors.count == CALLERS);
+    d.count = CALLERS + 1;
+    CHECK(decoded(&s, &t, &d, 1) == PLAN_CODE_TABLE_DETECTORS);
+    t.actuated = false;
+    d.count = 255;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK && s.detectors.count == 255);
+    /* heads alone */
+    uint8_t bytes[1024] = {SETTINGS_FORMAT};
+    CHECK(settings_decode(&s, bytes, SETTINGS_HEAD, &about) == PLAN_CODE_OK && s.signals.count == 0);
+    CHECK(settings_decode(&s, bytes, SETTINGS_HEAD - 1, &about) == PLAN_CODE_TABLE_FORMAT);
+    bytes[0] = 0;
+    CHECK(settings_decode(&s, bytes, SETTINGS_HEAD, &about) == PLAN_CODE_TABLE_FORMAT);
+    bytes[0] = 3;
+    CHECK(settings_decode(&s, bytes, SETTINGS_HEAD, &about) == PLAN_CODE_TABLE_FORMAT);
+    bytes[0] = ACTUATED_FORMAT;
+    CHECK(settings_decode(&s, bytes, SETTINGS_HEAD, &about) == PLAN_CODE_TABLE_FORMAT);
+    CHECK(settings_decode(&s, bytes, ACTUATED_HEAD, &about) == PLAN_CODE_OK);
+    bytes[0] = SETTINGS_FORMAT, bytes[1] = SIGNAL_PHASES + 1;
+    CHECK(settings_decode(&s, bytes, SETTINGS_HEAD + (SIGNAL_PHASES + 1) * SETTINGS_ROW, &about) == PLAN_CODE_TABLE_FORMAT);
 }
 
 /* --- detectors ------------------------------------------------------------------------------------- */
@@ -322,7 +583,11 @@ static void storing(void) {
 }
 
 int main(void) {
-    plans();
+    own_limits();
+    no_limits();
+    tables_limits();
+    check_tables();
+    decoding();
     detecting();
     storing();
     printf("%u cases, %u failed\n", cases, failures);

@@ -15,7 +15,7 @@ typedef struct {
     uint8_t ped, ped_age;
     uint8_t dark;  /* since the yellow ended, up to the red clearance */
     uint8_t stood; /* how long a vehicle stands there, up to the row's delay */
-    uint8_t opposed; /* how long this green keeps somebody waiting, up to the maximum */
+    uint8_t opposed; /* for how many whole steps this green keeps somebody waiting, up to the maximum */
 } watched;
 
 typedef struct {
@@ -187,6 +187,7 @@ static void forget(observer *o, const signal_table *t) {
 static const char *judge(observer *o, const signal_table *t, const signal_heads *h, const events *e) {
     if (h->flash && (h->green | h->yellow | h->walk | h->ped_clear | h->overlap_green | h->overlap_yellow))
         return "a head is lit while everything flashes";
+    uint8_t was = o->waiting;
     call_rows(o, t, e);
     if (e->preempted) o->unknown = (uint8_t)(row_bit(t->count) - 1u);
     uint8_t waiting = o->waiting | o->unknown, before[SIGNAL_OVERLAPS];
@@ -223,7 +224,7 @@ static const char *judge(observer *o, const signal_table *t, const signal_heads 
     }
     for (uint8_t i = 0; i < t->count; i++) {
         watched *w = &o->heads[i];
-        bool keeps = (o->waiting & (uint8_t)~o->omitted & t->rows[i].conflicts) != 0;
+        bool keeps = (was & o->waiting & (uint8_t)~o->omitted & t->rows[i].conflicts) != 0;
         w->opposed = keeps && w->colour == GREEN && w->age > 0 && !e->preempted ? older(w->opposed) : 0;
         if (t->actuated && w->opposed >= t->rows[i].max_green) return "a green did not end at its maximum while somebody waited";
     }
