@@ -97,6 +97,7 @@ class Preempt(msgspec.Struct, forbid_unknown_fields=True):
 
     input: Annotated[int, msgspec.Meta(ge=1, le=16)]
     dwell: Annotated[list[_Phase], msgspec.Meta(min_length=1)]  # green as long as it lasts
+    opens: bool = False  # its contact opens, as a railway's does when in doubt, and when its wire breaks
     dwell_s: _Byte = 0  # at least
     track: list[_Phase] = []  # green before, to clear the tracks
     track_s: _Byte = 0
@@ -200,7 +201,7 @@ class SignalPlan(msgspec.Struct, forbid_unknown_fields=True):
                 self._rows(phases, f"the preempt of input {p.input}: {name}")
                 for name, phases in (("track", p.track), ("dwell", p.dwell))
             )
-            preempts[5 * k : 5 * k + 5] = [p.input, track, p.track_s, dwell, p.dwell_s]
+            preempts[5 * k : 5 * k + 5] = [p.input | 0x80 * p.opens, track, p.track_s, dwell, p.dwell_s]
         return [_tenths(longest, 2), DEAD_CYCLES if dead is None else dead, *overlaps, *preempts]
 
     def _callers(self) -> bytes:

@@ -6,18 +6,11 @@ static const size_t EDGES_PER_SLICE = 128; /* between two looks at the line */
 
 uint32_t board_rx_errors(const board *b) { return b->rx.errors + b->rx_refused; }
 
-static bool put_byte_run(board *b, const uint8_t *from, size_t n) {
-    if (TX_BYTES - b->tx_length < n) return false;
-    for (size_t i = 0; i < n; i++) b->tx[(b->tx_head + b->tx_length + i) % TX_BYTES] = from[i];
-    b->tx_length += n;
-    return true;
-}
-
 static bool send(board *b, const uint8_t *payload, size_t n) {
-    uint8_t frame[FRAME_BYTES];
-    bool sent = put_byte_run(b, frame, frame_encode(payload, n, frame));
-    b->frames_sent += sent;
-    return sent;
+    if (TX_BYTES - b->tx_length < n + FRAME_MORE) return false;
+    b->tx_length += frame_encode_into(payload, n, b->tx, TX_BYTES, (b->tx_head + b->tx_length) % TX_BYTES);
+    b->frames_sent++;
+    return true;
 }
 
 static void drain(board *b) {
@@ -31,14 +24,14 @@ static void drain(board *b) {
 }
 
 void board_line_down(board *b) {
-    static const uint8_t delimiter = 0;
     b->linked = b->alive = false;
     b->answer_count = 0;
-    b->tx_head = b->tx_length = 0;
+    b->tx[0] = 0; /* ends half a frame that the other side may hold */
+    b->tx_head = 0;
+    b->tx_length = 1;
     b->rx.length = 0;
     b->identity_due = false; /* a host that says HELLO at once shall hear one IDENTITY, its answer */
     b->identity_ms = hal_uptime_ms() + IDENTITY_EVERY_MS;
-    (void)put_byte_run(b, &delimiter, 1); /* ends half a frame that the other side may hold */
 }
 
 /* Another table is in force: nobody has asked for green times of it yet. */
@@ -141,13 +134,15 @@ static void on_signal_request(board *b, const msg_signal_request *m) {
     answer(b, m->request, code, m->phase);
 }
 
-static void on_table_part(board *b, const msg_table_part *m) {
-    if (b->store.state == STORE_WRITING || m->offset >= SETTINGS_MAX) {
+static void on_table_part(board *b, const uint8_t *payload) {
+    msg_table_part m;
+    msg_table_part_get(&m, payload);
+    if (b->store.state == STORE_WRITING || m.offset >= SETTINGS_MAX) {
         b->rx_refused++;
         return;
     }
-    for (size_t i = 0; i < PART_BYTES && m->offset + i < SETTINGS_MAX; i++)
-        b->store.bytes[SLOT_HEAD + m->offset + i] = m->data[i];
+    for (size_t i = 0; i < PART_BYTES && m.offset + i < SETTINGS_MAX; i++)
+        b->store.bytes[SLOT_HEAD + m.offset + i] = m.data[i];
 }
 
 /* A dry run is answered at once, a table to keep when it is in memory and was read back. */
@@ -216,9 +211,7 @@ static void on_payload(board *b, const uint8_t *payload, size_t n) {
         msg_signal_request_get(&m, payload);
         on_signal_request(b, &m);
     } else if (payload[0] == MSG_TABLE_PART && n == MSG_TABLE_PART_SIZE) {
-        msg_table_part m;
-        msg_table_part_get(&m, payload);
-        on_table_part(b, &m);
+        on_table_part(b, payload);
     } else if (payload[0] == MSG_TABLE_COMMIT && n == MSG_TABLE_COMMIT_SIZE) {
         msg_table_commit m;
         msg_table_commit_get(&m, payload);
@@ -395,8 +388,9 @@ static void tell(board *b, uint64_t ms) {
 static uint8_t preempts_on(const board *b) {
     uint8_t on = 0;
     for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
-        uint8_t input = b->signals.table.preempts[k].input;
-        if (input && (b->inputs >> (input - 1u) & 1u)) on = (uint8_t)(on | 1u << k);
+        const signal_preempt *p = &b->signals.table.preempts[k];
+        bool closed = p->input && (b->inputs >> (p->input - 1u) & 1u);
+        if (p->input && closed != p->opens) on = (uint8_t)(on | 1u << k);
     }
     return on;
 }

@@ -11,7 +11,7 @@
 
 #ifndef FIRMWARE_MAJOR
 #define FIRMWARE_MAJOR 2u
-#define FIRMWARE_MINOR 0u
+#define FIRMWARE_MINOR 1u
 #define FIRMWARE_PATCH 0u
 #endif
 #ifndef TX_BYTES

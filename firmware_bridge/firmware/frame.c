@@ -17,21 +17,28 @@ uint32_t crc32_of(const uint8_t *data, size_t n) {
     return crc;
 }
 
-size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out) {
+size_t frame_encode_into(const uint8_t *payload, size_t n, uint8_t *ring, size_t size, size_t at) {
     uint32_t crc = crc32_of(payload, n);
-    size_t code_at = 0, end = 1;
-    for (size_t i = 0; i < n + CRC_BYTES; i++) {
-        uint8_t byte = (uint8_t)(i < n ? payload[i] : crc >> (8u * (i - n)));
+    size_t code_at = at;
+    uint8_t code = 1; /* no run reaches 254: a frame has at most MAX_FRAME bytes */
+    for (size_t i = 0; i <= n + CRC_BYTES; i++) {
+        uint8_t byte = (uint8_t)(i < n ? payload[i] : i < n + CRC_BYTES ? crc >> (8u * (i - n)) : 0u);
+        at = at + 1u < size ? at + 1u : 0;
         if (byte != 0) {
-            out[end++] = byte; /* no run reaches 254: a frame has at most MAX_FRAME bytes */
+            ring[at] = byte;
+            code++;
         } else {
-            out[code_at] = (uint8_t)(end - code_at);
-            code_at = end++;
+            ring[code_at] = code;
+            code_at = at;
+            code = 1;
         }
     }
-    out[code_at] = (uint8_t)(end - code_at);
-    out[end++] = 0;
-    return end;
+    ring[at] = 0;
+    return n + FRAME_MORE;
+}
+
+size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out) {
+    return frame_encode_into(payload, n, out, FRAME_BYTES, 0);
 }
 
 /* In place: what comes out is never longer than what went in. */

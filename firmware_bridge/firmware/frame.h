@@ -20,8 +20,14 @@ typedef struct {
 uint32_t crc32_add(uint32_t crc, uint8_t byte);
 uint32_t crc32_of(const uint8_t *data, size_t n);
 
-/* Writes one frame of at most FRAME_BYTES to out. n is 1 to MAX_PAYLOAD. Returns its length. */
+/* A payload of 1 to MAX_PAYLOAD bytes is FRAME_MORE longer as a frame, always. */
+#define FRAME_MORE (CRC_BYTES + 2u)
+
+/* Writes one frame to out. Returns its length. */
 size_t frame_encode(const uint8_t *payload, size_t n, uint8_t *out);
+
+/* The same into a ring of `size` bytes, from `at` on. */
+size_t frame_encode_into(const uint8_t *payload, size_t n, uint8_t *ring, size_t size, size_t at);
 
 /* Takes one byte. Returns the payload's length when that byte completes a good frame, otherwise 0. The payload lies in
  * d->buffer until the next byte. */

@@ -135,7 +135,7 @@ size_t hal_write(const uint8_t *from, size_t n) {
 
 /* --- time and inputs: once a millisecond ------------------------------------------------------------ */
 
-#define EDGES (DETECTORS > 8u ? 48u : 16u)
+#define EDGES (DETECTORS > 8u ? 48u : 12u)
 static edge edges[EDGES];
 static volatile uint8_t edge_head, edge_tail;
 static uint8_t detector_levels[DETECTOR_PORTS], input_levels;

@@ -21,20 +21,25 @@ void plan_fall_back(plan *p) {
     for (uint8_t i = 0; i < count_of(p); i++) p->green[i] = limit_of(p, i).green;
 }
 
-typedef struct {
-    uint32_t low, high, phases;
-} span; /* of cycle times that the greens fill */
-
-/* Greens and clearances are rounded to 0.1 s on their way here: one unit of slack for each. */
-static bool fits(const span *s, uint32_t cycle) {
-    return s->low <= cycle + 2u * s->phases && cycle <= s->high + 2u * s->phases;
+/* Whether a ring's greens and clearances fill the cycle, or the cycle `times` times. They are rounded to 0.1 s on their way
+ * here: one unit of slack for each. A ring without phases fills any. */
+static bool fills(const plan *p, const uint16_t greens[PLAN_PHASES], uint8_t ring, uint32_t cycle) {
+    uint32_t low = 0, high = 0;
+    uint8_t phases = 0;
+    for (uint8_t at = 0; at < count_of(p); at++) {
+        phase_limit limit = limit_of(p, at);
+        if (limit.ring != ring || !greens[at]) continue;
+        low += (uint32_t)greens[at] + limit.min_clearance;
+        high += (uint32_t)greens[at] + limit.max_clearance;
+        phases++;
+    }
+    return phases == 0 || (low <= cycle + 2u * phases && cycle <= high + 2u * phases);
 }
 
 /* An actuated table's greens are maxima: with cycle 0 no sum binds them, and a phase that is not named keeps its own. */
 enum plan_code plan_request(plan *p, const msg_phase_times *request, const uint8_t *greens, uint8_t *phase) {
     bool is_free = has_table(p) && p->table->actuated && request->cycle == 0;
     uint16_t wanted[PLAN_PHASES] = {0}; /* 0: not named; no limit allows it */
-    span rings[3] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
     for (uint8_t i = 0; i < request->phase_count; i++) {
         msg_phase_green asked;
         msg_phase_green_get(&asked, greens + 3u * i);
@@ -49,24 +54,17 @@ enum plan_code plan_request(plan *p, const msg_phase_times *request, const uint8
         wanted[at] = asked.green;
     }
     for (uint8_t at = 0; at < count_of(p); at++) {
-        phase_limit limit = limit_of(p, at);
-        *phase = limit.phase;
-        if (!wanted[at]) {
-            if ((has_table(p) || p->own) && !is_free) return PLAN_CODE_MISSING_PHASE;
-            if (is_free) wanted[at] = p->green[at];
-            continue;
-        }
-        span *s = &rings[limit.ring];
-        s->low += (uint32_t)wanted[at] + limit.min_clearance;
-        s->high += (uint32_t)wanted[at] + limit.max_clearance;
-        s->phases++;
+        *phase = limit_of(p, at).phase;
+        if (wanted[at]) continue;
+        if ((has_table(p) || p->own) && !is_free) return PLAN_CODE_MISSING_PHASE;
+        if (is_free) wanted[at] = p->green[at];
     }
     *phase = 0;
     if (request->phase_count == 0) return PLAN_CODE_CYCLE_SUM;
-    for (int ring = 1; !is_free && ring <= 2; ring++)
-        if (rings[ring].phases && !fits(&rings[ring], request->cycle)) return PLAN_CODE_CYCLE_SUM;
+    for (uint8_t ring = 1; !is_free && ring <= 2; ring++)
+        if (!fills(p, wanted, ring, request->cycle)) return PLAN_CODE_CYCLE_SUM;
     /* Where the rings are unknown the phases fill one ring or two. */
-    if (rings[0].phases && !fits(&rings[0], request->cycle) && !fits(&rings[0], (uint32_t)request->cycle * 2u))
+    if (!fills(p, wanted, 0, request->cycle) && !fills(p, wanted, 0, (uint32_t)request->cycle * 2u))
         return PLAN_CODE_CYCLE_SUM;
     for (uint8_t at = 0; at < count_of(p); at++) p->green[at] = wanted[at];
     return PLAN_CODE_OK;

@@ -30,7 +30,8 @@ static void decode_actuation(settings *s, const uint8_t *b) {
     for (uint8_t o = 0; o < SIGNAL_OVERLAPS; o++) t->overlaps[o] = b[17u + o];
     for (uint8_t k = 0; k < SIGNAL_PREEMPTS; k++) {
         const uint8_t *p = b + 17u + SIGNAL_OVERLAPS + 5u * k;
-        t->preempts[k] = (signal_preempt){.input = p[0], .track = p[1], .track_s = p[2], .dwell = p[3], .dwell_s = p[4]};
+        t->preempts[k] = (signal_preempt){.input = p[0] & 0x7Fu, .opens = (p[0] & 0x80u) != 0, .track = p[1],
+            .track_s = p[2], .dwell = p[3], .dwell_s = p[4]};
     }
 }
 

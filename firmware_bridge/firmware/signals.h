@@ -39,7 +39,8 @@ typedef struct { /* times in 0.1 s */
 #define PREEMPT_INPUTS 16u
 
 typedef struct {
-    uint8_t input; /* 1 to PREEMPT_INPUTS; 0: there is none */
+    uint8_t input;   /* 1 to PREEMPT_INPUTS; 0: there is none */
+    bool opens;      /* a contact that opens, as a railway's does when in doubt, and when its wire breaks */
     uint8_t track; /* rows that are green first, to clear the tracks; 0: none */
     uint8_t track_s;
     uint8_t dwell; /* rows that are green from then on */

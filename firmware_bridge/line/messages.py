@@ -139,20 +139,20 @@ class PlanCode(enum.IntEnum):
     PEDESTRIAN = 10  # somebody crosses
     NO_WALK = 11  # this phase has no crossing
     CONFLICT = 12  # with the phase that the other ring was called to
-    STARVES = 13  # a phase between would be passed over twice in a row
+    STARVES = 13  # somebody who waits would be passed over twice in a row, or beyond the longest red
     UNKNOWN_ACTION = 14
     TABLE_CRC = 15  # parts are missing or damaged: send all of them again
     TABLE_FORMAT = 16
     TABLE_RING = 17
     TABLE_CONFLICTS = 18  # not symmetric, with itself, or not between phases of one ring
-    TABLE_TIMES = 19  # minimum <= green <= maximum, walk and clearance within the maximum
+    TABLE_TIMES = 19  # minimum <= green <= maximum, walk within it, a cycle of maxima within the longest red
     TABLE_LIMITS = 20  # beyond what a public road may have
     BUSY = 21  # the table before is still on its way into memory or into force
     STORE_FAILED = 22  # the non-volatile memory does not keep what was written
-    PREEMPTED = 23  # a railway or the fire brigade has the intersection
-    TABLE_DETECTORS = 24  # a phase names a detector that is not watched, or actuation without any
-    TABLE_OVERLAP = 25  # an overlap's parents conflict, or there are none
-    TABLE_PREEMPT = 26  # its input or its phases are none, or its phases conflict
+    PREEMPTED = 23  # a railway or the fire brigade has the intersection: only pedestrians can call
+    TABLE_DETECTORS = 24  # more than this board has, of a phase that there is not, or a phase that nobody can call
+    TABLE_OVERLAP = 25  # a parent that there is not
+    TABLE_PREEMPT = 26  # no phases, or such as conflict; an input beyond 16, or one that has another use
 
 
 class SignalMode(enum.IntEnum):

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.firmware_bridge.conftest import SANITIZED
 from tests.firmware_bridge.test_simulated_board import Line
+from wayside.firmware_bridge.errors import PlanError
 from wayside.firmware_bridge.line.messages import (
     Action,
     DetectorFault,
@@ -21,6 +24,7 @@ from wayside.firmware_bridge.line.messages import (
     PlanCode,
     PlanResult,
     PreemptState,
+    SignalMode,
     SignalRequest,
     Termination,
 )
@@ -422,6 +426,15 @@ def test_the_first_preempt_goes_before_the_second(library: Path) -> None:
     assert told == [(2, called), (2, served), (1, called), (2, called), (1, served), (1, off), (2, served), (2, off)]
 
 
+def test_a_contact_that_opens_when_in_doubt_preempts_from_the_start_until_it_is_closed(library: Path) -> None:
+    street = Street(library, crossing(head={"preempts": [{"input": 3, "opens": True, "dwell": [4, 8]}]}))
+    street.edge(40_000, 3, 1, EventKind.INPUT)
+    street.edge(90_000, 3, 0, EventKind.INPUT)  # the wire breaks
+    street.run(120_000)
+    assert street.began(4)[0] == START_MS
+    assert [value for _, _, value in street.events(EventKind.PREEMPT)] == [1, 2, 0, 1, 2]
+
+
 def test_an_overlap_stays_green_from_one_parent_to_the_next_and_ends_like_its_last(library: Path) -> None:
     one_ring = {"ring": 1, "conflicts": []}
     head = {"overlaps": [{"number": 2, "parents": [2, 4]}]}
@@ -456,3 +469,76 @@ def test_random_intersections_hosts_and_trains_break_no_rule(tmp_path: Path) -> 
     done = subprocess.run([program, "1", "200", "2000"], capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+TWO_RINGS = crossing(**TRAIN, p2=PED)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"p2": {"detectors": [5]}}, r"phase 2: detectors names channel 5, and detectors.count says .* 1 to 4"),
+        ({"head": {"overlaps": [{"number": 1, "parents": [2, 3]}]}}, "overlap 1: parents names phase 3"),
+        ({"head": {"overlaps": [{"number": 1, "parents": [2]}] * 2}}, "overlap 1 is there twice"),
+        ({"head": {"preempts": [{"input": 1, "dwell": [5]}]}}, "the preempt of input 1: dwell names phase 5"),
+        ({"p2": {"passage_s": 1.05}}, "1.05 s: times are whole tenths"),
+        ({"head": {"detectors": {"count": 41}}}, "detectors.count: an actuated plan has at most 40"),
+    ],
+)
+def test_what_an_actuated_table_cannot_say_is_refused_by_name(fields: dict[str, dict], complaint: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(PlanError, match=complaint):
+        crossing(**fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, PlanCode.OK),
+        ({"p4": {"detectors": []}}, PlanCode.TABLE_DETECTORS),
+        ({"p4": {"detectors": [], "recall": "soft"}}, PlanCode.OK),
+        ({"p4": {"max_1_s": 4.0}}, PlanCode.TABLE_TIMES),
+        ({"p4": {"max_1_s": 30.1}}, PlanCode.TABLE_TIMES),
+        ({"p4": {"ped_recall": True}}, PlanCode.NO_WALK),
+        ({"head": {"longest_red_s": 83.9}}, PlanCode.TABLE_TIMES),
+        ({"head": {"longest_red_s": 84.0}}, PlanCode.OK),
+        ({"head": {"preempts": [{"input": 1, "dwell": [2, 4]}]}}, PlanCode.TABLE_PREEMPT),
+        ({"head": {"preempts": [{"input": 1, "dwell": [2], "track": [2, 8]}]}}, PlanCode.TABLE_PREEMPT),
+        ({"head": {"preempts": [{"input": 1, "dwell": [2]}] * 2}}, PlanCode.TABLE_PREEMPT),
+        ({"head": {"preempts": [{"input": 9, "dwell": [4]}]}, "p2": PED}, PlanCode.TABLE_PREEMPT),
+    ],
+)
+def test_the_board_says_what_is_wrong_with_an_actuated_table(
+    library: Path,
+    fields: dict[str, dict],  # type: ignore[type-arg]
+    code: PlanCode,
+) -> None:
+    assert Line(library).load(crossing(**fields).encode()) == code
+
+
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_any_byte_of_an_actuated_table_may_be_wrong_and_the_board_takes_it_or_says_why(
+    library: Path, at: int, byte: int
+) -> None:
+    table = bytearray(TWO_RINGS.encode())
+    table[at % len(table)] = byte
+    line = Line(library)
+    if line.load(bytes(table)) == PlanCode.OK:
+        line.run(60_000)
+        assert all(mode != SignalMode.FAULT for _, _, mode in line.events(EventKind.SIGNAL_MODE))
+    line.board.close()
+
+
+def test_a_plan_without_actuated_fields_is_a_table_of_format_1() -> None:
+    assert fixed_time(crossing()).encode()[0] == 1
+    for field in (
+        {"passage_s": 3.0},
+        {"locking": True},
+        {"recall": "minimum"},
+        {"max_1_s": 30.0},
+        {"ped_recall": True},
+    ):
+        plan = fixed_time(crossing())
+        for name, value in field.items():
+            setattr(plan.phases[0], name, value)
+        assert plan.encode()[0] == 2
+    assert msgspec.structs.replace(fixed_time(crossing()), actuated=True).encode()[0] == 2

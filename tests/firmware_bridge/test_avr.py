@@ -100,6 +100,49 @@ async def test_a_real_board_keeps_its_table_drives_the_heads_and_never_lights_a_
     assert again.lost == []
 
 
+# All that an actuated table can say, and short enough to be watched in real time.
+ACTUATED = QUICK.replace(
+    "[[phases]]",
+    """
+detectors = { count = 6, debounce_ms = 20, stuck_s = 60, dead_cycles = 3 }
+overlaps = [{ number = 1, parents = [2, 4] }, { number = 4, parents = [6] }]
+preempts = [{ input = 4, track = [4], track_s = 1, dwell = [2, 6], dwell_s = 1 }]
+[[phases]]""",
+    1,
+)
+for number in range(4):
+    ACTUATED = ACTUATED.replace("\nring =", f"\npassage_s = 1.0\ndetectors = [{number + 1}]\nring  =", 1)
+
+
+@pytest.mark.slow
+async def test_an_actuated_board_serves_who_comes_and_its_stack_has_room(tmp_path: Path) -> None:
+    host = Host("wayside")
+    with AvrBoard(tmp_path, "atmega328p") as board:
+        async with host.on(board.port):
+            await known(host)
+            assert await answer(host, host.link.plan_table(2, table(ACTUATED), store=True), 2) == PlanCode.OK
+            await host.until(lambda: bool(seen(host, EventKind.PHASE_GREEN, 2)), 60)
+            assert await answer(host, host.link.phase_times(3, {2: 5.0, 4: 5.0, 6: 5.0, 8: 5.0}, 0), 3) == PlanCode.OK
+            assert await answer(host, host.link.signal_request(4, Action.HOLD, 2), 4) == PlanCode.OK
+            assert await answer(host, host.link.signal_request(5, Action.RELEASE, 2), 5) == PlanCode.OK
+            board.tell("pin D 3 0")  # detector 2
+            await host.until(lambda: bool(seen(host, EventKind.PHASE_GREEN, 4)), 60)
+            board.tell("pin D 3 1", "pin C 0 0", "pin C 3 0")  # a pedestrian and a train
+            await host.until(lambda: len(seen(host, EventKind.PREEMPT, 4)) >= 2, 60)
+            board.tell("pin C 3 1")
+            await host.until(lambda: len(seen(host, EventKind.PREEMPT, 4)) >= 3, 60)
+            bad = table(ACTUATED.replace("yellow_s = 3.0", "yellow_s = 2.0"))
+            assert await answer(host, host.link.plan_table(6, bad, store=False), 6) == PlanCode.TABLE_LIMITS
+            conflicts, latches = board.tell("worst")
+            stack = board.tell(f"stack {end_of_data('atmega328p')}")[0]
+    print(f"atmega328p, actuated: {stack} bytes between stack and data")
+    assert conflicts == 0
+    assert latches > 200
+    assert stack > 32, "the stack comes close to the data"
+    assert [m.value for m in seen(host, EventKind.OVERLAP, 1)][:1] == [1]
+    assert (host.link.counts.dropped, host.lost) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("how", "cause"),
     [("wdrf", ResetCause.WATCHDOG), ("borf", ResetCause.BROWN_OUT), ("extrf", ResetCause.EXTERNAL)],

@@ -48,9 +48,9 @@ def intel_hex(path: Path, data: bytes, base: int = 0) -> Path:
 def test_the_firmware_says_what_it_is(mcu: str) -> None:
     old, new = load_image(program(mcu).hex), load_image(newer(mcu).hex)
     assert old.label is not None
-    assert old.label == (PROTOCOL, SCHEMA, "2.0.0", mcu, "wayside")
+    assert old.label == (PROTOCOL, SCHEMA, "2.1.0", mcu, "wayside")
     assert new.label is not None
-    assert new.label.firmware == "2.1.0"
+    assert new.label.firmware == "2.9.0"
     assert old.base == 0
 
 

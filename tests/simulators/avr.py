@@ -38,8 +38,8 @@ def program(mcu: str) -> AvrProgram:
 
 @cache
 def newer(mcu: str) -> AvrProgram:
-    """The same firmware, but it says that it is 2.1.0."""
-    version = ("-DFIRMWARE_MAJOR=2u", "-DFIRMWARE_MINOR=1u", "-DFIRMWARE_PATCH=0u")
+    """The same firmware, but it says that it is 2.9.0."""
+    version = ("-DFIRMWARE_MAJOR=2u", "-DFIRMWARE_MINOR=9u", "-DFIRMWARE_PATCH=0u")
     return build_avr(mcu, BUILD / "newer", version)
 
 
