@@ -158,7 +158,7 @@ static bool on_this_side(const signals *s, uint8_t ring, uint8_t to) {
 static uint16_t maximum(const signals *s, uint8_t row) {
     const signal_row *r = &s->table.rows[row];
     if (s->faulty & bit(row)) return r->green;
-    uint16_t most = s->green[row];
+    uint16_t most = s->green[row] < r->max_green ? s->green[row] : r->max_green;
     return s->faulty && r->green < most ? r->green : most; /* nobody gets more of a cycle than the fixed-time plan gives */
 }
 

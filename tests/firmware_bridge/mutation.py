@@ -31,7 +31,7 @@ from wayside.firmware_bridge.native import SIGNALS, SOURCE
 HERE = Path(__file__).parent
 RECORD, EQUIVALENT = HERE / "mutation.json", HERE / "equivalent_mutants.toml"
 CORE = (*SIGNALS, "detectors.c", "plan.c", "settings.c")
-FLAGS = ("-std=c11", "-O2", "-Werror=return-type", "-Werror=implicit-function-declaration", f"-I{SOURCE}")
+FLAGS = ("-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Werror=return-type", "-Werror=implicit-function-declaration", f"-I{SOURCE}")
 MEMORY = 2 << 30  # of one check; the unchanged core needs a fraction
 
 
@@ -48,9 +48,10 @@ INSTANCES = (
 )  # fmt: skip
 CHECKS = (
     Check("core_cases", (), CORE, 2),
+    Check("signal_cases", (), SIGNALS, 2),
     *(Check("signals_search", (name,), SIGNALS, 20) for name in INSTANCES),
 )
-PROGRAMS = {"core_cases": (*CORE, "frame.c"), "signals_search": SIGNALS}
+PROGRAMS = {"core_cases": (*CORE, "frame.c"), "signal_cases": SIGNALS, "signals_search": SIGNALS}
 OUTCOMES = ("killed", "without end", "survived", "equivalent", "same code", "does not compile")
 
 

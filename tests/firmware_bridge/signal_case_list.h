@@ -65,11 +65,11 @@ PLAY(&pair, "5. v2 2. v0 1. v2 2. v0 9.",
     "GGGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrr");
 PLAY(&pair, "v1 5. v3 10. v1 20.",
-    "GGGGGGGGGGGGGGmYrGGGGGGGGGGGGGGGGGG "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&pair, "v1 5. v3 30.",
-    "GGGGGGGGGGGGGGmYrrrrrrrrrrGGGGGGGGm "
-    "rrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrr");
+    "GGGGGGGGGGGGGGGmYrrrrrrrrrrGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrr");
 PLAY(&pair, "2. v2 1. v3 3. v2 30.",
     "GGGGGGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGG");
@@ -77,8 +77,8 @@ PLAY(&pair, "4. v2 9. v0 1. v1 1. v0 20.",
     "GGGGGGgYrrrrrrrrrrGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrGGGGGGgrrrrrrrrrrrrrrrrrrr");
 PLAY(&pair, "v3 60.",
-    "GGGGGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrr "
-    "rrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmr");
+    "GGGGGGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGm");
 PLAY(&pair, "v2 40.",
     "GGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG");
@@ -105,8 +105,8 @@ PLAY(&pair, "6. C1 ?c0 10.",
     "GGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrr");
 PLAY(&pair, "v2 1. H1 30.",
-    "GGGGGGGGGGGmYrrrrrrrrrrrrrrrrrr "
-    "rrrrrrrrrrrrrrGGGGGGGGGGGGGGGGG");
+    "GGGGGGGGGGGGmYrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrGGGGGGGGGGGGGGGG");
 PLAY(&pair, "v2 1. H1 5. R1 10.",
     "GGGGGGgYrrrrrrrr "
     "rrrrrrrrrGGGGGGG");
@@ -138,11 +138,11 @@ PLAY(&pair, "v3 3. g0 20.",
     "GGGmYrrrrrrGGGmYrrrrrrG "
     "rrrrrrGGmrrrrrrrrGGmrrr");
 PLAY(&pair, "v3 3. g9 40.",
-    "GGGGGGGGGGGmYrrrrrrrrrrrrGGGGGGGGGGmYrrrrrr "
-    "rrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrGGGGG");
+    "GGGGGGGGGGGGmYrrrrrrrrrrrrGGGGGGGGGGmYrrrrr "
+    "rrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrGGGG");
 PLAY(&pair, "v3 g4 9. L 30.",
-    "GGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrrrGG "
-    "rrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmrrrr");
+    "GGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrrrG "
+    "rrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmrrr");
 PLAY(&pair, "1. C9!1 P1!11 S1!14 P9!1",
     "G "
     "r");
@@ -168,9 +168,9 @@ PLAY(&three, "3. v2 1. v0 C3 7. C1 ?c1 30.",
     "rrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&three, "v1 3. v5 1. C3 4. v7 90.",
-    "GGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmr "
-    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrr "
-    "rrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrr");
+    "GGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGm "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrr");
 PLAY(&three, "1. O2 O3 v7 95.",
     "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
@@ -209,19 +209,19 @@ PLAY(&dual, "4. v4 1. v0 30.",
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&dual, "v20 4. v2 1. v24 30.",
     "GGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "rrrrrrGGGGGGgrrrrrrrrrrrrrrrrrrrrrr "
-    "rrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrGGG "
+    "rrrrrrGGGGGGGgrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "rrrrGGGGGGGGmrrrrrrrrrGGGGGGGGmrrrr "
+    "rrrrGGGGGGGGGmrrrrrrrrrGGGGGGGGmrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&dual, "v10 2. v14 30. v0 30.",
-    "GGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "rrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "GGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
@@ -239,19 +239,19 @@ PLAY(&dual, "3. v2 1. v42 12. v0 30.",
     "rrrrrGGGGGGGGmrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "GGGGGGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&dual, "2. vff 90.",
-    "GGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrr "
-    "rrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrr "
-    "rrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrG "
-    "rrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrr "
-    "GGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrr "
-    "rrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrr "
-    "rrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrG "
-    "rrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrr");
+    "GGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmr "
+    "rrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmr "
+    "rrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrr");
 PLAY(&dual, "2. v44 1. v0 12. v99 2. v0 50.",
     "GGgrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
@@ -271,11 +271,11 @@ PLAY(&dual, "2. v44 1. v0 12. v19 2. v0 50.",
     "rrrrGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&dual, "v1 2. v15 5. H1 30. F1!9 F3 9.",
-    "GGGGGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGm "
+    "GGGGGGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrGGGGGGm "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "rrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGfrrrrrrrr "
+    "rrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGfrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "GGGGGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGm "
+    "GGGGGGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrGGGGGGm "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
@@ -407,7 +407,7 @@ PLAY(&laps, "6. v6 1. v0 50. va 2. v1 50.",
     "rrrrGGGGYYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGYYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&laps, "va 12. vd 60.",
     "rrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrr "
-    "rrrrrrrrrrrrrrrrrrrrrrrGGGGGmYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrGGGGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrr "
     "GGGGGmrrGGGGGmrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGG "
     "rrrrrrrrrrrrrrrrGGGGGGGGGGGGYYrrrrrrrrGGGGGYrrrrrrrrrrrrrrrrGGGGGYrrrrrr "
@@ -512,17 +512,17 @@ PLAY(&three, "1. v1 C2 1. v7 20. O3 40. C3 40.",
     "rrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrr");
 PLAY(&three, "v1 2. v7 4. H1 9. C3 9. C1 9. C3 9. C1 30.",
-    "GGGGGGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGG "
-    "rrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrr "
-    "rrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrr");
+    "GGGGGGGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGG "
+    "rrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrr");
 PLAY(&dual, "v44 4. v4c 3. O4 O8 v55 70. vff 30.",
-    "GGgrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrr "
+    "GGgrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrr "
-    "rrrrGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGfrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrGGGGGGmr "
+    "rrrrGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGfrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrGGGGGGmr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
-    "GGgrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrr "
+    "GGgrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrr "
-    "rrrrGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrGGGGGGmr "
+    "rrrrGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrGGGGGGmr "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
 PLAY(&walks, "1. O2 H1 P2 v1 70.",
     "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrGGGGGGGGGGGGGGGG "
