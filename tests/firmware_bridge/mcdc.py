@@ -84,14 +84,18 @@ def measure(with_tools: Tools, *, searches: bool = True) -> tuple[dict[str, Cove
 
 
 def gaps(listing: str) -> list[str]:
-    """The decisions of a listing whose MC/DC is not whole, and branches that went one way alone."""
-    out = []
-    blocks = re.split(r"(?=---> MC/DC Decision Region)", listing)[1:]
-    for block in blocks:
-        if "not covered" in block.split("\n  |---> ")[0] and (m := re.search(r"Region \((\d+:\d+)", block)):
-            out.append(f"decision at {m[1]}\n{block[:900]}")
-    out += [f"branch {m[0]}" for m in re.finditer(r"Branch \(.*(?:True: 0,|False: 0\]).*", listing)]
-    return out
+    """``file:line: what`` of each condition that never decided by itself, and of each branch that went one way alone."""
+    out, file, decision = [], "", ""
+    for line in listing.splitlines():
+        if m := re.match(r"(/\S+/(\w+\.[ch])):$", line):
+            file = m[2]
+        elif m := re.search(r"MC/DC Decision Region \((\d+):", line):
+            decision = m[1]
+        elif m := re.search(r"(C\d+)-Pair: not covered", line):
+            out.append(f"{file}:{decision}: condition {m[1]} never decides by itself")
+        elif m := re.search(r"Branch \((\d+):(\d+)\): \[(?:True: 0, (?!Folded)|True: \S+, False: 0\])", line):
+            out.append(f"{file}:{m[1]}: the branch at column {m[2]} goes one way alone")
+    return list(dict.fromkeys(out))
 
 
 def main() -> int:

@@ -47,8 +47,8 @@ INSTANCES = (
     "two", "crossing", "barriers", "change", "tables", "pedestrians", "faults", "preemption", "rings", "actuated", "overlaps",
 )  # fmt: skip
 CHECKS = (
-    Check("core_cases", (), CORE, 2),
     Check("signal_cases", (), SIGNALS, 2),
+    Check("core_cases", (), CORE, 2),
     *(Check("signals_search", (name,), SIGNALS, 20) for name in INSTANCES),
 )
 PROGRAMS = {"core_cases": (*CORE, "frame.c"), "signal_cases": SIGNALS, "signals_search": SIGNALS}
