@@ -41,6 +41,13 @@ def test_a_stuck_detector_rises_once_and_never_falls() -> None:
     assert seen == [Edge(4_000, 2, 0), Edge(5_000, 2, 1)]
 
 
+def test_two_swapped_wires_tell_of_each_other_and_of_nobody_else() -> None:
+    loops = BrokenLoops([Fault(kind="swapped", where="1,2", from_s=5.0)], intersection())
+    coming = [Edge(5_100, 1, 1), Edge(5_200, 2, 0), Edge(5_300, 1, 1, EventKind.INPUT)]
+    assert loops.change(coming, 4) == coming
+    assert loops.change(coming, 5) == [Edge(5_100, 2, 1), Edge(5_200, 1, 0), coming[2]]
+
+
 def test_lies_name_only_phases_that_there_are_and_are_the_same_for_a_seed() -> None:
     signal = intersection().signal
 
