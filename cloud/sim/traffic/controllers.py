@@ -12,8 +12,10 @@ from wayside.cloud.sim.errors import ControllerError
 from wayside.cloud.sim.traffic import comparators, faults
 from wayside.cloud.sim.traffic.board_light import BoardLight
 from wayside.cloud.sim.traffic.intersection import Intersection
-from wayside.cloud.sim.traffic.node_host import NodeHost, beat_policies, policy_named
+from wayside.cloud.sim.traffic.node_host import NodeHost, policy_named
 from wayside.cloud.sim.traffic.spec import Fault, RunSpec
+from wayside.contracts.beat import BeatPolicy
+from wayside.edge.policies.policy import beat_names
 from wayside.firmware_bridge.signal_plan import SignalPlan
 
 FIXED, BOARD, NODE = "fixed", "board", "node:"
@@ -42,15 +44,13 @@ COMPARATORS: Mapping[str, Made] = comparators.COMPARATORS
 
 def names() -> list[str]:
     """What ``--policy`` takes."""
-    return [FIXED, BOARD, *(NODE + name for name in beat_policies()), *COMPARATORS]
+    return [FIXED, BOARD, *(NODE + name for name in beat_names()), *COMPARATORS]
 
 
 def check(policy: str, settings: Mapping[str, object]) -> None:
-    """Raises: ControllerError: there is no such controller, or it has no such settings."""
-    if policy.startswith(NODE):
-        for light in _by_light(settings) or [""]:
-            policy_named(policy.removeprefix(NODE), settings_of(light, settings))
-    elif policy not in (FIXED, BOARD, *COMPARATORS):
+    """Raises: ControllerError: there is no such controller, or these are no settings of lights."""
+    _by_light(settings)
+    if policy not in names():
         raise ControllerError(f"there is no policy {policy!r}; there are {', '.join(names())}")
 
 
@@ -86,14 +86,14 @@ def board_light(
     plan = intersection.plan if spec.policy != FIXED else fixed(intersection.plan)
     light = BoardLight(intersection._replace(plan=plan), width, listens=spec.events is not None)
     if spec.policy.startswith(NODE):
-        policy, settings = policy_named(spec.policy.removeprefix(NODE), settings_of(intersection.light, spec.settings))
+        named = settings_of(intersection.light, spec.settings)
+        policy, settings = policy_named(spec.policy.removeprefix(NODE), named, intersection.signal)
         kinds = {fault.kind for fault in own}
-        if "harmful" in kinds:
-            policy, settings = faults.Harm(), None
+        liar: BeatPolicy | None = faults.Harm() if "harmful" in kinds else None
         if kinds & {"lying", "wild"}:
-            policy, settings = faults.Lies(spec.seed), None
+            liar = faults.Lies(spec.seed)
         host = NodeHost(
-            policy, settings, intersection.signal, light.link,
+            liar or policy, settings, intersection.signal, light.link,
             seed=spec.seed, compare=spec.compare, guarded="wild" not in kinds, hour=begin_s / 3600,
         )  # fmt: skip
         light.attach(host)
