@@ -93,6 +93,12 @@
       element("td", { class: "number" }, count(s.actuations || 0)), element("td", {}, s.polarity && s.polarity !== "unknown" ? s.polarity : "–"),
       element("td", { class: "said" }, [s.said, (s.elsewhere || []).length ? `moved instead: ${s.elsewhere.join(", ")}` : ""].filter(Boolean).join("; ") || "–"));
   }
+  // Which detectors traffic showed at the wrong terminal, while the node was commissioned.
+  function wired(check) {
+    const of = (verdict) => (check.channels || []).filter((c) => c.verdict === verdict), suspect = of("suspect");
+    const heard = `Wiring, ${Math.round(check.seconds / 60)} min of events${check.partial ? ", ended early" : ""}`;
+    return `${heard}: ${suspect.map((c) => `channel ${c.channel} is suspect: ${c.said}`).join("; ") || "no wire is suspect"}; ${of("undecided").length} undecided`;
+  }
   async function showIdentity(nodes) {
     const node = nodes.find((n) => n.node === choice.node);
     text("identity-title", node ? `${node.node}: identity and commissioning` : "Identity and commissioning");
@@ -118,6 +124,7 @@
           element("thead", {}, element("tr", {}, ...["Datastream", "Channel", "Outcome", "Actuations", "Polarity", "Said"].map((h, i) => element("th", { scope: "col", class: i === 3 ? "number" : null }, h)))),
           element("tbody", {}, ...record.sensors.map(sensorRow)))));
       if (failed.length) parts.push(element("p", { class: "note" }, `Doctor said: ${failed.map((d) => `${d.check} (${d.state})${d.said ? `: ${d.said}` : ""}`).join("; ")}`));
+      if (record.wiring) parts.push(element("p", { class: "note" }, wired(record.wiring)));
       if (record.note) parts.push(element("p", { class: "note" }, `Note: ${record.note}`));
     } else parts.push(element("p", { class: "note" }, "Not commissioned yet: ", element("code", {}, "wayside commission"), " walks its sensors at the cabinet."));
     fill(byId("identity"), parts.filter((p) => p !== null));
