@@ -201,7 +201,7 @@ class SignalBeat:
         elif step.state in (State.RESTS, State.IN_FORCE):
             ledger.end(LET_GO, name)
         if step.state is State.AWAY:
-            ledger.begin(POLICY_FAILED, name, f"{self.policy}: {step.why}; the board is alone", severe=False)
+            ledger.begin(POLICY_FAILED, name, f"{self.policy}: {step.why}; the board is alone")
         elif step.state is State.IN_FORCE and self._runner.failed is None:
             ledger.end(POLICY_FAILED, name)
 

@@ -104,3 +104,7 @@ class SimulatedBoard:
     def memory(self) -> bytes:
         """What the board keeps without power."""
         return ctypes.string_at(self._c.sim_nv(self._board), NV_BYTES)
+
+    @memory.setter
+    def memory(self, kept: bytes) -> None:
+        ctypes.memmove(self._c.sim_nv(self._board), kept.ljust(NV_BYTES, b"\xff"), NV_BYTES)

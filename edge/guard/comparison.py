@@ -1,41 +1,43 @@
 """Is the policy worse than what the board does alone? Judged on the street, from who waits.
 
-A switchback: the policy rests for a while, is in force for a while, rests again, and the time between is compared with
-both rests, so that a demand that grows or falls does not count for or against it. Lengths are random, from a seed, so
-that nothing periodic falls in with them. How long it is in force grows with trust: a new policy gets two minutes.
+A switchback: the policy rests, is in force for a block, rests until the queues that it left are gone, rests again. The
+delay of the block, with what it left, is compared with both rests, so that a demand that grows or falls counts neither
+for nor against it. Lengths are random, from a seed, so that nothing periodic falls in with them. How long it is in
+force grows with trust, from half a minute to an hour: one that nobody knows yet cannot do much.
 
-Three judges, from coarse to fine:
-
-- **cut**: waiting vehicles over 1.5 times what waited in the rest are summed up while the policy is in force (Page's
-  test); so much as thirty seconds of all who normally wait ends the block at once. Two cuts in a row: let go.
-- **losses**: each comparison is a bet against "as good as the board alone"; the wealth of the gambler who bets on
-  "worse" never falls under its start and is over :data:`EVIDENCE` at most once in that many comparisons of a policy
-  that is just 5 % worse (e-detector: Shin, Ramdas, Rinaldo, arXiv 2203.03532; betting: Waudby-Smith, Ramdas, JRSS B
-  2024). Over it: let go. The comparison of one that is in truth as good must be as likely to err up as down.
-- a lost comparison takes all trust away, and the rest is doubled.
+- A block is **cut** at once when those who wait, over 1.5 times the usual, sum up to more than the rest's own swing and
+  15 seconds of all who usually wait (Page's test). Three blocks that were cut, or as bad, and none good between them:
+  let go.
+- Each comparison is a **bet** against "no more than 5 % worse". The gambler's wealth never falls under its start; where
+  a policy is just that bad and errors are as likely up as down, it passes :data:`EVIDENCE` no sooner than after so many
+  comparisons in the mean (e-detectors: Shin, Ramdas, Rinaldo, arXiv 2203.03532). Over it: let go.
+- A lost comparison takes trust away, and one that was lost clearly makes the rests longer.
 
 Who is let go comes back after an hour, then two, up to a day.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 import random
 from collections import deque
 from typing import Any, NamedTuple
 
-REST_S, FIRST_S = 240.0, 45.0  # of a rest; in force, without any trust
-MOST_TRUST = 6  # doublings: 64 minutes
-SETTLE_S = 10.0  # of each part that is not counted: the queues of the one before
+REST_S, FIRST_S = 240.0, 30.0  # of a rest; in force, without any trust
+MOST_TRUST = 7  # doublings: 64 minutes
+RECENT_S, SETTLED_AT, LONGEST_SETTLE_S = 60.0, 1.5, 900.0
+"""after a block it is waited until in the last minute no more waited than 1.5 times the usual"""
 LAST_S = 960.0  # of a long block that is compared
 JITTER = 0.25  # of each length
 LONGEST_REST = 3  # doublings
 CUT_AT, CUT_OVER, CUT_S, CUT_VEH_S = 1.5, 1.0, 15.0, 60.0
 CUT_SWING = 1.5
-CUTS = 2  # with no comparison between them that it has won
+CUTS = 3  # with no comparison between them that it has won
 TOLERATED = math.log(1.05)  # worse by so much is no loss
 EVIDENCE = 200.0
 BET, BET_FULL_AT = 0.9, 0.4  # at most of the wealth; at a difference of so much in the logarithm of the delay
+SURE_S = 300.0  # a block so long counts fully
 AWAY_S, LONGEST_AWAY_S = 3600.0, 86_400.0
 
 
@@ -49,37 +51,48 @@ class LetGo(NamedTuple):
 
 
 class _Part:
-    """The last seconds of a part: who waited, and who came."""
+    """Who waited and who came: of the last seconds of a part, and in all."""
 
-    def __init__(self) -> None:
-        self._seconds: deque[tuple[float, int]] = deque()
-        self._waited = 0.0
+    def __init__(self, last_s: float = LAST_S) -> None:
+        self._last_s = last_s
+        self._recent: deque[tuple[float, int]] = deque()
+        self._waited = 0.0  # of the last ones
         self._arrived = 0
+        self.waited = 0.0  # in all, vehicle seconds
+        self.seconds = 0
 
     def add(self, waiting: float, arrived: int) -> None:
-        self._seconds.append((waiting, arrived))
+        self.seconds += 1
+        self.waited += waiting
+        self._recent.append((waiting, arrived))
         self._waited += waiting
         self._arrived += arrived
-        if len(self._seconds) > LAST_S:
-            before, came = self._seconds.popleft()
+        if len(self._recent) > self._last_s:
+            before, came = self._recent.popleft()
             self._waited -= before
             self._arrived -= came
 
     def waiting(self) -> float:
         """Vehicles, at a time."""
-        return self._waited / max(1, len(self._seconds))
+        return max(0.0, self._waited) / max(1, len(self._recent))
 
     def swing(self) -> float:
         """How far Page's sum rises by itself, with this part's own mean: a queue grows with each red."""
         usual, excess, most = self.waiting(), 0.0, 0.0
-        for waiting, _ in self._seconds:
+        for waiting, _ in self._recent:
             excess = max(0.0, excess + waiting - CUT_AT * usual - CUT_OVER)
             most = max(most, excess)
         return most
 
-    def delay_s(self) -> float:
+    def delay_s(self, more: float = 0.0) -> float:
         """Of a vehicle; a little is added on both sides, so that a night without anybody compares as equal."""
-        return (max(0.0, self._waited) + 20.0) / (self._arrived + 2.0)
+        return (max(0.0, self._waited + more) + 20.0) / (self._arrived + 2.0)
+
+
+class _Stage(enum.Enum):
+    REST = enum.auto()  # measured; the policy rests
+    BLOCK = enum.auto()  # the policy is in force
+    SETTLE = enum.auto()  # it rests, and the queues that it left are waited for
 
 
 class Comparison:
@@ -87,22 +100,21 @@ class Comparison:
 
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(seed)  # noqa: S311 -- a switchback, no secret
-        self._resting, self._elapsed_s = True, 0.0
-        self._length_s = self._jittered(REST_S)
-        self._now = _Part()
-        self._rest: _Part | None = None  # before the block
-        self._block: _Part | None = None  # whose second rest is under way
+        self._rest = self._block = self._after = _Part()
+        self._compares = False  # a block waits for the rest after it
+        self._usual = self._swing = 0.0  # of the rest before: vehicles; vehicle seconds
         self._excess = 0.0  # vehicle seconds, of Page's test
-        self._usual = self._swing = 0.0  # of the rest: vehicles; vehicle seconds
         self._trust = self._losses = self._cuts = self._times_away = 0
         self._away_s = 0.0  # left
         self.evidence = 1.0
         self.comparisons = 0
         self.ratio = 1.0  # of the last comparison
+        self._before: _Part | None = None
+        self._enter(_Stage.REST)
 
     @property
     def rests(self) -> bool:
-        return self._resting or self.away
+        return self._stage is not _Stage.BLOCK or self.away
 
     @property
     def away(self) -> bool:
@@ -118,86 +130,111 @@ class Comparison:
         """A second has passed in which so many vehicles waited and so many came."""
         if self._away_s > 0:
             self._away_s -= 1.0
-            self._rest = self._block = None
-            self._begin(resting=True)
+            self._forget()
             return None
-        self._elapsed_s += 1.0
-        if self._elapsed_s > SETTLE_S:
-            self._now.add(waiting, arrived)
-        if not self._resting and self._too_much(waiting):
-            return self._cut()
-        if self._elapsed_s < self._length_s:
-            return None
-        if not self._resting:
-            self._block = self._now
-            self._begin(resting=True)
-            return None
-        verdict = self._compare() if self._block is not None else None
-        self._rest, self._block = self._now, None
-        self._usual, self._swing = self._now.waiting(), self._now.swing()
-        if verdict is None:
-            self._begin(resting=False)
-        return verdict
+        self._elapsed_s += 1
+        match self._stage:
+            case _Stage.REST:
+                return self._in_rest(waiting, arrived)
+            case _Stage.BLOCK:
+                return self._in_block(waiting, arrived)
+            case _Stage.SETTLE:
+                self._after.add(waiting, arrived)
+                if self._settled():
+                    self._enter(_Stage.REST)
+        return None
 
     def interrupt(self) -> None:
-        """What was measured in this part is of no use: nobody saw, or the policy could not ask. A rest begins."""
+        """What was measured is of no use: nobody saw, or the policy could not ask. A rest begins."""
         if not self.away:
-            self._rest = self._block = None
-            self._begin(resting=True)
+            self._forget()
 
-    def _begin(self, *, resting: bool) -> None:
-        self._resting, self._elapsed_s, self._excess = resting, 0.0, 0.0
-        self._now = _Part()
-        length_s = REST_S * 2 ** min(self._losses, LONGEST_REST) if resting else FIRST_S * 2**self._trust
-        self._length_s = self._jittered(length_s)
+    def _forget(self) -> None:
+        self._compares = False
+        self._enter(_Stage.REST)
+
+    def _enter(self, stage: _Stage) -> None:
+        self._stage, self._elapsed_s, self._excess = stage, 0, 0.0
+        if stage is _Stage.REST:
+            self._before, self._rest = self._rest if self._compares else None, _Part()
+            self._length_s = self._jittered(REST_S * 2 ** min(self._losses, LONGEST_REST))
+        elif stage is _Stage.BLOCK:
+            self._block = _Part()
+            self._length_s = self._jittered(FIRST_S * 2**self._trust)
+        else:
+            self._after = _Part(RECENT_S)
 
     def _jittered(self, length_s: float) -> float:
         return length_s * self._random.uniform(1 - JITTER, 1 + JITTER)
 
-    def _too_much(self, waiting: float) -> bool:
-        usual = self._usual
-        self._excess = max(0.0, self._excess + waiting - CUT_AT * usual - CUT_OVER)
-        return self._excess > (CUT_SWING * self._swing + CUT_S * usual + CUT_VEH_S) * (1 + self._trust / 2)
+    def _in_rest(self, waiting: float, arrived: int) -> LetGo | None:
+        self._rest.add(waiting, arrived)
+        if self._elapsed_s < self._length_s:
+            return None
+        verdict = self._compare(self._before, self._rest) if self._before is not None else None
+        self._usual, self._swing = self._rest.waiting(), self._rest.swing()
+        self._compares = False
+        if verdict is None:
+            self._enter(_Stage.BLOCK)
+        return verdict
+
+    def _in_block(self, waiting: float, arrived: int) -> LetGo | None:
+        self._block.add(waiting, arrived)
+        self._excess = max(0.0, self._excess + waiting - CUT_AT * self._usual - CUT_OVER)
+        most = (CUT_SWING * self._swing + CUT_S * self._usual + CUT_VEH_S) * (1 + self._trust / 2)
+        if self._excess > most:
+            return self._cut()
+        if self._elapsed_s >= self._length_s:
+            self._compares = True
+            self._enter(_Stage.SETTLE)
+        return None
+
+    def _settled(self) -> bool:
+        """As many wait as before the block, or it has been too long to be the policy's doing alone."""
+        if self._elapsed_s < RECENT_S:
+            return False
+        return self._after.waiting() <= SETTLED_AT * self._usual + CUT_OVER or self._elapsed_s >= LONGEST_SETTLE_S
 
     def _cut(self) -> LetGo | None:
-        assert self._rest is not None  # noqa: S101
         self._cuts += 1
         self.comparisons += 1
-        usual, now = self._rest.waiting(), self._now.waiting()
+        usual, now = self._usual, self._block.waiting()
         self.ratio = (now + CUT_OVER) / (usual + CUT_OVER)
         self._lost(1.0)
         if self._cuts >= CUTS or self.evidence >= EVIDENCE:
             return self._let_go(
-                f"{self._cuts} times in a row it was stopped early: {now:.1f} vehicles waited, {usual:.1f} without it"
+                f"{self._cuts} times it was stopped early: {now:.1f} vehicles waited, {usual:.1f} without it"
             )
-        self._rest = self._block = None
-        self._begin(resting=True)
+        self._compares = False
+        self._enter(_Stage.SETTLE)
         return None
 
-    def _compare(self) -> LetGo | None:
-        assert self._block is not None and self._rest is not None  # noqa: S101
+    def _compare(self, before: _Part, after: _Part) -> LetGo | None:
+        """The block between two rests, with the queue that it left."""
         self.comparisons += 1
-        alone = 0.5 * (math.log(self._rest.delay_s()) + math.log(self._now.delay_s()))
-        worse = math.log(self._block.delay_s()) - alone
-        self.ratio = math.exp(worse)
-        share = max(-1.0, min(1.0, (worse - TOLERATED) / BET_FULL_AT))
+        alone_s = math.sqrt(before.delay_s() * after.delay_s())
+        left = self._after.waited - (before.waiting() + after.waiting()) / 2 * self._after.seconds
+        self.ratio = self._block.delay_s(left) / alone_s
+        sure = min(1.0, math.sqrt(self._block.seconds / SURE_S))  # a short block says little
+        share = max(-1.0, min(1.0, (math.log(self.ratio) - TOLERATED) * sure / BET_FULL_AT))
         if share > 0:
+            self._cuts += share >= 1.0  # as bad as a block that was stopped
             self._lost(share)
         else:
             self.evidence = max(1.0, self.evidence * (1 + BET * share))
             self._trust, self._losses, self._cuts = min(MOST_TRUST, self._trust + 1), 0, 0
             self._times_away = 0 if self._trust == MOST_TRUST else self._times_away
-        if self.evidence < EVIDENCE:
+        if self._cuts < CUTS and self.evidence < EVIDENCE:
             return None
         return self._let_go(
             f"vehicles waited {100 * (self.ratio - 1):.0f} % longer than without it, and the evidence of "
-            f"{self.comparisons} comparisons is {self.evidence:.0f} to 1"
+            f"{self.comparisons} comparisons is {self.evidence:.3g} to 1"
         )
 
     def _lost(self, share: float) -> None:
         self.evidence *= 1 + BET * share
         self._trust = 0 if share >= 1.0 else max(0, self._trust - 2)
-        self._losses += 2 if share >= 1.0 else self._trust == 0
+        self._losses += 2 if share >= 1.0 else share >= 0.5
 
     def _let_go(self, why: str) -> LetGo:
         self._away_s = min(LONGEST_AWAY_S, AWAY_S * 2**self._times_away)
@@ -229,4 +266,4 @@ class Comparison:
         self._away_s = min(LONGEST_AWAY_S, max(0.0, float(state["away_s"])))
         self.evidence = max(1.0, float(state["evidence"]))
         self.comparisons, self.ratio = int(state["comparisons"]), float(state["ratio"])
-        self._begin(resting=True)
+        self._forget()

@@ -18,6 +18,7 @@ from wayside.edge.policies import (
     abatement,
     actuated_plus,
     capacity_notice,
+    coordinated,
     horizon,
     incident_notice,
     load_shift,
@@ -54,7 +55,7 @@ class ChosenBeat(NamedTuple):
     settings: PolicySettings
 
 
-_BEATS: dict[str, BeatPolicy] = {"actuated_plus": actuated_plus, "horizon": horizon}
+_BEATS: dict[str, BeatPolicy] = {"actuated_plus": actuated_plus, "coordinated": coordinated, "horizon": horizon}
 """Those with the beat of the line."""
 _SHIPPED: dict[str, Policy] = {
     "abatement": abatement,

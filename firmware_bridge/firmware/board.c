@@ -178,6 +178,10 @@ static void keep_table(board *b) {
     if (b->store.state != STORE_WRITING || b->answer_count == ANSWERS) return;
     while (b->store.state == STORE_WRITING && hal_nv_ready()) (void)store_step(&b->store);
     if (b->store.state == STORE_WRITING) return;
+    if (b->commit.size == 0) { /* nobody asked: it went to another place */
+        b->store.state = STORE_IDLE;
+        return;
+    }
     if (b->store.state == STORE_DONE) {
         (void)settings_decode(&b->settings, b->store.bytes + SLOT_HEAD, b->commit.size, &phase); /* checked before */
         b->identity.table = b->commit.crc;

@@ -48,7 +48,8 @@ static enum plan_code check_callers(settings *s, const uint8_t *rows, uint8_t *p
     for (uint8_t i = 0; i < t->count; i++) {
         const signal_row *r = &t->rows[i];
         *phase = r->phase;
-        if (!(called >> i & 1) && !(r->options & (RECALL_SOFT | ROW_OPTION_PED_RECALL)) && !r->ped_input)
+        uint8_t calling = RECALL_SOFT | ROW_OPTION_PED_RECALL | ROW_OPTION_HOST_ONLY;
+        if (!(called >> i & 1) && !(r->options & calling) && !r->ped_input)
             return PLAN_CODE_TABLE_DETECTORS;
         cycles[r->ring - 1u] += (uint32_t)r->green + r->yellow + r->red;
     }
@@ -79,30 +80,45 @@ enum plan_code settings_decode(settings *s, const uint8_t *b, size_t n, uint8_t 
 
 /* --- two copies ------------------------------------------------------------------------------------ */
 
-static uint16_t base(uint8_t slot) { return (uint16_t)(slot * SLOT_PLACE); }
+static uint16_t place(uint8_t slot) { return (uint16_t)(slot * SLOT_PLACE); }
 
-/* Reads a slot into s->bytes. Returns the size of its settings, 0 when it is not whole. */
-static uint16_t read_slot(store *s, uint8_t slot) {
-    for (uint16_t i = 0; i < SLOT_BYTES; i++) s->bytes[i] = hal_nv_read((uint16_t)(base(slot) + i));
+/* Reads a copy into s->bytes. Returns the size of its settings, 0 when it is not whole. */
+static uint16_t read_copy(store *s, uint16_t from) {
+    for (uint16_t i = 0; i < SLOT_BYTES; i++) s->bytes[i] = hal_nv_read((uint16_t)(from + i));
     uint16_t size = u16(s->bytes + 4);
     if (size < SETTINGS_HEAD || size > SETTINGS_MAX) return 0;
     uint16_t end = (uint16_t)(SLOT_HEAD + size);
     return crc32_of(s->bytes, end) == u32(s->bytes + end) ? size : 0;
 }
 
+/* Firmware 2.0 had its second copy where the first one now ends. Is it the newest? Then it is written again into the first
+ * slot, which before byte OLD_PLACE has room for all that 2.0 knew; it is whole until that is done. */
+static uint16_t load_old(store *s, uint32_t generation, bool first, const uint8_t **bytes) {
+    uint16_t size = read_copy(s, OLD_PLACE);
+    if (!size || size > OLD_PLACE - SLOT_HEAD - CRC_BYTES) return 0;
+    if (first && u32(s->bytes) - generation >= 0x80000000u) return 0;
+    s->slot = 0;
+    s->generation = u32(s->bytes);
+    store_begin(s, size);
+    *bytes = s->bytes + SLOT_HEAD;
+    return size;
+}
+
 size_t store_load(store *s, const uint8_t **bytes) {
     uint16_t size[2];
     uint32_t generation[2];
     for (uint8_t slot = 0; slot < 2; slot++) {
-        size[slot] = read_slot(s, slot);
+        size[slot] = read_copy(s, place(slot));
         generation[slot] = u32(s->bytes);
     }
+    uint16_t old = size[1] ? 0 : load_old(s, generation[0], size[0] != 0, bytes);
+    if (old) return old;
     uint8_t newest = size[1] && (!size[0] || generation[1] - generation[0] < 0x80000000u);
     s->state = STORE_IDLE;
     s->slot = size[newest] ? (uint8_t)(1u - newest) : 0;
     s->generation = size[newest] ? generation[newest] : 0;
     *bytes = s->bytes + SLOT_HEAD;
-    return size[newest] ? read_slot(s, newest) : 0;
+    return size[newest] ? read_copy(s, place(newest)) : 0;
 }
 
 void store_begin(store *s, size_t n) {
@@ -119,13 +135,13 @@ void store_begin(store *s, size_t n) {
 enum store_state store_step(store *s) {
     if (s->state != STORE_WRITING || !hal_nv_ready()) return s->state;
     if (s->at < s->length) {
-        hal_nv_write((uint16_t)(base(s->slot) + s->at), s->bytes[s->at]);
+        hal_nv_write((uint16_t)(place(s->slot) + s->at), s->bytes[s->at]);
         s->at++;
         return STORE_WRITING;
     }
     s->state = hal_nv_flush() ? STORE_DONE : STORE_BROKEN;
     for (uint16_t i = 0; i < s->length; i++)
-        if (hal_nv_read((uint16_t)(base(s->slot) + i)) != s->bytes[i]) s->state = STORE_BROKEN;
+        if (hal_nv_read((uint16_t)(place(s->slot) + i)) != s->bytes[i]) s->state = STORE_BROKEN;
     if (s->state == STORE_DONE) {
         s->generation++;
         s->slot = (uint8_t)(1u - s->slot);

@@ -19,6 +19,7 @@
 #define SETTINGS_MAX (ACTUATED_HEAD + ACTUATED_ROW * SIGNAL_PHASES + CALLERS)
 #define SLOT_HEAD 6u /* generation, size */
 #define SLOT_BYTES (SLOT_HEAD + SETTINGS_MAX + CRC_BYTES)
+#define OLD_PLACE 152u /* of firmware 2.0's second slot */
 #define SLOT_PLACE 254u /* from one slot to the next: two, and the last bytes are left for the HAL's own */
 
 typedef struct { /* of channels 1 to count; 0 switches a limit off */
@@ -49,7 +50,8 @@ typedef struct {
     uint32_t generation;
 } store;
 
-/* Finds the newest whole copy: its settings' bytes, or 0 when there is none. */
+/* Finds the newest whole copy: its settings' bytes, or 0 when there is none. One that lies in an old place is on its way to
+ * a new one then: STORE_WRITING. */
 size_t store_load(store *s, const uint8_t **bytes);
 
 /* Keeps the n bytes that lie in s->bytes + SLOT_HEAD. */

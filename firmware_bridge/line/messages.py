@@ -98,6 +98,7 @@ class RowOption(enum.IntFlag):
 
     LOCKING = 4  # a call stays when its vehicle leaves
     PED_RECALL = 8  # each green has a walk, and is called for it
+    HOST_ONLY = 16  # no detector calls it, and that is meant: all that it serves also goes in other phases
 
 
 class DetectorFault(enum.IntFlag):

@@ -195,7 +195,7 @@ def test_a_policy_that_fails_is_a_condition_until_it_answers_again() -> None:
     street = Street(answer)
     street.run(FAILURES + 1)
     (condition,) = street.ledger.conditions()
-    assert (condition.code, condition.subject, condition.severe) == ("policy_failed", "signal", False)
+    assert (condition.code, condition.subject, condition.severe) == ("policy_failed", "signal", True)
     assert "no such lane" in condition.message
     street.run(60)
     assert not street.ledger.conditions()

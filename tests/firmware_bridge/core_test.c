@@ -23,6 +23,7 @@ static frame_decoder host;
 static uint32_t host_next = 1, host_gaps, host_oldest, host_boot;
 static board b;
 static bool driving; /* signals: their events are among those of the edges */
+static unsigned refusals[PLAN_CODE_TABLE_PREEMPT + 1];
 
 uint64_t hal_clock_ms(void) { return clock_ms; }
 uint64_t hal_uptime_ms(void) { return uptime_ms; }
@@ -59,7 +60,8 @@ static void host_hears(const uint8_t *p, size_t n) {
         assert(driving || ms == seq * 3u);
         if (seq == host_next) host_next++;
     } else {
-        assert(p[0] == MSG_PLAN_RESULT && n == MSG_PLAN_RESULT_SIZE && p[3] <= PLAN_CODE_STORE_FAILED);
+        assert(p[0] == MSG_PLAN_RESULT && n == MSG_PLAN_RESULT_SIZE && p[3] <= PLAN_CODE_TABLE_PREEMPT);
+        refusals[p[3]]++;
     }
 }
 
@@ -73,10 +75,17 @@ size_t hal_write(const uint8_t *from, size_t n) {
     return taken;
 }
 
+static unsigned r(unsigned below) { return (unsigned)rand() % below; }
+
 bool hal_next_edge(uint64_t now, edge *e) {
-    (void)now;
     if (edges_due == 0) return false;
     edges_due--;
+    if (driving) { /* three detectors, a button and a railway's contact */
+        uint8_t kind = r(4) ? EVENT_KIND_DETECTOR : EVENT_KIND_INPUT;
+        *e = (edge){.ms = (uint32_t)now, .kind = kind, .channel = (uint8_t)(kind == EVENT_KIND_INPUT ? 5 + r(3) : 1 + r(4)),
+            .value = (uint16_t)(r(3) == 0)};
+        return true;
+    }
     edges_made++;
     *e = (edge){.ms = edges_made * 3u, .kind = 1, .channel = 2, .value = 1};
     return true;
@@ -116,8 +125,6 @@ static void say_ack(uint8_t id, uint32_t boot, uint32_t ack) {
     }
     say(p, sizeof p);
 }
-
-static unsigned r(unsigned below) { return (unsigned)rand() % below; }
 
 static void fuzz(unsigned turns) {
     b.identity.boot = 77;
@@ -162,23 +169,32 @@ static void fuzz(unsigned turns) {
         board_rx_errors(&b));
 }
 
-/* Rows 0 and 2 are ring 1, rows 1 and 3 ring 2; 0 runs beside 1, 2 beside 3. */
+/* Rows 0 and 2 are ring 1, rows 1 and 3 ring 2; 0 runs beside 1, 2 beside 3. Of format 1, or actuated. */
 static void say_table(unsigned request, bool lossy) {
-    uint8_t t[SETTINGS_HEAD + 4 * SETTINGS_ROW] = {SETTINGS_FORMAT, 4, 20, 0, 60, 0, 3, 20, 10};
-    for (uint8_t i = 0; i < 4; i++) {
-        uint8_t *row = t + SETTINGS_HEAD + i * SETTINGS_ROW;
-        uint8_t fill[SETTINGS_ROW] = {(uint8_t)(2 * i + 2), (uint8_t)(i % 2 + 1), i < 2 ? 0xC : 0x3, i == 0 ? 7 : 0, 40, 0,
-            120, 0, 60, 0, i == 0 ? 40 : 0, 0, i == 0 ? 50 : 0, 0, 30, (uint8_t)(10 + i)};
-        memcpy(row, fill, sizeof fill);
+    bool actuated = r(2);
+    uint8_t head = actuated ? ACTUATED_HEAD : SETTINGS_HEAD, row = actuated ? ACTUATED_ROW : SETTINGS_ROW;
+    uint8_t size = (uint8_t)(head + 4 * row + (actuated ? 3 : 0));
+    uint8_t t[ACTUATED_HEAD + 4 * ACTUATED_ROW + 3] = {SETTINGS_FORMAT, 4, 20, 0, 60, 0, 3, 20, 10};
+    if (actuated) { /* longest red 70 s; an overlap of row 0, one of rows 0 and 2; input 5 a railway's */
+        uint8_t more[ACTUATED_HEAD - SETTINGS_HEAD] = {700 & 0xFF, 700 >> 8, 2, 1, 0, 0, 5, 5, 4, 1, 3, 1};
+        t[0] = ACTUATED_FORMAT;
+        memcpy(t + SETTINGS_HEAD, more, sizeof more);
+        for (uint8_t i = 0; i < 3; i++) t[head + 4 * row + i] = (uint8_t)(1u << i | 8u * (i == 2));
     }
-    for (unsigned at = 0; at < sizeof t; at += PART_BYTES) {
+    for (uint8_t i = 0; i < 4; i++) {
+        uint8_t fill[ACTUATED_ROW] = {(uint8_t)(2 * i + 2), (uint8_t)(i % 2 + 1), i < 2 ? 0xC : 0x3, i == 0 ? 7 : 0, 40, 0,
+            120, 0, 60, 0, i == 0 ? 40 : 0, 0, i == 0 ? 50 : 0, 0, 30, (uint8_t)(10 + i), 60, 0, 20, (uint8_t)r(5),
+            (uint8_t)(r(4) | (r(2) ? ROW_OPTION_LOCKING : 0))};
+        memcpy(t + head + i * row, fill, row);
+    }
+    for (unsigned at = 0; at < size; at += PART_BYTES) {
         uint8_t p[MSG_TABLE_PART_SIZE] = {MSG_TABLE_PART, (uint8_t)at};
-        for (unsigned i = 0; i < PART_BYTES && at + i < sizeof t; i++) p[3 + i] = t[at + i];
+        for (unsigned i = 0; i < PART_BYTES && at + i < size; i++) p[3 + i] = t[at + i];
         if (!lossy || r(4)) say(p, sizeof p);
     }
-    uint32_t crc = crc32_of(t, sizeof t);
+    uint32_t crc = crc32_of(t, size);
     uint8_t c[MSG_TABLE_COMMIT_SIZE] = {MSG_TABLE_COMMIT, (uint8_t)request, 0, r(3) ? ACTION_STORE_TABLE : ACTION_CHECK_TABLE,
-        sizeof t, 0, (uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
+        size, 0, (uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
     say(c, sizeof c);
 }
 
@@ -195,7 +211,7 @@ static void signals_fuzz(unsigned turns) {
         case 1: if (r(20) == 0) say_table(turn, false); break;
         case 2: if (r(20) == 0) say_table(turn, true); break;
         case 3: case 4: case 5: case 6: {
-            uint8_t p[MSG_SIGNAL_REQUEST_SIZE] = {MSG_SIGNAL_REQUEST, (uint8_t)turn, 0, (uint8_t)r(6), (uint8_t)r(10)};
+            uint8_t p[MSG_SIGNAL_REQUEST_SIZE] = {MSG_SIGNAL_REQUEST, (uint8_t)turn, 0, (uint8_t)r(10), (uint8_t)r(10)};
             say(p, sizeof p);
             break;
         }
@@ -206,7 +222,7 @@ static void signals_fuzz(unsigned turns) {
                 p[6 + 3 * i] = (uint8_t)(2 * i + 2);
                 p[7 + 3 * i] = (uint8_t)(i < 2 ? first : 60);
             }
-            p[3] = (uint8_t)cycle;
+            p[3] = r(3) ? (uint8_t)cycle : 0; /* free, where the table is actuated */
             say(p, sizeof p);
             break;
         }
@@ -217,18 +233,20 @@ static void signals_fuzz(unsigned turns) {
             bool had = b.identity.table != 0;
             board fresh = {.identity = {.boot = 77, .ring = 64}};
             b = fresh;
-                    board_start(&b);
+            board_start(&b);
             assert(!had || b.identity.table != 0);
         }
         uptime_ms += r(300) == 0 ? 3000 : r(60);
         clock_ms += r(250);
         line_room = 100000;
         host.length = 0;
+        edges_due = r(5) ? 0 : r(4);
         board_step(&b);
         stored += b.commit.crc != 0 && b.identity.table == b.commit.crc;
         assert(b.signals.mode != SIGNAL_MODE_FAULT);
     }
     assert(stored > 0 && lit_phases == 0xF && crossings == 0x1);
+    assert(refusals[PLAN_CODE_PREEMPTED] > 0 && refusals[PLAN_CODE_CYCLE_SUM] > 0);
     printf("every phase was green, %u plans accepted, %u refused\n", b.plans_accepted, b.plans_refused);
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,8 @@ from wayside.firmware_bridge.line.messages import (
 )
 from wayside.firmware_bridge.signal_plan import checksum
 from wayside.firmware_bridge.simulated_board import SimulatedBoard
+
+TABLE_ROW = "ring = 1\ngreen_s = 10.0\nmin_green_s = 5.0\nmax_green_s = 20.0\nyellow_s = 3.0\nred_clearance_s = 1.0\n"
 
 
 class Line:
@@ -88,3 +92,37 @@ def test_an_edge_of_the_past_is_refused(library: Path) -> None:
     board.run(1000)
     with pytest.raises(ValueError, match="out of order"):
         board.edge(999, 1, 1)
+
+
+def copy(generation: int, kept: bytes) -> bytes:
+    """As it lies in a board's memory."""
+    head = struct.pack("<IH", generation, len(kept)) + kept
+    return head + struct.pack("<I", zlib.crc32(head))
+
+
+@pytest.mark.parametrize("phases", [2, 8])
+@pytest.mark.parametrize("before", [0, 6])
+def test_a_table_that_firmware_2_0_kept_in_its_second_place_runs_and_goes_to_a_new_one(
+    library: Path, phases: int, before: int
+) -> None:
+    newest, older = rows(phases), rows(before)
+    line = Line(library)
+    memory = copy(7, older).ljust(152, b"\xff") + copy(8, newest)
+    for cut_ms in (0, 100):  # the power goes at once, and comes again
+        line.board.memory = memory
+        line.board.start(boot=1)
+        line.board.run(cut_ms)
+        line.board.start(boot=2)
+        line.board.run(100)
+        assert line.board.memory[:152].startswith(copy(9, newest))
+        line.heard.clear()
+        assert line.load(table()) == PlanCode.OK  # into the other slot, wherever the old copy ends
+        line.board.start(boot=3)
+        line.heard.clear()
+        line.run(line.board.ms + 2000)
+        assert [m for m in line.heard if isinstance(m, Identity)][-1].table == checksum(table())
+
+
+def rows(count: int) -> bytes:
+    phases = [f"phase = {n + 1}\n" + TABLE_ROW for n in range(count)]
+    return table("".join("[[phases]]\n" + row for row in phases))

@@ -1,4 +1,4 @@
-"""``wayside sim run|compare``: what the control of a signal is worth, in SUMO."""
+"""``wayside sim run|compare|measures``: what the control of a signal is worth, in SUMO."""
 
 from __future__ import annotations
 
@@ -141,6 +141,41 @@ def compare(
 
 
 @sim.command()
+def measures(
+    net: Net,
+    events: Annotated[Path, typer.Argument(help="What --events of a run of this network kept.")],
+    light: Annotated[str | None, typer.Option(help="Of which traffic light; else the first.")] = None,
+    data: Data = None,
+    routes: Routes = None,
+    as_json: AsJson = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw arrivals and greens, as .png, .svg or .pdf.")] = None,
+) -> None:
+    """Performance measures (ATSPM) of a run, as a node would have them: docs/measures.md."""
+    with _faults():
+        from wayside.cloud.sim.traffic import maps, measures_plot, plots
+        from wayside.cloud.sim.traffic.measures import measured, read_events, table
+        from wayside.cloud.sim.traffic.plant import intersections_of
+        from wayside.edge.measures.layout import Layout
+
+        if plot is not None:
+            plots.check(plot)
+        kept = read_events(events)
+        intersections = {i.light: i for i in intersections_of(maps.find_map(net, data, routes))}
+        name = light or next(iter(kept), "")
+        if name not in kept or name not in intersections:
+            told = ", ".join(kept) or "no events"
+            raise SimulateError(f"{events} and {net} have no light {name!r} in common: the file has {told}")
+        layout = Layout.of(placed.loop for placed in intersections[name].loops)
+        phases = measured(kept[name], layout)
+        if plot is not None:
+            measures_plot.plot(plot, kept[name], layout, f"{net}, {name}")
+    if as_json:
+        _print_json({"light": name, "phases": {str(phase): numbers for phase, numbers in phases.items()}})
+    else:
+        print_table(table(phases, f"{net}, {name}"))
+
+
+@sim.command()
 def configure(
     net: Net,
     tls: Annotated[str | None, typer.Option(help="Id of the traffic light; not needed where there is one.")] = None,
@@ -163,6 +198,29 @@ def configure(
         print(f"wrote {', '.join(map(str, written))}; next: wayside node check {written[0]}")
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+@sim.command()
+def offsets(net: Net, data: Data = None, as_json: AsJson = False) -> None:
+    """The widest green bands along a street, and the settings of the policy `coordinated` that give them."""
+    with _faults():
+        from wayside.cloud.sim.traffic import coordination, maps
+        from wayside.cloud.sim.traffic.configure import configure as configured
+        from wayside.cloud.sim.traffic.nets import read_net
+
+        read = read_net(Path(net) if Path(net).exists() else maps.find_map(net, data).net)
+        street = coordination.street_of(read, [configured(read, light) for light in read.lights])
+        best = coordination.best_bands(street)
+    lights = coordination.settings(street, best)
+    if as_json:
+        _print_json({"lights": lights})
+        return
+    for light, its in lights.items():
+        print(f"{light}: phase {its['phases'][0]}, {its['green_s']:g} s green at {its['offset_s']:g} s")
+    print(
+        f"bands of {best.there_s:.1f} s there and {best.back_s:.1f} s back in a cycle of {best.cycle_s:g} s, "
+        f"{best.efficiency:.0%} of it"
+    )
 
 
 def _run(specs: Sequence[RunSpec], jobs: int | None) -> list[RunResult]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
+from wayside.cloud.sim.traffic import coordination
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.nets import Light, read_net
 from wayside.cloud.sim.traffic.rows import Row, rows_of
@@ -83,6 +84,44 @@ def _change(width: int, row: Row, following: Row) -> str:
         return "G" if row.lamps[link] == following.lamps[link] == "G" else "g"
 
     return "".join(letter(link) for link in range(width))
+
+
+class Coordinated:
+    """The fixed plan of each signal of a street, with the offsets of the widest bands; SUMO drives it."""
+
+    def __init__(self, net: Path, intersections: Sequence[Intersection]) -> None:
+        read = read_net(net)
+        street = coordination.street_of(read, intersections)
+        offsets = coordination.best_bands(street).offsets
+        self._programs = [
+            _fixed(read.light(signal.light), signal.phase, offset)
+            for signal, offset in zip(street.signals, offsets, strict=True)
+        ]
+
+    def additional(self) -> str:
+        return "".join(self._programs)
+
+    def begin(self, sumo: Any) -> None:
+        """Programs of an additional file are in force from the begin."""
+
+    def step(self, sumo: Any) -> None:
+        """SUMO drives its lights itself."""
+
+
+def _fixed(light: Light, phase: int, offset_s: float) -> str:
+    """Its own program; ``phase`` turns green ``offset_s`` into each cycle."""
+    rows = list(rows_of(light))
+    first = next(n for n, row in enumerate(rows) if row.phase == phase)
+    rows = rows[first:] + rows[:first]
+    width, lines = len(light.links), []
+    for n, row in enumerate(rows):
+        change = _change(width, row, rows[(n + 1) % len(rows)])
+        stages = (row.green_s, _green(width, row)), (float(YELLOW_S), change), (row.red_s, change.replace("y", "r"))
+        lines += [f'<phase duration="{s:g}" state="{state}"/>' for s, state in stages if s]
+    return (
+        f'<tlLogic id={quoteattr(light.id)} type="static" programID="bands" offset="{offset_s:g}">'
+        f"{''.join(lines)}</tlLogic>"
+    )
 
 
 class _Choice(NamedTuple):
@@ -180,6 +219,7 @@ def _pressure(sumo: Any, before: frozenset[str], behind: frozenset[str]) -> floa
 COMPARATORS: Mapping[str, Callable[[Path, Sequence[Intersection]], Any]] = {
     "sumo_actuated": partial(Actuated, "actuated", GAP_BASED),
     "sumo_delay": partial(Actuated, "delay_based", DELAY_BASED),
+    "fixed_bands": Coordinated,
     "greedy": partial(Chooser, _all),
     "max_pressure": partial(Chooser, _pressure),
 }

@@ -116,7 +116,8 @@ def _plan(signal: SignalConfig, crossings: Sequence[Crossing], rows: Sequence[Ro
                 ped_clearance_s=p.ped_clearance_s, ped_input=buttons.get(p.phase, 0), conflicts=list(p.conflicts),
                 detectors=called[p.phase], passage_s=p.passage_s, locking=False,
                 call_delay_s=rule.call_delay_s if _yields_elsewhere(p.phase, rows) else 0.0,
-                recall="minimum" if p.phase in needed else "none" if called[p.phase] else "soft",
+                recall="minimum" if p.phase in needed else "none",
+                host_only=not called[p.phase] and p.phase not in needed,
             )
             for p in signal.phases
         ],

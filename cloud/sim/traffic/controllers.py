@@ -12,8 +12,9 @@ from wayside.cloud.sim.errors import ControllerError
 from wayside.cloud.sim.traffic import comparators, faults
 from wayside.cloud.sim.traffic.board_light import BoardLight
 from wayside.cloud.sim.traffic.intersection import Intersection
-from wayside.cloud.sim.traffic.node_host import NodeHost, beat_policies, policy_named
+from wayside.cloud.sim.traffic.node_host import NodeHost, policy_named
 from wayside.cloud.sim.traffic.spec import Fault, RunSpec
+from wayside.edge.policies.policy import beat_names
 from wayside.firmware_bridge.signal_plan import SignalPlan
 
 FIXED, BOARD, NODE = "fixed", "board", "node:"
@@ -42,15 +43,30 @@ COMPARATORS: Mapping[str, Made] = comparators.COMPARATORS
 
 def names() -> list[str]:
     """What ``--policy`` takes."""
-    return [FIXED, BOARD, *(NODE + name for name in beat_policies()), *COMPARATORS]
+    return [FIXED, BOARD, *(NODE + name for name in beat_names()), *COMPARATORS]
 
 
 def check(policy: str, settings: Mapping[str, object]) -> None:
-    """Raises: ControllerError: there is no such controller, or it has no such settings."""
-    if policy.startswith(NODE):
-        policy_named(policy.removeprefix(NODE), settings)
-    elif policy not in (FIXED, BOARD, *COMPARATORS):
+    """Raises: ControllerError: there is no such controller, or these are no settings of lights."""
+    _by_light(settings)
+    if policy not in names():
         raise ControllerError(f"there is no policy {policy!r}; there are {', '.join(names())}")
+
+
+LIGHTS = "lights"
+
+
+def settings_of(light: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """Those of one light: what all have in common, and what ``settings["lights"]`` has for it."""
+    common = {key: value for key, value in settings.items() if key != LIGHTS}
+    return common | dict(_by_light(settings).get(light, {}))
+
+
+def _by_light(settings: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
+    by_light = settings.get(LIGHTS, {})
+    if not isinstance(by_light, dict) or not all(isinstance(each, dict) for each in by_light.values()):
+        raise ControllerError(f"--settings: {LIGHTS} is an object of settings by traffic light")
+    return by_light
 
 
 def comparator(spec: RunSpec, net: Path, intersections: Sequence[Intersection]) -> Comparator | None:
@@ -69,12 +85,12 @@ def board_light(
     plan = intersection.plan if spec.policy != FIXED else fixed(intersection.plan)
     light = BoardLight(intersection._replace(plan=plan), width, listens=spec.events is not None)
     if spec.policy.startswith(NODE):
-        policy, settings = policy_named(spec.policy.removeprefix(NODE), spec.settings)
+        named = settings_of(intersection.light, spec.settings)
+        policy, settings = policy_named(spec.policy.removeprefix(NODE), named, intersection.signal)
         kinds = {fault.kind for fault in own}
-        if kinds & {"lying", "wild"}:
-            policy, settings = faults.Lies(spec.seed), None
+        lies = faults.Lies(spec.seed) if kinds & {"lying", "wild"} else None
         host = NodeHost(
-            policy, settings, intersection.signal, light.link,
+            lies or policy, settings, intersection.signal, light.link,
             seed=spec.seed, compare=spec.compare, guarded="wild" not in kinds, hour=begin_s / 3600,
         )  # fmt: skip
         light.attach(host)

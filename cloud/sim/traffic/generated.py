@@ -115,7 +115,11 @@ def _movements(kind: str, net: Net, drawn: Layout, signal: str) -> list[Movement
     for k in links:
         at = arm_of[net.lanes[k.lane].edge], k.direction
         carried[k.lane] += flows[at] / shared[at]
-    return [Movement(k, arm_of[net.lanes[k.lane].edge], carried[k.lane]) for k in links]
+    turning = Counter(k.lane for k in links if k.direction == "l")
+    using = Counter(k.lane for k in links)
+    return [
+        Movement(k, arm_of[net.lanes[k.lane].edge], carried[k.lane], 0 < turning[k.lane] < using[k.lane]) for k in links
+    ]
 
 
 def _flows(kind: str, drawn: Layout, signal: str) -> dict[tuple[str, str], float]:

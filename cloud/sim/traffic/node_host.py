@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import msgspec
 
 from wayside.cloud.sim.errors import ControllerError
-from wayside.contracts.actuator_config import SignalConfig
+from wayside.contracts.actuator_config import BeatConfig, SignalConfig
 from wayside.contracts.beat import BeatPolicy, Known, Maxima, Request
-from wayside.edge import policies
 from wayside.edge.guard.beat import BeatRunner
+from wayside.edge.policies.policy import ChosenBeat, SettingsError, choose_beat
 from wayside.firmware_bridge.line.board import BoardLink, Heard
 from wayside.firmware_bridge.line.messages import Action, Event, PlanCode, PlanResult
 from wayside.firmware_bridge.line.watch import Watch
-
-
-def beat_policies() -> Mapping[str, ModuleType]:
-    """The policies of the node that speak once a second."""
-    modules = {
-        each.name: importlib.import_module(f"{policies.__name__}.{each.name}")
-        for each in pkgutil.iter_modules(policies.__path__)
-    }
-    return {name: module for name, module in modules.items() if hasattr(module, "step") and hasattr(module, "begin")}
 
 
 class NodeHost:
@@ -101,19 +89,14 @@ class NodeHost:
         return self._link.signal_request(self._number, Action(asked.ask), asked.phase)
 
 
-def policy_named(name: str, settings: Mapping[str, object]) -> tuple[BeatPolicy, Any]:
-    """A policy of the node and its settings.
+def policy_named(name: str, settings: Mapping[str, object], signal: SignalConfig) -> ChosenBeat:
+    """A policy of the node with its settings, as the node chooses it.
 
     Raises:
-        ControllerError: there is none of that name, or the settings are not its own.
+        ControllerError: there is none of that name, or it does not go with these settings or this signal.
     """
-    there = beat_policies()
-    if name not in there:
-        raise ControllerError(
-            f"there is no policy node:{name}; there are {', '.join(f'node:{n}' for n in there) or 'none'}"
-        )
-    module: Any = there[name]
+    beat = BeatConfig(policy=name, settings=dict(settings))
     try:
-        return module, msgspec.convert(dict(settings), module.Settings)
-    except msgspec.ValidationError as exc:
-        raise ControllerError(f"the settings of node:{name}: {exc}") from exc
+        return choose_beat(msgspec.structs.replace(signal, beat=beat))
+    except SettingsError as exc:
+        raise ControllerError(f"node:{name}: {exc}") from exc

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from wayside.cloud.sim.traffic.nets import Light, Link
 
 SATURATION_VEH_H = {"s": 1800.0, "r": 1600.0, "l": 1700.0}  # of a lane
+SHARED_LEFT_VEH_H = 1200.0  # of a lane whose left turns yield, and stop who is behind them
 LOST_S = 4.0  # of a change: starting up, and the end of yellow and red clearance that nobody uses
 CYCLE_S = (40.0, 120.0)
 GREEN_S = 5.0
@@ -30,6 +31,8 @@ class Movement(NamedTuple):
     link: Link
     arm: str
     flow_veh_h: float
+    shares_left: bool = False
+    """its lane also turns left"""
 
 
 def single_ring(light: Light, movements: Sequence[Movement], cycle_s: float | None = None) -> str:
@@ -129,7 +132,8 @@ def _balanced(rows: Mapping[int, Mapping[int, str]], movements: Sequence[Movemen
 
 
 def _ratio(movement: Movement) -> float:
-    return movement.flow_veh_h / SATURATION_VEH_H[movement.link.direction]
+    of_lane = SHARED_LEFT_VEH_H if movement.shares_left else SATURATION_VEH_H[movement.link.direction]
+    return movement.flow_veh_h / of_lane
 
 
 def _cycle(ratios: Sequence[float]) -> float:

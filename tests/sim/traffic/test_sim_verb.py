@@ -53,8 +53,12 @@ def test_a_comparison_prints_a_line_a_controller_against_the_fixed_plan(capsys: 
         (["run", "nowhere"], "there is no map 'nowhere'"),
         (["run", "cologne1"], "--data or WAYSIDE_DATA"),
         (["run", "crossing", "--policy", "wise"], "there is no policy 'wise'; there are fixed, board, "),
-        (["run", "crossing", "--policy", "node:wise"], "there is no policy node:wise; there are "),
+        (
+            ["run", "crossing", "--policy", "node:wise"],
+            "there is no policy 'node:wise'; there are fixed, board, node:actuated_plus, ",
+        ),
         (["run", "crossing", "--settings", "[]"], "is no JSON object"),
+        (["run", "crossing", "--policy", "node:horizon", "--settings", '{"horizon": 1}'], "node:horizon: "),
         (["run", "crossing", "--dead", "phase:1@soon"], "comes a number of seconds"),
         (["run", "crossing", "--dead", "phase:77"], "names no detector of"),
         (["run", "crossing", "--plot", "hour.txt"], "is no picture"),
