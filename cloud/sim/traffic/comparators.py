@@ -52,8 +52,9 @@ class Actuated:
 
 
 def _called(light: Light, intersection: Intersection) -> Sequence[Row]:
-    """Without the rows that a board passes over, too: SUMO would serve them at every turn."""
-    passed = {p.phase for p in intersection.plan.phases if p.host_only}
+    """Without the rows that have no lane of their own: SUMO would serve them at every turn."""
+    own = {p.loop.phase for p in intersection.loops}
+    passed = {p.phase for p in intersection.plan.phases if p.phase not in own}
     return [row for row in rows_of(light) if row.phase not in passed]
 
 
