@@ -20,6 +20,7 @@ from wayside.contracts.reading import Name
 from wayside.contracts.registers import Order, RegisterType
 from wayside.contracts.wire import Document
 
+LoopFunction = Literal["stop_line", "middle", "advance"]
 Number = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
@@ -57,7 +58,7 @@ class LoopConfig(Document, frozen=True, kw_only=True):
     """of the intersection: loops of one lane have one number"""
     at_m: Annotated[float, msgspec.Meta(ge=0, le=500)]
     """upstream of the stop line, along the lane"""
-    function: Literal["stop_line", "middle", "advance"] = "stop_line"
+    function: LoopFunction = "stop_line"
 
 
 class BeatConfig(Document, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ from wayside.edge.sources.contacts import ContactSource
 from wayside.edge.sources.entry import Entry
 from wayside.edge.sources.frames import FrameSource
 from wayside.edge.sources.heads import Heads
+from wayside.edge.sources.high_resolution import HighResolution, measure_interval_s
 from wayside.edge.sources.manual import ManualSource, Taken
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
@@ -92,6 +93,17 @@ class Node:
                 ),
                 signal.name,
             )
+        self._high_resolution: HighResolution | None = None
+        if config.event_log_bytes or (signal is not None and signal.loops):
+            self._high_resolution = HighResolution(
+                signal,
+                clock,
+                boot,
+                self.ledger,
+                board_time,
+                interval_s=measure_interval_s(config.rows_s or config.step_s),
+                keeps_events=config.event_log_bytes > 0,
+            )
         self._board = BoardSource(
             config.detectors,
             *ground,
@@ -100,6 +112,7 @@ class Node:
             heads=heads,
             time=board_time,
             beat=self._beat,
+            high_resolution=self._high_resolution,
         )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
@@ -397,6 +410,10 @@ class Node:
         """How many entries of the history a restart, or a model to come, may need."""
         return self._history.capacity * (sum(bool(s.datastreams) for s in self._sources) + len(self._tasks))
 
+    def take_events(self) -> tuple[list[tuple[int, int, int]], int | None]:
+        """What became durable since the last call (:meth:`HighResolution.take_events`): for the local log."""
+        return ([], None) if self._high_resolution is None else self._high_resolution.take_events()
+
     def clock_arrived(self) -> bool:
         """True once: a trusted time came after a start without one. The rows that wait here have it now."""
         now_ns = self._clock.mono_ns()
@@ -450,6 +467,7 @@ class Node:
             "entries": self._journal.last,
             "sources": {s.name: s.state() for s in self._sources if s.datastreams or s is self._board},
             "tasks": {t.name: t.state() for t in (*self._tasks, *self._pictures)},
+            "measured_ms": None if self._high_resolution is None else self._high_resolution.told_ms,
             "beat": None if self._beat is None else self._beat.state(),
         }
         older = {"pipeline": None, "registers": None} if self._older else {}
@@ -491,6 +509,8 @@ class Node:
         except (KeyError, TypeError, ValueError) as exc:
             self._lost("the numbers of its steps", exc)
             return []
+        if self._high_resolution is not None and isinstance(node.get("measured_ms"), int):
+            self._high_resolution.told_ms = node["measured_ms"]
         parts: list[Any] = [s for s in self._sources if self._restore(s, node["sources"].get(s.name))]
         if self._beat is not None and self._board in parts:
             self._beat.restore(node.get("beat"))

@@ -8,7 +8,7 @@ when a commit contains it: :attr:`BoardSource.durable` is what the board may for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -20,6 +20,7 @@ from wayside.edge.beat import SignalBeat
 from wayside.edge.clock import BoardTime, Clock
 from wayside.edge.ledger import Ledger
 from wayside.edge.sources.heads import SHOWS, Heads
+from wayside.edge.sources.high_resolution import HighResolution
 from wayside.edge.sources.intervals import Interval, Intervals, Lost
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 from wayside.firmware_bridge.line.board import Gap, Heard
@@ -59,6 +60,19 @@ BIT_OF = {quality: bit for _, bit, quality, _ in DETECTOR_TROUBLES if quality is
 log = structlog.get_logger(__name__)
 
 
+class Listener(Protocol):
+    """Who is told every event as it comes, beside the steps."""
+
+    def hear(self, event: Event) -> None: ...
+    def pass_time(self, ms: int) -> None:
+        """The board's clock reads ``ms`` and all that happened before has been told."""
+        ...
+
+    def lose(self) -> None:
+        """Events are missing between the last one and now."""
+        ...
+
+
 class BoardSource:
     """The open step of one board, and everything else that it tells."""
 
@@ -76,6 +90,7 @@ class BoardSource:
         heads: Heads | None = None,
         time: BoardTime | None = None,
         beat: SignalBeat | None = None,
+        high_resolution: HighResolution | None = None,
     ) -> None:
         """
         Args:
@@ -83,6 +98,7 @@ class BoardSource:
             heads: is told what the phases show.
             time: of the board, where others look at it, too.
             beat: of the signal's policy that speaks once a second.
+            high_resolution: makes measures of the events.
         """
         self._clock, self._grid, self._ledger = clock, grid, ledger
         self._signal = signal
@@ -94,6 +110,7 @@ class BoardSource:
         self.datastreams += tuple(a.stream() for a in analog)
         self.time = time or BoardTime(clock)
         self._beat = beat
+        self._listeners: list[Listener] = [each for each in (beat, high_resolution) if each is not None]
         self._intervals = Intervals(detectors, grid.step_ms / 1000, analog)
         self._intervals.drift_ms = self._drift_ms
         self._next: int | None = None
@@ -122,7 +139,7 @@ class BoardSource:
 
     def receive(self, messages: Iterable[Heard]) -> None:
         """Take what the link heard, in order."""
-        event, closed = self._intervals.event, self._lost_now
+        event, closed, listeners = self._intervals.event, self._lost_now, self._listeners
         received = 0
         for item in messages:
             if type(item) is Event:
@@ -135,8 +152,8 @@ class BoardSource:
                     self._show(item)
                 elif kind == PREEMPT:
                     self._on_preempt(item)
-                if self._beat is not None:
-                    self._beat.hear(item)
+                for listener in listeners:
+                    listener.hear(item)
                 event(item.ms, kind, item.channel, item.value, closed)
                 self._last_seq = item.seq
                 received += 1
@@ -191,8 +208,8 @@ class BoardSource:
             self._intervals.pass_time(status.ms, self._lost_now)
             self.heads.pass_time(self.time.mono_ns(status.ms))
             self._take()
-            if self._beat is not None:
-                self._beat.pass_time(status.ms)
+            for listener in self._listeners:
+                listener.pass_time(status.ms)
 
     def _on_flags(self, flags: int, before: int) -> None:
         if flags & FAIL_SAFE or (before & HOST_PLAN and not flags & HOST_PLAN):
@@ -248,8 +265,8 @@ class BoardSource:
         self._board_next = max(self._board_next, gap.last + 1)
         self.lost += gap.events
         self.heads.lose(self._clock.mono_ns())
-        if self._beat is not None:
-            self._beat.lose()
+        for listener in self._listeners:
+            listener.lose()
         if self._intervals.started:
             self._intervals.lose(gap.events)
         else:
@@ -273,8 +290,8 @@ class BoardSource:
             self._sent_before += self._sent() - self._origin
         self.boot = identity.boot
         self.heads.lose(self._clock.mono_ns())
-        if self._beat is not None:
-            self._beat.lose()
+        for listener in self._listeners:
+            listener.lose()
         self._ledger.end(PREEMPTED, "board")
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._intervals.started = False

@@ -101,7 +101,7 @@ void actuation_observe(signals *s) {
             r->gap++;
         if (!(wanted & row->conflicts))
             r->opposed = 0;
-        else if ((before & row->conflicts) && r->opposed < row->max_green)
+        else if (before & row->conflicts) /* no green goes on behind its maximum */
             r->opposed++;
         if ((s->ped_calls & bit(r->row)) && !(wanted & row->conflicts) && !s->preempt && !crossing(s, r)) {
             r->walking = true;
@@ -120,11 +120,9 @@ uint8_t actuation_next(const signals *s, uint8_t ring) {
     for (uint8_t n = 1; n <= s->table.count; n++) {
         uint8_t at = (uint8_t)((r->row + n) % s->table.count);
         if (s->table.rows[at].ring != ring + 1u || !(wanted & bit(at))) continue;
-        if (best == NO_ROW || ((late & bit(at)) && s->waits[at] > s->waits[best]) ||
-            (late && !(late & bit(best)) && (late & bit(at))))
-            best = at;
+        if (best == NO_ROW || ((late & bit(at)) && s->waits[at] > s->waits[best])) best = at;
     }
-    if (best != NO_ROW && !(late & bit(best)) && r->called != NO_ROW && (wanted & bit(r->called))) best = r->called;
+    if (best != NO_ROW && !(late & bit(best)) && r->called != NO_ROW) best = r->called;
     return best;
 }
 

@@ -25,7 +25,7 @@ static enum act next_act(const detectors *d, const detector *x, uint32_t from, u
     const detector_limits *l = &d->limits;
     enum act act = NOTHING;
     uint32_t best = NEVER, at;
-    if (x->raw != x->level && (at = sooner(x->raw_ms + l->debounce_ms, from, best)) < best) best = at, act = SETTLE;
+    if (x->raw != x->level) best = sooner(x->raw_ms + l->debounce_ms, from, best), act = SETTLE;
     if (l->stuck_s && x->level && !(x->faults & DETECTOR_FAULT_STUCK_ON) &&
         (at = sooner(x->level_ms + l->stuck_s * SECOND, from, best)) < best)
         best = at, act = STICK;
@@ -98,13 +98,12 @@ bool detectors_next(detectors *d, uint32_t ms, edge *out) {
             return true;
         case STICK: x->faults |= DETECTOR_FAULT_STUCK_ON; break;
         case MISS: x->faults |= DETECTOR_FAULT_NO_HIT; break;
-        case WINDOW:
+        default: /* the window ends */
             if (d->limits.chatter == 0 || x->rises <= d->limits.chatter)
                 x->faults &= (uint8_t)~DETECTOR_FAULT_CHATTER;
             x->window_ms = d->due_ms;
             x->rises = 0;
             break;
-        default: return false;
         }
     }
     return false;

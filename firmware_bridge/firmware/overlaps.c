@@ -9,7 +9,7 @@ uint8_t overlap_conflicts(const signal_table *t, uint8_t overlap) {
 }
 
 static bool between(const signal_ring *r, uint8_t parents) {
-    if (r->row == NO_ROW || r->next == NO_ROW || r->state == RING_GREEN) return false;
+    if (r->row == NO_ROW || r->next == NO_ROW) return false; /* a green has no next one yet */
     return (parents & bit(r->row)) && (parents & bit(r->next));
 }
 
@@ -29,7 +29,7 @@ void overlaps_time(signals *s) {
             x->state = OVERLAP_CLEARS;
             x->ticks = 0;
         }
-        if (x->state == OVERLAP_CLEARS && x->ticks >= parent->red) x->state = OVERLAP_RED;
+        if (x->state == OVERLAP_CLEARS && x->ticks >= (parent->red ? parent->red : 1u)) x->state = OVERLAP_RED;
     }
 }
 
@@ -42,7 +42,8 @@ void overlaps_follow(signals *s) {
         bool carried = false;
         for (uint8_t ring = 0; carry && ring < SIGNAL_RINGS; ring++)
             carried |= s->rings[ring].state != RING_WAITS && between(&s->rings[ring], parents);
-        if (lit && x->state != OVERLAP_YELLOW) {
+        bool ended = x->state == OVERLAP_YELLOW || (x->state == OVERLAP_CLEARS && x->ticks == 0); /* red comes first */
+        if (lit && !ended) {
             x->state = OVERLAP_GREEN;
             for (x->parent = 0; !(lit & bit(x->parent));) x->parent++;
         } else if (x->state == OVERLAP_GREEN && !carried) {

@@ -3,7 +3,6 @@
 enum preempt_stage { STAGE_TRACK, STAGE_DWELL };
 
 uint8_t preemption_rows(const signals *s) {
-    if (s->preempt == 0) return 0;
     const signal_preempt *p = &s->table.preempts[s->preempt - 1u];
     return s->preempt_stage == STAGE_TRACK ? p->track : p->dwell;
 }
@@ -58,7 +57,7 @@ static void cut_walks(signals *s) {
 
 void preemption_step(signals *s) {
     uint8_t first = 0;
-    while (first < SIGNAL_PREEMPTS && !(s->preempt_inputs & bit(first) && s->table.preempts[first].input)) first++;
+    while (first < SIGNAL_PREEMPTS && (!(s->preempt_inputs & bit(first)) || s->table.preempts[first].input == 0)) first++;
     if (s->preempt) go_on(s);
     if (first < SIGNAL_PREEMPTS && (s->preempt == 0 || first + 1u < s->preempt)) begin(s, first);
     if (s->preempt) cut_walks(s);

@@ -293,15 +293,14 @@ static void run(signals *s) {
     }
 }
 
-/* The conflict monitor judges the heads as they are shown, independently of the code above. */
-static bool heads_conflict(const signals *s) {
-    signal_heads h = signals_look(s);
-    uint8_t go = h.green | h.yellow;
-    for (uint8_t i = 0; i < s->table.count; i++)
-        if ((go & bit(i)) && (go & s->table.rows[i].conflicts)) return true;
+bool signals_conflict(const signal_table *t, const signal_heads *h) {
+    uint8_t go = h->green | h->yellow, laps = h->overlap_green | h->overlap_yellow;
+    for (uint8_t i = 0; i < t->count; i++)
+        if ((go & bit(i)) && (go & t->rows[i].conflicts)) return true;
     for (uint8_t o = 0; o < SIGNAL_OVERLAPS; o++)
-        if (((h.overlap_green | h.overlap_yellow) & bit(o)) && (go & overlap_conflicts(&s->table, o))) return true;
-    return (h.overlap_green & h.overlap_yellow) != 0 || (h.green & h.yellow) != 0 || ((h.walk | h.ped_clear) & (uint8_t)~h.green) != 0;
+        if ((laps & bit(o)) && (go & overlap_conflicts(t, o))) return true;
+    if ((h->overlap_green & h->overlap_yellow) || (h->green & h->yellow)) return true;
+    return ((h->walk | h->ped_clear) & (uint8_t)~h->green) != 0;
 }
 
 void signals_tick(signals *s) {
@@ -323,7 +322,8 @@ void signals_tick(signals *s) {
     case SIGNAL_MODE_CLOSING: run(s); break;
     default: s->mode = SIGNAL_MODE_FAULT; return;
     }
-    if (heads_conflict(s)) s->mode = SIGNAL_MODE_FAULT;
+    signal_heads heads = signals_look(s);
+    if (signals_conflict(&s->table, &heads)) s->mode = SIGNAL_MODE_FAULT;
 }
 
 signal_heads signals_look(const signals *s) {

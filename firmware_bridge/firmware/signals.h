@@ -145,6 +145,10 @@ void signals_tick(signals *s);
 
 signal_heads signals_look(const signals *s);
 
+/* The conflict monitor: whether heads show what they never may. It judges them as they are shown, whatever the code before
+ * it thinks of them. */
+bool signals_conflict(const signal_table *t, const signal_heads *heads);
+
 /* Rows that want service and are not green: calls of vehicles and of the host, recalls. */
 uint8_t signals_called(const signals *s);
 

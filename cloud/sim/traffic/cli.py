@@ -1,4 +1,4 @@
-"""``wayside sim run|compare``: what the control of a signal is worth, in SUMO."""
+"""``wayside sim run|compare|measures``: what the control of a signal is worth, in SUMO."""
 
 from __future__ import annotations
 
@@ -138,6 +138,41 @@ def compare(
     else:
         print_table(tables.comparison(lines(results), f"{net}, seeds {seeds}"))
         _tell_broken(results)
+
+
+@sim.command()
+def measures(
+    net: Net,
+    events: Annotated[Path, typer.Argument(help="What --events of a run of this network kept.")],
+    light: Annotated[str | None, typer.Option(help="Of which traffic light; else the first.")] = None,
+    data: Data = None,
+    routes: Routes = None,
+    as_json: AsJson = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw arrivals and greens, as .png, .svg or .pdf.")] = None,
+) -> None:
+    """Performance measures (ATSPM) of a run, as a node would have them: docs/measures.md."""
+    with _faults():
+        from wayside.cloud.sim.traffic import maps, measures_plot, plots
+        from wayside.cloud.sim.traffic.measures import measured, read_events, table
+        from wayside.cloud.sim.traffic.plant import intersections_of
+        from wayside.edge.measures.layout import Layout
+
+        if plot is not None:
+            plots.check(plot)
+        kept = read_events(events)
+        intersections = {i.light: i for i in intersections_of(maps.find_map(net, data, routes))}
+        name = light or next(iter(kept), "")
+        if name not in kept or name not in intersections:
+            told = ", ".join(kept) or "no events"
+            raise SimulateError(f"{events} and {net} have no light {name!r} in common: the file has {told}")
+        layout = Layout.of(placed.loop for placed in intersections[name].loops)
+        phases = measured(kept[name], layout)
+        if plot is not None:
+            measures_plot.plot(plot, kept[name], layout, f"{net}, {name}")
+    if as_json:
+        _print_json({"light": name, "phases": {str(phase): numbers for phase, numbers in phases.items()}})
+    else:
+        print_table(table(phases, f"{net}, {name}"))
 
 
 @sim.command()

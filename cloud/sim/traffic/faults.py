@@ -49,14 +49,30 @@ class BrokenLoops:
             (fault, channels_of(fault.where, intersection)) for fault in faults if fault.kind in ("dead", "stuck")
         ]
         self._forced: dict[int, int] = {}
+        self._swaps = [(fault, _pair(fault.where, intersection)) for fault in faults if fault.kind == "swapped"]
 
     def change(self, edges: Sequence[Edge], second: int) -> Sequence[Edge]:
+        wires = {one: other for fault, pair in self._swaps if fault.holds(second) for one, other in pair.items()}
+        if wires:
+            edges = [e._replace(channel=wires.get(e.channel, e.channel)) if _of_loop(e) else e for e in edges]
         if not self._faults:
             return edges
         forced = {c: int(f.kind == "stuck") for f, channels in self._faults if f.holds(second) for c in channels}
         begun = [Edge(second * 1000, c, value) for c, value in forced.items() if self._forced.get(c) != value]
         self._forced = forced
         return [edge for edge in edges if edge.kind != EventKind.DETECTOR or edge.channel not in forced] + begun
+
+
+def _of_loop(edge: Edge) -> bool:
+    return edge.kind == EventKind.DETECTOR
+
+
+def _pair(where: str, intersection: Intersection) -> Mapping[int, int]:
+    """Raises: ControllerError."""
+    channels = sorted(channels_of(where, intersection))
+    if len(channels) != 2:
+        raise ControllerError(f"{where!r} names {len(channels)} detectors: two are swapped, as in 3,7")
+    return {channels[0]: channels[1], channels[1]: channels[0]}
 
 
 class Lies:

@@ -1,0 +1,195 @@
+"""How many small faults of the board's core its quick checks find: ``python -m tests.firmware_bridge.mutation``.
+
+Every mutant (``mutants.py``) is compiled and run against the checks below, the cheapest first, until one fails. The
+outcome of each is written into ``mutation.json``; what survives and has no reason in ``equivalent_mutants.toml`` counts
+against the score. Mutants of which the compiler makes the same machine code are no faults, and told apart (trivial
+compiler equivalence: Papadakis et al., ICSE 2015); what does not compile is not counted either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.progress import track
+
+from tests.firmware_bridge.mutants import Mutant, mutants
+from wayside.firmware_bridge.native import SIGNALS, SOURCE
+
+HERE = Path(__file__).parent
+RECORD, EQUIVALENT = HERE / "mutation.json", HERE / "equivalent_mutants.toml"
+CORE = (*SIGNALS, "detectors.c", "plan.c", "settings.c")
+FLAGS = ("-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Werror=return-type", "-Werror=implicit-function-declaration", f"-I{SOURCE}")
+MEMORY = 2 << 30  # of one check; the unchanged core needs a fraction
+
+
+class Check(NamedTuple):
+    program: str  # <program>.c of this folder, linked with the core
+    arguments: tuple[str, ...]
+    judges: tuple[str, ...]  # files of the core
+    cpu_s: int  # a multiple of what the unchanged core needs: what takes longer has no end
+
+
+# Of search_instances.h, quickest first; their large ones are for `make proof` alone.
+INSTANCES = (
+    "two", "crossing", "barriers", "change", "tables", "pedestrians", "faults", "preemption", "rings", "actuated", "overlaps",
+)  # fmt: skip
+CHECKS = (
+    Check("signal_cases", (), SIGNALS, 2),
+    Check("core_cases", (), CORE, 2),
+    *(Check("signals_search", (name,), SIGNALS, 20) for name in INSTANCES),
+)
+PROGRAMS = {"core_cases": (*CORE, "frame.c"), "signal_cases": SIGNALS, "signals_search": SIGNALS}
+OUTCOMES = ("killed", "without end", "survived", "equivalent", "same code", "does not compile")
+
+
+class Outcome(NamedTuple):
+    outcome: str  # one of OUTCOMES
+    by: str  # the check that failed
+
+
+def compile_object(source: Path, to: Path) -> bool:
+    return subprocess.run(["cc", *FLAGS, "-c", "-o", str(to), str(source)], capture_output=True).returncode == 0
+
+
+def build(folder: Path) -> None:
+    """Objects of the unchanged core and of the programs that check it."""
+    for name in sorted({file for files in PROGRAMS.values() for file in files}):
+        if not compile_object(SOURCE / name, folder / f"{name}.o"):
+            raise SystemExit(f"{name} does not compile")
+    for program in PROGRAMS:
+        if not compile_object(HERE / f"{program}.c", folder / f"{program}.o"):
+            raise SystemExit(f"{program}.c does not compile")
+
+
+def link(objects: Path, program: str, to: Path, instead: dict[str, Path]) -> None:
+    parts = [instead.get(name, objects / f"{name}.o") for name in PROGRAMS[program]]
+    subprocess.run(["cc", "-o", str(to), str(objects / f"{program}.o"), *map(str, parts)], check=True)
+
+
+def failure(program: Path, check: Check) -> str:
+    """``killed`` or ``without end`` when the check does not pass."""
+    limits = ["prlimit", f"--cpu={check.cpu_s}", f"--as={MEMORY}", "--core=0"]
+    done = subprocess.run([*limits, str(program), *check.arguments], capture_output=True)
+    if done.returncode == 0:
+        return ""
+    return "without end" if done.returncode in (2, -9, -24) else "killed"
+
+
+def judge(objects: Path, sources: dict[str, str], mutant: Mutant) -> Outcome:
+    with tempfile.TemporaryDirectory(dir=objects) as scratch:
+        folder = Path(scratch)
+        source = folder / mutant.file
+        source.write_text(mutant.applied(sources[mutant.file]))
+        fresh = folder / f"{mutant.file}.o"
+        if not compile_object(source, fresh):
+            return Outcome("does not compile", "")
+        if fresh.read_bytes() == (objects / f"{mutant.file}.o").read_bytes():
+            return Outcome("same code", "")
+        linked: set[str] = set()
+        for check in CHECKS:
+            if mutant.file not in check.judges:
+                continue
+            program = folder / check.program
+            if check.program not in linked:
+                link(objects, check.program, program, {mutant.file: fresh})
+                linked.add(check.program)
+            if said := failure(program, check):
+                return Outcome(said, " ".join((check.program, *check.arguments)))
+    return Outcome("survived", "")
+
+
+def every_mutant() -> list[Mutant]:
+    return [m for name in CORE for m in mutants(name, (SOURCE / name).read_text())]
+
+
+def equivalents() -> dict[str, str]:
+    """The reason why no check can find it, of each mutant's key."""
+    rows = tomllib.loads(EQUIVALENT.read_text()).get("mutant", []) if EQUIVALENT.exists() else []
+    return {key: row["reason"] for row in rows for key in row["keys"]}
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        objects = Path(folder)
+        build(objects)
+        for check in CHECKS:
+            program = objects / check.program
+            if not program.exists():
+                link(objects, check.program, program, {})
+            if said := failure(program, check):
+                raise SystemExit(f"the unchanged core does not pass {check.program} {check.arguments}: {said}")
+        yield objects
+
+
+def run(chosen: Iterable[Mutant], *, quiet: bool = False) -> dict[str, Outcome]:
+    """The outcome of each mutant, by its key."""
+    sources = {name: (SOURCE / name).read_text() for name in CORE}
+    todo, known = list(chosen), equivalents()
+    with prepared() as objects, ThreadPoolExecutor(os.cpu_count()) as pool:
+        judged = pool.map(lambda m: judge(objects, sources, m), todo)
+        done = dict(zip((m.key for m in todo), track(judged, "mutants", len(todo), disable=quiet), strict=True))
+    return {
+        key: Outcome("equivalent", "") if one.outcome == "survived" and key in known else one
+        for key, one in done.items()
+    }
+
+
+def score(outcomes: Iterable[Outcome]) -> float:
+    """The share that was found, of those that can be."""
+    count = collections.Counter(one.outcome for one in outcomes)
+    found = count["killed"] + count["without end"]
+    return found / max(1, found + count["survived"])
+
+
+def sample(size: int, seed: int) -> list[Mutant]:
+    return random.Random(seed).sample(every_mutant(), size)
+
+
+def record(outcomes: dict[str, Outcome]) -> dict[str, object]:
+    """What is committed: counts of each file, by which check, what survived."""
+    by_file = {}
+    for name in sorted({key.split(" ")[0] for key in outcomes}):
+        mine = [one for key, one in outcomes.items() if key.startswith(f"{name} ")]
+        counts = collections.Counter(one.outcome for one in mine)
+        by_file[name] = {"mutants": len(mine), **{word: counts[word] for word in OUTCOMES}, "score": round(score(mine), 4)}
+    return {
+        "score": round(score(outcomes.values()), 4),
+        "files": by_file,
+        "found by": dict(collections.Counter(one.by for one in outcomes.values() if one.by)),
+        "survived": [key for key, one in outcomes.items() if one.outcome == "survived"],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.firmware_bridge.mutation", description=__doc__)
+    parser.add_argument("--file", choices=CORE, help="of this file alone; nothing is recorded")
+    parser.add_argument("--sample", type=int, help="so many, chosen by lot; nothing is recorded")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    todo = sample(chosen.sample, chosen.seed) if chosen.sample else every_mutant()
+    if chosen.file:
+        todo = [m for m in todo if m.file == chosen.file]
+    outcomes = run(todo, quiet=not sys.stderr.isatty())
+    text = json.dumps(record(outcomes), indent=1) + "\n"
+    print(text, end="")
+    if not (chosen.sample or chosen.file):
+        RECORD.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,529 @@
+/* --- fixed time --- */
+PLAY(&fixed, "40.",
+    "GGGGGxYrrrrrrrrrrrrrrrrrrGGGGGxYrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrrrrrrrGG "
+    "rrrrrrrrGGGxrrrrrrrrGGGxrrrrrrrrrGGGxrrr");
+/* greens of the host: none is the minimum, endless the maximum, then its silence */
+PLAY(&fixed, "g0 30.",
+    "GGxYrrrrrrrrrrrrrrGGxYrrrrrrrr "
+    "rrrrrrrrrGGxrrrrrrrrrrrrrrrGGx "
+    "rrrrrGGxrrrrrrGGxrrrrrrGGxrrrr");
+PLAY(&fixed, "g9 20. L 40.",
+    "GGGGGGGGxYrrrrrrrrrrrrrrrrrrrrrrrGGGGGxYrrrrrrrrrrrrrrrrrrGG "
+    "rrrrrrrrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrrrrrrrGGGGxrrrrrrrrr "
+    "rrrrrrrrrrrGGGGGGGGxrrrrrrrrGGGxrrrrrrrrrGGGxrrrrrrrrGGGxrrr");
+/* hold up to the maximum, force off not before the minimum */
+PLAY(&fixed, "1. H1 20.",
+    "GGGGGGGGxYrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrGGGGx "
+    "rrrrrrrrrrrGGGxrrrrrr");
+PLAY(&fixed, "1. F1!4 1. F1!4 1. F1 H1!9 20.",
+    "GGGxYrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrGGGGxrrrrrrr "
+    "rrrrrrGGGxrrrrrrrrGGGxr");
+PLAY(&fixed, "1. H1 5. F1 5.",
+    "GGGGGGxYrrr "
+    "rrrrrrrrrrr "
+    "rrrrrrrrrGG");
+PLAY(&fixed, "1. H2!9 F2!9 O1!14 R1!14 C9!1 4. H3!9 C3 20.",
+    "GGGGGxYrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGxrrrrrrr "
+    "rrrrrrrrGGGxrrrrrrrrGGGxr");
+/* a call passes over, but not twice */
+PLAY(&fixed, "1. C1 20. C1!13 30.",
+    "GGGGGxYrrrrrrGGGGGxYrrrrrrrrrrrrrrrrrrGGGGGxYrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrGGGxrrrrrrrrrGGGxrrrrrrrrGGGxrrrrrrrrrGGGxr");
+PLAY(&fixed, "1. C2 C3!12 20.",
+    "GGGGGxYrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGxrrr "
+    "rrrrrrrrGGGxrrrrrrrrG");
+/* walk and clearance are whole, a button during the walk is served already, one during the clearance comes next */
+PLAY(&fixed, "P2!11 P1 1. P1 1. F1!4 P1 1. F1!10 P1 L 12.",
+    "WWcccxYrrrrrrrr "
+    "rrrrrrrrrrrrrGG "
+    "rrrrrrrrGGGxrrr");
+PLAY(&fixed, "P1 1. 3. P1 40.",
+    "WWcccxYrrrrrrrrrrrrrrrrrrWWcccxYrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrrrrrrrGGGGxr "
+    "rrrrrrrrGGGxrrrrrrrrGGGxrrrrrrrrrGGGxrrrrrrr");
+PLAY(&fixed, "P1 g0 30.",
+    "WWcccxYrrrrrrrrrrrrrrGGxYrrrrr "
+    "rrrrrrrrrrrrGGxrrrrrrrrrrrrrrr "
+    "rrrrrrrrGGxrrrrrrGGxrrrrrrGGxr");
+/* --- rest, gap-out, max-out, delay, locking --- */
+PLAY(&pair, "30.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "5. v2 20.",
+    "GGGGGGGgYrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGGGGGGGG");
+PLAY(&pair, "5. v2 2. v0 10.",
+    "GGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrr");
+PLAY(&pair, "5. v2 2. v0 1. v2 2. v0 9.",
+    "GGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "v1 5. v3 10. v1 20.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "v1 5. v3 30.",
+    "GGGGGGGGGGGGGGGmYrrrrrrrrrrGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrr");
+PLAY(&pair, "2. v2 1. v3 3. v2 30.",
+    "GGGGGGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&pair, "4. v2 9. v0 1. v1 1. v0 20.",
+    "GGGGGGgYrrrrrrrrrrGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrGGGGGGgrrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "v3 60.",
+    "GGGGGGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGm");
+PLAY(&pair, "v2 40.",
+    "GGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&pair, "v3 4. v2 6. v0 30.",
+    "GGGGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&pair, "v2 12. v1 1. v0 1. ?c1 9. ?c0 3.",
+    "GGGgYrrrrrrrrrrrrGGGGGGGGG "
+    "rrrrrrGGGGGGGGgrrrrrrrrrrr");
+PLAY(&pair, "v2 2. ?c0 1. ?c2 v0 1. ?c0 4.",
+    "GGGGGGGG "
+    "rrrrrrrr");
+/* --- the host of an actuated board --- */
+PLAY(&pair, "6. C2 ?c2 20. ?c0",
+    "GGGGGGgYrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrGGGGGGGGGGGGGGGGG");
+PLAY(&pair, "6. C2 R2 ?c0 20.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "6. C2 L ?c0 20.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "6. C1 ?c0 10.",
+    "GGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrr");
+PLAY(&pair, "v2 1. H1 30.",
+    "GGGGGGGGGGGGmYrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrGGGGGGGGGGGGGGGG");
+PLAY(&pair, "v2 1. H1 5. R1 10.",
+    "GGGGGGgYrrrrrrrr "
+    "rrrrrrrrrGGGGGGG");
+PLAY(&pair, "v2 1. H1 5. L 10.",
+    "GGGGGGgYrrrrrrrr "
+    "rrrrrrrrrGGGGGGG");
+PLAY(&pair, "v2 1. H1 5. R2 5.",
+    "GGGGGGGGGGG "
+    "rrrrrrrrrrr");
+PLAY(&pair, "3. F1!4 1. F1 ?m2 20.",
+    "GGGGfYrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "4. F1 H1!9 1. F1!9 8.",
+    "GGGGfYrrrrrrr "
+    "rrrrrrrrrrrrr");
+PLAY(&pair, "3. O2 v2 60.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfYrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG");
+PLAY(&pair, "3. O2 v2 8. R2 10.",
+    "GGGGGGGGGGGgYrrrrrrrr "
+    "rrrrrrrrrrrrrrGGGGGGG");
+PLAY(&pair, "3. O2 v2 8. C2 10.",
+    "GGGGGGGGGGGgYrrrrrrrr "
+    "rrrrrrrrrrrrrrGGGGGGG");
+PLAY(&pair, "3. O2 v2 8. L 10.",
+    "GGGGGGGGGGGgYrrrrrrrr "
+    "rrrrrrrrrrrrrrGGGGGGG");
+PLAY(&pair, "v3 3. g0 20.",
+    "GGGmYrrrrrrGGGmYrrrrrrG "
+    "rrrrrrGGmrrrrrrrrGGmrrr");
+PLAY(&pair, "v3 3. g9 40.",
+    "GGGGGGGGGGGGmYrrrrrrrrrrrrGGGGGGGGGGmYrrrrr "
+    "rrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrGGGG");
+PLAY(&pair, "v3 g4 9. L 30.",
+    "GGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrrrG "
+    "rrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmrrr");
+PLAY(&pair, "1. C9!1 P1!11 S1!14 P9!1",
+    "G "
+    "r");
+/* --- who comes next: the order of the ring, the host, who waits too long --- */
+PLAY(&three, "3. v6 1. v0 40.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&three, "3. v4 1. v0 20.",
+    "GGGgrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGGGGGGGGGGGG");
+PLAY(&three, "3. v6 1. v0 C3 40.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&three, "3. v6 1. v0 C3 3. C1 5. C3!13 C2 30.",
+    "GGGgrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&three, "3. v2 1. v0 C3 7. C1 ?c1 30.",
+    "GGGgrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&three, "v1 3. v5 1. C3 4. v7 90.",
+    "GGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGm "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrr");
+PLAY(&three, "1. O2 O3 v7 95.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&three, "1. O2 v6 60. O3 50.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+/* --- two rings, barriers --- */
+PLAY(&dual, "20.",
+    "GGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "4. v44 1. v0 30.",
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "4. v4 1. v0 30.",
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "v20 4. v2 1. v24 30.",
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGgrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGmrrrrrrrrrGGGGGGGGmrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "v10 2. v14 30. v0 30.",
+    "GGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "3. v22 1. v0 20. v88 1. v0 20.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGG "
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGG");
+PLAY(&dual, "3. v2 1. v42 12. v0 30.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGmrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "2. vff 90.",
+    "GGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmr "
+    "rrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmr "
+    "rrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "2. v44 1. v0 12. v99 2. v0 50.",
+    "GGgrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGgrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "2. v44 1. v0 12. v19 2. v0 50.",
+    "GGgrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGgrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "v1 2. v15 5. H1 30. F1!9 F3 9.",
+    "GGGGGGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrGGGGGGm "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGfrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrGGGGGGm "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "3. C3 C5!12 C6!12 C7 30.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&dual, "3. C3 10. v30 3. v0 30.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGgrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+/* --- pedestrians --- */
+PLAY(&walks, "3. P1 12.",
+    "GGGWWWccGGGGGGG "
+    "rrrrrrrrrrrrrrr");
+PLAY(&walks, "3. P1 3. P1 9.",
+    "GGGWWWccGGGGGGG "
+    "rrrrrrrrrrrrrrr");
+PLAY(&walks, "3. P1 1. P1 9. P1 9.",
+    "GGGWWWccGGGGGWWWccGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&walks, "3. P1 2. P2 20.",
+    "GGGWWWccgrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrWWcccGGGGGGGGGG");
+PLAY(&walks, "3. P2 P1 40.",
+    "GGGgrrrrrrrrWWWccGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrWWcccgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&walks, "3. v2 1. P1 v0 20. v1 1. v0 25.",
+    "GGGgrWWWccGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&walks, "P2 3. v2 6. F2!10 30.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrWWcccGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&walks, "3. O2 P2 60. O2 P2 3. ?c0 L 20.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrWWcccGGGGGGGGWWcccGGGGGGGGGGGGGGGGGG");
+/* --- recalls --- */
+PLAY(&recalls, "80.",
+    "GGgrrrrrrrrrrrrrGGgrrrrrrrrrrrrrGGgrrrrrrrrrrrrrGGgrrrrrrrrrrrrrGGgrrrrrrrrrrrrr "
+    "rrrrGGGGGmrrrrrrrrrrGGGGGmrrrrrrrrrrGGGGGmrrrrrrrrrrGGGGGmrrrrrrrrrrGGGGGmrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrWWcgrrrrrrrrrrrrWWcgrrrrrrrrrrrrWWcgrrrrrrrrrrrrWWcgrrrrrrrrrrrrWWcgr");
+PLAY(&soft, "40.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&soft, "3. v2 1. v0 40.",
+    "GGGgrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&soft, "3. v2 3. v0 2. O1 10. L 10.",
+    "GGGgrrrrrrrrrrrrrrGGGGGGGGGG "
+    "rrrrrGGgrrrrrrrrrrrrrrrrrrrr");
+/* --- detector faults: the fixed plan's green at every turn --- */
+PLAY(&three, "f2 60.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&three, "f1 v2 40.",
+    "GGGGGxrrrrrrrGGGGGxrrrrrrrGGGGGxrrrrrrrG "
+    "rrrrrrrGGGGmrrrrrrrrGGGGmrrrrrrrrGGGGmrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&three, "f4 v3 60.",
+    "GGGGGmrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrGGG "
+    "rrrrrrrGGGGmrrrrrrrrrrrrrrGGGGmrrrrrrrrrrrrrrGGGGmrrrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrGGGGxrrrr");
+PLAY(&three, "f2 1. ?c2 12. f0 20.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&three, "f7 g9 70.",
+    "GGGGGxrrrrrrrrrrrrrGGGGGxrrrrrrrrrrrrrGGGGGxrrrrrrrrrrrrrGGGGGxrrrrrrr "
+    "rrrrrrrGGGGxrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrGGGGxr "
+    "rrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrr");
+PLAY(&three, "f2 8. H2 30.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+/* --- overlaps --- */
+PLAY(&laps, "6. v2 1. v0 20.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGG "
+    "GGYrrrGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&laps, "6. v4 1. v0 20.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrGGGGGGGGGGGGGGGGGG "
+    "rrrrGGgrrrrrrrrrrrrrrrrrrrr "
+    "GGYrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGYrrrrrrrrrrrrrrrrrrrr");
+PLAY(&laps, "6. v8 1. v0 20. v1 1. v0 20.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrr "
+    "GGYrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGG "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGGGYrrrrrrrrrrrrrrrrrrrr");
+PLAY(&laps, "6. v2 1. v0 4. v8 1. v0 5. v4 1. v0 30.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGYrrrGGGGGGGGGGGYYrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGYYrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&laps, "v8 6. v2 1. v0 30. v4 3. v2 30.",
+    "rrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGgYrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGmrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGYYrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "GGGGGYrrGGYrrrrrrGGGGGGGGGGGGGGGGGGGGYYrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&laps, "6. v6 1. v0 50. va 2. v1 50.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGYrrrGGYYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrGGGGYYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGYYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&laps, "va 12. vd 60.",
+    "rrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrGGGGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrr "
+    "GGGGGmrrGGGGGmrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrGGGGG "
+    "rrrrrrrrrrrrrrrrGGGGGGGGGGGGYYrrrrrrrrGGGGGYrrrrrrrrrrrrrrrrGGGGGYrrrrrr "
+    "GGGGGYrrGGGGGYrrrrrrrrrGGGGGYYrrrrrrrrrrrrrrrGGGGGYrrrrrrrrrrrrrrrrGGGGG");
+PLAY(&laps, "4. v2 1. v0 1. i1 20.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGG "
+    "GGYrGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&laps, "6. C2 4. v4 10. v2 C2 30.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGgYrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGYrrrGGGGYYrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrGGGGGGYYrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG");
+/* --- preemption --- */
+PLAY(&trains, "4. ?p00 i1 1. ?p10 30. ?p20 i0 20. ?p00",
+    "GGGGfrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGG "
+    "GGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrr");
+PLAY(&trains, "4. i1 1. i0 60.",
+    "GGGGfrrrrrrrrrrrrrrGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGfrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "GGGGfrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&trains, "4. i2 20. ?p02 i0 20.",
+    "GGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGG "
+    "GGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrr");
+PLAY(&trains, "4. i2 20. i3 1. ?p11 40. ?p21 i2 20. ?p02 i0 9.",
+    "GGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG "
+    "GGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGgrrrrrrrr");
+PLAY(&trains, "4. i1 9. i3 30. i0 40.",
+    "GGGGfrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "GGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&trains, "3. P1 2. i1 30. i0 40.",
+    "GGGWWccfrrrrrrrrrrrrrrGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "GGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&trains, "3. P1 4. i1 12.",
+    "GGGWWWccfrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGG "
+    "GGGGGGGfrrrrrrrrrrr");
+PLAY(&trains, "3. P1 1. i2 30.",
+    "GGGWccfrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&trains, "2. H3 H1 C2 O2 v2 i1 1. H1!23 C2!23 F1!23 R1!23 O1!23 P1 50. i0 40.",
+    "GGGfrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrWWWccgrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrGGGGGGGGGGGGGGGGGGGGG "
+    "GGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&trains, "3. F1!4 1. F1 i2 20.",
+    "GGGGfrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGGGGGGGGGGGGGGGGG");
+PLAY(&trains, "i1 40. v7 30. i0 60.",
+    "rrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrr "
+    "GGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrr");
+/* --- another table --- */
+CHANGE(&pair, &fixed, "4. T ?m3 20. ?m2 P1 20.",
+    "GGGGfYrrGGGGGxYrrrrrrrrrrrrrrrrrrWWcccxYrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrGGGGxrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrGGGxrrrrrrrrGGGxrrrrrrrrrGGG");
+CHANGE(&fixed, &pair, "4. T H1!8 30.",
+    "GGGGxYrrGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+CHANGE(&pair, &walks, "v2 5. T C2!8 P1!11 30.",
+    "GGGgYrrGGgrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGG");
+CHANGE(&walks, &pair, "P1 1. T 30.",
+    "WWWccfrrGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+CHANGE(&walks, &pair, "1. H1 C2 T 1. T 30.",
+    "GGfrrGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+CHANGE(&trains, &pair, "4. i1 3. T ?m3 1. ?m2 40. ?m2 i0 40.",
+    "GGGGfrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+CHANGE(&trains, &pair, "4. T 1. ?m3 i2 1. ?m2 30. i0 40.",
+    "GGGGfrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+CHANGE(&laps, &walks, "6. T 12.",
+    "GGgrrrrrrrGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrr");
+CHANGE(&laps, &walks, "6. v2 3. T 12.",
+    "GGgrrrrrrrrrrGGgrrrrr "
+    "rrrrrrGGGfYrrrrrrGGGG");
+/* --- what a row's own time is worth: longest red --- */
+PLAY(&pair, "1. O2 v3 70. O2 v2 30.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfYrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&pair, "1. O2 v3 52. C1!13 O2!13 O1 R1 20.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfYrrrrrrrrrrGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrr");
+PLAY(&three, "1. v1 C2 1. v7 20. O3 40. C3 40.",
+    "GGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGG "
+    "rrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrr");
+PLAY(&three, "v1 2. v7 4. H1 9. C3 9. C1 9. C3 9. C1 30.",
+    "GGGGGGGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGG "
+    "rrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrGGGGGGmrrr");
+PLAY(&dual, "v44 4. v4c 3. O4 O8 v55 70. vff 30.",
+    "GGgrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrr "
+    "rrrrGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGfrrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrGGGGGGmr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGgrrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGmrrrrrrrrr "
+    "rrrrGGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrGGGGGGmrrrrrrrrrrrrrrrrrrrGGGGGGmr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&walks, "1. O2 H1 P2 v1 70.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrWWcccgrrrrrrrrrrrrrrrrr");

@@ -1,0 +1,147 @@
+/* What the signals shall show, tick by tick, for a script of vehicles, buttons, requests and trains.
+ *
+ *   signal_cases           exits with 1 and shows every case that came out otherwise
+ *
+ * A script is words, one after another:
+ *   5.          so many ticks         v3 f1 i2    vehicles at rows, faults of rows, preemption inputs from now on (hex)
+ *   C2 H2 F2 O2 R2 P2                 call, hold, force-off, omit, release, pedestrian call of phase 2, granted
+ *   C2!13       refused with code 13  L           the host falls silent
+ *   g0 g9 gN    greens in force: none, endless, N0 ticks of every row
+ *   T           the other table       ?c6         rows that are called (hex)   ?p12  states of the two preempts
+ *   ?m3         the mode
+ * What is expected is one letter a tick and row, row by row: r red, G green, W walk, c pedestrian clearance, Y yellow, and
+ * the first yellow as its reason: g gap-out, m max-out, f force-off, x fixed. Then the overlaps in the same letters,
+ * without reasons. The first tick is the one in which the start-up red ends.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "signals.h"
+
+#define LONGEST 400
+
+static unsigned failures, cases;
+
+static void fail(int line, const char *what, const char *detail) {
+    failures++;
+    printf("signal_case_list.h:%d: %s %s\n", line, what, detail);
+}
+
+typedef struct {
+    signals core;
+    const signal_table *table, *other;
+    uint8_t vehicles, faults, inputs;
+    unsigned ticks;
+    char rows[SIGNAL_PHASES][LONGEST], overlaps[SIGNAL_OVERLAPS][LONGEST];
+} stage;
+
+static void tick(stage *s) {
+    signals_detect(&s->core, s->vehicles, s->faults);
+    signals_preempt(&s->core, s->inputs);
+    signals_tick(&s->core);
+    signal_heads h = signals_look(&s->core);
+    const signal_table *t = &s->core.table;
+    for (unsigned i = 0; i < SIGNAL_PHASES && s->ticks < LONGEST - 1; i++) {
+        char was = s->ticks ? s->rows[i][s->ticks - 1] : 'r', now = 'r';
+        if (h.green >> i & 1) now = h.walk >> i & 1 ? 'W' : h.ped_clear >> i & 1 ? 'c' : 'G';
+        if (h.yellow >> i & 1) now = strchr("GWc", was) ? "?gmfx"[s->core.rings[t->rows[i].ring - 1].reason] : 'Y';
+        if (h.flash) now = '*';
+        s->rows[i][s->ticks] = now;
+    }
+    for (unsigned o = 0; o < SIGNAL_OVERLAPS && s->ticks < LONGEST - 1; o++)
+        s->overlaps[o][s->ticks] = h.overlap_green >> o & 1 ? 'G' : h.overlap_yellow >> o & 1 ? 'Y' : 'r';
+    s->ticks++;
+}
+
+static void request(stage *s, const char *word, int line) {
+    static const char letters[] = "PCHF__RO";
+    const char *end;
+    uint8_t action = (uint8_t)(strchr(letters, word[0]) - letters + 1), phase = (uint8_t)strtoul(word + 1, (char **)&end, 10);
+    unsigned wanted = *end == '!' ? (unsigned)strtoul(end + 1, NULL, 10) : PLAN_CODE_OK;
+    unsigned code = signals_request(&s->core, action, phase);
+    char got[16];
+    snprintf(got, sizeof got, "code %u", code);
+    if (code != wanted) fail(line, word, got);
+}
+
+static void ask(stage *s, const char *word, int line) {
+    char got[32] = "";
+    if (word[1] == 'c') snprintf(got, sizeof got, "?c%x", signals_called(&s->core));
+    if (word[1] == 'p') snprintf(got, sizeof got, "?p%u%u", signals_preempted(&s->core, 0), signals_preempted(&s->core, 1));
+    if (word[1] == 'm') snprintf(got, sizeof got, "?m%u", s->core.mode);
+    if (strcmp(got, word) != 0) fail(line, word, got);
+}
+
+static void play_on(stage *s, const char *script, int line) {
+    char words[1024], *rest = words;
+    snprintf(words, sizeof words, "%s", script);
+    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        uint8_t hex = (uint8_t)strtoul(word + 1, NULL, 16);
+        switch (word[0]) {
+        case 'v': s->vehicles = hex; break;
+        case 'f': s->faults = hex; break;
+        case 'i': s->inputs = hex; break;
+        case 'L': signals_host_lost(&s->core); break;
+        case 'T': signals_replace(&s->core, s->other); break;
+        case '?': ask(s, word, line); break;
+        case 'g': {
+            uint16_t greens[SIGNAL_PHASES];
+            for (unsigned i = 0; i < SIGNAL_PHASES; i++) greens[i] = hex == 9 ? UINT16_MAX : hex;
+            signals_greens(&s->core, greens);
+            break;
+        }
+        default:
+            if (isdigit((unsigned char)word[0]))
+                for (unsigned long n = strtoul(word, NULL, 10); n > 0; n--) tick(s);
+            else
+                request(s, word, line);
+        }
+    }
+}
+
+static void play(int line, const signal_table *t, const signal_table *other, const char *script, const char *expected) {
+    static stage s;
+    uint8_t phase;
+    cases++;
+    memset(&s, 0, sizeof s);
+    s.table = t;
+    s.other = other;
+    enum plan_code code = signals_check(t, &phase);
+    if (code != PLAN_CODE_OK) {
+        char text[32];
+        snprintf(text, sizeof text, "%d, phase %d", code, phase);
+        fail(line, "the table is refused with code", text);
+        return;
+    }
+    signals_start(&s.core, t);
+    for (unsigned i = 1; i < (unsigned)t->start_flash + t->start_red; i++) signals_tick(&s.core);
+    play_on(&s, script, line);
+    char got[SIGNAL_PHASES * LONGEST] = "";
+    for (unsigned i = 0; i < s.core.table.count; i++) snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", i ? " " : "", s.rows[i]);
+    for (unsigned o = 0; o < SIGNAL_OVERLAPS; o++)
+        if (s.core.table.overlaps[o]) snprintf(got + strlen(got), sizeof got - strlen(got), " %s", s.overlaps[o]);
+    if (strcmp(got, expected) == 0) return;
+    fail(line, script, "");
+    for (char *c = got; *c; c++)
+        if (*c == ' ') *c = '\n';
+    printf("%s\n", got);
+}
+#define PLAY(table, script, expected) play(__LINE__, table, NULL, script, expected)
+#define CHANGE(table, other, script, expected) play(__LINE__, table, other, script, expected)
+
+/* --- tables ------------------------------------------------------------------------------------------ */
+
+#define ROW(p, r, c, lo, hi, g, y, rd) .phase = p, .ring = r, .conflicts = c, .min_green = lo, .max_green = hi, \
+    .green = g, .yellow = y, .red = rd
+#define ACTS(m, pass, wait, how) .max_1 = m, .passage = pass, .delay = wait, .options = how
+#define BEGINS(n, red) .count = n, .actuated = true, .start_flash = 1, .start_red = 1, .longest_red = red
+
+#include "signal_case_tables.h"
+
+int main(void) {
+#include "signal_case_list.h"
+    printf("%u cases, %u failed\n", cases, failures);
+    return failures != 0;
+}
