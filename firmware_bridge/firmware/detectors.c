@@ -121,12 +121,13 @@ bool detectors_take(detectors *d, const edge *e) {
     return true;
 }
 
-void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty) {
+void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty, uint8_t *unseen) {
     *present = d->seen;
-    *faulty = d->seen = 0;
+    *faulty = *unseen = d->seen = 0;
     for (uint8_t i = 0; i < d->limits.count && i < CALLERS; i++) {
         const detector *x = &d->each[i];
         if (x->level) *present |= d->limits.rows[i];
-        if (x->faults || (d->limits.dead_cycles && !x->alive)) *faulty |= d->limits.rows[i];
+        if (x->faults) *faulty |= d->limits.rows[i];
+        if (d->limits.dead_cycles && !x->alive) *unseen |= d->limits.rows[i];
     }
 }

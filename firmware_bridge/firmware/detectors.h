@@ -41,8 +41,8 @@ bool detectors_next(detectors *d, uint32_t ms, edge *out);
  * detectors_next up to the edge's time first. */
 bool detectors_take(detectors *d, const edge *e);
 
-/* Rows with a vehicle now, or at any time since this was asked last, and rows with a detector that is not to be believed: it
- * has a fault, or, where dead ones are looked for, it has told of nobody since the start. */
-void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty);
+/* Rows with a vehicle now, or at any time since this was asked last; rows with a detector that has a fault; and, where dead
+ * ones are looked for, rows with a detector that has told of nobody since the start. */
+void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty, uint8_t *unseen);
 
 #endif
