@@ -402,10 +402,9 @@ static uint8_t preempts_on(const board *b) {
 static void step_signals(board *b, uint64_t clock_ms) {
     if (clock_ms < b->tick_ms) return;
     b->tick_ms = clock_ms + TICK_MS; /* from now: a late step makes every time longer, never shorter */
-    uint8_t present, faulty, unseen;
-    detectors_rows(&b->detectors, &present, &faulty, &unseen);
-    /* A detector that was never heard of may be dead: its rows are called, and extended by the others. */
-    signals_detect(&b->signals, (uint8_t)(present | (unseen & ~b->shown.green)), faulty);
+    uint8_t present, faulty;
+    detectors_rows(&b->detectors, &present, &faulty);
+    signals_detect(&b->signals, present, faulty);
     signals_preempt(&b->signals, preempts_on(b));
     bool waits = b->signals.coming != 0;
     signals_tick(&b->signals);
