@@ -18,7 +18,16 @@ from typing import NamedTuple
 from tests.firmware_bridge.mutation import CHECKS, CORE, HERE, PROGRAMS
 from wayside.firmware_bridge.native import SOURCE
 
-FLAGS = ("-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O1", "-g", "-fprofile-instr-generate", "-fcoverage-mapping", "-fcoverage-mcdc", f"-I{SOURCE}")
+FLAGS = (
+    "-std=c11",
+    "-D_POSIX_C_SOURCE=200809L",
+    "-O1",
+    "-g",
+    "-fprofile-instr-generate",
+    "-fcoverage-mapping",
+    "-fcoverage-mcdc",
+    f"-I{SOURCE}",
+)
 
 
 class Tools(NamedTuple):

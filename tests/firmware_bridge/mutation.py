@@ -31,7 +31,14 @@ from wayside.firmware_bridge.native import SIGNALS, SOURCE
 HERE = Path(__file__).parent
 RECORD, EQUIVALENT = HERE / "mutation.json", HERE / "equivalent_mutants.toml"
 CORE = (*SIGNALS, "detectors.c", "plan.c", "settings.c")
-FLAGS = ("-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Werror=return-type", "-Werror=implicit-function-declaration", f"-I{SOURCE}")
+FLAGS = (
+    "-std=c11",
+    "-D_POSIX_C_SOURCE=200809L",
+    "-O2",
+    "-Werror=return-type",
+    "-Werror=implicit-function-declaration",
+    f"-I{SOURCE}",
+)
 MEMORY = 2 << 30  # of one check; the unchanged core needs a fraction
 
 
@@ -165,7 +172,11 @@ def record(outcomes: dict[str, Outcome]) -> dict[str, object]:
     for name in sorted({key.split(" ")[0] for key in outcomes}):
         mine = [one for key, one in outcomes.items() if key.startswith(f"{name} ")]
         counts = collections.Counter(one.outcome for one in mine)
-        by_file[name] = {"mutants": len(mine), **{word: counts[word] for word in OUTCOMES}, "score": round(score(mine), 4)}
+        by_file[name] = {
+            "mutants": len(mine),
+            **{word: counts[word] for word in OUTCOMES},
+            "score": round(score(mine), 4),
+        }
     return {
         "score": round(score(outcomes.values()), 4),
         "files": by_file,
