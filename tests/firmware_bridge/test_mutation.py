@@ -56,6 +56,6 @@ def test_every_condition_of_the_core_decides_by_itself(capsys: pytest.CaptureFix
     coverage, listing = mcdc.measure(tools)
     with capsys.disabled():
         for name, one in sorted(coverage.items()):
-            print(f"\n{name}: MC/DC {one.covered} of {one.total}, branches {one.branches} of {one.branches_total}", end="")
+            print(f"\n{name}: MC/DC {one.covered} of {one.total}, branches {one.branches} of {one.branches_total}")
     assert set(coverage) == set(mutation.CORE)
     assert all(one.covered == one.total for one in coverage.values()), mcdc.gaps(listing)
