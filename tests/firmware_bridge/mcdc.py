@@ -93,7 +93,7 @@ def measure(with_tools: Tools, *, searches: bool = True) -> tuple[dict[str, Cove
 
 
 def gaps(listing: str) -> list[str]:
-    """``file:line: what`` of each condition that never decided by itself, and of each branch that went one way alone."""
+    """``file:line: what`` of each condition that never decided by itself, and of each one-way branch."""
     out, file, decision = [], "", ""
     for line in listing.splitlines():
         if m := re.match(r"(/\S+/(\w+\.[ch])):$", line):
