@@ -1,6 +1,8 @@
 """The form of a node's file before ``[[tasks]]``: read for one release (ADR 0018), with hints what to write.
 
 ``[task]`` and ``[signal]`` were one table each; ``[[detectors]]`` had ``phase``, ``lanes`` and ``max_per_interval``.
+From ``phase`` of the detectors followed a policy that gave green times each interval. There is none any more: such a
+file is accepted, its signal keeps its fixed plan, and a hint says so.
 """
 
 from __future__ import annotations
@@ -16,8 +18,13 @@ from wayside.contracts.quantities import Phase, Seconds
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import Document
 
-TASK, SIGNAL, POLICY, TOTAL = "flow", "intersection/signal", "signal_timing", "intersection/volume"
+TASK, SIGNAL, TOTAL = "flow", "intersection/signal", "intersection/volume"
 SATURATION = "saturation_flow_veh_h"
+FIXED = (
+    "[signal]: green times from forecasts each interval are no longer made: the board keeps its own plan. For greens "
+    "that follow vehicles give it a plan with `detectors` (docs/board.md, actuated); for what goes beyond, give the "
+    "signal `loops` and a `beat` (docs/policies.md)"
+)
 MAX_VEH_H = 100_000.0  # the bound of DetectorConfig.max_veh_h
 MOVED: dict[str, Any] = {
     "phase": Phase,
@@ -76,15 +83,14 @@ def modernized(raw: dict[str, Any]) -> Modern:
         if "max_per_interval" in parts[i]:
             d["max_veh_h"] = _per_hour(parts[i]["max_per_interval"], interval_s)
             written["detectors", i, "max_veh_h"] = ("detectors", i, "max_per_interval")
-    settings: dict[str, Any] = {}
     if isinstance(signal, dict):
         mistakes += [Mistake(("signal", k), "is unknown in [signal]") for k in ("name", "kind") if k in signal]
         if SATURATION in signal:
             kind = Annotated[float, msgspec.Meta(gt=0)]
-            settings[SATURATION] = signal[SATURATION]
             mistakes += mistakes_of(signal.pop(SATURATION), kind, ("signal", SATURATION))
         raw["actuators"] = [{**signal, "name": SIGNAL, "kind": "signal"}]
         written["actuators", 0] = ("signal",)
+        hints.append(FIXED)
     elif signal is not None:
         mistakes.append(Mistake(("signal",), "is a table"))
     names: dict[int, str] = {}  # a name that is given twice is a mistake that the contracts find
@@ -92,7 +98,7 @@ def modernized(raw: dict[str, Any]) -> Modern:
         if isinstance(d.get("datastream"), str) and d["datastream"] not in names.values():
             names[i] = d["datastream"]
     if timing and names:
-        raw["tasks"] = [_task(timing, signal, settings, names=names, parts=parts, written=written)]
+        raw["tasks"] = [_task(timing, names=names, parts=parts, written=written)]
     elif timing:
         step_s = timing.get("step_s", 900.0)
         raw["rows_s"] = int(step_s) if step_s == int(step_s) else step_s
@@ -123,33 +129,20 @@ def _moved(detector: dict[str, Any], place: Place) -> tuple[dict[str, Any], list
 
 def _task(
     old: dict[str, Any],
-    signal: Any,
-    settings: dict[str, Any],
     *,
     names: dict[int, str],
     parts: dict[int, dict[str, Any]],
     written: dict[Place, Place],
 ) -> dict[str, Any]:
     """The one task; ``names`` and ``parts`` by number of the detector. Fills ``written``."""
-    plan = signal.get("phases") if isinstance(signal, dict) else None
-    known = [p.get("phase") for p in plan if isinstance(p, dict)] if isinstance(plan, list) else []
-    phases, sites = {}, []
+    sites = []
     for k, (i, name) in enumerate(names.items()):
         sites.append({"output": name, "constants": {"lanes": parts[i].get("lanes", 1)}})
         written["tasks", 0, "sites", k] = ("detectors", i)
         written["tasks", 0, "sites", k, "output"] = ("detectors", i, "datastream")
         written["tasks", 0, "sites", k, "constants", "lanes"] = ("detectors", i, "lanes")
-        phase = parts[i].get("phase")
-        if phase in known:  # one that the signal does not have was never asked for
-            phases[name] = phase
-            written["tasks", 0, "settings", "phases", name] = ("detectors", i, "phase")
     written["tasks", 0] = ("task",)
-    written["tasks", 0, "settings"] = ("signal",)
-    written["tasks", 0, "settings", SATURATION] = ("signal", SATURATION)
-    task = {"name": TASK, "step_s": 900.0, **old, "sites": sites}
-    if phases:
-        task |= {"policy": POLICY, "actuator": SIGNAL, "settings": {"phases": phases, **settings}}
-    return task
+    return {"name": TASK, "step_s": 900.0, **old, "sites": sites}
 
 
 def _per_hour(limit: int, interval_s: float) -> float:
@@ -161,7 +154,10 @@ def _today(key: str, detector: dict[str, Any], interval_s: float) -> str:
     stream, value = detector.get("datastream"), detector[key]
     name = json.dumps(stream if isinstance(stream, str) else "the detector's datastream", ensure_ascii=False)
     if key == "phase":
-        return f"stands in the settings of the task's policy now: settings = {{ phases = {{ {name} = {value} }} }}"
+        return (
+            f"is no detector's any more: phase {value} of the board's plan names its detectors, "
+            "and each loop of [[actuators.loops]] its phase"
+        )
     if key == "lanes":
         return f"stands in the task now: [[tasks.sites]] with output = {name}, constants = {{ lanes = {value} }}"
     if list(mistakes_of(value, MOVED[key], ())):

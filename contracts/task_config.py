@@ -91,7 +91,7 @@ class TaskConfig(TaskOffer, frozen=True, kw_only=True):
         yield from super()._mistakes()
         for name in ("actuator", "settings"):
             if self.policy is None and getattr(self, name):
-                yield Mistake((name,), 'is for a policy: add policy = "signal_timing" or another')
+                yield Mistake((name,), 'is for a policy: add policy = "incident_notice" or another')
         if self.policy is not None and self.actuator is None:
             yield Mistake(("policy",), f"{self.policy} needs an actuator that carries out what it proposes")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,12 @@ def aarch64_index(tmp_path_factory: pytest.TempPathFactory) -> None:
     done = subprocess.run([*command, *target], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"the package index has no wheels for aarch64: {done.stderr.strip()[-200:]}")
+
+
+@pytest.fixture(scope="module")
+def shared_greens() -> Iterator[None]:
+    """Tasks can have the policy ``shared_greens`` of :mod:`tests.edge.shared_greens`."""
+    from tests.edge.shared_greens import installed
+
+    with installed():
+        yield

@@ -88,13 +88,7 @@ def _task(body: list[str], comment: str, old: dict[str, Any], new: dict[str, Any
     task = new["tasks"][0]
     end = max((i + 1 for i, line in enumerate(body) if _KEY.match(line)), default=0)
     added = _pairs(task, [k for k in ("step_s",) if k not in old])
-    added += _pairs(task, [k for k in ("policy", "actuator") if k in task])
     added += ["sites = [", *(f"  {_value(site)}," for site in task["sites"]), "]"]
-    settings = dict(task.get("settings", {}))
-    phases = settings.pop("phases", {})
-    if phases:
-        added += ["", "[tasks.settings]", *_pairs(settings, settings)] if settings else []
-        added += ["", "[tasks.settings.phases]", *_pairs(phases, phases)]
     return [f"[[tasks]]{comment}", *_pairs(task, ("name",)), *body[:end], *added, *body[end:]]
 
 

@@ -25,7 +25,6 @@ from wayside.edge.policies import (
     outside,
     picture_notice,
     setpoint_threshold,
-    signal_timing,
     threshold_warning,
 )
 
@@ -57,6 +56,11 @@ class ChosenBeat(NamedTuple):
 
 _BEATS: dict[str, BeatPolicy] = {"actuated_plus": actuated_plus, "coordinated": coordinated, "horizon": horizon}
 """Those with the beat of the line."""
+_GONE = {
+    "signal_timing": "is no part of wayside any more: delete policy, actuator and settings of this task; give the "
+    "board a plan with `detectors` (docs/board.md, actuated), and for what goes beyond the signal a `beat` "
+    "(docs/policies.md)"
+}
 _SHIPPED: dict[str, Policy] = {
     "abatement": abatement,
     "capacity_notice": capacity_notice,
@@ -64,7 +68,6 @@ _SHIPPED: dict[str, Policy] = {
     "load_shift": load_shift,
     "picture_notice": picture_notice,
     "setpoint_threshold": setpoint_threshold,
-    "signal_timing": signal_timing,
     "threshold_warning": threshold_warning,
 }
 
@@ -186,6 +189,8 @@ def _find_outside(name: str, task: str) -> Policy:
     there = from_outside()
     one = there.get(name)
     if one is None:
+        if name in _GONE:
+            raise SettingsError([f"task {task}: the policy {name!r} {_GONE[name]}"])
         known = ", ".join([*names(), *(n for n, each in there.items() if each.policy is not None)])
         raise SettingsError([f"task {task}: there is no policy {name!r}; there are {known}"])
     if one.policy is None:

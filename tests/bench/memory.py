@@ -86,10 +86,10 @@ def floor(runtime: str, folder: Path) -> Iterator[int]:
 
 
 def five_tasks(port: str, hub: str, runtime: str, root: Path) -> str:
-    """A detector and a task for each bundle; the first one's policy drives the signal."""
+    """A detector and a task for each bundle; the first one's policy tells people."""
     base = node_toml(port, anchor_s=time.time(), speed=SPEED, detectors=(), step_s=900)
     detectors = [f'[[detectors]]\nchannel = {i + 1}\ndatastream = "det/{i}"\n' for i in range(TASKS)]
-    policy = 'policy = "signal_timing"\nactuator = "intersection/signal"\nsettings = { phases = { "det/0" = 2 } }\n'
+    policy = 'policy = "incident_notice"\nactuator = "people"\n'
     tasks = [
         f'[[tasks]]\nname = "task-{i}"\nbundle = "flow-{i}"\ninterval_s = 900\nsites = [{{ output = "det/{i}" }}]\n'
         + (policy if i == 0 else "")
@@ -101,6 +101,7 @@ def five_tasks(port: str, hub: str, runtime: str, root: Path) -> str:
             f'[hub]\nurl = "{hub}"\ntoken = "{"t" * 32}"\nsync_s = 1\n',
             f'[model]\nruntime = "{runtime}"\ntuf_root = "{root}"\n',
             *detectors,
+            '[[actuators]]\nname = "people"\nkind = "notice"\n',
             *tasks,
         ]
     )

@@ -28,6 +28,7 @@ from wayside.firmware_bridge.line import frames, messages
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.messages import PROTOCOL, SCHEMA, Event, Identity, Status
 
+pytestmark = pytest.mark.usefixtures("shared_greens")
 BAUD = 921_600
 STEP_MS = 900_000
 BATCH = 100  # steps of one transaction
@@ -65,7 +66,9 @@ def exported_mlp() -> Loaded:
 
 def made(detectors: int, model: Loaded, tasks: int = 1) -> tuple[Node, BoardLink]:
     """A node whose ``tasks`` forecast all ``detectors``; the first one's policy drives the signal."""
-    text = node_toml("/dev/null", anchor_s=time.time() + 3600, detectors=tuple(range(1, detectors + 1)))
+    text = node_toml(
+        "/dev/null", anchor_s=time.time() + 3600, detectors=tuple(range(1, detectors + 1)), green_times=True
+    )
     config = load_node_config(text)
     flow = config.tasks[0]
     further = [

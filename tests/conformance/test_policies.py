@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.edge.shared_greens import NAME
 from tests.edge.test_decisions import FLOW, HEAT, HEATER, PEOPLE, SCORE, SITES
 from tests.edge.test_guard import FIXED, SIGNAL
 from wayside.contracts.action import Action, Answer, Answers, Greens, Notice, Running, Setpoint
@@ -25,6 +26,7 @@ from wayside.edge.guard.check import check
 from wayside.edge.guard.verdict import Situation
 from wayside.edge.policies import policy as policies
 
+pytestmark = pytest.mark.usefixtures("shared_greens")
 PACKAGE = Path(policies.__file__).parent
 VALVE = SetpointConfig(
     name="valve",
@@ -42,7 +44,7 @@ def task(like: TaskConfig, **changes: Any) -> TaskConfig:
 
 CASES: list[tuple[TaskConfig, ActuatorConfig]] = [
     (FLOW, SIGNAL),
-    (task(FLOW, settings={"phases": {"d/1": 2, "d/2": 2}, "saturation_flow_veh_h": 1900.0}), SIGNAL),
+    (task(FLOW, settings={"phases": {"d/1": 2, "d/2": 2}, "least_veh_h": 36.0}), SIGNAL),
     (SCORE, PEOPLE),
     (task(SCORE, kind="forecast", settings={"only": ["d/2"]}), PEOPLE),
     (HEAT, HEATER),
@@ -110,7 +112,9 @@ CASES += [
 each_case = pytest.mark.parametrize(
     ("config", "actuator"), CASES, ids=lambda c: c.policy if isinstance(c, TaskConfig) else ""
 )
-each_policy = pytest.mark.parametrize("name", policies.names())
+SHIPPED = policies.names()
+PARTS_OF_BEAT_POLICIES = ("queues", "rollout", "stages")  # tests/edge/test_horizon.py
+each_policy = pytest.mark.parametrize("name", SHIPPED)
 
 number = st.sampled_from([math.nan, math.inf, -math.inf, -1e308, 1e308, 0.0]) | st.floats() | st.floats(0, 3000)
 sites_ = st.dictionaries(
@@ -159,7 +163,9 @@ def in_force_of(actuator: ActuatorConfig) -> st.SearchStrategy[Action | None]:
 
 def test_every_module_of_the_package_is_a_policy_that_can_be_configured_and_is_tested_here() -> None:
     modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "policy", "outside"}
-    assert modules == set(policies.names()) == {c.policy for c, _ in CASES}
+    of_the_beat = {*policies.beat_names(), *PARTS_OF_BEAT_POLICIES}
+    assert modules == {*SHIPPED, *of_the_beat}
+    assert {*SHIPPED, NAME} == {c.policy for c, _ in CASES}
 
 
 def test_policies_and_guard_import_contracts_and_nothing_else_of_the_project() -> None:
@@ -309,6 +315,7 @@ def ledger_of() -> Any:
     ("config", "actuator", "says"),
     [
         (task(FLOW, policy="nobody"), SIGNAL, ["there is no policy 'nobody'; there are abatement, "]),
+        (task(FLOW, policy="signal_timing"), SIGNAL, ["is no part of wayside any more: delete policy, actuator and"]),
         (FLOW, HEATER, ["it proposes green times, the actuator heater is of kind 'setpoint'"]),
         (SCORE, SIGNAL, ["it proposes notices, the actuator signal is of kind 'signal'"]),
         (
@@ -320,12 +327,12 @@ def ledger_of() -> Any:
             ],
         ),
         (
-            task(FLOW, settings={"phases": {"d/1": 17}, "phase": 2, "saturation_flow_veh_h": "much"}),
+            task(FLOW, settings={"phases": {"d/1": 17}, "phase": 2, "least_veh_h": "much"}),
             SIGNAL,
             [
                 "settings.phases[...]: Expected `int` <= 16",
-                "settings.phase: there is no such setting; there are phases, saturation_flow_veh_h",
-                "settings.saturation_flow_veh_h: Expected `float`, got `str`",
+                "settings.phase: there is no such setting; there are phases, least_veh_h",
+                "settings.least_veh_h: Expected `float`, got `str`",
             ],
         ),
         (

@@ -20,6 +20,7 @@ from wayside.contracts.task_config import TaskConfig
 from wayside.contracts.why import sentence, shown, told, unit_word
 from wayside.edge.policies import policy as policies
 
+pytestmark = pytest.mark.usefixtures("shared_greens")
 NUMBER = re.compile(r"(?<![A-Za-z0-9_./-])\d+(?:\.\d+)?")
 QUANTILES = (0.1, 0.5, 0.9)
 each_case = pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def task(name: str, bundle: str, more: str = "") -> str:
     return f'[[tasks]]\nname = "{name}"\nbundle = "{bundle}"\n{more}\nsites = [{{ output = "det/1" }}]\n'
 
 
-# The task `flow` of each node has the signal; the others look at the same detector.
+# The task `flow` of each node has a policy; the others look at the same detector.
 NODES: dict[str, tuple[str, str, list[Edge]]] = {
     "main-st": ("traffic-flow", task("second", "traffic-second"), []),
     "elm-st": (

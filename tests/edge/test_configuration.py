@@ -137,8 +137,10 @@ def test_the_verb_lists_all_mistakes_in_words_and_in_json(tmp_path: Path) -> Non
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.usefixtures("shared_greens")
 def test_policies_and_their_settings_are_converted(tmp_path: Path) -> None:
-    path = write(tmp_path)
+    path = tmp_path / "node.toml"
+    path.write_text(node_toml("/dev/nothing", anchor_s=1e9, green_times=True))
     assert mistakes(path) == {}
     text = path.read_text()
     path.write_text(
@@ -147,7 +149,7 @@ def test_policies_and_their_settings_are_converted(tmp_path: Path) -> None:
     told = mistakes(path)
     assert "<= 16" in told["$.tasks[0].settings.phases"]
     assert "there is no such setting" in told["$.tasks[0].settings.heat"]
-    path.write_text(text.replace('policy = "signal_timing"', 'policy = "magic"'))
+    path.write_text(text.replace('policy = "shared_greens"', 'policy = "magic"'))
     assert mistakes(path)["$.tasks[0].policy"].startswith("magic: there is no policy 'magic'; there are abatement")
     plan = text[text.index("cycle_s") : text.index("[[detectors]]")]
     path.write_text(text.replace('kind = "signal"', 'kind = "notice"').replace(plan, ""))
@@ -175,7 +177,7 @@ def test_an_old_file_is_checked_with_a_hint_for_each_key_and_printed_anew(tmp_pa
     path.write_text(OLD.read_text().replace('ca = "hub-ca.pem"', "#"), encoding="utf-8-sig")
     said = wayside("node", "check", str(path))
     assert said.returncode == 0, said.stderr
-    assert "hint: $.detectors[0].phase: stands in the settings of the task's policy now: settings = { phases = {" in (
+    assert "hint: $.detectors[0].phase: is no detector's any more: phase 2 of the board's plan names its detectors" in (
         said.stderr
     )
     made = wayside("node", "migrate", str(path))

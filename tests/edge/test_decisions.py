@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tests.edge import shared_greens
 from tests.edge.scripted_policy import TASK, scripted
 from tests.edge.test_guard import FIXED, SIGNAL
 from tests.edge.test_ledger import Hand
@@ -24,16 +25,16 @@ from wayside.edge.actuators import NoticeBoard
 from wayside.edge.decisions import POLICY_FAILED, Decider, PolicyError
 from wayside.edge.guard.pace import Pace
 from wayside.edge.ledger import Ledger
-from wayside.edge.policies import signal_timing
 
 BOOT = "0" * 32
+pytestmark = pytest.mark.usefixtures("shared_greens")
 SITES = tuple(SiteConfig(output=f"d/{i}", constants={"lanes": 2}) for i in (1, 2))
 FLOW = TaskConfig(
     name="flow",
     bundle="b",
     interval_s=900,
     sites=SITES,
-    policy="signal_timing",
+    policy="shared_greens",
     actuator="signal",
     settings={"phases": {"d/1": 2, "d/2": 4}},
 )
@@ -120,18 +121,16 @@ def test_an_allowed_plan_is_carried_out_and_its_row_says_what_it_rests_on(signal
     signal.forecast(300.0, 180.0, substituted=3)
     (row,) = [r for r in signal.ledger.rows if r.kind is Kind.DECISION]
     assert (row.datastream, row.value, row.model) == ("signal", 1.0, "b 1.0.0")
-    plan = signal_timing.greens({2: 600.0, 4: 360.0}, SIGNAL)
+    plan = shared_greens.greens({2: 600.0, 4: 360.0}, SIGNAL)
     assert row.detail == {
         "verdict": "allowed",
         "attempt": 0,
         "greens": " ".join(f"{p}:{g:.1f}" for p, g in sorted(plan.items())),
-        "flows_veh_h_lane": "2:600 4:360",
         "busiest_phase": 2,
         "busiest_flow": 600,
-        "because": "green is shared by the demand that the model expects, the most at phase {busiest_phase} "
-        "with {busiest_flow} vehicles an hour and lane",
+        "because": "the most are expected at phase {busiest_phase}: {busiest_flow} vehicles an hour and lane",
         "substituted_rows": 3,
-        "policy": "signal_timing",
+        "policy": "shared_greens",
         "limits": "each green from its minimum to its maximum in a cycle of 90 s, no change over 10 s",
     }
     assert signal.carried == [Greens(plan)]
@@ -150,7 +149,7 @@ def test_a_refused_plan_is_softened_twice_and_then_the_fixed_plan_holds(signal: 
         "verdict": "held",
         "why": "every proposal was refused: the fixed plan holds",
         "greens": "2:48.0 4:31.0 6:50.0 8:29.0",
-        "policy": "signal_timing",
+        "policy": "shared_greens",
         "limits": "each green from its minimum to its maximum in a cycle of 90 s, no change over 10 s",
     }
     assert signal.carried[1:] == [None]
@@ -203,7 +202,7 @@ def test_a_site_without_a_phase_has_no_say(signal: Scene) -> None:
         name="flow",
         bundle="b",
         sites=SITES,
-        policy="signal_timing",
+        policy="shared_greens",
         actuator="signal",
         settings={"phases": {"d/1": 2}},
     )

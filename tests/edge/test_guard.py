@@ -8,7 +8,7 @@ from collections import Counter
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wayside.contracts.action import Action, Greens, Notice, Setpoint
@@ -23,8 +23,6 @@ from wayside.contracts.actuator_config import (
 from wayside.edge.guard.check import check as judge
 from wayside.edge.guard.signal import check
 from wayside.edge.guard.verdict import Situation
-from wayside.edge.policies import signal_timing
-from wayside.edge.policies.signal_timing import greens as greens_for
 
 SIGNAL = SignalConfig(
     name="signal",
@@ -102,42 +100,6 @@ def test_doubtful_readings_and_an_unknown_clock_hold_the_fixed_plan() -> None:
 def test_the_first_plan_is_judged_against_the_fixed_one_that_the_board_follows() -> None:
     (reason, _) = judge(Greens(FIXED | {2: 60.0, 4: 19.0}), SIGNAL, Situation(None)).reasons
     assert reason == "phase 2: green changes by 12.0 s, over 10.0 s at once"
-
-
-flows = st.dictionaries(st.sampled_from([2, 4, 6, 8]), st.floats(0, 2500))
-
-
-@given(flows)
-def test_the_policy_fills_each_cycle_to_the_tenth(demand: dict[int, float]) -> None:
-    plan = greens_for(demand, SIGNAL)
-    for ring in (1, 2):
-        total = sum(plan[p.phase] + p.yellow_s + p.red_clearance_s for p in SIGNAL.phases if p.ring == ring)
-        assert math.isclose(total, SIGNAL.cycle_s, abs_tol=1e-6)
-    assert all(round(g, 1) == g for g in plan.values())
-
-
-@given(st.floats(100, 1500), st.floats(100, 1500))
-def test_more_demand_means_more_green(low: float, high: float) -> None:
-    assume(high > low * 1.05)
-    plan = greens_for({2: high, 4: low, 6: 300, 8: 300}, SIGNAL)
-    assert plan[2] > plan[4]
-    assert plan[6] == pytest.approx(plan[8], abs=0.2)
-
-
-def toward_fixed(plan: dict[int, float]) -> dict[int, float]:
-    return dict(signal_timing.soften(Greens(plan), SIGNAL).seconds)
-
-
-def test_halfway_to_the_fixed_plan_is_halfway() -> None:
-    assert toward_fixed({2: 68.0, 4: 11.0, 6: 50.0, 8: 29.0}) == {2: 58.0, 4: 21.0, 6: 50.0, 8: 29.0}
-
-
-@given(flows)
-def test_refused_proposals_come_to_rest_within_the_limits(demand: dict[int, float]) -> None:
-    plan = greens_for(demand, SIGNAL)
-    for _ in range(12):
-        plan = toward_fixed(plan)
-    assert check(plan, SIGNAL, last=FIXED, quality_ok=True, clock_known=True).allowed
 
 
 # --- set-points and notices: every combination against the rules, said otherwise --------------------------------

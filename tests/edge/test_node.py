@@ -22,12 +22,13 @@ from wayside.edge.runtimes.runtime import RuntimeRunError
 from wayside.firmware_bridge.line.board import Gap
 from wayside.firmware_bridge.line.messages import Event, Identity, Status
 
+pytestmark = pytest.mark.usefixtures("shared_greens")
 MINUTE = 60_000
 STEP = 15 * MINUTE
 
 
 def config(**more: object) -> NodeConfig:
-    text = node_toml("/dev/null", anchor_s=time.time() + 3600, speed=1000)
+    text = node_toml("/dev/null", anchor_s=time.time() + 3600, speed=1000, green_times=True)
     return msgspec.structs.replace(load_node_config(text), **more)
 
 

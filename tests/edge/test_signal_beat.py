@@ -284,7 +284,7 @@ def test_a_beat_without_a_loop_at_a_stop_line_and_a_task_beside_it_are_refused()
     with pytest.raises(ContractError) as refused:
         read_node_config(no_line)
     assert [where for where, _ in refused.value.mistakes] == ["$.actuators[0].beat"]
-    task = '[[tasks]]\nname = "flow"\nbundle = "b"\ninterval_s = 900\npolicy = "signal_timing"\nactuator = "signal"\n'
+    task = '[[tasks]]\nname = "flow"\nbundle = "b"\ninterval_s = 900\npolicy = "shared_greens"\nactuator = "signal"\n'
     site = 'sites = [{ output = "det/1" }]\n[[detectors]]\nchannel = 1\ndatastream = "det/1"\n'
     with pytest.raises(ContractError) as refused:
         read_node_config(written() + task + site)

@@ -123,23 +123,31 @@ def node_toml(
     clock: str = "scaled",
     step_s: float = 900.0,
     extra: str = "",
+    green_times: bool = False,
 ) -> str:
-    """Detectors of ``detectors`` call the phases 2 and 4 in turn; time begins at 2024-01-01T00:00 UTC."""
+    """Time begins at 2024-01-01T00:00 UTC.
+
+    Args:
+        green_times: the policy of the task is ``shared_greens`` of the tests, for the phases 2 and 4 in turn; else it
+            is one that has nothing to say unless a forecast is wrong beyond all measure.
+    """
     names = [f"det/{c}" for c in detectors]
     rows = [f'[[detectors]]\nchannel = {c}\ndatastream = "{n}"\n' for c, n in zip(detectors, names, strict=True)]
     phases = ", ".join(f'"{name}" = {(2, 4)[i % 2]}' for i, name in enumerate(names))
     sites = ", ".join(f'{{ output = "{name}", constants = {{ lanes = 1 }} }}' for name in names)
+    policy = 'policy = "incident_notice"\nactuator = "people"\nsettings = { warn_above = 1000.0 }'
+    if green_times:
+        policy = f'policy = "shared_greens"\nactuator = "intersection/signal"\nsettings = {{ phases = {{ {phases} }} }}'
     task = f"""
 [[tasks]]
 name = "flow"
 bundle = "traffic-flow"
 interval_s = 900
 step_s = {step_s}
-policy = "signal_timing"
-actuator = "intersection/signal"
-settings = {{ phases = {{ {phases} }} }}
+{policy}
 sites = [{sites}]
 """
+    people = '[[actuators]]\nname = "people"\nkind = "notice"\n' if names and not green_times else ""
     total = f'[[sums]]\nname = "intersection/volume"\nof = {json.dumps(names)}\n' if len(names) > 1 else ""
     return f"""
 wire = 1
@@ -176,6 +184,7 @@ min_green_s = 8
 max_green_s = 45
 yellow_s = 3
 red_clearance_s = 1
+{people}
 {"".join(rows)}
 {total}
 {extra}
