@@ -199,7 +199,8 @@ def table(report: dict[str, Any]) -> Table:
 
 def sentences(report: dict[str, Any]) -> list[str]:
     """One for each node, as ``wayside node why`` tells it."""
-    return [f"{n['id']}: {n['why']['refused'] or n['why']['allowed'] or 'nothing decided'}" for n in report["nodes"]]
+    chosen = [(n, n["why"]["beat"] or n["why"]["refused"] or n["why"]["allowed"]) for n in report["nodes"]]
+    return [f"{node['id']}: {sentence or 'nothing decided'}" for node, sentence in chosen]
 
 
 def _held_out(models: list[dict[str, Any]], key: str) -> str:

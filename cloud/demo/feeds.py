@@ -9,10 +9,15 @@ from typing import NamedTuple
 import duckdb
 import pandas as pd
 
-DETECTOR, GREEN, YELLOW, RED = 1, 2, 3, 4  # event kinds of the board (docs/wire.md)
+DETECTOR = 1  # event kind of the board (docs/wire.md)
+OFF, ON = 81, 82  # Indiana high-resolution event codes of a detector
 
-# Indiana high-resolution event codes: phase begin green, yellow, red clearance; detector off, on.
-LOG_KINDS = {1: GREEN, 8: YELLOW, 10: RED, 81: DETECTOR, 82: DETECTOR}
+
+class Detector(NamedTuple):
+    """What the controller's configuration says of one."""
+
+    phase: int  # that it calls
+    function: str  # "Presence": at the stop line; "Advance"; others count
 
 
 class Feed(NamedTuple):
@@ -27,32 +32,35 @@ class Feed(NamedTuple):
         path.write_text("".join(f"{ms},{kind},{channel},{value}\n" for ms, kind, channel, value in self.rows))
 
 
-def controller_log() -> tuple[Feed, dict[int, int]]:
-    """The log of one eight-phase intersection, 15 Apr 2024, 12:00 to 14:00 (package ``atspm``).
+def controller_log() -> tuple[Feed, dict[int, Detector]]:
+    """The detectors' edges in the log of one intersection, 15 Apr 2024, 12:00 to 14:00 (package ``atspm``).
+
+    Its phases are left out: the board that sees these edges drives the signal itself. The vehicles are those that the
+    controller of that day served, and wait for nobody else.
 
     Returns:
-        The feed of its detector and phase events, and the phase of each configured detector channel.
+        The feed, and each configured detector by channel.
     """
     log = _table("atspm", "sample_raw_data.parquet")
     config = _table("atspm", "sample_config.parquet")
     start = log["TimeStamp"].min().floor("h")
-    log = log[log["EventId"].isin(LOG_KINDS)].sort_values("TimeStamp", kind="stable")
+    log = log[log["EventId"].isin((OFF, ON))].sort_values("TimeStamp", kind="stable")
     ms = ((log["TimeStamp"] - start) / pd.Timedelta(milliseconds=1)).astype(int)
     rows = [
-        (int(t), LOG_KINDS[code], int(channel), int(code != 81))
+        (int(t), DETECTOR, int(channel), int(code == ON))
         for t, code, channel in zip(ms, log["EventId"], log["Parameter"], strict=True)
     ]
     return Feed(rows, start, 7200.0, _vehicles(rows)), {
-        int(c): int(p) for c, p in zip(config["Parameter"], config["Phase"], strict=True)
+        int(c): Detector(int(p), str(f))
+        for c, p, f in zip(config["Parameter"], config["Phase"], config["Function"], strict=True)
     }
 
 
 def _vehicles(rows: list[tuple[int, int, int, int]]) -> dict[int, int]:
     """Vehicles by channel: its detector-on events, as ATSPM counts them."""
     vehicles: dict[int, int] = {}
-    for _, kind, channel, value in rows:
-        if kind == DETECTOR:
-            vehicles[channel] = vehicles.get(channel, 0) + value
+    for _, _, channel, value in rows:
+        vehicles[channel] = vehicles.get(channel, 0) + value
     return vehicles
 
 

@@ -162,6 +162,8 @@ class Line:
             place.config.write_text(node.config(place))
             for name, command in node.devices(place).items():
                 self.processes.start(f"{node.name}-{name}", command)
+            for number, words in enumerate(node.settings(place)):
+                self.wayside(f"{node.name}-settings-{number}", *words)
             self.start_agent(node)
 
     def start_agent(self, node: Node) -> None:
@@ -210,7 +212,9 @@ class Line:
         def drained() -> bool:
             counters = self.heartbeats().get(node.name, {}).get("counters", {})
             accounted = counters.get("readings_received", 0) + counters.get("readings_lost", 0)
-            return bool(self.board_stats()["produced"] == len(node.feed.rows) == accounted)
+            board = self.board_stats()
+            over = board["produced"] == len(node.feed.rows) and board["clock_ms"] >= node.ends_ms
+            return bool(over and report.told(board) == accounted)
 
         self.wait("the board's last readings to be accounted for at the hub", DRAIN_S, drained)
         time.sleep(LAST_STEPS_S)

@@ -71,6 +71,10 @@ class Node(abc.ABC):
     def devices(self, place: Place) -> dict[str, list[str]]:
         """Processes that its sensors and actuators are at the end of: name → command."""
 
+    def settings(self, place: Place) -> list[list[str]]:
+        """What an operator tells its devices once they run, before its agent starts: words of ``wayside``."""
+        return []
+
     @abc.abstractmethod
     def sections(self, place: Place) -> list[str]:
         """Of its TOML: sensors, tasks, actuators."""

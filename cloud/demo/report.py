@@ -40,7 +40,7 @@ def report(line: Ran, passports: Mapping[str, Passport]) -> dict[str, Any]:
     """All that the demo shows."""
     heartbeats = line.heartbeats()
     totals = dict.fromkeys(TOTALS, 0)
-    told = []
+    nodes = []
     for node in line.nodes:
         state = line.places[node.name].state
         status = json.loads((state / "status.json").read_text())
@@ -50,17 +50,17 @@ def report(line: Ran, passports: Mapping[str, Passport]) -> dict[str, Any]:
             model.update(judged(passports[model["bundle"]], str(model["variant"])))
         if isinstance(node, Intersection):
             entry |= of_board(line.board_stats(), status["counters"], rows)
-        told.append(entry)
+        nodes.append(entry)
         for key in TOTALS:
             totals[key] += status["counters"].get(key, 0)
-    stored = sum(entry["summaries_stored"] for entry in told)
+    stored = sum(entry["summaries_stored"] for entry in nodes)
     rollouts = (line.get("/api/v1/rollouts") or {"rollouts": []})["rollouts"]
     return {
         **totals,
         "summaries_stored": stored,
-        "duplicates": sum(entry["summaries_twice"] for entry in told),
+        "duplicates": sum(entry["summaries_twice"] for entry in nodes),
         "lost": totals["summaries_produced"] - stored,
-        "nodes": told,
+        "nodes": nodes,
         "variants": {
             bundle: [{"name": v.name, "bytes": v.bytes, "max_abs_diff": v.max_abs_diff} for v in each.variants]
             for bundle, each in passports.items()
@@ -96,10 +96,10 @@ def of_node(node: Node, heartbeat: Row, status: Row, rows: list[Row], decisions:
         "forecast_mae": forecast / n if n else None,
         "naive_mae": naive / n if n else None,
         "scores": sum(row["kind"] == "interval" and row["datastream"].startswith("score/") for row in own),
-        "allowed": sum(d.get("verdict") == "allowed" for d in verdicts),
-        "refused": sum(d.get("verdict") == "refused" for d in verdicts),
+        "allowed": sum(d.get("verdict") == "allowed" for d in verdicts) + asked(verdicts),
+        "refused": sum((d.get("verdict") == "refused") + d.get("refused", 0) for d in verdicts),
         "softened": sum(d.get("verdict") == "allowed" and d.get("attempt", 0) > 0 for d in verdicts),
-        "why": {word: last(decisions, word) for word in ("allowed", "refused")},
+        "why": {word: last(decisions, word) for word in ("allowed", "refused", "beat")},
         "summaries_produced": status["counters"].get("summaries_produced", 0),
         "summaries_stored": len(rows),
         "summaries_twice": len(rows) - len({(row["boot"], row["seq"]) for row in rows}),
@@ -116,12 +116,17 @@ def judged(of: Passport, variant: str) -> dict[str, float | None]:
 def of_board(board: Row, counters: Row, rows: list[Row]) -> dict[str, Any]:
     """Of a node with a board: what was sent, what arrived, and whether the gap is known."""
     return {
-        "readings_sent": board["produced"],
+        "readings_sent": told(board),
         "readings_received": counters.get("readings_received", 0),
         "readings_lost": counters.get("readings_lost", 0),
         "board_could_not_buffer": board["lost"],
         "gap_recorded": gaps(rows),
     }
+
+
+def told(board: Row) -> int:
+    """Events in the board's numbering: the feed's edges and what its own signal did."""
+    return int(board["next_seq"]) - 1
 
 
 def errors(rows: list[Row]) -> tuple[float, float, int]:
@@ -136,6 +141,12 @@ def errors(rows: list[Row]) -> tuple[float, float, int]:
                 naive += abs(value - before)
                 n += 1
     return forecast, naive, n
+
+
+def asked(verdicts: Iterable[Row]) -> int:
+    """What the guard let a policy with the beat of the line ask of the board."""
+    beats = [d for d in verdicts if d.get("verdict") == "beat"]
+    return sum(n for d in beats for name, n in d.items() if name.startswith("asked_"))
 
 
 def gaps(rows: list[Row]) -> int:

@@ -18,7 +18,9 @@ from wayside.cloud.train.taskfile import load_task
 from wayside.contracts.fit import misfits
 from wayside.contracts.node_check import checked_node_config
 from wayside.contracts.node_config import NodeConfig
-from wayside.edge.policies.policy import check
+from wayside.edge.policies.policy import check, check_beat
+from wayside.firmware_bridge import signal_plan
+from wayside.firmware_bridge.line.messages import ACTUATED_FORMAT
 
 
 @pytest.fixture(scope="module", params=small(), ids=lambda node: node.name)
@@ -36,12 +38,34 @@ def test_every_task_takes_the_model_that_the_demo_makes_for_it(node: tuple[Node,
         assert misfits(model, task, config.offer("1.0.0")) == []
 
 
-def test_every_task_has_a_policy_that_fits_its_actuator(node: tuple[Node, NodeConfig]) -> None:
+def test_every_task_has_a_policy_that_fits_its_actuator_or_the_signals_beat_knows_its_forecasts(
+    node: tuple[Node, NodeConfig],
+) -> None:
     _, config = node
     actuators = {a.name: a for a in config.actuators}
+    signal = config.signal
     for task in config.tasks:
-        assert task.actuator is not None
-        assert check(task, actuators[task.actuator]) == []
+        if task.actuator is not None:
+            assert check(task, actuators[task.actuator]) == []
+            continue
+        assert signal is not None
+        assert check_beat(signal) == []
+        channels = {d.datastream: d.channel for d in config.detectors}
+        assert {channels[s.output] for s in task.sites} >= {loop.channel for loop in signal.loops}
+
+
+def test_the_board_and_the_node_have_the_same_limits_and_the_board_takes_the_plan(tmp_path: Path) -> None:
+    node = Intersection.of_log()
+    (tmp_path / "plan.toml").write_text(node.board_plan())
+    plan = signal_plan.load(tmp_path / "plan.toml")
+    assert plan.encode()[0] == ACTUATED_FORMAT
+    names = ("phase", "ring", "green_s", "min_green_s", "max_green_s", "yellow_s", "red_clearance_s")
+    signal = checked_node_config(node.config(PLACE)).config.signal
+    assert signal is not None
+    limits = [[getattr(each, name) for name in names] for each in signal.phases]
+    assert limits == [[getattr(each, name) for name in names] for each in plan.phases]
+    called = {each.phase: set(each.detectors) for each in plan.phases}
+    assert all(loop.channel in called[loop.phase] for loop in signal.loops if loop.channel <= 40)
 
 
 def test_the_nodes_are_one_of_each_domain_on_two_runtimes() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from wayside.cloud.demo.corner import Corner
-from wayside.cloud.demo.feeds import Feed
+from wayside.cloud.demo.feeds import Detector, Feed
 from wayside.cloud.demo.forecourt import Forecourt
 from wayside.cloud.demo.held_out import Series
 from wayside.cloud.demo.intersection import Intersection
@@ -32,16 +32,19 @@ BLOCK = re.compile(r"(?<=```toml\n).*?(?=```)", re.DOTALL)
 
 
 def small() -> list[Node]:
-    """The demo's five nodes with feeds of a few days; the intersection has two detectors, so that a page holds it."""
+    """The demo's five nodes with feeds of a few days; the intersection has four detectors, so that a page holds it."""
 
     def made(task: str, days: int = 7) -> Series:
         spec = load_task(task).task
         rows = round(days * 86400 / spec.interval_s)
         return Series(1386162000.0, spec.interval_s, {i.name: np.arange(float(rows)) % 24 for i in spec.inputs})
 
-    feed = Feed([(0, 1, 2, 1), (10, 1, 4, 1)], pd.Timestamp("2024-04-15 12:00"), 7200.0, {2: 1, 4: 1})
+    detectors = {15: Detector(5, "Advance"), 26: Detector(8, "Presence"), 27: Detector(5, "Presence")}
+    detectors[37] = Detector(6, "Presence")
+    rows = [(10 * i, 1, channel, 1) for i, channel in enumerate(detectors)]
+    feed = Feed(rows, pd.Timestamp("2024-04-15 12:00"), 7200.0, dict.fromkeys(detectors, 1))
     return [
-        Intersection(feed, {2: 6, 4: 8}),
+        Intersection(feed, detectors),
         Kiosk(made("kiosk_load")),
         Mast(made("mast_pm25")),
         Corner(Path("/run/demo/train"), np.arange(500) % 2),
