@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from wayside.cloud.demo.feeds import Detector, Feed, controller_log
 from wayside.cloud.demo.node import Node, Place, texts, total
-from wayside.firmware_bridge.line.messages import ACTUATED_DETECTORS
 
 SIGNAL = "intersection/signal"
 FLOW, SCORE = "traffic-flow", "traffic-score"
@@ -26,6 +25,7 @@ CYCLE_S, YELLOW_S, RED_CLEARANCE_S = 75.0, 4.0, 1.5
 DEAD_CYCLES = 20  # some lanes see nobody for many cycles: that is no fault of theirs
 AT_LINE, AT_M = "Presence", 3  # metres from the line as is usual: the log does not say
 BAUD = 921_600
+CALLERS = 40  # channels 1 to this one can call phases (docs/wire.md, plan table)
 BUTTON, DOOR = 17, 27  # pins
 
 
@@ -83,7 +83,7 @@ class Intersection(Node):
 
     def board_plan(self) -> str:
         """The board's plan table (``wayside board plan``): actuated, the detectors of each phase call and extend it."""
-        callers = {c: each.phase for c, each in self.detectors.items() if c <= ACTUATED_DETECTORS}
+        callers = {c: each.phase for c, each in self.detectors.items() if c <= CALLERS}
         lines = ["[detectors]", f"count = {max(callers)}", "debounce_ms = 0  # the controller has done that"]
         lines.append(f"dead_cycles = {DEAD_CYCLES}")
         for phase, green, low, high in PLAN:

@@ -11,7 +11,7 @@ from tests.docs.domain_pages import PLACE, small
 from tests.simulators.node_kinds import passport_of
 from wayside.cloud.demo import cli, corner, forecourt, held_out, report
 from wayside.cloud.demo.forecourt import Forecourt
-from wayside.cloud.demo.intersection import Intersection
+from wayside.cloud.demo.intersection import CALLERS, Intersection
 from wayside.cloud.demo.node import SPARE_DAYS, Node, intervals
 from wayside.cloud.demo.site import KINDS, MODELS
 from wayside.cloud.train.taskfile import load_task
@@ -20,7 +20,7 @@ from wayside.contracts.node_check import checked_node_config
 from wayside.contracts.node_config import NodeConfig
 from wayside.edge.policies.policy import check, check_beat
 from wayside.firmware_bridge import signal_plan
-from wayside.firmware_bridge.line.messages import ACTUATED_FORMAT
+from wayside.firmware_bridge.line.messages import ACTUATED_DETECTORS, ACTUATED_FORMAT
 
 
 @pytest.fixture(scope="module", params=small(), ids=lambda node: node.name)
@@ -65,7 +65,8 @@ def test_the_board_and_the_node_have_the_same_limits_and_the_board_takes_the_pla
     limits = [[getattr(each, name) for name in names] for each in signal.phases]
     assert limits == [[getattr(each, name) for name in names] for each in plan.phases]
     called = {each.phase: set(each.detectors) for each in plan.phases}
-    assert all(loop.channel in called[loop.phase] for loop in signal.loops if loop.channel <= 40)
+    assert all(loop.channel in called[loop.phase] for loop in signal.loops if loop.channel <= CALLERS)
+    assert CALLERS == ACTUATED_DETECTORS
 
 
 def test_the_nodes_are_one_of_each_domain_on_two_runtimes() -> None:
