@@ -96,7 +96,11 @@ def promises(report: dict[str, Any]) -> list[str]:
         ]
         if not node["allowed"]:
             broken.append(f"{name}: the guard allowed nothing")
-        if not (node["refused"] or node["softened"]):
+        beat = node.get("beat")
+        if beat is not None:  # it asks for what is within the limits: nothing has to be refused
+            if beat["in_force_s"] < beat["seconds"] / 2 or beat["board_refused"]:
+                broken.append(f"{name}: the beat was in force for {beat['in_force_s']} of {beat['seconds']} s")
+        elif not (node["refused"] or node["softened"]):
             broken.append(f"{name}: the guard refused and softened nothing")
         if len(node["models"]) > 1 and not node["scores"]:
             broken.append(f"{name} runs a second task, and no score of it is at the hub")

@@ -49,7 +49,7 @@ def report(line: Ran, passports: Mapping[str, Passport]) -> dict[str, Any]:
         for model in entry["models"]:
             model.update(judged(passports[model["bundle"]], str(model["variant"])))
         if isinstance(node, Intersection):
-            entry |= of_board(line.board_stats(), status["counters"], rows)
+            entry |= of_board(line.board_stats(), status["counters"], rows) | {"beat": of_beat(rows)}
         nodes.append(entry)
         for key in TOTALS:
             totals[key] += status["counters"].get(key, 0)
@@ -96,7 +96,7 @@ def of_node(node: Node, heartbeat: Row, status: Row, rows: list[Row], decisions:
         "forecast_mae": forecast / n if n else None,
         "naive_mae": naive / n if n else None,
         "scores": sum(row["kind"] == "interval" and row["datastream"].startswith("score/") for row in own),
-        "allowed": sum(d.get("verdict") == "allowed" for d in verdicts) + asked(verdicts),
+        "allowed": sum(d.get("verdict") == "allowed" for d in verdicts) + of_beat(rows)["asked"],
         "refused": sum((d.get("verdict") == "refused") + d.get("refused", 0) for d in verdicts),
         "softened": sum(d.get("verdict") == "allowed" and d.get("attempt", 0) > 0 for d in verdicts),
         "why": {word: last(decisions, word) for word in ("allowed", "refused", "beat")},
@@ -116,6 +116,7 @@ def judged(of: Passport, variant: str) -> dict[str, float | None]:
 def of_board(board: Row, counters: Row, rows: list[Row]) -> dict[str, Any]:
     """Of a node with a board: what was sent, what arrived, and whether the gap is known."""
     return {
+        "edges": board["produced"],
         "readings_sent": told(board),
         "readings_received": counters.get("readings_received", 0),
         "readings_lost": counters.get("readings_lost", 0),
@@ -143,10 +144,16 @@ def errors(rows: list[Row]) -> tuple[float, float, int]:
     return forecast, naive, n
 
 
-def asked(verdicts: Iterable[Row]) -> int:
-    """What the guard let a policy with the beat of the line ask of the board."""
-    beats = [d for d in verdicts if d.get("verdict") == "beat"]
-    return sum(n for d in beats for name, n in d.items() if name.startswith("asked_"))
+def of_beat(rows: Iterable[Row]) -> dict[str, int]:
+    """Of a policy with the beat of the line: seconds of the board, in force of them, requests that the guard let through,
+    and intervals in which the board refused one; all 0 where there is none."""
+    beats = [row["detail"] for row in rows if row["kind"] == "decision" and row["detail"].get("verdict") == "beat"]
+    return {
+        "seconds": sum(d["seconds"] for d in beats),
+        "in_force_s": sum(d.get("in_force_s", 0) for d in beats),
+        "asked": sum(n for d in beats for name, n in d.items() if name.startswith("asked_")),
+        "board_refused": sum("board_refused" in d for d in beats),
+    }
 
 
 def gaps(rows: list[Row]) -> int:

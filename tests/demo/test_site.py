@@ -148,6 +148,29 @@ def test_a_guard_that_only_ever_allows_or_refuses_is_a_broken_promise() -> None:
     assert cli.promises(told(refused=0)) == ["intersection: the guard refused and softened nothing"]
 
 
+@pytest.mark.parametrize(("in_force_s", "board_refused"), [(49, 0), (90, 1)])
+def test_a_beat_that_is_hardly_in_force_or_that_the_board_refuses_is_a_broken_promise(
+    in_force_s: int, board_refused: int
+) -> None:
+    beat = {"seconds": 100, "in_force_s": 90, "asked": 3, "board_refused": 0}
+    assert cli.promises(told(refused=0, beat=beat)) == []
+    beat |= {"in_force_s": in_force_s, "board_refused": board_refused}
+    assert "the beat was in force" in cli.promises(told(refused=0, beat=beat))[0]
+
+
+def test_what_a_beat_did_is_the_sum_of_its_rows() -> None:
+    def row(**detail: object) -> dict[str, object]:
+        return {"kind": "decision", "detail": {"verdict": "beat", "seconds": 300, **detail}}
+
+    rows = [
+        row(in_force_s=250, asked_maxima=4),
+        row(in_force_s=50, asked_hold=2, asked_maxima=1, board_refused="busy:1"),
+    ]
+    rows.append({"kind": "decision", "detail": {"verdict": "allowed"}})
+    assert report.of_beat(rows) == {"seconds": 600, "in_force_s": 300, "asked": 7, "board_refused": 1}
+    assert report.of_beat([]) == {"seconds": 0, "in_force_s": 0, "asked": 0, "board_refused": 0}
+
+
 def test_a_forecast_of_held_out_days_has_to_beat_the_newest_value() -> None:
     assert cli.promises(told(forecast_mae=6.0)) == []
     assert "no better than the newest value" in cli.promises(told(held_out=True, forecast_mae=6.0))[0]

@@ -206,7 +206,18 @@ def test_so_do_its_forecasts_on_the_node(report: dict[str, Any], name: str) -> N
     assert node["forecast_mae"] < node["naive_mae"]
 
 
-@pytest.mark.parametrize("name", NODES)
+def test_the_intersections_board_drives_the_signal_and_the_beat_moves_its_maximum_greens(
+    report: dict[str, Any],
+) -> None:
+    node = of(report, "intersection")
+    assert node["readings_sent"] > node["edges"], "its board told of its own phases, too"
+    assert node["beat"]["asked"] > 10
+    assert node["beat"]["board_refused"] == 0
+    assert node["beat"]["in_force_s"] > 0.7 * node["beat"]["seconds"] > 3600
+    assert node["why"]["beat"].startswith("At intersection/signal the policy actuated_plus was in force for")
+
+
+@pytest.mark.parametrize("name", NODES[1:])
 def test_the_guard_allowed_something_and_refused_something(report: dict[str, Any], name: str) -> None:
     node = of(report, name)
     assert node["allowed"] > 0
