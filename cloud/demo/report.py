@@ -145,8 +145,11 @@ def errors(rows: list[Row]) -> tuple[float, float, int]:
 
 
 def of_beat(rows: Iterable[Row]) -> dict[str, int]:
-    """Of a policy with the beat of the line: seconds of the board, in force of them, requests that the guard let through,
-    and intervals in which the board refused one; all 0 where there is none."""
+    """What came of a policy with the beat of the line; all 0 where there is none.
+
+    Returns:
+        Seconds of the board, those in force, requests that the guard let through, intervals in which the board refused one.
+    """
     beats = [row["detail"] for row in rows if row["kind"] == "decision" and row["detail"].get("verdict") == "beat"]
     return {
         "seconds": sum(d["seconds"] for d in beats),
