@@ -36,7 +36,9 @@ class Actuated:
     def __init__(self, kind: str, params: Mapping[str, str], net: Path, intersections: Sequence[Intersection]) -> None:
         lights = read_net(net).lights
         self._programs = [
-            _program(lights[each.light], kind, params) for each in intersections if lights[each.light].kind != "NEMA"
+            _program(lights[each.light], _called(lights[each.light], each), kind, params)
+            for each in intersections
+            if lights[each.light].kind != "NEMA"
         ]
 
     def additional(self) -> str:
@@ -49,8 +51,14 @@ class Actuated:
         """SUMO drives its lights itself."""
 
 
-def _program(light: Light, kind: str, params: Mapping[str, str]) -> str:
-    rows = rows_of(light)
+def _called(light: Light, intersection: Intersection) -> Sequence[Row]:
+    """Without the rows that have no lane of their own: SUMO would serve them at every turn."""
+    own = {p.loop.phase for p in intersection.loops}
+    passed = {p.phase for p in intersection.plan.phases if p.phase not in own}
+    return [row for row in rows_of(light) if row.phase not in passed]
+
+
+def _program(light: Light, rows: Sequence[Row], kind: str, params: Mapping[str, str]) -> str:
     width = len(light.links)
     lines = [f'<param key="{key}" value="{value}"/>' for key, value in params.items()]
     for n, row in enumerate(rows):

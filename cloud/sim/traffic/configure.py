@@ -95,6 +95,12 @@ def overlaps(rows: Sequence[Row]) -> Mapping[int, tuple[tuple[int, ...], Lamps]]
     return {number: (parents, groups[parents]) for number, parents in enumerate(kept, start=1)}
 
 
+def _call_delay(phase: int, rows: Sequence[Row], rule: TimingRule, *, late: bool) -> float:
+    if late:
+        return rule.blocked_s
+    return rule.call_delay_s if _yields_elsewhere(phase, rows) else 0.0
+
+
 def _yields_elsewhere(phase: int, rows: Sequence[Row]) -> bool:
     """Whether all that a phase serves also goes in others."""
     elsewhere = {link for row in rows if row.phase != phase for link in row.lamps}
@@ -108,16 +114,23 @@ def _plan(signal: SignalConfig, crossings: Sequence[Crossing], rows: Sequence[Ro
         p.phase: [each.channel for each in signal.loops if each.phase == p.phase and each.function in CALLING]
         for p in signal.phases
     }
+    # A row without a lane of its own: who stands at the line for long is blocked by a left turn that finds no gap.
+    blocked = {
+        p.phase: [each.channel for each in signal.loops if p.phase in each.also and each.function == "stop_line"]
+        for p in signal.phases
+        if not called[p.phase] and p.phase not in needed
+    }
     return SignalPlan(
         phases=[
             Phase(
                 phase=p.phase, ring=p.ring, green_s=p.green_s, min_green_s=p.min_green_s, max_green_s=p.max_green_s,
                 yellow_s=p.yellow_s, red_clearance_s=p.red_clearance_s, walk_s=p.walk_s,
                 ped_clearance_s=p.ped_clearance_s, ped_input=buttons.get(p.phase, 0), conflicts=list(p.conflicts),
-                detectors=called[p.phase], passage_s=p.passage_s, locking=False,
-                call_delay_s=rule.call_delay_s if _yields_elsewhere(p.phase, rows) else 0.0,
+                detectors=called[p.phase] or blocked.get(p.phase, []), passage_s=p.passage_s, locking=False,
+                call_delay_s=_call_delay(p.phase, rows, rule, late=p.phase in blocked),
+                max_1_s=p.min_green_s if p.phase in blocked else None,
                 recall="minimum" if p.phase in needed else "none",
-                host_only=not called[p.phase] and p.phase not in needed,
+                host_only=p.phase in blocked and not blocked[p.phase],
             )
             for p in signal.phases
         ],

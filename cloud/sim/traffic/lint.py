@@ -17,6 +17,7 @@ from wayside.firmware_bridge.signal_plan import Phase
 
 WALKING_M_S = 1.2
 WALK_S = 4.0
+BLOCKED_S = 20.0  # who stands so long at the line of a shared lane may be called a left turn that finds no gap
 # Yellow by speed limit: RiLSA 2015, 2.4; the FHWA's kinematic formula is within 0.4 s of it.
 YELLOW_S = ((50.0, 3.0), (60.0, 4.0), (math.inf, 5.0))
 SLACK_KM_H = 1.0
@@ -67,7 +68,7 @@ def _detectors(net: Net, light: Light, x: Intersection) -> Iterator[Finding]:
                 yield Finding(
                     "error", where, f"calls phase {p.phase}, in which none of its lane's movements goes", todo
                 )
-            elif served < own and {direction[k] for k in served} == {"l"}:
+            elif served < own and {direction[k] for k in served} <= {"l", "t"} and p.call_delay_s < BLOCKED_S:
                 what = f"its lane is shared by left and other traffic, and it calls phase {p.phase}, the protected left"
                 todo = "call the phase of the through movement; the left would be served for every car that goes on"
                 yield Finding("error", where, what, todo)

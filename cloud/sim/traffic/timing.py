@@ -18,6 +18,8 @@ class TimingRule(NamedTuple):
     queue about 2 s apart; the more lanes there are, the less likely is a gap in all of them at once"""
     call_delay_s: float = 8.0
     """6.2.2: of a phase all of whose movements also go, yielding, in another one: most of them find a gap before"""
+    blocked_s: float = 25.0
+    """so long somebody stands at the stop line of a shared lane before its protected left is called"""
     max_share: float = 1.5
     """5.4.2: the maximum is 1.25 to 1.5 times the green of the fixed-time plan"""
     max_green_s: tuple[float, float] = (15.0, 60.0)

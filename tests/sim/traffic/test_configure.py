@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from tests.sim.traffic import needs
-from wayside.cloud.sim.errors import NetError
+from tests.sim.traffic import needs, small
+from wayside.cloud.sim.errors import NetError, PlantError
 from wayside.cloud.sim.traffic.board_light import BoardLight
 from wayside.cloud.sim.traffic.cli import sim
 from wayside.cloud.sim.traffic.configure import configure
@@ -23,6 +23,7 @@ from wayside.contracts.node_check import checked_node_config
 from wayside.firmware_bridge import signal_plan
 
 pytestmark = [needs.sumo]
+replace = msgspec.structs.replace
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,19 @@ def test_a_crossing_is_walked_with_the_phase_beside_it_for_as_long_as_it_takes(n
         assert intersection.signal.by_phase[crossing.phase].ped_clearance_s >= length_m / 1.2
         green = {link for link, letter in intersection.phases[crossing.phase].items() if letter == "G"}
         assert not green & next(k.foes for k in light.links if k.index in crossing.links)
+
+
+@needs.compiler
+def test_a_phase_that_nobody_calls_is_refused_unless_that_is_meant_and_then_passed_over() -> None:
+    plain = small.intersection()
+    phases = [replace(p, detectors=[1] if p.phase == 1 else []) for p in plain.plan.phases]
+    with pytest.raises(PlantError, match="TABLE_DETECTORS"):
+        BoardLight(plain._replace(plan=replace(plain.plan, phases=phases)), 4)
+    phases[1] = replace(phases[1], host_only=True)
+    light = BoardLight(plain._replace(plan=replace(plain.plan, phases=phases)), 4)
+    shown = [light.step((), second * 1000) for second in range(120)]
+    assert "Gg" in shown[-1]
+    assert all("G" not in state[2:] for state in shown)
 
 
 def test_a_file_that_is_no_net_is_told_by_its_name(tmp_path: Path) -> None:
