@@ -30,6 +30,10 @@ test-extras: $(VENV)/.ready aarch64 ## each extra in an environment of its own; 
 test-slow: $(VENV)/.ready $(EDGE)/.ready emulator bench-tools ## the tests that take minutes: every signal state of a larger intersection, ten million frames
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
+.PHONY: proof
+proof: $(VENV)/.ready proof-tools ## what is proved of the signal core: every state, MC/DC, every mutant (an hour on two cores)
+	@$(BIN)/python -m pytest -m "slow or not slow" -s tests/firmware_bridge/test_core_cases.py tests/firmware_bridge/test_signals_search.py tests/firmware_bridge/test_mutation.py $(PYTEST_ARGS)
+
 .PHONY: test-device
 test-device: $(VENV)/.ready emulator bench-tools device-tools ## boot a provisioned card in an emulated aarch64 machine (root, package index, 15 to 20 minutes)
 	@$(BIN)/python -m pytest tests/device -m device -s $(PYTEST_ARGS)
@@ -107,6 +111,10 @@ emulator:
 .PHONY: bench-tools
 bench-tools:
 	$(call debian,PATH=$$PATH:/sbin:/usr/sbin; command -v mcopy && command -v debugfs && command -v mkfs.vfat && command -v sfdisk && command -v bmaptool && command -v tmux,mtools e2fsprogs dosfstools fdisk bmap-tools tmux,the tests of card images and of the technician's terminal are skipped without it,true)
+
+.PHONY: proof-tools
+proof-tools:
+	$(call debian,command -v clang-19 && command -v llvm-cov-19,clang-19 llvm-19,MC/DC is not measured without it,true)
 
 .PHONY: aarch64
 aarch64:

@@ -36,7 +36,7 @@ _Phase = Annotated[int, msgspec.Meta(ge=1, le=255)]
 _Channel = Annotated[int, msgspec.Meta(ge=1, le=ACTUATED_DETECTORS)]
 PASSAGE_S = 3.0
 LEAST_RED_S = 120.0  # of a longest red that nobody gave
-DEAD_CYCLES = 5
+DEAD_CYCLES = 3
 
 
 class Phase(msgspec.Struct, forbid_unknown_fields=True):

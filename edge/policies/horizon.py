@@ -23,6 +23,7 @@ from wayside.edge.policies.stages import stages_of
 
 EXTENSIONS_S = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25)
 FIRST_EXTENSION_S = 4
+YIELDS = 1.4  # times its fastest headway: such a green does not last for a lane
 LOST_S = 5.0  # without a step: what was known of the vehicles is void
 
 
@@ -215,6 +216,7 @@ def _snapshot(moment: Moment, memory: Memory) -> Snapshot:
 def _stages(memory: Memory) -> list[Stage]:
     limits = memory.limits.by_phase
     waiting = sorted(memory.pressed_s)
+    fastest = {number: min(lane.headway.values()) for number, lane in enumerate(memory.lanes)}
     stages = []
     for phases in memory.stages:
         served = {}
@@ -229,6 +231,7 @@ def _stages(memory: Memory) -> list[Stage]:
         stages.append(
             Stage(
                 tuple(sorted(phases)), served,
+                frozenset(n for n, each in served.items() if each <= YIELDS * fastest.get(n, each)),
                 min_s=max(*(p.min_green_s for p in own), walks_s),
                 max_s=min(p.max_green_s for p in own),
                 clear_s=max(p.yellow_s + p.red_clearance_s for p in own),

@@ -21,6 +21,8 @@ STOPPED_S = 3.0  # a vehicle that is later has stopped, an earlier one has slowe
 SOON_S = 2.0  # who comes by then counts when the next stage is chosen
 NOBODY = 0.3  # vehicles
 AS_WELL = 0.9  # of the rate of another stage
+TRIED = 3  # stages after another
+BUDGET = 120  # stages of all plans; from then on only the first of those that may follow
 
 
 class Costs(NamedTuple):
@@ -42,6 +44,8 @@ class Stage(NamedTuple):
     phases: tuple[int, ...]
     lanes: Mapping[int, float]
     """that are served, with their headway, s; indices of the snapshot"""
+    emptied: frozenset[int]
+    """those of them that it lasts for: no other stage serves them much faster"""
     min_s: float
     max_s: float
     clear_s: float
@@ -80,6 +84,7 @@ class Rollout:
         self._at, self._stages, self._costs = snapshot, stages, costs
         self._served: dict[tuple[int, float, int, float], Served] = {}
         self._best = 0.0
+        self._budget = BUDGET
 
     def best(
         self, now: int, extension_s: float, ready: Mapping[int, float], at_most: float, allowed: Sequence[int]
@@ -134,6 +139,7 @@ class Rollout:
     def _go(self, plan: tuple[int, int], ended_s: float, gone: list[int], cost: float, depth: int) -> None:
         """``plan``: the stage that ended, and the one that follows."""
         before, now = plan
+        self._budget -= 1
         costs, stage, last = self._costs, self._stages[now], self._stages[before]
         begins_s = ended_s + last.clear_s
         if cost + self._waiting(begins_s, gone) >= self._best:
@@ -145,7 +151,7 @@ class Rollout:
             served.append((lane, *self._serve(lane, headway, gone[lane], ready_s)))
         horizon_s = costs.horizon_s
         ends_s, latest_s = begins_s + stage.min_s, min(horizon_s, begins_s + stage.max_s)
-        while ends_s < latest_s and self._left(served, gone, ends_s) > costs.left:
+        while ends_s < latest_s and self._left(stage.emptied, served, gone, ends_s) > costs.left:
             ends_s += 1.0
         gone = list(gone)
         for lane, leaves, each in served:
@@ -156,12 +162,20 @@ class Rollout:
             self._best = min(self._best, cost + self._waiting(horizon_s, gone))
             return
         candidates = self._candidates(now, ends_s + stage.clear_s, gone, range(len(self._stages)))
-        for following in candidates if depth > 1 else candidates[:1]:
+        for following in candidates[: TRIED if depth > 1 and self._budget > 0 else 1]:
             self._go((now, following), ends_s, gone, cost, depth - 1)
 
-    def _left(self, served: Sequence[tuple[int, list[float], list[float]]], gone: Sequence[int], at_s: float) -> float:
+    def _left(
+        self,
+        emptied: frozenset[int],
+        served: Sequence[tuple[int, list[float], list[float]]],
+        gone: Sequence[int],
+        at_s: float,
+    ) -> float:
         left = 0.0
         for lane, leaves, _ in served:
+            if lane not in emptied:
+                continue
             total = self._at.total[lane]
             first = gone[lane] + bisect_right(leaves, at_s)
             left += total[bisect_right(self._at.due[lane], at_s, first)] - total[first]

@@ -7,7 +7,7 @@ void detectors_start(detectors *d, const detector_limits *limits, uint32_t ms) {
     d->limits = *limits;
     if (d->limits.count > DETECTORS) d->limits.count = DETECTORS;
     for (uint8_t i = 0; i < d->limits.count; i++)
-        d->each[i] = (detector){.raw_ms = ms, .level_ms = ms, .rise_ms = ms, .window_ms = ms};
+        d->each[i] = (detector){.raw_ms = ms, .level_ms = ms, .rise_ms = ms, .window_ms = ms, .quiet = 1};
     d->due_ms = d->cycle_ms = ms;
     d->flow = d->seen = 0;
 }
@@ -50,7 +50,6 @@ static void settle(detectors *d, detector *x, uint32_t ms, edge *out, uint8_t ch
     uint8_t gone = x->level ? DETECTOR_FAULT_NO_HIT : DETECTOR_FAULT_STUCK_ON;
     x->faults &= (uint8_t)~(gone | DETECTOR_FAULT_DEAD);
     x->quiet = 0;
-    x->alive = true;
     d->seen |= rows_of(d, channel);
     if (!x->level) return;
     if (d->flow < FLOW_RISES) d->flow++;
@@ -127,6 +126,6 @@ void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty) {
     for (uint8_t i = 0; i < d->limits.count && i < CALLERS; i++) {
         const detector *x = &d->each[i];
         if (x->level) *present |= d->limits.rows[i];
-        if (x->faults || (d->limits.dead_cycles && !x->alive)) *faulty |= d->limits.rows[i];
+        if (x->faults) *faulty |= d->limits.rows[i];
     }
 }

@@ -15,8 +15,7 @@ typedef struct {
     uint8_t faults;     /* enum detector_fault */
     uint8_t told;       /* the faults that were reported last */
     uint8_t rises;      /* in the chatter window */
-    uint8_t quiet;      /* ends of cycles since the last edge */
-    bool alive;         /* there was an edge */
+    uint8_t quiet;      /* ends of cycles since the last edge, and at the start */
     uint32_t raw_ms;    /* since when raw holds */
     uint32_t level_ms;  /* since when level holds */
     uint32_t rise_ms;   /* last rise; from the start, when there was none */
@@ -41,8 +40,7 @@ bool detectors_next(detectors *d, uint32_t ms, edge *out);
  * detectors_next up to the edge's time first. */
 bool detectors_take(detectors *d, const edge *e);
 
-/* Rows with a vehicle now, or at any time since this was asked last, and rows with a detector that is not to be believed: it
- * has a fault, or, where dead ones are looked for, it has told of nobody since the start. */
+/* Rows with a vehicle now, or at any time since this was asked last, and rows with a detector that has a fault. */
 void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty);
 
 #endif

@@ -28,11 +28,13 @@ POLICY = "node:horizon"
 SEEDS = (11, 12, 13, 14, 15)  # nothing was designed with them: that is done with 1 to 5
 FAULT_MAPS, FAULT_SEEDS = ("cologne1", "crossing"), SEEDS[:3]
 FAULTS = {
-    "one approach's detectors are dead": (Fault(kind="dead", where="phase:1"),),
-    "one approach's detectors are stuck": (Fault(kind="stuck", where="phase:1"),),
+    "the detectors of phase 1 are dead from the begin": (Fault(kind="dead", where="phase:1"),),
+    "they die after ten minutes": (Fault(kind="dead", where="phase:1", from_s=600.0),),
+    "they stick after ten minutes": (Fault(kind="stuck", where="phase:1", from_s=600.0),),
     "the node falls silent after ten minutes": (Fault(kind="silent", from_s=600.0),),
     "the policy asks for anything": (Fault(kind="lying"),),
-    "… and no guard is between it and the board": (Fault(kind="wild"),),
+    "the policy asks for what does most harm": (Fault(kind="harmful"),),
+    "the policy asks for anything, and no guard is between it and the board": (Fault(kind="wild"),),
 }
 BEGIN, END = "<!-- {}: make bench-signals -->\n", "<!-- end of {} -->\n"
 
@@ -57,7 +59,7 @@ def measure(data: Path = DATA) -> Numbers:
 
 
 def _broken(broken: tuple[Fault, ...], data: Path) -> list[RunSpec]:
-    at_node = broken[0].kind not in ("dead", "stuck")  # the board alone does not notice what its node does
+    at_node = not broken[0].of_loops  # the board alone does not notice what its node does
     return [
         msgspec.structs.replace(_spec(name, policy, seed, data), faults=broken, compare=policy == POLICY)
         for name in FAULT_MAPS
@@ -139,8 +141,9 @@ def page(text: str, numbers: Numbers) -> str:
     """The page with the tables of ``numbers`` between its marks."""
     for name, made in PARTS.items():
         begin, end = BEGIN.format(name), END.format(name)
-        before, _, rest = text.partition(begin)
-        text = before + begin + made(numbers) + end + rest.partition(end)[2]
+        before, marked, rest = text.partition(begin)
+        if marked:
+            text = before + begin + made(numbers) + end + rest.partition(end)[2]
     return text
 
 

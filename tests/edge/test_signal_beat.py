@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,13 @@ from wayside.contracts.reading import Stamp
 from wayside.contracts.why import sentence
 from wayside.contracts.wire import ContractError
 from wayside.edge.beat import FIRST_REQUEST, LATE_S
-from wayside.edge.guard.beat import FAILURES
+from wayside.edge.configuration.check import check_file
+from wayside.edge.doctor.status_lines import lines
+from wayside.edge.guard.beat import FAILURES, Step
+from wayside.edge.guard.comparison import LetGo
+from wayside.edge.guard.tally import State
 from wayside.edge.ledger import Ledger
+from wayside.edge.node import Node
 from wayside.edge.policies.policy import check_beat
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.frames import Decoder
@@ -292,3 +298,46 @@ def test_a_policy_that_there_is_not_and_its_wrong_settings_are_sentences() -> No
         assert check_beat(signal()) == []
         wrong = BeatConfig(policy=NAME, settings={"hold_s": "long", "other": 1})
         assert [m.split(": ")[1] for m in check_beat(signal(beat=wrong))] == ["settings.hold_s", "settings.other"]
+
+
+def test_the_check_of_a_file_names_the_policy_and_each_setting_by_its_field(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(written())
+    assert [field for field, _ in check_file(path).mistakes] == ["$.actuators[0].beat.policy"]
+    path.write_text(written().replace("hold_s = 4", 'hold_s = "long", other = 1'))
+    with scripted():
+        checked = check_file(path).mistakes
+    assert [field for field, _ in checked] == [
+        "$.actuators[0].beat.settings.hold_s",
+        "$.actuators[0].beat.settings.other",
+    ]
+
+
+def test_a_node_whose_beat_policy_does_not_fit_runs_without_it_and_says_so() -> None:
+    config = read_node_config(written()).config
+    node = Node(config, Hand(), "0" * 32)
+    node.pass_time()
+    assert [(c.code, c.subject) for c in node.ledger.conditions()] == [("policy_failed", "signal")]
+    assert node.requests() == []
+    assert node.beat() is None
+
+
+def test_the_status_says_whether_the_policy_is_in_force_and_why_not() -> None:
+    street = Street()
+    street.beat.trouble = "the board does not hear this node"
+    street.run(1)
+    (line,) = [each for each in lines({"beat": street.beat.shown()}, age_s=0, runs=True) if each.startswith("signal")]
+    assert line.endswith("policy scripted cannot be asked: the board does not hear this node")
+
+
+def test_a_policy_that_is_let_go_is_a_condition_with_its_numbers_until_it_is_tried_again() -> None:
+    street = Street()
+    let_go = LetGo("vehicles waited 40 % longer than without it", 1.4, 12, 3600.0)
+    street.beat._tell(Step((), State.LET_GO, let_go.why, (), let_go))
+    (row,) = street.ledger.rows
+    assert (row.detail["ratio"], row.detail["comparisons"], row.detail["away_s"]) == (1.4, 12, 3600.0)
+    assert "40 % longer" in str(row.detail["what"])
+    street.beat._tell(Step((), State.LET_GO))
+    assert street.ledger.holds("signal_let_go", "signal")
+    street.beat._tell(Step((), State.RESTS))
+    assert not street.ledger.holds("signal_let_go", "signal")

@@ -202,8 +202,7 @@ def test_loops_of_every_shape_are_judged_without_an_error() -> None:
     loops = (
         LoopConfig(channel=0, phase=1, lane=0, at_m=0),
         LoopConfig(channel=1, phase=2, lane=1, at_m=3, also=(1, 4)),
-        LoopConfig(channel=1, phase=4, lane=1, at_m=3),
-        LoopConfig(channel=255, phase=16, lane=63, at_m=500, function="advance"),
+        LoopConfig(channel=255, phase=4, lane=63, at_m=500, function="advance"),
     )
     check = check_wiring(msgspec.structs.replace(signal(), loops=loops), observed(TRAFFIC))
     assert [c.channel for c in check.channels] == [0, 1, 255]

@@ -473,6 +473,18 @@ static void detecting(void) {
         while (detectors_next(&d, 59000, &e)) continue;
         CHECK(d.each[0].faults == DETECTOR_FAULT_CHATTER);
     }
+    /* two edges before anybody asked: what was due between them comes at the second's time, both ways round */
+    for (uint32_t start = 0; start < 2; start++) {
+        static detectors d;
+        edge e;
+        uint32_t ms = start ? 0xFFFFFF80u : 0;
+        detectors_start(&d, &LIMITS(.count = 2, .debounce_ms = 20), ms);
+        CHECK(detectors_take(&d, &(edge){.ms = ms + 100, .kind = EVENT_KIND_DETECTOR, .channel = 1, .value = 1}));
+        CHECK(detectors_take(&d, &(edge){.ms = ms + 500, .kind = EVENT_KIND_DETECTOR, .channel = 2, .value = 1}));
+        CHECK(detectors_next(&d, ms + 600, &e) && e.channel == 1 && e.ms == ms + 500);
+        CHECK(detectors_next(&d, ms + 600, &e) && e.channel == 2 && e.ms == ms + 520);
+        CHECK(!detectors_next(&d, ms + 600, &e));
+    }
     /* a table may name more channels than this board has memory for */
     {
         static detectors d;
@@ -489,6 +501,124 @@ static void detecting(void) {
         CHECK(!detectors_take(&d, &(edge){.kind = EVENT_KIND_DETECTOR, .channel = 5, .value = 1}));
         CHECK(detectors_take(&d, &(edge){.kind = EVENT_KIND_DETECTOR, .channel = 4, .value = 1}));
     }
+}
+
+/* --- who is missed, and which rows the detectors speak of ----------------------------------------------- */
+
+static detectors watched;
+
+/* So many vehicles at a channel, one every 100 ms from ms on; returns when the last has left. */
+static uint32_t flow(uint8_t channel, unsigned vehicles, uint32_t ms) {
+    edge e;
+    for (unsigned i = 0; i < 2 * vehicles; i++, ms += 50) {
+        while (detectors_next(&watched, ms, &e)) continue;
+        (void)detectors_take(&watched, &(edge){.ms = ms, .kind = EVENT_KIND_DETECTOR, .channel = channel, .value = (uint16_t)(1 - i % 2)});
+        while (detectors_next(&watched, ms, &e)) continue;
+    }
+    return ms;
+}
+
+#define DEAD(channel) (watched.each[(channel) - 1].faults == DETECTOR_FAULT_DEAD)
+
+static void missing(void) {
+    const detector_limits limits = {.count = 4, .dead_cycles = 2, .cycle_ms = 5000, .rows = {1, 2, 0, 4}};
+    detectors_start(&watched, &limits, 0);
+    uint32_t ms = 1000;
+    /* three cycles with ten vehicles each at channel 1: the third is the first in which the others are missed for two whole ones */
+    for (unsigned cycle = 1; cycle <= 4; cycle++) {
+        CHECK(DEAD(2) == (cycle > 3) && DEAD(4) == (cycle > 3));
+        CHECK(watched.each[0].faults == 0 && watched.each[2].faults == 0); /* one flows; the other calls nobody */
+        (void)flow(1, 10, ms);
+        ms += 5000;
+        (void)flow(1, 1, ms); /* a vehicle of the next cycle ends this one */
+    }
+    (void)flow(2, 1, ms + 600); /* well again with its first edge */
+    CHECK(watched.each[1].faults == 0 && DEAD(4));
+    /* in a quiet hour nobody is missed: nine vehicles are too few, however long it takes */
+    detectors_start(&watched, &limits, 0);
+    for (unsigned hour = 0; hour < 9; hour++) (void)flow(1, 1, 3600000u * hour + 1000);
+    CHECK(watched.each[1].faults == 0 && watched.flow == 9);
+    /* nor before the cycle is over, however many come */
+    detectors_start(&watched, &limits, 0);
+    (void)flow(1, 49, 99); /* the last rise at 4899 ms */
+    CHECK(watched.cycle_ms == 0 && watched.each[1].quiet == 0 && watched.flow == FLOW_RISES);
+    (void)flow(1, 1, 4940);
+    CHECK(watched.each[1].quiet == 0);
+    (void)flow(1, 1, 5100);
+    CHECK(watched.each[1].quiet == 1 && watched.each[0].quiet <= 1 && watched.cycle_ms >= 5000 && watched.flow <= 1);
+    detectors_start(&watched, &limits, 0);
+    (void)flow(1, 10, 3990); /* its last rise at 4890, its fall at 4940 */
+    (void)flow(1, 1, 4950);  /* fall exactly at 5000 */
+    CHECK(watched.each[1].quiet == 1 && watched.cycle_ms == 5000);
+    /* a vehicle that stands there is no dead cable */
+    detectors_start(&watched, &limits, 0);
+    edge e;
+    (void)detectors_take(&watched, &(edge){.ms = 1, .kind = EVENT_KIND_DETECTOR, .channel = 2, .value = 1});
+    while (detectors_next(&watched, 1, &e)) continue;
+    for (unsigned cycle = 0; cycle < 6; cycle++) (void)flow(1, 11, 1000 + 6000 * cycle);
+    CHECK(watched.each[1].faults == 0 && DEAD(4));
+    /* switched off */
+    detector_limits off = limits;
+    off.dead_cycles = 0;
+    detectors_start(&watched, &off, 0);
+    for (unsigned cycle = 0; cycle < 6; cycle++) (void)flow(1, 11, 1000 + 6000 * cycle);
+    CHECK(watched.each[1].faults == 0 && watched.each[1].quiet == 0);
+    /* quiet cycles stop being counted: 256 of them are not none */
+    off.dead_cycles = 255;
+    detectors_start(&watched, &off, 0);
+    for (unsigned cycle = 0; cycle < 254; cycle++) (void)flow(1, 11, 1000 + 6000 * cycle);
+    CHECK(watched.each[1].faults == 0);
+    /* another table: nothing is carried over */
+    (void)flow(1, 3, 6000000);
+    detectors_start(&watched, &limits, 7000000);
+    CHECK(watched.flow == 0 && watched.cycle_ms == 7000000 && watched.each[1].quiet == 0);
+}
+
+static void speaking(void) {
+    uint8_t present, faulty;
+    edge e;
+    detector_limits limits = {.count = 4, .stuck_s = 2, .rows = {1, 6, 0, 8}};
+    detectors_start(&watched, &limits, 0);
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 0 && faulty == 0);
+    (void)flow(2, 1, 100); /* came and went since the last time */
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 6 && faulty == 0);
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 0);
+    (void)detectors_take(&watched, &(edge){.ms = 300, .kind = EVENT_KIND_DETECTOR, .channel = 4, .value = 1});
+    while (detectors_next(&watched, 300, &e)) continue;
+    for (int i = 0; i < 3; i++) detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 8 && faulty == 0); /* it stands there */
+    (void)detectors_take(&watched, &(edge){.ms = 400, .kind = EVENT_KIND_DETECTOR, .channel = 1, .value = 1});
+    while (detectors_next(&watched, 2300, &e)) continue;
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 9 && faulty == 8);
+    while (detectors_next(&watched, 2400, &e)) continue;
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 9 && faulty == 9);
+    (void)detectors_take(&watched, &(edge){.ms = 2500, .kind = EVENT_KIND_DETECTOR, .channel = 4, .value = 0});
+    while (detectors_next(&watched, 2500, &e)) continue;
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 9 && faulty == 1); /* until just now */
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 1 && faulty == 1);
+    /* channels beyond those that can call are watched all the same */
+    limits.count = CALLERS + 1;
+    limits.rows[CALLERS - 1] = 16;
+    detectors_start(&watched, &limits, 0);
+    (void)flow(CALLERS + 1, 1, 100);
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 0);
+    (void)flow(CALLERS, 1, 300);
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 16);
+    watched.each[CALLERS].level = watched.each[CALLERS].faults = 1;
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 0 && faulty == 0);
+    watched.each[CALLERS - 1].level = watched.each[CALLERS - 1].faults = 1;
+    detectors_rows(&watched, &present, &faulty);
+    CHECK(present == 16 && faulty == 16);
 }
 
 /* --- two copies in non-volatile memory -------------------------------------------------------------- */
@@ -589,6 +719,8 @@ int main(void) {
     check_tables();
     decoding();
     detecting();
+    missing();
+    speaking();
     storing();
     printf("%u cases, %u failed\n", cases, failures);
     return failures != 0;

@@ -1,7 +1,7 @@
 """How many conditions of the board's core decide by themselves: ``python -m tests.firmware_bridge.mcdc``.
 
-Modified condition/decision coverage (DO-178C, table A-7): for every condition of every decision two runs of the tests in
-which nothing but that condition decided. Measured by LLVM 18 or newer (``-fcoverage-mcdc``) over core_cases,
+Modified condition/decision coverage (DO-178C, table A-7): for every condition of every decision two runs of the tests
+in which nothing but that condition decided. Measured by LLVM 18 or newer (``-fcoverage-mcdc``) over core_cases,
 signal_cases and the small searches.
 """
 
@@ -18,7 +18,16 @@ from typing import NamedTuple
 from tests.firmware_bridge.mutation import CHECKS, CORE, HERE, PROGRAMS
 from wayside.firmware_bridge.native import SOURCE
 
-FLAGS = ("-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O1", "-g", "-fprofile-instr-generate", "-fcoverage-mapping", "-fcoverage-mcdc", f"-I{SOURCE}")
+FLAGS = (
+    "-std=c11",
+    "-D_POSIX_C_SOURCE=200809L",
+    "-O1",
+    "-g",
+    "-fprofile-instr-generate",
+    "-fcoverage-mapping",
+    "-fcoverage-mcdc",
+    f"-I{SOURCE}",
+)
 
 
 class Tools(NamedTuple):
@@ -84,7 +93,7 @@ def measure(with_tools: Tools, *, searches: bool = True) -> tuple[dict[str, Cove
 
 
 def gaps(listing: str) -> list[str]:
-    """``file:line: what`` of each condition that never decided by itself, and of each branch that went one way alone."""
+    """``file:line: what`` of each condition that never decided by itself, and of each one-way branch."""
     out, file, decision = [], "", ""
     for line in listing.splitlines():
         if m := re.match(r"(/\S+/(\w+\.[ch])):$", line):

@@ -118,7 +118,12 @@ def _changes(source: str, of: list[Token]) -> Iterator[tuple[str, int, int, str]
                 yield "condition", a, b, f" !({source[a:b].strip()})"
         if token.text in ("if", "while", "else", "for", "switch", "do", "struct", "typedef", "enum", "static"):
             continue
-        if depth == 0 and _begins_statement(of, i) and token.text not in "{};" and token.text not in ("case", "default"):
+        if (
+            depth == 0
+            and _begins_statement(of, i)
+            and token.text not in "{};"
+            and token.text not in ("case", "default")
+        ):
             end = _end_of_statement(of, i)
             if end is not None:
                 yield "statement", token.start, of[end].start, ""

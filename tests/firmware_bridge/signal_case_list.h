@@ -143,7 +143,7 @@ PLAY(&pair, "v3 3. g9 40.",
 PLAY(&pair, "v3 g4 9. L 30.",
     "GGGGGGmYrrrrrrrrrrGGGGGGGGmYrrrrrrrrrrG "
     "rrrrrrrrrGGGGGGmrrrrrrrrrrrrrGGGGGGmrrr");
-PLAY(&pair, "1. C9!1 P1!11 S1!14 P9!1",
+PLAY(&pair, "1. C9!1 P1!11 _1!14 P9!1",
     "G "
     "r");
 /* --- who comes next: the order of the ring, the host, who waits too long --- */
@@ -527,3 +527,73 @@ PLAY(&dual, "v44 4. v4c 3. O4 O8 v55 70. vff 30.",
 PLAY(&walks, "1. O2 H1 P2 v1 70.",
     "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrWWcccgrrrrrrrrrrrrrrrrr");
+/* --- a ring without rows, a table without any --- */
+PLAY(&alone, "?c0 30.",
+    "GGGxrrrrrrGGGxrrrrrrGGGxrrrrrr "
+    "rrrrrGGGxrrrrrrGGGxrrrrrrGGGxr");
+PLAY(&alone, "1. C1 H1 20. C2 C1 20.",
+    "GGGGGGGGxrGGGxrrrrrrGGGxrGGGxrrrrrrGGGxrr "
+    "rrrrrrrrrrrrrrrGGGxrrrrrrrrrrrGGGxrrrrrrG");
+CHANGE(&empty, &empty, "5. ?m0 T ?m0 5.", "");
+CHANGE(&pair, &empty, "3. T 20. ?m0 3.", "");
+CHANGE(&empty, &pair, "3. T ?m0 1. ?m1 9. ?m2",
+    "***rGGGGGGGGG "
+    "***rrrrrrrrrr");
+PLAY(&lap, "4. v2 1. v0 9. v4 1. v0 9. v1 1. v0 9.",
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrGGGGGGGG "
+    "rrrrrrGGGGGGGGgrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrGGGGGGGGgrrrrrrrrr "
+    "GGGGGGGGGGGGGGYrrrrrrrrrrrGGGGGGGG");
+PLAY(&lap, "4. v6 1. v0 20. v3 1. v0 20.",
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrr "
+    "rrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGYrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGG");
+PLAY(&lap, "3. P1 1. i2 20. i0 9.",
+    "GGGWWWccGGGGGGGGGGGGGGGGgrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGG "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrr");
+PLAY(&lap, "3. v2 9. v0 i3 20. i1 20. i0 9.",
+    "GGGgrrrrrrrrrrGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGfrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGG "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&lap, "4. v2 1. v0 C3 4. C1 9. O2 9.",
+    "GGGGgrrrrrGGGGGGGGGGGGGGGGG "
+    "rrrrrrGGgrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGYrGGGGGGGGGGGGGGGGG");
+PLAY(&recalls, "1. ?c2 4. ?c1 9. ?c3 9.",
+    "GGgrrrrrrrrrrrrrGGgrrrr "
+    "rrrrGGGGGmrrrrrrrrrrGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrWWcgrrrrrrrr");
+PLAY(&walks, "3. P1 4. P1 2. P1 9.",
+    "GGGWWWccWWWccGGGGG "
+    "rrrrrrrrrrrrrrrrrr");
+PLAY(&onesided, "3. v2 1. v0 20. v4 1. v0 20.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrr "
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&onesided, "3. va 1. v0 12. v5 1. v0 3. v5 30.",
+    "GGGgrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGgrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&onesided, "3. v8 1. v0 5. P3 20. v1 1. v0 30.",
+    "GGGgrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGgrrrrrrrrrWWccGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&onesided, "1. v3 30. ve 30.",
+    "GGGGGGmrrrrrrrrGGGGGmrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrGGGGGmrrrrrrrrGGGGGmrrrrrGGGGGmrGGGGGmrrrrrrrrGGGGGmr "
+    "GGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrGGGGGmr");
+PLAY(&onesided, "1. O4 H3 v6 1. P3 40. v9 30.",
+    "GGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrGGGGGmrrrrrrrrGGGGGmrrrrrrrrGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGGmrrrrrrrrWWccGmrrrrrrrrGGGGGmrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");

@@ -41,3 +41,16 @@ static const signal_table trains = {BEGINS(3, 80),
 /* Fixed time: two rings, a crossing. */
 static const signal_table fixed = {.count = 3, .start_flash = 1, .start_red = 1,
     .rows = {{ROW(1, 1, 6, 2, 8, 5, 2, 1), .walk = 2, .ped_clear = 3}, {ROW(2, 1, 5, 2, 8, 4, 1, 2)}, {ROW(3, 2, 3, 2, 8, 3, 1, 1)}}};
+static const signal_table alone = {.count = 2, .start_flash = 1, .start_red = 1,
+    .rows = {{ROW(1, 1, 2, 2, 8, 3, 1, 1)}, {ROW(2, 1, 1, 2, 8, 3, 1, 1)}}};
+
+/* An overlap in a ring that is alone; a fire brigade that dwells where people walk. */
+static const signal_table lap = {BEGINS(3, 80), .overlaps = {3}, .preempts = {{.input = 0, .dwell = 2}, {.input = 2, .dwell = 1, .dwell_s = 1}},
+    .rows = {{ROW(1, 1, 6, 2, 8, 4, 1, 1), .walk = 3, .ped_clear = 2, ACTS(5, 1, 0, ROW_OPTION_LOCKING)},
+        {ROW(2, 1, 5, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(3, 1, 3, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}}};
+static const signal_table empty = {.count = 0};
+
+/* A ring that is alone in time, two of them that share a barrier on one side only. */
+static const signal_table onesided = {BEGINS(4, 90),
+    .rows = {{ROW(1, 1, 10, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(2, 1, 5, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)},
+        {ROW(3, 2, 10, 2, 8, 4, 1, 1), .walk = 2, .ped_clear = 2, ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(4, 2, 5, 2, 8, 4, 1, 3), ACTS(5, 2, 0, ROW_OPTION_LOCKING)}}};

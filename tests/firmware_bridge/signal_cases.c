@@ -140,7 +140,94 @@ static void play(int line, const signal_table *t, const signal_table *other, con
 
 #include "signal_case_tables.h"
 
+/* --- the conflict monitor, and what the core cannot show by itself ------------------------------------- */
+
+#define SHOWS(answer, ...) check_heads(__LINE__, answer, (signal_heads){__VA_ARGS__})
+static void check_heads(int line, bool answer, signal_heads heads) {
+    cases++;
+    if (signals_conflict(&laps, &heads) != answer) fail(line, "the conflict monitor takes it for", answer ? "harmless" : "a conflict");
+}
+
+static void monitor(void) {
+    SHOWS(false, .green = 0);
+    for (uint8_t a = 0; a < laps.count; a++)
+        for (uint8_t b = 0; b < laps.count; b++) {
+            uint8_t one = (uint8_t)(1u << a), two = (uint8_t)(1u << b);
+            bool conflict = laps.rows[a].conflicts >> b & 1;
+            SHOWS(conflict, .green = (uint8_t)(one | two));
+            SHOWS(conflict, .yellow = (uint8_t)(one | two));
+            SHOWS(conflict || a == b, .green = one, .yellow = two);
+            SHOWS(a != b, .green = one, .walk = two);
+            SHOWS(a != b, .green = one, .ped_clear = two);
+        }
+    SHOWS(true, .yellow = 1, .walk = 1);
+    for (uint8_t row = 0; row < laps.count; row++) { /* the overlaps never beside row 3, and never beside rows 1 and 3 */
+        SHOWS(row == 2, .green = (uint8_t)(1u << row), .overlap_green = 1);
+        SHOWS(row == 2, .yellow = (uint8_t)(1u << row), .overlap_yellow = 1);
+        SHOWS(row == 0 || row == 2, .green = (uint8_t)(1u << row), .overlap_green = 2);
+        SHOWS(row == 0 || row == 2, .green = (uint8_t)(1u << row), .overlap_yellow = 2);
+        SHOWS(false, .green = (uint8_t)(1u << row), .overlap_green = 12);
+    }
+    SHOWS(true, .overlap_green = 1, .overlap_yellow = 1);
+    SHOWS(false, .overlap_green = 1, .overlap_yellow = 2);
+}
+
+static void expect(int line, bool right, const char *what) {
+    cases++;
+    if (!right) fail(line, what, "");
+}
+#define EXPECT(is) expect(__LINE__, (is), #is)
+
+static void start(signals *s, const signal_table *t, unsigned ticks) {
+    memset(s, 0, sizeof *s);
+    signals_start(s, t);
+    for (unsigned i = 0; i < ticks; i++) signals_tick(s);
+}
+
+/* A flipped bit in memory, or a fault in this program: two rows that conflict are green. */
+static void faults(void) {
+    signals s;
+    signal_heads h;
+    start(&s, &dual, 3);
+    EXPECT(s.mode == SIGNAL_MODE_RUN);
+    s.rings[1] = (signal_ring){.row = 6, .state = RING_GREEN, .called = NO_ROW, .next = NO_ROW};
+    signals_tick(&s);
+    EXPECT(s.mode == SIGNAL_MODE_FAULT);
+    h = signals_look(&s);
+    EXPECT(h.flash && !h.green && !h.yellow && !h.overlap_green);
+    for (unsigned i = 0; i < 200; i++) signals_tick(&s); /* until a person resets the board */
+    EXPECT(s.mode == SIGNAL_MODE_FAULT);
+    signals_replace(&s, &pair);
+    EXPECT(s.mode == SIGNAL_MODE_FAULT && s.coming == NULL);
+    EXPECT(signals_request(&s, ACTION_PED_CALL, 2) == PLAN_CODE_NOT_RUNNING);
+    EXPECT(signals_request(&s, ACTION_CALL, 2) == PLAN_CODE_NOT_RUNNING);
+    start(&s, &dual, 3); /* a mode that there is not */
+    s.mode = 77;
+    signals_tick(&s);
+    EXPECT(s.mode == SIGNAL_MODE_FAULT);
+    start(&s, &walks, 0); /* flash, then red: exactly as long as the table says, and a button is remembered */
+    EXPECT(signals_look(&s).flash && s.mode == SIGNAL_MODE_FLASH);
+    EXPECT(signals_request(&s, ACTION_PED_CALL, 1) == PLAN_CODE_OK);
+    EXPECT(signals_request(&s, ACTION_CALL, 1) == PLAN_CODE_NOT_RUNNING);
+    signal_table slow = walks;
+    slow.start_flash = 3, slow.start_red = 4;
+    start(&s, &slow, 2);
+    EXPECT(s.mode == SIGNAL_MODE_FLASH);
+    signals_tick(&s);
+    EXPECT(s.mode == SIGNAL_MODE_ALL_RED && !signals_look(&s).flash && s.ticks == 0);
+    for (unsigned i = 0; i < 3; i++) signals_tick(&s);
+    EXPECT(s.mode == SIGNAL_MODE_ALL_RED);
+    signals_tick(&s);
+    EXPECT(s.mode == SIGNAL_MODE_RUN && signals_look(&s).green == 1);
+    signals_replace(&s, &pair); /* nothing of the host's is left behind a change, nothing of the vehicles' either */
+    EXPECT(s.mode == SIGNAL_MODE_CLOSING);
+    signals_detect(&s, 0xFF, 0xFF); /* rows that there are */
+    EXPECT(s.present == 3 && s.faulty == 3);
+}
+
 int main(void) {
+    monitor();
+    faults();
 #include "signal_case_list.h"
     printf("%u cases, %u failed\n", cases, failures);
     return failures != 0;

@@ -41,6 +41,7 @@ Dead = Annotated[
 Stuck = Annotated[list[str] | None, typer.Option(help="Detectors that are occupied and stay so; as --dead.")]
 Silent = Annotated[float | None, typer.Option(min=0, help="The node falls silent after so many seconds.")]
 Lying = Annotated[bool, typer.Option(help="The node's policy asks for anything at random, each second.")]
+Harmful = Annotated[bool, typer.Option(help="It asks for what does most harm, within what its guard allows.")]
 Wild = Annotated[bool, typer.Option(help="So it does, and no guard is between it and the board.")]
 LetGo = Annotated[
     bool, typer.Option("--let-go", help="The node compares its policy with the board alone, as on a street: it rests.")
@@ -61,6 +62,7 @@ def run_once(
     stuck: Stuck = None,
     silent: Silent = None,
     lying: Lying = False,
+    harmful: Harmful = False,
     wild: Wild = False,
     let_go: LetGo = False,
     events: Annotated[Path | None, typer.Option(help="Keep the boards' events there, as .csv.")] = None,
@@ -74,7 +76,8 @@ def run_once(
 
         spec = RunSpec(
             net=net, policy=policy, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin, seconds=seconds,
-            settings=_settings(settings), faults=_broken(dead, stuck, silent, lying, wild), events=_text(events),
+            settings=_settings(settings), events=_text(events),
+            faults=_broken(dead, stuck, silent, lying=lying, harmful=harmful, wild=wild),
             compare=let_go,
         )  # fmt: skip
         if plot is not None:
@@ -105,6 +108,7 @@ def compare(
     stuck: Stuck = None,
     silent: Silent = None,
     lying: Lying = False,
+    harmful: Harmful = False,
     wild: Wild = False,
     let_go: LetGo = False,
     jobs: Jobs = None,
@@ -118,7 +122,7 @@ def compare(
         from wayside.cloud.sim.traffic.controllers import BOARD, FIXED
         from wayside.cloud.sim.traffic.spec import RunSpec
 
-        broken = _broken(dead, stuck, silent, lying, wild)
+        broken = _broken(dead, stuck, silent, lying=lying, harmful=harmful, wild=wild)
         specs = [
             RunSpec(
                 net=net, policy=each, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin,
@@ -282,7 +286,13 @@ def _settings(text: str) -> dict[str, object]:
 
 
 def _broken(
-    dead: Sequence[str] | None, stuck: Sequence[str] | None, silent: float | None, lying: bool, wild: bool
+    dead: Sequence[str] | None,
+    stuck: Sequence[str] | None,
+    silent: float | None,
+    *,
+    lying: bool,
+    harmful: bool,
+    wild: bool,
 ) -> tuple[Fault, ...]:
     from wayside.cloud.sim.traffic.spec import Fault
 
@@ -292,6 +302,8 @@ def _broken(
         faults.append(Fault(kind="silent", from_s=silent))
     if lying:
         faults.append(Fault(kind="lying"))
+    if harmful:
+        faults.append(Fault(kind="harmful"))
     if wild:
         faults.append(Fault(kind="wild"))
     return tuple(faults)

@@ -88,9 +88,10 @@ def board_light(
         named = settings_of(intersection.light, spec.settings)
         policy, settings = policy_named(spec.policy.removeprefix(NODE), named, intersection.signal)
         kinds = {fault.kind for fault in own}
-        lies = faults.Lies(spec.seed) if kinds & {"lying", "wild"} else None
+        if (worst := faults.policy_of(kinds, spec.seed)) is not None:
+            policy, settings = worst, None
         host = NodeHost(
-            lies or policy, settings, intersection.signal, light.link,
+            policy, settings, intersection.signal, light.link,
             seed=spec.seed, compare=spec.compare, guarded="wild" not in kinds, hour=begin_s / 3600,
         )  # fmt: skip
         light.attach(host)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wayside.cloud.sim.errors import ControllerError
 from wayside.cloud.sim.traffic.board_light import Edge
 from wayside.cloud.sim.traffic.intersection import Intersection
 from wayside.cloud.sim.traffic.spec import Fault
-from wayside.contracts.beat import Ask, Head, Known, Loop, Maxima, Request
+from wayside.contracts.beat import Ask, BeatPolicy, Head, Known, Loop, Maxima, Request, Shows
 from wayside.firmware_bridge.line.messages import EventKind
 
 
@@ -22,11 +22,11 @@ def channels_of(where: str, intersection: Intersection) -> frozenset[int]:
     """
     loops = intersection.loops
     kind, _, number = where.partition(":")
-    if kind == "phase" and number.isdigit():
+    if kind == "phase" and number.isdecimal():
         named = [p.loop.channel for p in loops if p.loop.phase == int(number)]
-    elif kind == "lane" and number.isdigit():
+    elif kind == "lane" and number.isdecimal():
         named = [p.loop.channel for p in loops if p.loop.lane == int(number)]
-    elif all(part.strip().isdigit() for part in where.split(",")):
+    elif all(part.strip().isdecimal() for part in where.split(",")):
         wanted = {int(part) for part in where.split(",")}
         named = [p.loop.channel for p in loops if p.loop.channel in wanted]
     else:
@@ -60,7 +60,7 @@ class BrokenLoops:
         forced = {c: int(f.kind == "stuck") for f, channels in self._faults if f.holds(second) for c in channels}
         begun = [Edge(second * 1000, c, value) for c, value in forced.items() if self._forced.get(c) != value]
         self._forced = forced
-        return [edge for edge in edges if edge.kind != EventKind.DETECTOR or edge.channel not in forced] + begun
+        return [edge for edge in edges if not (_of_loop(edge) and edge.channel in forced)] + begun
 
 
 def _of_loop(edge: Edge) -> bool:
@@ -94,3 +94,30 @@ class Lies:
         if chance.random() < 0.1:
             asked.append(Maxima({p.phase: chance.choice((p.min_green_s, p.max_green_s)) for p in phases}))
         return asked
+
+
+class Harm:
+    """A beat policy at the guard's edge: it holds the empty, ends the full and passes over who waits."""
+
+    def begin(self, settings: Any, limits: Any) -> Any:
+        return limits
+
+    def step(
+        self, now_ms: int, heads: Mapping[int, Head], loops: Mapping[int, Loop], known: Known, memory: Any
+    ) -> Sequence[Request | Maxima]:
+        full = {each.phase for each in memory.loops if each.function == "stop_line" and loops[each.channel].occupied}
+        asked = []
+        for phase, head in heads.items():
+            if head.shows is Shows.GREEN:
+                ask = Ask.FORCE_OFF if phase in full else Ask.HOLD
+            else:
+                ask = Ask.OMIT if phase in full else Ask.CALL
+            asked.append(Request(ask, phase))
+        return asked
+
+
+def policy_of(kinds: Collection[str], seed: int) -> BeatPolicy | None:
+    """What a node with faults of these kinds has in the place of its policy; None: its own."""
+    if "harmful" in kinds:
+        return Harm()
+    return Lies(seed) if "lying" in kinds or "wild" in kinds else None

@@ -19,8 +19,9 @@ class Site:
         self.intersection = intersection
         self.loops = Loops(sumo, intersection)
         self._sumo = sumo.trafficlight
-        anywhere = ("silent", "lying", "wild") if not first else ("dead", "stuck", "silent", "lying", "wild")
-        own = [f for f in spec.faults if f.light == intersection.light or (f.light is None and f.kind in anywhere)]
+        own = [
+            f for f in spec.faults if f.light == intersection.light or (f.light is None and (first or not f.of_loops))
+        ]
         self._broken = BrokenLoops(own, intersection)
         self._silent = [f for f in own if f.kind == "silent"]
         width = len(self._sumo.getRedYellowGreenState(intersection.light))

@@ -15,16 +15,20 @@ class Fault(Document, frozen=True, kw_only=True):
     """Something that fails in the plant, from ``from_s`` after the begin until ``until_s``.
 
     ``dead``: the detectors' edges no longer come; ``stuck``: they are occupied and stay so; ``swapped``: the wires of
-    two channels (``where``: ``3,7``) are exchanged; ``silent``: the node says
-    nothing any more; ``lying``: its policy asks for anything at random each second; ``wild``: so it does, and no guard
-    is between it and the board.
+    two channels (``where``: ``3,7``) are exchanged; ``silent``: the node says nothing any more. From the begin to the
+    end: ``lying``: its policy asks for anything at random each second; ``harmful``: for what does most harm; ``wild``:
+    it lies, and no guard is between it and the board.
     """
 
-    kind: Literal["dead", "stuck", "swapped", "silent", "lying", "wild"]
+    kind: Literal["dead", "stuck", "swapped", "silent", "lying", "harmful", "wild"]
     where: str = ""  # of detectors: phase:2, lane:1, the edge of an approach, or channels by comma
     light: str | None = None  # None: every light's node; detectors of the map's first light
     from_s: At = 0.0
     until_s: At = 1e9
+
+    @property
+    def of_loops(self) -> bool:
+        return self.kind in ("dead", "stuck", "swapped")
 
     def holds(self, at_s: float) -> bool:
         return self.from_s <= at_s < self.until_s

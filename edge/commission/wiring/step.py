@@ -60,7 +60,7 @@ def wiring_of_board(config: NodeConfig, state_dir: Path, seconds: float, console
     if agent_runs(state_dir):
         console.print(
             "An agent runs: for all of this time it gets no more than what the board can hold. "
-            "Its log of events serves as well: --events FILE",
+            "Its log serves as well: `wayside node events CONFIG --out events.csv`, then --events events.csv",
             markup=False,
             soft_wrap=True,
         )

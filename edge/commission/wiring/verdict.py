@@ -22,7 +22,7 @@ def check_wiring(
     source: Literal["board", "file"] = "board",
     partial: bool = False,
 ) -> WiringCheck:
-    """Judge every loop of ``signal``, in their order. A loop that is listed twice is judged once."""
+    """Judge every loop of ``signal``, in their order."""
     loops = {loop.channel: loop for loop in signal.loops}
     movements = sorted({_movement(loop) for loop in loops.values()}, key=sorted)
     estimates = estimate(observed, list(loops), movements) if observed.seconds >= LEAST_SECONDS else {}

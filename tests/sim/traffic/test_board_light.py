@@ -18,6 +18,8 @@ from wayside.firmware_bridge.line.messages import Action, EventKind, PlanResult
 
 pytestmark = needs.compiler
 LINKS = 5
+# A detector that has told of nobody yet is not believed: somebody has passed each of them.
+PASSED = [Edge(200, 1, 1), Edge(400, 1, 0), Edge(500, 2, 1), Edge(700, 2, 0)]
 
 
 class Asker:
@@ -58,7 +60,7 @@ def test_a_fixed_plan_repeats_with_its_cycle() -> None:
 
 def test_an_actuated_board_rests_in_green_and_goes_to_who_comes() -> None:
     light = BoardLight(actuated(), LINKS)
-    edges = {40: [Edge(39_500, 2, 1)], 60: [Edge(59_100, 2, 0)]}
+    edges = {1: PASSED, 40: [Edge(39_500, 2, 1)], 60: [Edge(59_100, 2, 0)]}
     states = shown(light, 70, edges)
     assert set(states[:39]) == {"Ggrrr"}
     assert states.index("rrGGr") in range(43, 46)  # yellow and red clearance after the vehicle came
@@ -73,9 +75,14 @@ def test_the_same_edges_give_the_same_hour() -> None:
 
 def test_two_boards_in_one_process_do_not_know_each_other() -> None:
     one, other = BoardLight(actuated(), LINKS), BoardLight(intersection(), LINKS)
-    states = [(one.step((), second * 1000), other.step((), second * 1000)) for second in range(60)]
+    one.step((), 0)
+    other.step((), 0)
+    states = [
+        (one.step(PASSED if second == 1 else (), second * 1000), other.step((), second * 1000))
+        for second in range(1, 60)
+    ]
     assert {state for state, _ in states} == {"Ggrrr"}
-    assert [state for _, state in states] == shown(BoardLight(intersection(), LINKS), 59)
+    assert [state for _, state in states] == shown(BoardLight(intersection(), LINKS), 59)[1:]
 
 
 def test_more_requests_than_the_board_takes_at_once_are_all_answered() -> None:

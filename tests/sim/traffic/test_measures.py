@@ -44,7 +44,7 @@ def hours(net: str, seeds: range, folder: Path) -> list[tuple[int, int, int]]:
 
 def test_a_run_has_its_measures_as_table_and_picture(tmp_path: Path) -> None:
     path = tmp_path / "1.csv"
-    run_all([RunSpec(net="dual_ring", policy="board", seed=1, seconds=900, events=str(path))])
+    run_all([RunSpec(net="dual_ring", policy="board", seed=1, seconds=600, events=str(path))])
     picture = tmp_path / "signal.png"
     told = CliRunner().invoke(sim, ["measures", "dual_ring", str(path), "--plot", str(picture), "--json"])
     assert told.exit_code == 0, told.output
@@ -63,13 +63,12 @@ def test_a_run_has_its_measures_as_table_and_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("net", ["crossing", "dual_ring"])
-def test_no_row_differs_on_simulated_hours(net: str, tmp_path: Path) -> None:
-    seeds = range(1, 3)
-    events = hours(net, seeds, tmp_path)
+def test_no_row_differs_on_a_simulated_hour(net: str, tmp_path: Path) -> None:
+    events = hours(net, range(1, 2), tmp_path)
     (intersection,) = intersections_of(find_map(net, None, seed=1))
     layout = Layout.of(placed.loop for placed in intersection.loops)
     theirs = atspm_library.answers(atspm_library.frame(events), atspm_library.config(layout), Settings())
     ours = in_the_librarys_words(rows_of(events, layout, Settings(), 10_000))
     assert {"terminations", "arrival_on_green", "platoon_ratio", "split_failures"} <= {key[0] for key in theirs}
-    assert len(theirs) > 100
+    assert len(theirs) > 50
     assert differing(ours, theirs) == []

@@ -1,4 +1,4 @@
-"""What a signal's control is worth on our own crossing: nine runs, judged by the delay of those who drive there."""
+"""What a control is worth on our own crossing: nine runs of half an hour, judged by the delay of who drives there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEEDS = (1, 2, 3)
 
 @pytest.fixture(scope="module")
 def runs() -> dict[tuple[str, int], RunResult]:
-    specs = [RunSpec(net="crossing", policy=policy, seed=seed) for policy in POLICIES for seed in SEEDS]
+    specs = [RunSpec(net="crossing", policy=policy, seed=seed, seconds=1800.0) for policy in POLICIES for seed in SEEDS]
     return {(result.policy, result.seed): result for result in run_all(specs)}
 
 
@@ -25,9 +25,9 @@ def worth(runs: dict[tuple[str, int], RunResult]) -> dict[str, Line]:
     return {line.policy: line for line in lines(list(runs.values()))}
 
 
-def test_a_board_that_is_actuated_by_itself_takes_a_third_of_the_delay_off(worth: dict[str, Line]) -> None:
+def test_a_board_that_is_actuated_by_itself_takes_four_tenths_of_the_delay_off(worth: dict[str, Line]) -> None:
     assert worth["board"].to_fixed is not None
-    assert worth["board"].to_fixed < 0.66
+    assert worth["board"].to_fixed < 0.6
 
 
 @pytest.mark.parametrize("seed", SEEDS)
