@@ -49,6 +49,14 @@ check: $(VENV)/.ready ## ruff, mypy, import boundaries
 bench: $(VENV)/.ready ## measure: each figure beside its peer or floor, in one run
 	@$(BIN)/python -m pytest tests/bench --benchmark-only --benchmark-columns=min,median,max,ops,rounds -q -s $(PYTEST_ARGS)
 
+.PHONY: bench-signals
+bench-signals: $(VENV)/.ready ## measure: what each control of a signal is worth, on four maps; into docs/signals.md (minutes)
+	@$(BIN)/python -m tests.bench.signals
+
+.PHONY: bench-wiring
+bench-wiring: $(VENV)/.ready ## measure: how often the check of a signal's wiring is right; into docs/commissioning.md (minutes)
+	@$(BIN)/python -m tests.bench.wiring
+
 .PHONY: format
 format: $(VENV)/.ready ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .

@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "export": Verb("wayside.export.cli", "export", "export", "checkpoint to ONNX and TFLite, int8, gated, bundled"),
     "evaluate": Verb("wayside.cloud.evaluate.cli", "evaluate", "export,train", "hold every int8 model against others"),
     "simulate": Verb("wayside.cloud.sim.cli", "simulate", "export,train", "what a policy is worth, on held-out months"),
+    "sim": Verb("wayside.cloud.sim.traffic.cli", "sim", "sim", "what the control of a signal is worth, in SUMO"),
     "release": Verb("wayside.export.cli", "release", "export", "make keys, sign a bundle, publish it to a hub"),
     "hub": Verb("wayside.cloud.hub.cli", "hub", "hub", "run the hub; make enrolment tokens"),
     "replace": Verb(

@@ -20,6 +20,7 @@ from wayside.contracts.reading import Name
 from wayside.contracts.registers import Order, RegisterType
 from wayside.contracts.wire import Document
 
+LoopFunction = Literal["stop_line", "middle", "advance"]
 Number = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
@@ -57,7 +58,7 @@ class LoopConfig(Document, frozen=True, kw_only=True):
     """of the intersection: loops of one lane have one number"""
     at_m: Annotated[float, msgspec.Meta(ge=0, le=500)]
     """upstream of the stop line, along the lane"""
-    function: Literal["stop_line", "middle", "advance"] = "stop_line"
+    function: LoopFunction = "stop_line"
 
 
 class BeatConfig(Document, frozen=True, kw_only=True):
@@ -65,6 +66,8 @@ class BeatConfig(Document, frozen=True, kw_only=True):
 
     policy: Name
     settings: dict[str, Any] = {}
+    compare: bool = True
+    """it rests at times, so that the node sees whether the board alone would do better"""
 
 
 class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="signal", dict=True):
@@ -91,6 +94,21 @@ class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="s
             rings.setdefault(phase.ring, []).append(phase)
         return tuple(rings.values())
 
+    @cached_property
+    def rings_by_phase(self) -> Mapping[int, Sequence[PhaseLimits]]:
+        """The phases of the ring that a phase is in, itself among them."""
+        return {p.phase: members for members in self.rings for p in members}
+
+    @cached_property
+    def _pairs(self) -> frozenset[frozenset[int]]:
+        return frozenset(frozenset((p.phase, other)) for p in self.phases for other in p.conflicts)
+
+    def conflicting(self, phase: int, other: int) -> bool:
+        """Whether two phases of the signal are never green beside each other; no phase is in conflict with itself."""
+        if phase == other:
+            return False
+        return self.by_phase[phase].ring == self.by_phase[other].ring or frozenset((phase, other)) in self._pairs
+
     def __post_init__(self) -> None:
         refuse(self._mistakes())
 
@@ -99,6 +117,9 @@ class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="s
         for i, phase in enumerate(ids):
             if phase in ids[:i]:
                 yield Mistake(("phases", i, "phase"), f"is {phase} a second time: a phase is listed once")
+            for j, other in enumerate(self.phases[i].conflicts):
+                if other not in ids or other == phase:
+                    yield Mistake(("phases", i, "conflicts", j), f"is {other}: name other phases of this signal")
         for ring in sorted({p.ring for p in self.phases}):
             total = sum(p.green_s + p.yellow_s + p.red_clearance_s for p in self.phases if p.ring == ring)
             if abs(total - self.cycle_s) > 0.05:
@@ -107,6 +128,24 @@ class SignalConfig(Document, frozen=True, kw_only=True, tag_field="kind", tag="s
                     f"the fixed plan of ring {ring} sums to cycle_s: green_s + yellow_s + red_clearance_s per phase "
                     f"({total:.1f} is not {self.cycle_s:.1f})",
                 )
+        yield from self._loop_mistakes(ids)
+
+    def _loop_mistakes(self, ids: Sequence[int]) -> Iterator[Mistake]:
+        channels = [each.channel for each in self.loops]
+        there = f"is no phase of this signal; it has {', '.join(map(str, ids))}"
+        for i, each in enumerate(self.loops):
+            if each.channel in channels[:i]:
+                yield Mistake(("loops", i, "channel"), f"is {each.channel} a second time: a loop is listed once")
+            if each.phase not in ids:
+                yield Mistake(("loops", i, "phase"), f"{each.phase} {there}")
+            for j, phase in enumerate(each.also):
+                if phase not in ids:
+                    yield Mistake(("loops", i, "also", j), f"{phase} {there}")
+                elif phase == each.phase or phase in each.also[:j]:
+                    yield Mistake(("loops", i, "also", j), f"is {phase} a second time")
+        if self.beat is not None and not any(each.function == "stop_line" for each in self.loops):
+            rule = 'needs [[actuators.loops]] with function = "stop_line": without them nobody sees who waits'
+            yield Mistake(("beat",), rule)
 
 
 class RegisterTarget(Document, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from wayside.contracts.actuator_config import LoopFunction
+from wayside.contracts.quantities import Channel, Phase
 from wayside.contracts.reading import Name, Stamp
 from wayside.contracts.sync import Board, Count, Key, Label
 from wayside.contracts.wire import Document, wire_field
@@ -38,6 +40,33 @@ class DoctorFinding(Document, frozen=True, kw_only=True):
     said: Text = ""
 
 
+class WiredChannel(Document, frozen=True, kw_only=True):
+    """A detector channel of a signal: what the configuration says of it beside what its vehicles do."""
+
+    channel: Channel
+    phase: Phase
+    function: LoopFunction
+    verdict: Literal["matched", "suspect", "undecided"]
+    seen_phases: Annotated[tuple[Phase, ...], msgspec.Meta(max_length=16)] = ()  # in which its vehicles leave
+    seen_function: LoopFunction | None = None
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  # of the phase
+    vehicles: Count = 0
+    said: Text = ""
+
+
+class WiringCheck(Document, frozen=True, kw_only=True):
+    """The wiring of a signal's detectors, judged from the events of some time."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=0)]  # of events that were judged
+    source: Literal["board", "file"] = "board"
+    partial: bool = False  # ended by the technician before the time was over
+    channels: Annotated[tuple[WiredChannel, ...], msgspec.Meta(max_length=64)] = ()
+
+    @property
+    def suspects(self) -> tuple[WiredChannel, ...]:
+        return tuple(c for c in self.channels if c.verdict == "suspect")
+
+
 class CommissioningRecord(Document, frozen=True, kw_only=True):
     wire: int = wire_field()
     id: RecordId  # 128 random bits: storing it twice stores it once
@@ -51,11 +80,13 @@ class CommissioningRecord(Document, frozen=True, kw_only=True):
     board: Board | None = None
     sensors: Annotated[tuple[SensorCheck, ...], msgspec.Meta(max_length=512)]
     doctor: Annotated[tuple[DoctorFinding, ...], msgspec.Meta(max_length=64)] = ()
+    wiring: WiringCheck | None = None
     note: Text = ""
 
     @property
     def passed(self) -> bool:
-        return all(s.outcome == "passed" for s in self.sensors) and not any(d.state == "fail" for d in self.doctor)
+        well = all(s.outcome == "passed" for s in self.sensors) and not any(d.state == "fail" for d in self.doctor)
+        return well and not (self.wiring is not None and self.wiring.suspects)
 
 
 class SignedCommissioning(Document, frozen=True, kw_only=True):

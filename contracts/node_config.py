@@ -73,9 +73,14 @@ class ModelConfig(Document, frozen=True, kw_only=True):
     tuf_root: str = "root.json"  # pinned trust root, relative to the configuration file
 
 
+EVENT_LOG_BYTES = 64_000_000  # weeks of a busy intersection
+
+
 class StorageConfig(Document, frozen=True, kw_only=True):
     outbox_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 256_000_000
     checkpoint_s: Seconds = 1.0  # real seconds between durable checkpoints of open intervals
+    event_log_bytes: Annotated[int, msgspec.Meta(ge=0, le=10**11)] | None = None
+    """of the local log of the board's events; 0: none; not given: 64 MB where the signal has loops"""
 
 
 class NodeConfig(Document, frozen=True, kw_only=True):
@@ -115,6 +120,14 @@ class NodeConfig(Document, frozen=True, kw_only=True):
     def signal(self) -> SignalConfig | None:
         """The one signal that the board drives."""
         return next((a for a in self.actuators if isinstance(a, SignalConfig)), None)
+
+    @property
+    def event_log_bytes(self) -> int:
+        """Of the local log of the board's events; 0: there is none."""
+        given = self.storage.event_log_bytes
+        if given is not None:
+            return given
+        return EVENT_LOG_BYTES if self.signal is not None and self.signal.loops else 0
 
     def line_of(self, target: RegisterTarget) -> ModbusConfig | None:
         """The Modbus line that a set-point's register is on; None: the file has no such line."""

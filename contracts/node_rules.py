@@ -188,7 +188,12 @@ def _actuators(config: Sections) -> Iterator[Mistake]:
     both = frozenset({"tasks", "actuators"})
     users = Counter(t.actuator for t in config.tasks if t.actuator is not None)
     for i, actuator in enumerate(config.actuators):
-        if users[actuator.name] > 1 and not isinstance(actuator, NoticeConfig):
+        if users[actuator.name] and isinstance(actuator, SignalConfig) and actuator.beat is not None:
+            rule = (
+                f"decides about {actuator.name}: no task proposes to it, its forecasts reach the policy by themselves"
+            )
+            yield Mistake(("actuators", i, "beat"), rule, both)
+        elif users[actuator.name] > 1 and not isinstance(actuator, NoticeConfig):
             rule = f"{actuator.name} takes proposals of one task, not of {users[actuator.name]}"
             yield Mistake(("actuators", i, "name"), rule, both)
     names = {a.name for a in config.actuators}

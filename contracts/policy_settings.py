@@ -26,3 +26,7 @@ class PolicySettings(Document, frozen=True, kw_only=True):
     def mistakes(self, task: TaskConfig, limits: Any) -> Iterator[str]:
         """What of these settings cannot work with this task and this actuator, one sentence each."""
         yield from ()
+
+    def beat_mistakes(self, limits: Any) -> Iterator[str]:
+        """The same of a policy with the beat of the line, which has no task; ``limits`` are the signal's."""
+        yield from ()

@@ -37,11 +37,13 @@ def told(actuator: str, detail: Mapping[str, Scalar], model: str | None) -> str:
             text = f"{at}{done}{_because(because)}; the guard allowed it{within}"
         case "refused":
             text = f"{at}it was proposed {wanted}{_because(because)}; the guard refused: {why or 'no reason given'}"
+        case "beat":
+            text = _beat(actuator, detail)
         case "driven":
             text = f"{at}the guard itself saw to it: {done}, because {why}"
         case _:
             text = f"{at}{holds}: {why or 'no reason given'}"
-    rule = [f"rule {_text(detail['policy'])}"] if detail.get("policy") else []
+    rule = [f"rule {_text(detail['policy'])}"] if detail.get("policy") and verdict != "beat" else []
     rule += [f"of {_text(detail['policy_from'])}"] if detail.get("policy_from") else []
     rule += [f"model {model}"] if model else []
     text = _tidy(text) + (f" ({_tidy(', '.join(rule))})" if rule else "") + "."
@@ -101,6 +103,44 @@ def _action(actuator: str, detail: Mapping[str, Scalar]) -> tuple[str, str, str]
             f'the {word} "{notice}" to {actuator} stays',
         )
     return (f"{actuator} was left as it is", f"a change of {actuator}", f"{actuator} is told nothing")
+
+
+_ASKED = (
+    ("asked_hold", "to hold a green"),
+    ("asked_force_off", "to end one"),
+    ("asked_call", "to serve a phase next"),
+    ("asked_omit", "to pass over one"),
+    ("asked_ped_call", "for a walk"),
+    ("asked_release", "to take a request back"),
+    ("asked_maxima", "for other maximum greens"),
+)
+_STATES = (
+    ("in_force_s", "was in force for {} s"),
+    ("rests_s", "rested for {} s to be compared with the board alone"),
+    ("let_go_s", "was let go for {} s"),
+    ("away_s", "was away for {} s after it had failed"),
+    ("blind_s", "could not be asked for {} s"),
+)
+
+
+def _beat(actuator: str, detail: Mapping[str, Scalar]) -> str:
+    """Of a summary interval in which a policy spoke once a second."""
+    was = ", ".join(text.format(shown(detail[name])) for name, text in _STATES if detail.get(name))
+    text = f"at {actuator} the policy {_text(detail.get('policy'))} {was or 'was not asked'}"
+    text += f" of {shown(detail.get('seconds'))} s"
+    asked = ", ".join(f"{shown(detail[name])} times {what}" for name, what in _ASKED if detail.get(name))
+    text += f"; the guard let it ask {asked}" if asked else "; it asked for nothing"
+    if detail.get("refused"):
+        text += f" and refused {shown(detail['refused'])} requests, the first because {_text(detail['first_refused'])}"
+    if detail.get("released_by_guard"):
+        text += f"; {shown(detail['released_by_guard'])} times the guard took a request back"
+    delays = [
+        f"{shown(detail[name])} s {when}"
+        for name, when in (("delay_in_force_s", "with it"), ("delay_rests_s", "without it"))
+        if detail.get(name) is not None
+    ]
+    text += f"; a vehicle waited {' and '.join(delays)}, as the loops see it" if delays else ""
+    return text + (f"; now {_text(detail['why'])}" if detail.get("why") else "")
 
 
 def _filled(detail: Mapping[str, Scalar]) -> str:

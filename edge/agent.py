@@ -29,6 +29,7 @@ from wayside.contracts.version import VERSION
 from wayside.edge.clock import open_clock
 from wayside.edge.commit import Committer
 from wayside.edge.errors import EdgeError
+from wayside.edge.event_log import FOLDER, EventLog
 from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
@@ -127,6 +128,8 @@ class Agent:
         if self.outbox.recovered:
             node.ledger.alert("storage", self.outbox.recovered)
         self.committer: Committer = Committer(config.storage, node, self.outbox, boot)
+        if config.event_log_bytes:
+            self.committer.events = EventLog(state_dir / FOLDER, config.event_log_bytes)
         self.board: SerialBoard | None = None
         if config.board is not None:
             self.board = SerialBoard(config.board, node, node.ledger, self.committer.congested)
@@ -211,6 +214,8 @@ class Agent:
         finally:
             self._contacts.close()
             self.committer.commit()
+            if self.committer.events is not None:
+                self.committer.events.flush()
             if self.sync is not None:
                 await self.sync.last()
             self.reporter.write_status()

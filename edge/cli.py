@@ -239,6 +239,34 @@ def why(
         typer.echo("nothing has been decided yet")
 
 
+@node.command()
+def events(
+    config: Config,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="events.csv or events.parquet")],
+    hours: Annotated[float | None, typer.Option(min=0, help="only the last so many; else all that are kept")] = None,
+    device: Annotated[str | None, typer.Option(help="DeviceId; else the node's name")] = None,
+    utc: Annotated[bool, typer.Option("--utc", help="times in UTC; else in the node's time zone")] = False,
+) -> None:
+    """Write the events of the node's signal in Indiana codes, as ATSPM tools read them. Safe beside a running agent."""
+    from datetime import UTC
+    from zoneinfo import ZoneInfo
+
+    from wayside.edge.event_export import write_events
+    from wayside.edge.event_log import FOLDER, read_log
+
+    loaded = load(config)
+    try:
+        logged, untimed = read_log(config.resolve().parent / loaded.state_dir / FOLDER)
+        if hours is not None and logged:
+            logged = [e for e in logged if e[0] > logged[-1][0] - hours * 3_600_000]
+        write_events(logged, out, device or loaded.node, UTC if utc else ZoneInfo(loaded.clock.timezone))
+    except EdgeError as exc:
+        raise failed(str(exc)) from exc
+    typer.echo(f"{len(logged)} events written to {out}")
+    if untimed:
+        typer.echo(f"{untimed} events left out: the node's clock was not known while it ran", err=True)
+
+
 def _when(wall_ms: int | None, timezone: str) -> str:
     from datetime import datetime
     from zoneinfo import ZoneInfo

@@ -13,6 +13,7 @@ import structlog
 
 from wayside.contracts.node_config import StorageConfig
 from wayside.contracts.summary import Kind
+from wayside.edge.event_log import EventLog
 from wayside.edge.node import Node
 from wayside.edge.outbox import Batch, Outbox, StorageError
 from wayside.edge.sensors.serial_board import SerialBoard
@@ -34,6 +35,7 @@ class Committer:
     def __init__(self, config: StorageConfig, node: Node, outbox: Outbox, boot: str) -> None:
         self._config, self._node, self._outbox, self._boot = config, node, outbox, boot
         self._board: SerialBoard | None = None
+        self.events: EventLog | None = None
         self._before: dict[str, int] = {}  # the board's totals of earlier runs
         self._stored_at = time.monotonic()
         self.trouble: str | None = None
@@ -91,6 +93,8 @@ class Committer:
         ledger.rows.clear()
         node.steps.clear()
         node.committed()
+        if self.events is not None:  # after the commit: what the board sends again after a crash is not in it yet
+            self.events.append(*node.take_events())
         if ledger.urgent:
             ledger.urgent = False
             self.urgent.set()

@@ -4,6 +4,8 @@ EdgeError
 ├── StateDirTaken          another agent runs on this state directory
 ├── StorageError           the outbox cannot be opened, read or written
 │   └── StorageFull        no room on the disk
+├── EventLogError          the log of high-resolution events cannot be read
+├── ExportError            its events cannot be written as asked
 ├── IdentityError          the node's key cannot be read or made
 ├── ClockError             the clock that the configuration names cannot be had
 ├── TlsError               the hub's certificate authority cannot be used

@@ -22,7 +22,9 @@ from wayside.contracts.sync import TaskState
 from wayside.contracts.task_config import SumConfig
 from wayside.contracts.uart_config import uart_values
 from wayside.contracts.version import VERSION
-from wayside.edge.clock import Clock, LocalCalendar, stamp
+from wayside.edge.beat import SignalBeat
+from wayside.edge.clock import BoardTime, Clock, LocalCalendar, stamp
+from wayside.edge.guard.standing import Asked
 from wayside.edge.history import MIN_CAPACITY, NOTHING, Calendar, History
 from wayside.edge.journal import Journal, KeptStep, key, read
 from wayside.edge.ledger import Ledger
@@ -34,6 +36,7 @@ from wayside.edge.sources.contacts import ContactSource
 from wayside.edge.sources.entry import Entry
 from wayside.edge.sources.frames import FrameSource
 from wayside.edge.sources.heads import Heads
+from wayside.edge.sources.high_resolution import HighResolution, measure_interval_s
 from wayside.edge.sources.manual import ManualSource, Taken
 from wayside.edge.sources.quality import USABLE
 from wayside.edge.sources.recent import Recent
@@ -75,12 +78,41 @@ class Node:
         ground = (clock, self._grid, self.ledger)
         signal = config.signal
         heads = Heads(frozenset(c.phase for c in config.cameras if c.phase is not None))
+        self.outputs = Outputs(config.actuators, self.ledger, config.clock.timezone)
+        calendar, board_time = LocalCalendar(config.clock.timezone), BoardTime(clock)
+        self._beat: SignalBeat | None = None
+        if signal is not None and signal.beat is not None:
+            self._beat = self.outputs.make_beat(
+                lambda: SignalBeat(
+                    signal,
+                    config.detectors,
+                    clock=clock,
+                    time=board_time,
+                    ledger=self.ledger,
+                    calendar=calendar,
+                ),
+                signal.name,
+            )
+        self._high_resolution: HighResolution | None = None
+        if config.event_log_bytes or (signal is not None and signal.loops):
+            self._high_resolution = HighResolution(
+                signal,
+                clock,
+                boot,
+                self.ledger,
+                board_time,
+                interval_s=measure_interval_s(config.rows_s or config.step_s),
+                keeps_events=config.event_log_bytes > 0,
+            )
         self._board = BoardSource(
             config.detectors,
             *ground,
             signal=signal.name if signal is not None else None,
             analog=config.analog,
             heads=heads,
+            time=board_time,
+            beat=self._beat,
+            high_resolution=self._high_resolution,
         )
         self._contacts = ContactSource(config.gpio.contacts, *ground)
         self.registers = ValueSource("registers", [v for line in config.modbus for v in line.values], *ground)
@@ -95,9 +127,8 @@ class Node:
         self._recents = [Recent() for _ in self._sources]
         self._keys = [key(s.name, [d.name for d in s.datastreams]) for s in self._sources]
         self._board_key = self._keys[0]
-        self._calendar = Calendar(self._grid, LocalCalendar(config.clock.timezone), config.calendar)
+        self._calendar = Calendar(self._grid, calendar, config.calendar)
         self._runner = runner or InlineRunner()
-        self.outputs = Outputs(config.actuators, self.ledger, config.clock.timezone)
         self._board.reverted = self.outputs.board_reverted
         offer = config.offer(VERSION)
         self._parts = Parts(
@@ -111,11 +142,12 @@ class Node:
             self._runner,
             offer,
             self._journal,
+            None if self._beat is None else self._beat.know,
         )
         self._tasks: list[ForecastTask | ScoreTask] = []
         self._pictures: list[Picture] = []
         taken, sums = self._make_tasks()
-        steps = round((config.rows_s or config.step_s) / config.step_s)
+        self._row_steps = steps = round((config.rows_s or config.step_s) / config.step_s)
         self._rows = PlainRows(
             streams,
             taken,
@@ -263,6 +295,8 @@ class Node:
         at = stamp(self._clock, self._boot, step.end_ns, step.error_ms)
         self._put(source, step)
         self._rows.step(source, step, at)
+        if self._beat is not None and source == 0 and not (number + self._grid.base) % self._row_steps:
+            self._beat.write(at)
         now_ns = self._clock.mono_ns()
         self._journal.step(self._keys[source], step, at.wall_ms)
         oldest = number
@@ -345,6 +379,14 @@ class Node:
         if self.outputs.signal is not None:
             self.outputs.signal.plan = plan
 
+    def requests(self) -> list[tuple[int, Asked]]:
+        """What the board is to be asked for, in order, once: (number, request)."""
+        return [] if self._beat is None else self._beat.take()
+
+    def beat(self) -> dict[str, Any] | None:
+        """For people at the cabinet: the policy that speaks once a second; None: there is none."""
+        return None if self._beat is None else self._beat.shown()
+
     @property
     def closures(self) -> dict[str, int]:
         """Of each contact since the start: for people at the cabinet."""
@@ -367,6 +409,10 @@ class Node:
     def kept(self) -> int:
         """How many entries of the history a restart, or a model to come, may need."""
         return self._history.capacity * (sum(bool(s.datastreams) for s in self._sources) + len(self._tasks))
+
+    def take_events(self) -> tuple[list[tuple[int, int, int]], int | None]:
+        """What became durable since the last call (:meth:`HighResolution.take_events`): for the local log."""
+        return ([], None) if self._high_resolution is None else self._high_resolution.take_events()
 
     def clock_arrived(self) -> bool:
         """True once: a trusted time came after a start without one. The rows that wait here have it now."""
@@ -421,6 +467,8 @@ class Node:
             "entries": self._journal.last,
             "sources": {s.name: s.state() for s in self._sources if s.datastreams or s is self._board},
             "tasks": {t.name: t.state() for t in (*self._tasks, *self._pictures)},
+            "measured_ms": None if self._high_resolution is None else self._high_resolution.told_ms,
+            "beat": None if self._beat is None else self._beat.state(),
         }
         older = {"pipeline": None, "registers": None} if self._older else {}
         return {"node": node, "ledger": self.ledger.state(), "counters": self.count(), **older}
@@ -461,7 +509,11 @@ class Node:
         except (KeyError, TypeError, ValueError) as exc:
             self._lost("the numbers of its steps", exc)
             return []
+        if self._high_resolution is not None and isinstance(node.get("measured_ms"), int):
+            self._high_resolution.told_ms = node["measured_ms"]
         parts: list[Any] = [s for s in self._sources if self._restore(s, node["sources"].get(s.name))]
+        if self._beat is not None and self._board in parts:
+            self._beat.restore(node.get("beat"))
         for task in self._tasks:
             task.begin_after(newest)
         tasks = (*self._tasks, *self._pictures)

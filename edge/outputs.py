@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.actuators import BoardSignal, NoticeBoard, ReadBackSetpoint
+from wayside.edge.beat import SignalBeat
 from wayside.edge.decisions import POLICY_FAILED, Decider, PolicyError
 from wayside.edge.guard.pace import Pace
 from wayside.edge.ledger import Ledger
@@ -26,6 +27,7 @@ class Outputs:
         self._signal_deciders: list[Decider] = []
         self._setpoint_deciders: list[Decider] = []
         self._unfit: dict[str, str] = {}  # task → why its policy cannot be asked
+        self.beat: SignalBeat | None = None
         self.signal = next((BoardSignal(a) for a in actuators if isinstance(a, SignalConfig)), None)
         self.setpoints = {a.name: ReadBackSetpoint(a, ledger) for a in actuators if isinstance(a, SetpointConfig)}
 
@@ -36,6 +38,14 @@ class Outputs:
         except PolicyError as exc:  # one wrong setting must not keep the node from sensing
             self._unfit[task.name] = str(exc)
             return None
+
+    def make_beat(self, make: Callable[[], SignalBeat], signal: str) -> SignalBeat | None:
+        """None: its policy does not fit; then the board is alone, and it is told."""
+        try:
+            self.beat = make()
+        except PolicyError as exc:
+            self._unfit[signal] = str(exc)
+        return self.beat
 
     def pass_time(self) -> None:
         """Loads stop and start by their limits. Say whose policy does not fit; only now, since a condition of before a
@@ -66,3 +76,5 @@ class Outputs:
         """The board follows its own plan again."""
         for decider in self._signal_deciders:
             decider.board_reverted()
+        if self.beat is not None:
+            self.beat.forget()

@@ -77,11 +77,12 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
     outputs = {s.output for t in config.tasks if t.name in restored for s in t.sites}
     own_rows = {f"{t.name}/{s.output}" for t in config.tasks if t.name in restored for s in t.sites}
     uart = {u.subject for u in config.uart}
+    beat = {config.signal.name} if config.signal is not None and config.signal.beat is not None else set()
     subjects = {
         **dict.fromkeys(("line_lost", "wrong_board", "line_noisy", "fail_safe"), board),
         "signal_fault": known_board,
         "plan_unsendable": board if config.signal is not None else set(),
-        **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter"), detectors),
+        **dict.fromkeys(("detector_stuck_on", "detector_no_hit", "detector_chatter", "detector_dead"), detectors),
         "register_fails": {v.datastream for line in config.modbus for v in line.values},
         "uart_fails": {v.datastream for v in uart_values(config.uart)},
         **dict.fromkeys(("uart_noisy", "uart_doubtful"), uart),
@@ -91,7 +92,9 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew
-        "policy_failed": {t.name for t in config.tasks if t.actuator is not None},
+        "policy_failed": {t.name for t in config.tasks if t.actuator is not None} | beat,
+        "signal_let_go": beat,
+        "signal_preempted": known_board,
         "actuator_unconfirmed": {a.name for a in config.actuators if isinstance(a, SetpointConfig)},
         "deadline_missed": {a.name for a in config.actuators if isinstance(a, SetpointConfig) and a.must_run_s},
         "forecast_strange": outputs | own_rows,

@@ -162,6 +162,7 @@ class Reporter:
                 for name, closed in self._contacts.closed.items()
             ],
             "setpoints": [s.shown() for s in self._node.outputs.setpoints.values()],
+            "beat": self._node.beat(),
             "uart": self._uart(),
             "pid": os.getpid(),
             "cameras": self._node.cameras(),

@@ -36,7 +36,7 @@ _Phase = Annotated[int, msgspec.Meta(ge=1, le=255)]
 _Channel = Annotated[int, msgspec.Meta(ge=1, le=ACTUATED_DETECTORS)]
 PASSAGE_S = 3.0
 LEAST_RED_S = 120.0  # of a longest red that nobody gave
-DEAD_CYCLES = 5
+DEAD_CYCLES = 3
 
 
 class Phase(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,18 +59,25 @@ class Phase(msgspec.Struct, forbid_unknown_fields=True):
     recall: Literal["none", "minimum", "maximum", "soft"] = "none"
     locking: bool | None = None  # a call stays when its vehicle leaves; None: true
     ped_recall: bool = False
+    host_only: bool = False  # nothing but a host calls it: all that it serves also goes in other phases
 
     @property
     def is_actuated(self) -> bool:
         given = (self.passage_s, self.max_1_s, self.locking)
         return bool(
-            self.detectors or self.call_delay_s or self.ped_recall or self.recall != "none" or given != (None,) * 3
+            self.detectors
+            or self.call_delay_s
+            or self.ped_recall
+            or self.host_only
+            or self.recall != "none"
+            or given != (None,) * 3
         )
 
     @property
     def actuation(self) -> tuple[int, int, int, int]:
         """Maximum 1, passage, call delay and options, as the board's row has them."""
         options = Recall[self.recall.upper()] | (RowOption.PED_RECALL if self.ped_recall else 0)
+        options |= RowOption.HOST_ONLY if self.host_only else 0
         options |= 0 if self.locking is False else RowOption.LOCKING
         passage = PASSAGE_S if self.passage_s is None else self.passage_s
         return _tenths(self.most_s, 2), _tenths(passage, 1), _tenths(self.call_delay_s, 1), options

@@ -33,13 +33,13 @@ def test_every_module_of_firmware_bridge_is_closed_to_edge_but_the_line_and_the_
     assert closed("wayside.edge", "firmware_bridge") == modules_of("firmware_bridge") - {"errors", "line"}
 
 
-def test_every_module_of_edge_is_closed_to_the_simulation_but_what_decides() -> None:
-    assert closed("wayside.cloud.sim", "edge") == modules_of("edge") - {"policies", "guard"}
+def test_every_module_of_edge_is_closed_to_the_simulation_but_what_decides_and_judges() -> None:
+    assert closed("wayside.cloud.sim", "edge") == modules_of("edge") - {"policies", "guard", "measures"}
 
 
-@pytest.mark.parametrize("package", ["policies", "guard"])
-def test_every_module_of_edge_is_closed_to_policies_and_guard(package: str) -> None:
-    """What the simulator takes is what runs: both stand on contracts alone."""
+@pytest.mark.parametrize("package", ["policies", "guard", "measures"])
+def test_every_module_of_edge_is_closed_to_policies_guard_and_measures(package: str) -> None:
+    """What the simulator takes is what runs: each stands on contracts alone."""
     assert closed(f"wayside.edge.{package}", "edge") == modules_of("edge") - {package}
 
 

@@ -2,7 +2,10 @@
 
 SimulateError
 ├── ScenarioError     the file with tasks and actuators, or the tariff, breaks its contract
-└── NothingToReplay   no such month, or the model has seen it
+├── NothingToReplay   no such month, or the model has seen it
+├── NetError          no SUMO net, no such traffic light, or one that no board can drive
+├── ControllerError   no such controller, or it does not go with this map
+└── PlantError        the traffic simulation is not installed, or it failed
 
 Errors of cloud.train, cloud.evaluate and export pass through with their own words.
 """
@@ -20,3 +23,15 @@ class ScenarioError(SimulateError, ValueError):
 
 class NothingToReplay(SimulateError, ValueError):  # noqa: N818  (what happened)
     """There is no such month in the data, or the model has seen it."""
+
+
+class NetError(SimulateError, ValueError):
+    """It is no SUMO net, has no such traffic light, or one that no board can drive."""
+
+
+class ControllerError(SimulateError, ValueError):
+    """There is no such controller, or the map has nothing that it could drive."""
+
+
+class PlantError(SimulateError):
+    """The traffic simulation is not installed here, or it failed."""

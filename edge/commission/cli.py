@@ -38,6 +38,9 @@ def walk(
     only: Annotated[list[str] | None, typer.Option(help="only this datastream; may be repeated")] = None,
     again: Annotated[bool, typer.Option("--again", help="forget a walk that was begun")] = False,
     seconds_per_sensor: Annotated[float, typer.Option(min=1, help="after so long without a movement, say so")] = 60.0,
+    wiring: Annotated[
+        str | None, typer.Option(help="then listen to the traffic for so long (30m) and find mis-wired detectors")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Walk the sensors one by one, ask the doctor, write a signed record. Run again, it goes on where it stopped.
@@ -58,7 +61,8 @@ def walk(
     for name, label in (("--by", by), ("--site", site)):
         if label is not None and not is_label(label):
             raise failed(f"{name} has 1 to 64 characters that can be printed")
-    options = Options(by, site, tuple(only or ()), again, seconds_per_sensor)
+    wiring_s = None if wiring is None else _seconds(wiring)
+    options = Options(by, site, tuple(only or ()), again, seconds_per_sensor, wiring_s)
     try:
         digest = hashlib.sha256(config.read_bytes()).hexdigest()
         record, path = walked(loaded, digest, config.resolve().parent, options, screen)
@@ -80,6 +84,54 @@ def walk(
             screen.print(line, markup=False, soft_wrap=True)
     screen.print(f"{summary(record)}  {path}", markup=False, soft_wrap=True)
     if not record.passed:
+        raise typer.Exit(1)
+
+
+def _seconds(text: str) -> float:
+    from wayside.edge.commission.wiring.step import seconds_of
+
+    try:
+        return seconds_of(text)
+    except ValueError as exc:
+        raise failed(str(exc)) from exc
+
+
+@commission.command("wiring")
+def wiring_alone(
+    config: Config,
+    listen: Annotated[str, typer.Option("--for", help="of the board's time")] = "30m",
+    events: Annotated[
+        Path | None, typer.Option(help="a recording of the line or a CSV of events, not the board")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find mis-wired detectors from half an hour of traffic: which phase and function does each channel have?
+
+    Nothing is driven over and no record is written: `wayside commission CONFIG --wiring 30m` puts it into one. The exit
+    status is 1 if a channel is suspect.
+    """
+    loaded = load(config)
+    from rich.console import Console
+
+    from wayside.contracts.wire import to_builtins
+    from wayside.edge.commission.wiring.lines import wiring_lines
+    from wayside.edge.commission.wiring.step import wiring_of_board, wiring_of_file
+
+    screen = Console(highlight=False, stderr=as_json)
+    try:
+        if events is not None:
+            check = wiring_of_file(loaded, events)
+        else:
+            state_dir = (config.resolve().parent / loaded.state_dir).resolve()
+            check = wiring_of_board(loaded, state_dir, _seconds(listen), screen)
+    except (EdgeError, OSError) as exc:
+        raise failed(str(exc)) from exc
+    if as_json:
+        typer.echo(json.dumps(to_builtins(check), indent=1))
+    else:
+        for line in wiring_lines(check):
+            screen.print(line, markup=False, soft_wrap=True)
+    if check.suspects:
         raise typer.Exit(1)
 
 

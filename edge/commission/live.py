@@ -109,17 +109,7 @@ class Live:
         """
         if not self._with_board or self._config.board is None:
             return
-        port = self._config.board.port
-        ports = matching(port) if is_pattern(port) else [port]
-        why = "nothing matches it"
-        for each in ports:
-            try:
-                self._held.enter_context(borrowed(each))
-                self._borrowed.append(each)
-            except LineUnavailable as exc:
-                why = str(exc)
-        if not self._borrowed:
-            raise CommissionError(f"board.port {port}: {why}")
+        self._borrowed = borrow_board(self._config.board, self._held)
 
     async def start(self) -> None:
         """Raises: CommissionError: the board is silent or another. Pins that cannot be had are their own trouble."""
@@ -196,9 +186,7 @@ class Live:
             await asyncio.sleep(RETRY_S)
 
     async def _converse(self, config: BoardConfig, first: asyncio.Future[None]) -> None:
-        port = self._borrowed[0]
-        if is_pattern(config.port) and config.identity is not None:
-            port = await find_board(config.port, config.baud, config.identity)
+        port = await board_port(config, self._borrowed)
         live_from: int | None = None  # first seq of events that happen now
         with open_conversation(port, config.baud, BoardLink(config.identity)) as conversation:
             while True:
@@ -405,6 +393,33 @@ class Live:
         seen[name] = total
         if state.level is not closed:
             self._move(name, closed)
+
+
+def borrow_board(config: BoardConfig, held: contextlib.ExitStack) -> list[str]:
+    """The ports that may be the board's, taken from a running agent until ``held`` is closed; blocks until it let go.
+
+    Raises:
+        CommissionError: somebody else has it.
+    """
+    ports = matching(config.port) if is_pattern(config.port) else [config.port]
+    borrowed_ports = []
+    why = "nothing matches it"
+    for port in ports:
+        try:
+            held.enter_context(borrowed(port))
+            borrowed_ports.append(port)
+        except LineUnavailable as exc:
+            why = str(exc)
+    if not borrowed_ports:
+        raise CommissionError(f"board.port {config.port}: {why}")
+    return borrowed_ports
+
+
+async def board_port(config: BoardConfig, ports: Sequence[str]) -> str:
+    """Where the board answers, of the ports that were borrowed."""
+    if is_pattern(config.port) and config.identity is not None:
+        return await find_board(config.port, config.baud, config.identity)
+    return ports[0]
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from wayside.contracts.commissioning import CommissioningRecord
+from wayside.contracts.commissioning import CommissioningRecord, WiringCheck
 from wayside.contracts.reading import Stamp
 from wayside.edge.commission.record import LoadedRecord
+from wayside.edge.commission.wiring.lines import wiring_lines
+from wayside.edge.commission.wiring.verdict import next_step
 
 _STYLE = """
 body { font: 11pt/1.4 sans-serif; max-width: 48em; margin: 2em auto; color: #111; background: #fff }
@@ -31,6 +33,8 @@ def summary(record: CommissioningRecord) -> str:
         return f"{record.node}: everything passed."
     failed = [s.datastream for s in record.sensors if s.outcome != "passed"]
     failed += [f"doctor: {d.check}" for d in record.doctor if d.state == "fail"]
+    if record.wiring is not None:
+        failed += [f"wiring: channel {c.channel}" for c in record.wiring.suspects]
     return f"{record.node}: not passed: {', '.join(failed)}."
 
 
@@ -40,6 +44,8 @@ def lines(record: CommissioningRecord) -> Iterator[str]:
         polarity = ", INVERTED" if sensor.polarity == "inverted" else ""
         remark = f": {sensor.said}" if sensor.said else ""
         yield f"  {sensor.outcome:<8} {sensor.datastream} ({_channel(sensor.kind)} {sensor.channel}){polarity}{remark}"
+    if record.wiring is not None:
+        yield from wiring_lines(record.wiring)
 
 
 def _channel(kind: str) -> str:
@@ -74,6 +80,7 @@ def page(loaded: LoadedRecord) -> str:
         for s in record.sensors
     ]
     checks = [(d.check, d.state, d.said) for d in record.doctor]
+    wiring = _wiring(record.wiring) if record.wiring is not None else ""
     title = f"Commissioning of {record.node}"
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
@@ -81,8 +88,28 @@ def page(loaded: LoadedRecord) -> str:
         f"<h1>{escape(title)}: {'passed' if record.passed else 'not passed'}</h1>\n"
         + _table((), [(name, value) for name, value in facts.items() if value])
         + _table(("Sensor", "At", "Outcome", "Polarity", "Actuations", "Remark"), sensors)
+        + wiring
         + _table(("Check", "State", "Found"), checks)
         + '<p class="sign">Date, signature</p>\n</html>\n'
+    )
+
+
+def _wiring(check: WiringCheck) -> str:
+    rows = [
+        (
+            str(c.channel),
+            f"{c.phase} {c.function}",
+            f"{'/'.join(map(str, c.seen_phases))} {c.seen_function or ''}",
+            str(c.vehicles),
+            c.verdict,
+            c.said,
+        )
+        for c in check.channels
+    ]
+    ended = ", ended early" if check.partial else ""
+    return (
+        f"<p>Wiring, from {check.seconds / 60:.0f} minutes of events{ended}. {escape(next_step(check))}</p>\n"
+        + _table(("Channel", "Configured", "Seen", "Vehicles", "Verdict", "Remark"), rows)
     )
 
 

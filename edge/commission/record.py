@@ -24,6 +24,7 @@ from wayside.contracts.commissioning import (
     CommissioningRecord,
     SensorCheck,
     SignedCommissioning,
+    WiringCheck,
     commissioning_input,
 )
 from wayside.contracts.node_config import NodeConfig
@@ -54,6 +55,7 @@ class Progress(Document, frozen=True, kw_only=True):
     config_sha256: Key
     board: Board | None = None
     sensors: tuple[SensorCheck, ...] = ()
+    wiring: WiringCheck | None = None
 
 
 class LoadedRecord(NamedTuple):

@@ -18,7 +18,7 @@ import msgspec
 from rich.console import Console
 
 from wayside.contracts.actuator_config import SetpointConfig
-from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck
+from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck, WiringCheck
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.sync import Board
 from wayside.contracts.version import VERSION
@@ -36,6 +36,7 @@ from wayside.edge.commission.record import (
 from wayside.edge.commission.sensor_walk import SensorWalk, Target, outcome, targets
 from wayside.edge.commission.setpoint_walk import SetpointWalk, name_of, target_of
 from wayside.edge.commission.terminal import END, Keys, Screen
+from wayside.edge.commission.wiring.step import signal_with_loops, wiring_of_board
 from wayside.edge.doctor.examine import examine
 from wayside.edge.doctor.running import agent_runs, running_agent
 from wayside.edge.errors import EdgeError
@@ -54,6 +55,8 @@ class Options(NamedTuple):
     only: tuple[str, ...] = ()
     again: bool = False
     hint_s: float = 60.0
+    wiring_s: float | None = None
+    """listen so long for mis-wired detectors"""
 
 
 class Stopped(CommissionError):  # noqa: N818
@@ -145,6 +148,10 @@ class Walk:
         elif key.isprintable():
             self._typed = (typed + key)[:200]
 
+    def keep_wiring(self, check: WiringCheck) -> None:
+        self.progress = msgspec.structs.replace(self.progress, wiring=check)
+        self._file.save(self.progress)
+
     def _keep(self, check: SensorCheck, board: Board | None) -> None:
         self.progress = msgspec.structs.replace(
             self.progress, sensors=(*self.progress.sensors, check), board=board or self.progress.board
@@ -188,11 +195,15 @@ def commission(
     identity = key_of(state_dir)
     may_write(state_dir)
     wanted = _wanted(config, options.only)
+    if options.wiring_s is not None:
+        signal_with_loops(config)  # better now than after the walk
     with _alone(state_dir):
         file = WalkFile(state_dir, config_sha256, tuple(t.datastream for t in wanted))
         walk = Walk(config, wanted, _begun(file, config, config_sha256, options, console), file, options.hint_s)
         if walk.remaining:
             _walk_what_remains(walk, config, folder, state_dir, console)
+        if options.wiring_s is not None and walk.progress.wiring is None:
+            walk.keep_wiring(wiring_of_board(config, state_dir, options.wiring_s, console))
         findings = tuple(_examined(config, folder, state_dir, console))
         progress = walk.progress
         order = [t.datastream for t in wanted]
@@ -208,6 +219,7 @@ def commission(
             board=progress.board,
             sensors=tuple(sorted(progress.sensors, key=lambda c: order.index(c.datastream))),
             doctor=findings,
+            wiring=progress.wiring,
         )
         path = write_record(state_dir, record, identity)
         file.remove()

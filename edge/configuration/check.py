@@ -15,6 +15,7 @@ from typing import NamedTuple
 import httpx
 import msgspec
 
+from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.fit import misfits
 from wayside.contracts.mistakes import Mistake, spelled
 from wayside.contracts.node_check import Python, obstacles
@@ -26,6 +27,7 @@ from wayside.edge.doctor.hub import check_root
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.policies.policy import check as policy_mistakes
+from wayside.edge.policies.policy import check_beat as beat_mistakes
 from wayside.edge.policies.policy import refused as refused_policies
 from wayside.edge.runtimes.load import available
 from wayside.edge.sensors import video
@@ -80,7 +82,9 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     if python is None:
         mistakes += _cameras(config)
     mistakes += [
-        m for m in (*_policies(config), *_sunspec(config), *_on_this_machine(config, folder)) if m.place not in judged
+        m
+        for m in (*_policies(config), *_beat(config), *_sunspec(config), *_on_this_machine(config, folder))
+        if m.place not in judged
     ]
     hints = [*loaded.hints, *refused_policies()]
     if python is None and config.model.runtime not in available():
@@ -170,6 +174,22 @@ def _policies(config: NodeConfig) -> Iterator[Mistake]:
                 yield Mistake(("tasks", i, "settings", setting), rule.removeprefix(f"settings.{setting}").lstrip(": "))
             else:
                 yield Mistake(("tasks", i, "policy"), f"{task.policy}: {rule}")
+
+
+def _beat(config: NodeConfig) -> Iterator[Mistake]:
+    for i, actuator in enumerate(config.actuators):
+        if not isinstance(actuator, SignalConfig) or actuator.beat is None:
+            continue
+        place = ("actuators", i, "beat")
+        policy, settings = actuator.beat.policy, actuator.beat.settings
+        for sentence in beat_mistakes(actuator):
+            rule = sentence.removeprefix(f"{actuator.name}, policy {policy}: ").removeprefix(f"{actuator.name}: ")
+            setting = rule.removeprefix("settings.").split(":")[0].split(".")[0].split("[")[0]
+            if rule.startswith("settings.") and setting in settings:
+                told = rule.removeprefix(f"settings.{setting}").lstrip(": ")
+                yield Mistake((*place, "settings", setting), told)
+            else:
+                yield Mistake((*place, "policy"), rule)
 
 
 def _sunspec(config: NodeConfig) -> Iterator[Mistake]:

@@ -8,6 +8,14 @@ from typing import Any
 from wayside.edge.doctor.conditions import open_conditions, sentence, since
 from wayside.edge.doctor.model import model_sentence, task_states
 
+BEAT_STATES = {
+    "in_force": "is in force",
+    "rests": "rests",
+    "let_go": "is let go",
+    "away": "is away",
+    "blind": "cannot be asked",
+}
+
 
 def lines(status: dict[str, Any], *, age_s: float, runs: bool) -> Iterator[str]:
     """Name and value, one a line: the node, its tasks and conditions, its counters, its last readings.
@@ -45,6 +53,12 @@ def lines(status: dict[str, Any], *, age_s: float, runs: bool) -> Iterator[str]:
     for setpoint in status.get("setpoints", []):
         held = "-" if setpoint["held"] is None else f"{setpoint['held']:g} {setpoint['unit']}"
         yield _row(setpoint["name"], f"{held} ({'confirmed' if setpoint['confirmed'] else 'not confirmed'})")
+    if beat := status.get("beat"):
+        said = BEAT_STATES.get(str(beat.get("state")), str(beat.get("state")))
+        yield _row(f"signal {beat.get('signal')}", f"policy {beat.get('policy')} {said}{_because(beat.get('why'))}")
+        if beat.get("comparisons"):
+            ratio = f"{100 * float(beat['ratio']):.0f} % of the waiting without it"
+            yield _row("compared", f"{beat['comparisons']} times with the board alone, the last time {ratio}")
     for reading in status.get("readings", []):
         value = "-" if reading["value"] is None else f"{reading['value']:g} {reading['unit']}"
         yield _row(reading["datastream"], f"{value} ({reading['quality']})")
@@ -55,6 +69,10 @@ def _ago(age_s: float) -> str:
         if age_s >= 2 * seconds:
             return f"{age_s / seconds:.0f} {unit} ago"
     return f"{age_s:.0f} seconds ago"
+
+
+def _because(why: object) -> str:
+    return f": {why}" if why else ""
 
 
 def _row(name: str, value: object) -> str:

@@ -10,12 +10,16 @@ import msgspec
 
 from wayside.contracts.action import Action, Greens, Notice, Setpoint
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig, SignalConfig
+from wayside.contracts.beat import BeatPolicy
 from wayside.contracts.policy import Policy
 from wayside.contracts.policy_settings import PolicySettings
 from wayside.contracts.task_config import TaskConfig
 from wayside.edge.policies import (
     abatement,
+    actuated_plus,
     capacity_notice,
+    coordinated,
+    horizon,
     incident_notice,
     load_shift,
     outside,
@@ -46,6 +50,13 @@ class Chosen(NamedTuple):
     settings: PolicySettings
 
 
+class ChosenBeat(NamedTuple):
+    policy: BeatPolicy
+    settings: PolicySettings
+
+
+_BEATS: dict[str, BeatPolicy] = {"actuated_plus": actuated_plus, "coordinated": coordinated, "horizon": horizon}
+"""Those with the beat of the line."""
 _SHIPPED: dict[str, Policy] = {
     "abatement": abatement,
     "capacity_notice": capacity_notice,
@@ -68,6 +79,10 @@ def from_outside() -> Mapping[str, outside.Outside]:
     return outside.load(names())
 
 
+def beat_names() -> tuple[str, ...]:
+    return tuple(sorted(_BEATS))
+
+
 def find(name: str) -> Policy | None:
     """A policy that is shipped."""
     return _SHIPPED.get(name)
@@ -83,7 +98,7 @@ def refused() -> list[str]:
     return [f"the policy {o.name!r} is refused: {o.refused}" for o in from_outside().values() if o.refused]
 
 
-def settings_type(policy: Policy) -> type[PolicySettings]:
+def settings_type(policy: object) -> type[PolicySettings]:
     return cast(type[PolicySettings], policy.Settings)  # type: ignore[attr-defined]
 
 
@@ -94,6 +109,44 @@ def check(task: TaskConfig, actuator: ActuatorConfig) -> list[str]:
     except SettingsError as exc:
         return exc.mistakes
     return []
+
+
+def check_beat(signal: SignalConfig) -> list[str]:
+    """All that is wrong between a signal and its beat policy, one sentence each."""
+    try:
+        choose_beat(signal)
+    except SettingsError as exc:
+        return exc.mistakes
+    return []
+
+
+def choose_beat(signal: SignalConfig) -> ChosenBeat:
+    """The signal's beat policy with its settings; it has one.
+
+    Raises:
+        SettingsError: with all mistakes.
+    """
+    assert signal.beat is not None  # noqa: S101  (the caller looked)
+    name, raw = str(signal.beat.policy), signal.beat.settings
+    policy = _BEATS.get(name)
+    if policy is None:
+        known = ", ".join(beat_names()) or "none"
+        raise SettingsError(
+            [f"{signal.name}: there is no policy {name!r} with the beat of the line; there are {known}"]
+        )
+    kind = settings_type(policy)
+    mistakes = [*_wrong_fields(kind, raw)]
+    settings = None
+    if not mistakes:
+        try:
+            settings = msgspec.convert(raw, kind)
+        except msgspec.ValidationError as exc:
+            mistakes.append(_sentence("settings", exc))
+    if settings is not None:
+        mistakes += settings.beat_mistakes(signal)
+    if mistakes or settings is None:
+        raise SettingsError([f"{signal.name}, policy {name}: {m}"[:1000] for m in mistakes])
+    return ChosenBeat(policy, settings)
 
 
 def choose(task: TaskConfig, actuator: ActuatorConfig) -> Chosen:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import structlog
 
+from wayside.contracts.beat import Maxima, Request
 from wayside.contracts.sensor_config import BoardConfig
 from wayside.edge.backoff import full_jitter
 from wayside.firmware_bridge.errors import LineError, MessageError, PortLent, WrongBoard
@@ -54,6 +55,10 @@ class Node(Protocol):
         ...
 
     def receive(self, messages: Iterable[Heard], /) -> None: ...
+
+    def requests(self) -> Sequence[tuple[int, Request | Maxima]]:
+        """(number, request) to be sent, in order; taken away by this call."""
+        ...
 
 
 class SerialBoard:
@@ -162,6 +167,8 @@ class SerialBoard:
                 self._judge_noise()
                 if self.connected:
                     self._send_plan(conversation)
+                    for number, asked in self._node.requests():
+                        conversation.send(self._link.request(number, asked))
 
     def _judge_noise(self) -> None:
         was_noisy = self._noise.noisy
@@ -180,7 +187,7 @@ class SerialBoard:
         cycle_s = self._node.cycle_s
         if plan is None or cycle_s is None:
             return
-        self._request = (self._request + 1) & 0xFFFF
+        self._request = (self._request + 1) & 0x7FFF  # the numbers beyond are those of requests
         try:
             conversation.send(self._link.phase_times(self._request, plan, cycle_s))
         except MessageError as exc:

@@ -8,7 +8,7 @@ when a commit contains it: :attr:`BoardSource.durable` is what the board may for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -16,9 +16,11 @@ from wayside.contracts.node_config import VEHICLES
 from wayside.contracts.reading import GOOD, Quality
 from wayside.contracts.sensor_config import AnalogConfig, DetectorConfig
 from wayside.contracts.task_config import Datastream
+from wayside.edge.beat import SignalBeat
 from wayside.edge.clock import BoardTime, Clock
 from wayside.edge.ledger import Ledger
 from wayside.edge.sources.heads import SHOWS, Heads
+from wayside.edge.sources.high_resolution import HighResolution
 from wayside.edge.sources.intervals import Interval, Intervals, Lost
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 from wayside.firmware_bridge.line.board import Gap, Heard
@@ -30,6 +32,7 @@ from wayside.firmware_bridge.line.messages import (
     Identity,
     PlanCode,
     PlanResult,
+    PreemptState,
     SignalMode,
     Status,
 )
@@ -39,19 +42,35 @@ HOST_ALIVE, FAIL_SAFE, HOST_PLAN, LINKED, SIGNALS, SIGNAL_FAULT = (
 )
 EVENTS = "{event}"  # UCUM annotation
 FAULT, MODE = int(EventKind.DETECTOR_FAULT), int(EventKind.SIGNAL_MODE)
+PREEMPT, PREEMPTED = int(EventKind.PREEMPT), "signal_preempted"
+UNHEARD, NOT_RUNNING = "the board does not hear this node", "the board's signal does not run"
 STEP_KINDS = frozenset(int(k) for k in EventKind) - {FAULT, MODE}  # that become part of a step
 MODES = {int(m): m.name.lower() for m in SignalMode}
 TRIPPED, RUNS = MODES[int(SignalMode.FAULT)], MODES[int(SignalMode.RUN)]
 CODES = {int(c): c.name.lower() for c in PlanCode}
 UNHEARD_STATUSES = 50  # in a row, five seconds: the board does not hear what this node says
 # code, the board's bit, the quality that says the same, and the sentence; a step has one quality and several bits
-DETECTOR_TROUBLES = (
+DETECTOR_TROUBLES: tuple[tuple[str, int, Quality | None, str], ...] = (
     ("detector_stuck_on", int(DetectorFault.STUCK_ON), Quality.STUCK_ON, "presence without release for too long"),
     ("detector_no_hit", int(DetectorFault.NO_HIT), Quality.NO_HIT, "no vehicle for too long"),
     ("detector_chatter", int(DetectorFault.CHATTER), Quality.CHATTER, "more edges than vehicles could cause"),
+    ("detector_dead", int(DetectorFault.DEAD), None, "no vehicle in many cycles while others flow"),
 )
-BIT_OF = {quality: bit for _, bit, quality, _ in DETECTOR_TROUBLES}
+BIT_OF = {quality: bit for _, bit, quality, _ in DETECTOR_TROUBLES if quality is not None}
 log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Who is told every event as it comes, beside the steps."""
+
+    def hear(self, event: Event) -> None: ...
+    def pass_time(self, ms: int) -> None:
+        """The board's clock reads ``ms`` and all that happened before has been told."""
+        ...
+
+    def lose(self) -> None:
+        """Events are missing between the last one and now."""
+        ...
 
 
 class BoardSource:
@@ -69,11 +88,17 @@ class BoardSource:
         signal: str | None,
         analog: Sequence[AnalogConfig] = (),
         heads: Heads | None = None,
+        time: BoardTime | None = None,
+        beat: SignalBeat | None = None,
+        high_resolution: HighResolution | None = None,
     ) -> None:
         """
         Args:
             signal: name of the actuator that the board drives; None: the configuration has none.
             heads: is told what the phases show.
+            time: of the board, where others look at it, too.
+            beat: of the signal's policy that speaks once a second.
+            high_resolution: makes measures of the events.
         """
         self._clock, self._grid, self._ledger = clock, grid, ledger
         self._signal = signal
@@ -83,7 +108,9 @@ class BoardSource:
         self._at_channel = {d.channel: i for i, d in enumerate(detectors)}
         self.datastreams = tuple(Datastream(name=n, unit=VEHICLES, aggregate="sum") for n in self._names)
         self.datastreams += tuple(a.stream() for a in analog)
-        self.time = BoardTime(clock)
+        self.time = time or BoardTime(clock)
+        self._beat = beat
+        self._listeners: list[Listener] = [each for each in (beat, high_resolution) if each is not None]
         self._intervals = Intervals(detectors, grid.step_ms / 1000, analog)
         self._intervals.drift_ms = self._drift_ms
         self._next: int | None = None
@@ -93,6 +120,7 @@ class BoardSource:
         self._unknown: dict[int, int] = {}  # kind of event → how many
         self._linked = False  # the board has taken a HELLO of ours
         self._unheard = 0  # STATUS in a row
+        self._deaf = True  # the board, to this node: until a STATUS says that it is not
         self.boot = 0  # the run of the board that is known
         self._last_seq: int | None = None
         self._origin = self._board_next = 1
@@ -111,7 +139,7 @@ class BoardSource:
 
     def receive(self, messages: Iterable[Heard]) -> None:
         """Take what the link heard, in order."""
-        event, closed = self._intervals.event, self._lost_now
+        event, closed, listeners = self._intervals.event, self._lost_now, self._listeners
         received = 0
         for item in messages:
             if type(item) is Event:
@@ -122,6 +150,10 @@ class BoardSource:
                     self._tell(item)
                 elif kind in SHOWS and item.channel in self.heads.phases and item.value:
                     self._show(item)
+                elif kind == PREEMPT:
+                    self._on_preempt(item)
+                for listener in listeners:
+                    listener.hear(item)
                 event(item.ms, kind, item.channel, item.value, closed)
                 self._last_seq = item.seq
                 received += 1
@@ -176,6 +208,8 @@ class BoardSource:
             self._intervals.pass_time(status.ms, self._lost_now)
             self.heads.pass_time(self.time.mono_ns(status.ms))
             self._take()
+            for listener in self._listeners:
+                listener.pass_time(status.ms)
 
     def _on_flags(self, flags: int, before: int) -> None:
         if flags & FAIL_SAFE or (before & HOST_PLAN and not flags & HOST_PLAN):
@@ -188,7 +222,9 @@ class BoardSource:
             self._on_mode(None)  # an event tells which one it is now
         self._linked = self._linked or bool(flags & LINKED)
         unlinked = self._linked and not flags & LINKED
-        if flags & FAIL_SAFE or not flags & HOST_ALIVE or unlinked:
+        self._deaf = bool(flags & FAIL_SAFE or not flags & HOST_ALIVE or unlinked)
+        self._tell_trouble()
+        if self._deaf:
             self._unheard += 1  # just after HELLO a board has not heard a sign of life yet
             if self._unheard == UNHEARD_STATUSES:
                 self._ledger.begin(
@@ -201,12 +237,17 @@ class BoardSource:
             self._unheard = 0
             self._ledger.end("fail_safe", "board")
 
+    def _tell_trouble(self) -> None:
+        if self._beat is not None:
+            self._beat.trouble = UNHEARD if self._deaf else None if self.mode == RUNS else NOT_RUNNING
+
     def _on_mode(self, mode: str | None) -> None:
         if mode == self.mode:
             return
         self.mode = mode
         if mode != RUNS:
             self.heads.lose(self._clock.mono_ns())
+        self._tell_trouble()
         if mode == TRIPPED:
             self._ledger.begin(
                 "signal_fault",
@@ -224,6 +265,8 @@ class BoardSource:
         self._board_next = max(self._board_next, gap.last + 1)
         self.lost += gap.events
         self.heads.lose(self._clock.mono_ns())
+        for listener in self._listeners:
+            listener.lose()
         if self._intervals.started:
             self._intervals.lose(gap.events)
         else:
@@ -247,6 +290,9 @@ class BoardSource:
             self._sent_before += self._sent() - self._origin
         self.boot = identity.boot
         self.heads.lose(self._clock.mono_ns())
+        for listener in self._listeners:
+            listener.lose()
+        self._ledger.end(PREEMPTED, "board")
         self._last_seq, self._origin, self._board_next = None, 1, 1
         self._intervals.started = False
         self.status, self._linked = None, False
@@ -254,7 +300,16 @@ class BoardSource:
         self.time.reset()
         self.reverted()
 
+    def _on_preempt(self, event: Event) -> None:
+        if event.value == PreemptState.OFF:
+            self._ledger.end(PREEMPTED, "board")
+        else:
+            what = f"the intersection is preempted by input {event.channel}: a railway or the fire brigade has it"
+            self._ledger.begin(PREEMPTED, "board", what, severe=False)
+
     def _on_plan_result(self, result: PlanResult) -> None:
+        if self._beat is not None and self._beat.answer(result):
+            return
         if result.code != PlanCode.OK:
             self.reverted()
             why = CODES.get(result.code, str(result.code))
@@ -268,6 +323,8 @@ class BoardSource:
         if self._clock.board_zero_ms is not None and self._intervals.closed:
             whole = False  # a simulated board's clock does not begin again when the board does
         self._intervals.start(0 if whole else ms)
+        if self._beat is not None:
+            self._beat.begin(ms, whole=(self._last_seq or 0) == 0 and self._origin == 1)
 
     def _drift_ms(self, end_ms: int) -> float:
         wall = self._clock.wall(self.time.mono_ns(end_ms)).ms if self.time.known else None

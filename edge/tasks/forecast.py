@@ -181,6 +181,9 @@ class ForecastTask(Task):
         else:  # the interval of the answer has come already
             self._rows(due, past._replace(values=self._look(due.number - self._steps).values))
         self.done = due.number
+        if self._parts.foretell is not None:
+            outputs = [s.output for s in self.sites]
+            self._parts.foretell(dict(zip(outputs, firsts, strict=True)), self.config.interval_s)
         self._parts.journal.answers(self.key, due.number, shift, past)
         if self.decider is not None:
             self._decide(due, self._answers(answers, firsts), why, model.passport.task.quantiles if model else ())

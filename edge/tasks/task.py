@@ -8,7 +8,7 @@ ones wait, and what a restart finds undone is done then.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from wayside.contracts.action import Answer, Answers
@@ -63,6 +63,8 @@ class Parts(NamedTuple):
     runner: Runner
     offer: Offer
     journal: Journal
+    foretell: Callable[[Mapping[str, float | None], float], None] | None = None
+    """takes what forecast tasks expect of their outputs, and the interval's seconds"""
 
 
 class Due(NamedTuple):

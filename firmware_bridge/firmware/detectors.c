@@ -7,7 +7,7 @@ void detectors_start(detectors *d, const detector_limits *limits, uint32_t ms) {
     d->limits = *limits;
     if (d->limits.count > DETECTORS) d->limits.count = DETECTORS;
     for (uint8_t i = 0; i < d->limits.count; i++)
-        d->each[i] = (detector){.raw_ms = ms, .level_ms = ms, .rise_ms = ms, .window_ms = ms};
+        d->each[i] = (detector){.raw_ms = ms, .level_ms = ms, .rise_ms = ms, .window_ms = ms, .quiet = 1};
     d->due_ms = d->cycle_ms = ms;
     d->flow = d->seen = 0;
 }
@@ -124,7 +124,8 @@ void detectors_rows(detectors *d, uint8_t *present, uint8_t *faulty) {
     *present = d->seen;
     *faulty = d->seen = 0;
     for (uint8_t i = 0; i < d->limits.count && i < CALLERS; i++) {
-        if (d->each[i].level) *present |= d->limits.rows[i];
-        if (d->each[i].faults) *faulty |= d->limits.rows[i];
+        const detector *x = &d->each[i];
+        if (x->level) *present |= d->limits.rows[i];
+        if (x->faults) *faulty |= d->limits.rows[i];
     }
 }

@@ -15,7 +15,7 @@ typedef struct {
     uint8_t faults;     /* enum detector_fault */
     uint8_t told;       /* the faults that were reported last */
     uint8_t rises;      /* in the chatter window */
-    uint8_t quiet;      /* ends of cycles since the last edge */
+    uint8_t quiet;      /* ends of cycles since the last edge, and at the start */
     uint32_t raw_ms;    /* since when raw holds */
     uint32_t level_ms;  /* since when level holds */
     uint32_t rise_ms;   /* last rise; from the start, when there was none */

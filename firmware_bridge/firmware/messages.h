@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PROTOCOL 2u
-#define SCHEMA 0xaa10198bu
+#define SCHEMA 0x37e3ff77u
 #define MAX_PAYLOAD 64u
 #define CRC_BYTES 4u
 #define MAX_FRAME 69u /* without the delimiter */
@@ -76,6 +76,7 @@ enum recall {
 enum row_option {
     ROW_OPTION_LOCKING = 4,
     ROW_OPTION_PED_RECALL = 8,
+    ROW_OPTION_HOST_ONLY = 16,
 };
 
 enum detector_fault {

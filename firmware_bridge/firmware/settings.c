@@ -48,7 +48,8 @@ static enum plan_code check_callers(settings *s, const uint8_t *rows, uint8_t *p
     for (uint8_t i = 0; i < t->count; i++) {
         const signal_row *r = &t->rows[i];
         *phase = r->phase;
-        if (!(called >> i & 1) && !(r->options & (RECALL_SOFT | ROW_OPTION_PED_RECALL)) && !r->ped_input)
+        uint8_t calling = RECALL_SOFT | ROW_OPTION_PED_RECALL | ROW_OPTION_HOST_ONLY;
+        if (!(called >> i & 1) && !(r->options & calling) && !r->ped_input)
             return PLAN_CODE_TABLE_DETECTORS;
         cycles[r->ring - 1u] += (uint32_t)r->green + r->yellow + r->red;
     }

@@ -18,7 +18,7 @@ static enum plan_code check_row(const signal_table *t, uint8_t i) {
     if (r->ped_input != 0 && r->walk == 0) return PLAN_CODE_NO_WALK;
     if (!t->actuated) return PLAN_CODE_OK;
     if (r->max_1 < r->min_green || r->max_1 > r->max_green) return PLAN_CODE_TABLE_TIMES;
-    if (r->options > (RECALL_SOFT | ROW_OPTION_LOCKING | ROW_OPTION_PED_RECALL)) return PLAN_CODE_TABLE_FORMAT;
+    if (r->options > (RECALL_SOFT | ROW_OPTION_LOCKING | ROW_OPTION_PED_RECALL | ROW_OPTION_HOST_ONLY)) return PLAN_CODE_TABLE_FORMAT;
     if ((r->options & ROW_OPTION_PED_RECALL) && r->walk == 0) return PLAN_CODE_NO_WALK;
     return PLAN_CODE_OK;
 }

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from wayside.contracts.beat import Maxima, Request
 from wayside.firmware_bridge.errors import MessageError, WrongBoard
 from wayside.firmware_bridge.line import frames, messages
 from wayside.firmware_bridge.line.messages import (
@@ -152,12 +153,22 @@ class BoardLink:
         return frames.encode(messages.encode(message))
 
     def signal_request(self, request: int, action: Action, phase: int) -> bytes:
-        """Ask for a pedestrian call, a call, a hold or a force-off of ``phase``; ``PlanResult`` says yes or why not.
+        """Ask for ``action`` at ``phase``; ``PlanResult`` says yes or why not.
 
         Raises:
             MessageError: no phase has that number.
         """
         return frames.encode(messages.encode(SignalRequest(request & 0xFFFF, action, phase)))
+
+    def request(self, number: int, asked: Request | Maxima) -> bytes:
+        """Ask for what a policy with the beat of the line may: a request, or maximum greens without a cycle.
+
+        Raises:
+            MessageError: as :meth:`phase_times` and :meth:`signal_request`.
+        """
+        if isinstance(asked, Maxima):
+            return self.phase_times(number, asked.seconds, 0.0)
+        return self.signal_request(number, Action(asked.ask), asked.phase)
 
     def plan_table(self, request: int, table: bytes, *, store: bool) -> bytes:
         """Send a plan table, to be checked only or to be kept and put in force. ``PlanResult`` answers, for a table to

@@ -98,6 +98,7 @@ class RowOption(enum.IntFlag):
 
     LOCKING = 4  # a call stays when its vehicle leaves
     PED_RECALL = 8  # each green has a walk, and is called for it
+    HOST_ONLY = 16  # no detector calls it, and that is meant: all that it serves also goes in other phases
 
 
 class DetectorFault(enum.IntFlag):
@@ -313,6 +314,7 @@ def _format(kind: type) -> str:
 
 LAYOUTS = {kind: struct.Struct("<B" + _format(kind)) for kind in MESSAGES.values()}
 IDS = {kind: id_ for id_, kind in MESSAGES.items()}
+_COUNTS = {kind: len(fields(kind)) for kind in MESSAGES.values()}
 _GREEN = struct.Struct("<" + _format(PhaseGreen))
 
 
@@ -323,7 +325,7 @@ def encode(message: Message) -> bytes:
         MessageError: a field does not fit its C type.
     """
     kind = type(message)
-    values: list[object] = list(message[: len(fields(kind))])
+    values: list[object] = list(message[: _COUNTS[kind]])
     tail = b""
     try:
         if isinstance(message, Identity):

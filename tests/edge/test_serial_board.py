@@ -15,6 +15,7 @@ import pytest
 
 from tests.firmware_bridge.test_link import event, identity, said, status
 from tests.simulators.board import BoardProcess
+from wayside.contracts.beat import Ask, Maxima, Request
 from wayside.contracts.sensor_config import BoardConfig
 from wayside.edge.sensors import serial_board
 from wayside.edge.sensors.serial_board import SerialBoard
@@ -35,6 +36,11 @@ class Owner:
         self.conditions: list[tuple[str, str]] = []
         self.open: set[str] = set()
         self.severe: set[str] = set()
+        self.asked: list[tuple[int, Request | Maxima]] = []
+
+    def requests(self) -> list[tuple[int, Request | Maxima]]:
+        asked, self.asked = self.asked, []
+        return asked
 
     def receive(self, messages: Iterable[Heard]) -> None:
         self.messages += messages
@@ -127,6 +133,16 @@ async def test_a_board_that_is_never_reached_is_lost_too_and_found_when_it_talks
         with BoardProcess(tmp_path) as board:
             port.symlink_to(board.port)
             await until(lambda: owner.conditions == [("line_lost", "began"), ("line_lost", "over")])
+
+
+async def test_a_request_is_answered_under_its_own_number(tmp_path: Path) -> None:
+    owner = Owner()
+    owner.asked = [(0x8001, Request(Ask.HOLD, 2)), (0x8002, Maxima({2: 20.0}))]
+    with BoardProcess(tmp_path) as board:
+        async with running(board.port, owner):
+            await until(lambda: len([m for m in owner.messages if isinstance(m, PlanResult)]) == 2)
+    assert [m.request for m in owner.messages if isinstance(m, PlanResult)] == [0x8001, 0x8002]
+    assert not owner.asked
 
 
 async def test_a_plan_waits_for_the_board_and_one_that_no_message_can_say_is_a_condition(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ static void judge(uint8_t waiting, uint8_t was_called) {
         uint8_t colour = h.overlap_green >> o & 1 ? 1 : h.overlap_yellow >> o & 1 ? 2 : 0, parents = table.overlaps[o];
         lit[o].age++;
         if (colour && ((h.green | h.yellow) & others_of(o))) broken("an overlap beside a row in its way", o);
-        if (h.green & parents && colour == 0) broken("an overlap is red beside its parent's green", o);
+        if (h.green & parents && colour == 0 && lit[o].colour == 0) broken("an overlap is red beside its parent's green", o);
         if (colour != lit[o].colour) {
             if (lit[o].colour == 1 && colour != 2) broken("an overlap ended without yellow", o);
             if (lit[o].colour == 2 && (colour == 2 || lit[o].age < table.rows[lit[o].parent].yellow))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.hub.conftest import ROOT, Hub, HubProcess
 from tests.hub.scene import play
-from wayside.contracts.commissioning import DoctorFinding
+from wayside.contracts.commissioning import DoctorFinding, WiredChannel, WiringCheck
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -98,11 +98,14 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         page.screenshot(path=shots / "hub-clone.png", full_page=True)
         markup = "<img src=/x onerror=\"document.title='run'\">"
         silent = DoctorFinding(check="disk", state="warn")
-        record = nodes[2].walked(by=markup, note=markup, doctor=(silent,))
+        wire = WiredChannel(channel=7, phase=2, function="stop_line", verdict="suspect", said=markup)
+        wiring = WiringCheck(seconds=1800, channels=(wire,))
+        record = nodes[2].walked(by=markup, note=markup, doctor=(silent,), wiring=wiring)
         assert nodes[2].hand_in(record).status_code == 200
         page.click("#nodes tr[data-node='node-3']")
         page.wait_for_selector("#identity:has-text('Doctor said')")
-        assert page.inner_text("#identity").count(markup) == 2, "shown as it was typed"
+        assert page.inner_text("#identity").count(markup) == 3, "shown as it was typed"
+        assert "Wiring, 30 min of events: channel 7 is suspect" in page.inner_text("#identity")
         assert "undefined" not in page.inner_text("#identity")
         page.screenshot(path=shots / "hub-markup.png", full_page=True)
         page.click("#nodes tr[data-node='node-1']")

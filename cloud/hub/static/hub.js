@@ -3,7 +3,7 @@
 (() => {
   const POLL_MS = 3000;
   const byId = (id) => document.getElementById(id);
-  const choice = { node: null, datastream: null, hours: 24 };
+  const choice = { node: null, datastream: null, hours: 24, phase: null };
   let plot = null, plotted = "", lastSeen = 0;
 
   class HubAway extends Error {}
@@ -93,6 +93,12 @@
       element("td", { class: "number" }, count(s.actuations || 0)), element("td", {}, s.polarity && s.polarity !== "unknown" ? s.polarity : "–"),
       element("td", { class: "said" }, [s.said, (s.elsewhere || []).length ? `moved instead: ${s.elsewhere.join(", ")}` : ""].filter(Boolean).join("; ") || "–"));
   }
+  // Which detectors traffic showed at the wrong terminal, while the node was commissioned.
+  function wired(check) {
+    const of = (verdict) => (check.channels || []).filter((c) => c.verdict === verdict), suspect = of("suspect");
+    const heard = `Wiring, ${Math.round(check.seconds / 60)} min of events${check.partial ? ", ended early" : ""}`;
+    return `${heard}: ${suspect.map((c) => `channel ${c.channel} is suspect: ${c.said}`).join("; ") || "no wire is suspect"}; ${of("undecided").length} undecided`;
+  }
   async function showIdentity(nodes) {
     const node = nodes.find((n) => n.node === choice.node);
     text("identity-title", node ? `${node.node}: identity and commissioning` : "Identity and commissioning");
@@ -118,6 +124,7 @@
           element("thead", {}, element("tr", {}, ...["Datastream", "Channel", "Outcome", "Actuations", "Polarity", "Said"].map((h, i) => element("th", { scope: "col", class: i === 3 ? "number" : null }, h)))),
           element("tbody", {}, ...record.sensors.map(sensorRow)))));
       if (failed.length) parts.push(element("p", { class: "note" }, `Doctor said: ${failed.map((d) => `${d.check} (${d.state})${d.said ? `: ${d.said}` : ""}`).join("; ")}`));
+      if (record.wiring) parts.push(element("p", { class: "note" }, wired(record.wiring)));
       if (record.note) parts.push(element("p", { class: "note" }, `Note: ${record.note}`));
     } else parts.push(element("p", { class: "note" }, "Not commissioned yet: ", element("code", {}, "wayside commission"), " walks its sensors at the cabinet."));
     fill(byId("identity"), parts.filter((p) => p !== null));
@@ -208,7 +215,7 @@
     if (current.join("\n") !== values.join("\n")) select.replaceChildren(...values.map((v) => element("option", { value: v }, v)));
     if (select.value !== chosen) select.value = chosen;
   }
-  for (const [id, key] of [["choose-node", "node"], ["choose-datastream", "datastream"], ["choose-hours", "hours"]]) {
+  for (const [id, key] of [["choose-node", "node"], ["choose-datastream", "datastream"], ["choose-hours", "hours"], ["choose-phase", "phase"]]) {
     byId(id).addEventListener("change", (event) => { choice[key] = event.target.value; poll(); });
   }
   byId("choice").addEventListener("submit", (event) => event.preventDefault());
@@ -282,8 +289,34 @@
     choice.datastream = wanted ?? choice.datastream;
     options(byId("choose-node"), names, choice.node ?? "");
     options(byId("choose-datastream"), ours, wanted ?? "");
+    await showSignal(datastreams.filter((d) => d.node === choice.node));
     if (choice.node && wanted) draw(await ask(`/api/v1/series?${new URLSearchParams({ node: choice.node, datastream: wanted, hours: choice.hours })}`));
     else text("chart-note", "no data yet");
+  }
+
+  // --- the signal of the chosen node: asked for once a minute, its rows come four times an hour ---------
+  let signalShown = "";
+  async function showSignal(datastreams) {
+    const phases = signalMeasures.phases(datastreams);
+    byId("signal").hidden = phases.length === 0;
+    const version = JSON.stringify([choice.node, choice.hours, phases, choice.phase, Math.floor(Date.now() / 60000)]);
+    if (!phases.length || version === signalShown) return;
+    const limit = Math.min(1000, Math.ceil(choice.hours * 4) + 1), rows = new Map();
+    for (const phase of phases) {
+      const { summaries } = await ask(`/api/v1/summaries?${new URLSearchParams({ node: choice.node, datastream: `phase/${phase}/measures`, order: "newest", limit })}`);
+      rows.set(phase, summaries.filter((row) => row.at.wall_ms !== null).sort((a, b) => a.at.wall_ms - b.at.wall_ms));
+    }
+    const last = Math.max(...[...rows.values()].map((r) => r.at(-1)?.at.wall_ms ?? 0));
+    for (const [phase, all] of rows) rows.set(phase, all.filter((row) => row.at.wall_ms > last - choice.hours * 3600000));
+    const coordinated = phases.filter((p) => signalMeasures.coordinated(rows.get(p)));
+    if (!coordinated.includes(Number(choice.phase))) choice.phase = coordinated[0] ?? null;
+    options(byId("choose-phase"), coordinated.map(String), String(choice.phase ?? ""));
+    fill(byId("split-monitor"), [signalMeasures.splitMonitor(rows)]);
+    const shown = rows.get(Number(choice.phase)) ?? [];
+    fill(byId("coordination"), shown.length ? [signalMeasures.diagram(shown, (ms) => when(ms, choice.node).slice(5))] : [element("p", { class: "empty" }, "No advance detector tells who arrives when.")]);
+    const doubtful = [...rows.values()].flat().filter((row) => row.quality !== "good").length;
+    text("signal-note", `${when(last - choice.hours * 3600000, choice.node)} to ${when(last, choice.node)}${doubtful ? `; ${count(doubtful)} rows are of intervals with lost events` : ""}`);
+    signalShown = JSON.stringify([choice.node, choice.hours, phases, choice.phase, Math.floor(Date.now() / 60000)]);
   }
 
   // --- rollouts, alerts, decisions --------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.edge.scripted_beat import signal_beat
 from tests.edge.test_ledger import Hand
 from wayside.contracts.reading import Quality
 from wayside.contracts.sensor_config import DetectorConfig
@@ -25,6 +26,7 @@ from wayside.firmware_bridge.line.messages import (
     PlanResult,
     SignalMode,
     Status,
+    Termination,
 )
 
 STEP = 900_000
@@ -34,7 +36,7 @@ WELL = int(Flag.HOST_ALIVE | Flag.LINKED)
 class Told:
     """A board source with one detector on channel 1, and what came of what it heard."""
 
-    def __init__(self, *, drives_signal: bool = True) -> None:
+    def __init__(self, *, drives_signal: bool = True, beat: Any = None) -> None:
         self.clock = Hand()
         self.clock._start_ms = 1_699_999_200_000  # a multiple of the step
         self.ledger = Ledger("n", "0" * 32, self.clock)
@@ -45,7 +47,9 @@ class Told:
             Grid(self.clock, STEP // 1000),
             self.ledger,
             signal="signal" if drives_signal else None,
+            beat=beat,
         )
+        self.beat = beat
         self.reverted = 0
         self.board.reverted = self._revert
         self.seq, self.ms = 1, 0
@@ -78,7 +82,8 @@ class Told:
         """Everything that somebody may see."""
         rows = [(r.kind, r.datastream, str(r.detail)) for r in self.ledger.rows]
         board = self.board
-        return (rows, self.open(), board.mode, board.status, board.identity, board.lost, self.reverted)
+        beat = self.beat.state() if self.beat is not None else None
+        return (rows, beat, self.open(), board.mode, board.status, board.identity, board.lost, self.reverted)
 
 
 EVENTS: dict[EventKind, list[tuple[int, int]]] = {  # channel and value, of which each has to show
@@ -91,6 +96,11 @@ EVENTS: dict[EventKind, list[tuple[int, int]]] = {  # channel and value, of whic
     EventKind.PED: [(2, 1), (2, 2), (2, 0)],
     EventKind.SIGNAL_MODE: [(0, int(mode)) for mode in SignalMode],
     EventKind.ANALOG: [(4, 512)],
+    EventKind.TERMINATION: [(2, int(why)) for why in Termination],
+    EventKind.CALL: [(2, 1)],
+    EventKind.PED_CALL: [(2, 1)],
+    EventKind.PREEMPT: [(1, 1), (1, 2)],
+    EventKind.OVERLAP: [(1, 1), (1, 2), (1, 0)],
 }
 
 
@@ -98,7 +108,7 @@ EVENTS: dict[EventKind, list[tuple[int, int]]] = {  # channel and value, of whic
 def test_every_kind_of_event_shows(kind: EventKind) -> None:
     assert kind in EVENTS, f"the message table has a new kind of event, {kind.name}: which room takes it?"
     for channel, value in EVENTS[kind]:
-        with_it, without = Told(), Told()
+        with_it, without = Told(beat=signal_beat()), Told(beat=signal_beat())
         if kind in (EventKind.PHASE_YELLOW, EventKind.PHASE_RED):  # they end a green
             for told in (with_it, without):
                 told.event(EventKind.PHASE_GREEN, channel, ms=100)
@@ -106,7 +116,30 @@ def test_every_kind_of_event_shows(kind: EventKind) -> None:
             for told in (with_it, without):
                 told.event(EventKind.PED, channel, 1, ms=100)
         with_it.event(kind, channel, value)
-        assert (with_it.step()[4:], with_it.said()[:3]) != (without.step()[4:], without.said()[:3]), (channel, value)
+        assert (with_it.step()[4:], with_it.said()[:4]) != (without.step()[4:], without.said()[:4]), (channel, value)
+
+
+def test_who_waits_and_why_a_green_ended_disturbs_no_step() -> None:
+    """Of a board that is actuated, told to a node without a policy for each second."""
+    with_them, without = Told(), Told()
+    for told in (with_them, without):
+        told.event(EventKind.PHASE_GREEN, 2, ms=100)
+        told.event(EventKind.DETECTOR, 1, 1, ms=300)
+        told.event(EventKind.DETECTOR, 1, 0, ms=350)
+    for kind in (EventKind.TERMINATION, EventKind.CALL, EventKind.PED_CALL, EventKind.OVERLAP):
+        with_them.event(kind, 2, 1, ms=400)
+    assert with_them.step()[3:] == without.step()[3:]
+    assert [r.kind for r in with_them.ledger.rows] == []
+    assert with_them.open() == without.open() == set()
+
+
+def test_a_preemption_is_a_condition_until_it_is_over() -> None:
+    told = Told()
+    told.event(EventKind.PREEMPT, 1, 1)
+    told.event(EventKind.PREEMPT, 1, 2)
+    assert told.open() == {("signal_preempted", "board")}
+    told.event(EventKind.PREEMPT, 1, 0)
+    assert told.open() == set()
 
 
 @pytest.mark.parametrize("flag", Flag)

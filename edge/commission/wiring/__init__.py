@@ -1,0 +1,1 @@
+"""Which phase and which function each detector channel has, from half an hour of events, against the configuration."""
