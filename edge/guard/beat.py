@@ -139,18 +139,22 @@ class BeatRunner:
         return Step(send, State.BLIND, why)
 
     def _look(self, now_ms: int, heads: Mapping[int, Head], loops: Mapping[int, Loop]) -> None:
-        """Who waits: a phase that is not green and has a call, or whose loop at the stop line somebody came to."""
-        came = set()
+        """Who waits: a phase that is not green and has a call, or whose loop at the stop line somebody stands on.
+
+        Who goes in another phase of his lane, or turns on red, waits no longer: a wait ends where nobody is left.
+        """
+        stand: dict[int, bool] = {}  # phase → whether one of them came while no phase of his lane was green
         for each in self._signal.loops:
-            loop = loops[each.channel]
-            if each.function == "stop_line" and loop.occupied:
-                came.add(each.phase)
+            if each.function == "stop_line" and loops[each.channel].occupied:
+                served = any(heads[p].shows is Shows.GREEN for p in (each.phase, *each.also) if p in heads)
+                stand[each.phase] = stand.get(each.phase, False) or not served
         for p in self._signal.phases:
-            head = heads[p.phase]
-            if head.shows is Shows.GREEN:
-                self._waits.pop(p.phase, None)
-            elif head.called or head.ped_called or p.phase in came:
-                self._waits.setdefault(p.phase, now_ms)
+            head, phase = heads[p.phase], p.phase
+            called = head.called or head.ped_called
+            if head.shows is Shows.GREEN or not (called or phase in stand):
+                self._waits.pop(phase, None)
+            elif called or stand[phase]:
+                self._waits.setdefault(phase, now_ms)
 
     def _judge(self, now_ms: int, heads: Mapping[int, Head], loops: Mapping[int, Loop]) -> LetGo | None:
         changed = self._queues.step(now_ms, heads, loops)

@@ -78,6 +78,7 @@ class Memory:
         s = settings
         self.costs = Costs(s.horizon_s, s.stop_s, s.lost_s, s.yellow_s, s.left)
         self.channels = {p.phase: [x.channel for x in limits.loops if x.phase == p.phase] for p in limits.phases}
+        self.own = {lane.phases[0] for lane in self.lanes}
         self.at_s: float | None = None
         self.held: set[int] = set()  # phases
         self.pressed_s: dict[int, float] = {}  # since when somebody wants to cross
@@ -171,7 +172,7 @@ def _somebody_else(green: frozenset[int], memory: Memory) -> bool:
 def _following(now: int, fixed: frozenset[int], moment: Moment, memory: Memory) -> frozenset[int] | None:
     """The stage that had better begin now; None: this one goes on."""
     green = memory.stages[now]
-    everything = range(len(memory.stages))
+    everything = [n for n in range(len(memory.stages)) if _worth(memory.stages[n], moment, memory)]
     allowed = [n for n in everything if n != now and fixed <= memory.stages[n]]
     if not allowed or not _somebody_else(green, memory):
         return None
@@ -192,6 +193,11 @@ def _following(now: int, fixed: frozenset[int], moment: Moment, memory: Memory) 
             return None
     memory.extension_s = FIRST_EXTENSION_S
     return memory.stages[following]
+
+
+def _worth(stage: frozenset[int], moment: Moment, memory: Memory) -> bool:
+    """A phase whose lanes all have another one of their own goes only where the board calls it."""
+    return any(phase in memory.own or moment.heads[phase].called for phase in stage)
 
 
 def _ready_s(lane: Lane, moment: Moment, green: frozenset[int]) -> float:

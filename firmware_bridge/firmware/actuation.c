@@ -187,7 +187,8 @@ uint8_t actuation_ends(const signals *s, uint8_t ring) {
     if (next != NO_ROW && other->state != RING_WAITS && !conflict(&s->table, next, other->row)) return reason;
     if (other->state == RING_GREEN && !ready(s, theirs)) return 0;
     uint8_t follows = other->state == RING_YELLOW || other->state == RING_CLEARS ? other->next : actuation_next(s, theirs);
-    return follows != NO_ROW && on_this_side(s, theirs, follows) ? 0 : reason;
+    if (follows == NO_ROW || conflict(&s->table, follows, r->row)) return reason; /* it waits for this very green */
+    return on_this_side(s, theirs, follows) ? 0 : reason;
 }
 
 uint8_t actuation_first(const signals *s) {

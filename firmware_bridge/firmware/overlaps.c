@@ -9,7 +9,7 @@ uint8_t overlap_conflicts(const signal_table *t, uint8_t overlap) {
 }
 
 static bool between(const signal_ring *r, uint8_t parents) {
-    if (r->row == NO_ROW || r->next == NO_ROW) return false; /* a green has no next one yet */
+    if (r->next == NO_ROW) return false; /* a green has no next one yet, a ring without rows never */
     return (parents & bit(r->row)) && (parents & bit(r->next));
 }
 

@@ -157,12 +157,12 @@ static bool green_ends(const signals *s, const signal_ring *r) {
 /* Red clearance is over: choose the next row. */
 static void turn(signals *s, uint8_t ring) {
     signal_ring *r = &s->rings[ring];
-    uint8_t next = r->called;
+    uint8_t at = row_from(s, ring, (uint8_t)(r->row + 1u)), next = r->called == NO_ROW ? at : r->called;
+    if (!s->table.actuated && next == r->row && r->ticks == 0) return; /* after yellow comes red, if it comes again */
     r->state = RING_WAITS;
     r->ticks = 0;
     if (s->table.actuated) return; /* when it can begin */
-    uint8_t at = row_from(s, ring, (uint8_t)(r->row + 1u));
-    for (; next != NO_ROW && at != next; at = row_from(s, ring, (uint8_t)(at + 1u))) s->skipped |= bit(at);
+    for (; at != next; at = row_from(s, ring, (uint8_t)(at + 1u))) s->skipped |= bit(at);
     r->row = at;
     r->called = NO_ROW;
     if (s->rings[1u - ring].state != RING_WAITS) s->first = ring;

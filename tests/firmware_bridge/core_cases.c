@@ -216,10 +216,10 @@ static void check_tables(void) {
     TAKEN(t.rows[1].max_1 = 40);
     REFUSED(t.rows[1].max_1 = 101, PLAN_CODE_TABLE_TIMES, 4);
     TAKEN(t.rows[1].max_1 = 100);
-    REFUSED(t.rows[0].options = 16, PLAN_CODE_TABLE_FORMAT, 2);
+    REFUSED(t.rows[0].options = 32, PLAN_CODE_TABLE_FORMAT, 2);
     TAKEN(t.rows[0].options = 15);
     /* what format 1 has not is not looked at there */
-    REFUSED((t.rows[0].options = 16, t.rows[1].max_1 = 0, t.actuated = false, t.overlaps[0] = 8, t.longest_red = 0), PLAN_CODE_OK, 0);
+    REFUSED((t.rows[0].options = 32, t.rows[1].max_1 = 0, t.actuated = false, t.overlaps[0] = 8, t.longest_red = 0), PLAN_CODE_OK, 0);
     REFUSED(t.overlaps[1] = 8, PLAN_CODE_TABLE_OVERLAP, 0);
     REFUSED(t.overlaps[3] = 128, PLAN_CODE_TABLE_OVERLAP, 0);
     TAKEN(t.overlaps[1] = 7);
@@ -526,7 +526,7 @@ static void missing(void) {
     uint32_t ms = 1000;
     /* three cycles with ten vehicles each at channel 1: the third is the first in which the others are missed for two whole ones */
     for (unsigned cycle = 1; cycle <= 4; cycle++) {
-        CHECK(DEAD(2) == (cycle > 3) && DEAD(4) == (cycle > 3));
+        CHECK(DEAD(2) == (cycle > 2) && DEAD(4) == (cycle > 2));
         CHECK(watched.each[0].faults == 0 && watched.each[2].faults == 0); /* one flows; the other calls nobody */
         (void)flow(1, 10, ms);
         ms += 5000;
@@ -541,15 +541,15 @@ static void missing(void) {
     /* nor before the cycle is over, however many come */
     detectors_start(&watched, &limits, 0);
     (void)flow(1, 49, 99); /* the last rise at 4899 ms */
-    CHECK(watched.cycle_ms == 0 && watched.each[1].quiet == 0 && watched.flow == FLOW_RISES);
+    CHECK(watched.cycle_ms == 0 && watched.each[1].quiet == 1 && watched.flow == FLOW_RISES);
     (void)flow(1, 1, 4940);
-    CHECK(watched.each[1].quiet == 0);
+    CHECK(watched.each[1].quiet == 1);
     (void)flow(1, 1, 5100);
-    CHECK(watched.each[1].quiet == 1 && watched.each[0].quiet <= 1 && watched.cycle_ms >= 5000 && watched.flow <= 1);
+    CHECK(watched.each[1].quiet == 2 && watched.each[0].quiet <= 1 && watched.cycle_ms >= 5000 && watched.flow <= 1);
     detectors_start(&watched, &limits, 0);
     (void)flow(1, 10, 3990); /* its last rise at 4890, its fall at 4940 */
     (void)flow(1, 1, 4950);  /* fall exactly at 5000 */
-    CHECK(watched.each[1].quiet == 1 && watched.cycle_ms == 5000);
+    CHECK(watched.each[1].quiet == 2 && watched.cycle_ms == 5000);
     /* a vehicle that stands there is no dead cable */
     detectors_start(&watched, &limits, 0);
     edge e;
@@ -562,16 +562,16 @@ static void missing(void) {
     off.dead_cycles = 0;
     detectors_start(&watched, &off, 0);
     for (unsigned cycle = 0; cycle < 6; cycle++) (void)flow(1, 11, 1000 + 6000 * cycle);
-    CHECK(watched.each[1].faults == 0 && watched.each[1].quiet == 0);
+    CHECK(watched.each[1].faults == 0 && watched.each[1].quiet == 1);
     /* quiet cycles stop being counted: 256 of them are not none */
     off.dead_cycles = 255;
     detectors_start(&watched, &off, 0);
-    for (unsigned cycle = 0; cycle < 254; cycle++) (void)flow(1, 11, 1000 + 6000 * cycle);
+    for (unsigned cycle = 0; cycle < 253; cycle++) (void)flow(1, 11, 1000 + 6000 * cycle);
     CHECK(watched.each[1].faults == 0);
     /* another table: nothing is carried over */
     (void)flow(1, 3, 6000000);
     detectors_start(&watched, &limits, 7000000);
-    CHECK(watched.flow == 0 && watched.cycle_ms == 7000000 && watched.each[1].quiet == 0);
+    CHECK(watched.flow == 0 && watched.cycle_ms == 7000000 && watched.each[1].quiet == 1);
 }
 
 static void speaking(void) {
@@ -712,6 +712,61 @@ static void storing(void) {
     CHECK(store_step(&s) == STORE_WRITING && s.at == 1);
 }
 
+/* A whole copy where firmware 2.0 had its second one. */
+static void put_old(uint32_t generation, size_t n, uint8_t fill) {
+    uint8_t copy[SLOT_BYTES] = {(uint8_t)generation, (uint8_t)(generation >> 8), (uint8_t)(generation >> 16),
+        (uint8_t)(generation >> 24), (uint8_t)n, (uint8_t)(n >> 8)};
+    for (size_t i = 0; i < n; i++) copy[SLOT_HEAD + i] = (uint8_t)(fill + i);
+    uint32_t crc = crc32_of(copy, SLOT_HEAD + n);
+    for (unsigned i = 0; i < CRC_BYTES; i++) copy[SLOT_HEAD + n + i] = (uint8_t)(crc >> (8 * i));
+    memcpy(memory + OLD_PLACE, copy, SLOT_HEAD + n + CRC_BYTES);
+}
+
+#define OLD_MOST (SETTINGS_HEAD + SIGNAL_PHASES * SETTINGS_ROW) /* the largest table of firmware 2.0 */
+
+static void old_place(void) {
+    store s;
+    const uint8_t *bytes;
+    /* alone, of any size that 2.0 knew; written into the first place, whole at every moment */
+    for (size_t n = SETTINGS_HEAD; n <= OLD_MOST; n += SETTINGS_ROW)
+        for (size_t cut = 0; cut <= SLOT_HEAD + n + CRC_BYTES + 1; cut++) {
+            memset(memory, 0xFF, sizeof memory);
+            put_old(7, n, 40);
+            CHECK(store_load(&s, &bytes) == n && bytes == s.bytes + SLOT_HEAD && bytes[0] == 40 && bytes[n - 1] == (uint8_t)(39 + n));
+            CHECK(s.state == STORE_WRITING && s.slot == 0 && s.generation == 7);
+            for (size_t i = 0; i < cut; i++) CHECK(store_step(&s) == (i < SLOT_HEAD + n + CRC_BYTES ? STORE_WRITING : STORE_DONE));
+            CHECK(kept(n, 40));
+        }
+    CHECK(store_load(&s, &bytes) == OLD_MOST && s.state == STORE_IDLE && s.slot == 1 && s.generation == 8);
+    /* sizes that it did not know, a copy that is not whole */
+    memset(memory, 0xFF, sizeof memory);
+    put_old(7, OLD_MOST + 1, 40);
+    CHECK(store_load(&s, &bytes) == 0 && s.state == STORE_IDLE && s.slot == 0 && s.generation == 0);
+    put_old(7, SETTINGS_HEAD, 40);
+    memory[OLD_PLACE + SLOT_HEAD] ^= 1;
+    CHECK(store_load(&s, &bytes) == 0 && s.state == STORE_IDLE);
+    /* beside the first copy the newer one counts, over the end of the generations too */
+    static const struct { uint32_t first, old; bool old_counts; } ages[] = {{5, 6, true}, {6, 5, false}, {0xFFFFFFFF, 0, true},
+        {0, 0xFFFFFFFF, false}, {5, 0x80000004, true}, {5, 0x80000005, false}};
+    for (unsigned i = 0; i < sizeof ages / sizeof *ages; i++) {
+        memset(memory, 0xFF, sizeof memory);
+        (void)store_load(&s, &bytes);
+        s.generation = ages[i].first - 1u;
+        CHECK(keep(&s, SETTINGS_HEAD, 10) == STORE_DONE && s.generation == ages[i].first);
+        put_old(ages[i].old, SETTINGS_HEAD + SETTINGS_ROW, 60);
+        bool old = store_load(&s, &bytes) == SETTINGS_HEAD + SETTINGS_ROW && bytes[0] == 60;
+        CHECK(old == ages[i].old_counts);
+        CHECK(s.state == (old ? STORE_WRITING : STORE_IDLE) && s.slot == !old);
+        CHECK(s.generation == (old ? ages[i].old : ages[i].first) && (old || kept(SETTINGS_HEAD, 10)));
+    }
+    /* a second copy in the place of today was written later */
+    memset(memory, 0xFF, sizeof memory);
+    (void)store_load(&s, &bytes);
+    CHECK(keep(&s, SETTINGS_HEAD, 10) == STORE_DONE && keep(&s, SETTINGS_HEAD, 20) == STORE_DONE);
+    put_old(9, SETTINGS_HEAD, 60);
+    CHECK(kept(SETTINGS_HEAD, 20));
+}
+
 int main(void) {
     own_limits();
     no_limits();
@@ -722,6 +777,7 @@ int main(void) {
     missing();
     speaking();
     storing();
+    old_place();
     printf("%u cases, %u failed\n", cases, failures);
     return failures != 0;
 }

@@ -88,9 +88,9 @@ static const instance instances[] = {
         .vehicles = 10, .waits = true},
     /* A railway and a fire brigade, from every state of a crossing. */
     {"preemption",
-        {{.count = 3, .actuated = true, .start_flash = 1, .start_red = 1, .longest_red = 21,
+        {{.count = 3, .actuated = true, .start_flash = 1, .start_red = 1, .longest_red = 24,
             .preempts = {{.input = 1, .track = 2, .track_s = 0, .dwell = 1, .dwell_s = 0}, {.input = 2, .dwell = 4, .dwell_s = 0}},
-            .rows = {{ROW(1, 1, 2, 1, 3, 2, 1, 1), .walk = 1, .ped_clear = 1, ACTS(2, 1, 0, ROW_OPTION_LOCKING)},
+            .rows = {{ROW(1, 1, 2, 1, 3, 2, 1, 1), .walk = 2, .ped_clear = 1, ACTS(2, 1, 0, ROW_OPTION_LOCKING)},
                 {ROW(2, 1, 5, 2, 3, 2, 1, 0), ACTS(2, 0, 0, ROW_OPTION_LOCKING)},
                 {ROW(3, 2, 2, 1, 3, 2, 1, 1), ACTS(2, 0, 0, 0)}}}},
         .requests = ASK(ACTION_FORCE_OFF), .buttons = 1, .vehicles = 2, .inputs = 3, .waits = true},

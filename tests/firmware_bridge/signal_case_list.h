@@ -597,3 +597,68 @@ PLAY(&onesided, "1. O4 H3 v6 1. P3 40. v9 30.",
     "rrrrrrrrrrrGGGGGmrrrrrrrrGGGGGmrrrrrrrrGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
     "GGGGGGGGGmrrrrrrrrWWccGmrrrrrrrrGGGGGmrrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
     "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+/* --- rings that overlap in time, waits, clearances that overlap --- */
+/* a row begins while the other ring's is green or clears */
+PLAY(&beside, "26.",
+    "GGGGGxrrrrrrrGGGGGxrrrrrrr "
+    "rrrrrrrGGGGxrrrrrrrrGGGGxr "
+    "GGGxrrrrrrrrrGGGxrrrrrrrrr "
+    "rrrrrGGGxrrrrrrrrrGGGxrrrr");
+/* an overlap that was carried ends late: the row that is overdue waits for its clearance */
+PLAY(&lap, "1. O3 v4 61. v6 4. v2 10.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrr "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrrrGGGGGGG");
+/* overdue comes before the ring's order */
+PLAY(&three, "1. O3 v4 57. v6 3. v2 20.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrr");
+/* a fault elsewhere does not lengthen what the host shortened */
+PLAY(&three, "f4 g4 v3 40.",
+    "GGGGmrrrrrrrrrrrrrGGGGmrrrrrrrrrrrrrGGGG "
+    "rrrrrrGGGGmrrrrrrrrrrrrrGGGGmrrrrrrrrrrr "
+    "rrrrrrrrrrrrGGGGxrrrrrrrrrrrrrGGGGxrrrrr");
+/* no gap at all while a vehicle is there */
+PLAY(&brief, "v1 3. v3 2. v2 20.",
+    "GGGGGgrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrGGGGGGGGGGGGGGGGGG");
+/* a parent turns green within the overlap's yellow or red: red comes first */
+PLAY(&laps, "8. v4 1. v2 1. v0 20.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrGGgYrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrGGGGGGGGGGGGGGGG "
+    "rrrrGGGGgrrrrrrrrrrrrrrrrrrrrr "
+    "GGYrrrrrrGGYYrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGYrGYYrrrrrrrrrrrrrrrrr");
+PLAY(&laps, "6. v4 1. v0 8. v2 1. v0 6. v4 1. v8 4. v0 10.",
+    "GGgrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrGGGGGgYrrrrrrrrrrrrr "
+    "rrrrrrrrrGGGGGGgrrrrrrrrrrrrrrGGGGGGG "
+    "rrrrGGgrrrrrrrrrrrrrrrrGGGGgrrrrrrrrr "
+    "GGYrrrrrrrrrrrrrrGGGGGYYrrrrrrrrrrrrr "
+    "rrrrGGYrrrrrrrrrrGGGGGYYrGGYrrrrrrrrr");
+/* called until the rows of the dwell are green */
+PLAY(&trains, "4. i1 13. ?p10 1. ?p10 1. ?p10 1. ?p20 3.",
+    "GGGGfrrrrrrrrrrrrrrGGGG "
+    "rrrrrrGGGGGGGGGGGfrrrrr "
+    "GGGGfrrrrrrrrrrrrrrrrrr");
+/* every row in the way of every other: one ring after the other */
+PLAY(&stages, "vf 56.",
+    "GGGGGmrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrGGGGGmrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrGGGGGmrrrrrrrrrrrrrrrrrrrrrrGGGGGmr");
+/* it never holds for a row that waits for this very green */
+PLAY(&stages, "3. v4 1. v0 9. v1 1. v0 9. v8 1. v0 9.",
+    "GGgrrrrrrrrrrrrGGGGGGGGgrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGgrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGG");
+/* after yellow comes red, whatever the table says */
+PLAY(&single, "12.",
+    "GGGxrGGGxrGG");
+PLAY(&unclear, "1. C1 15.",
+    "GGGxrGGGxrrrrGGG "
+    "rrrrrrrrrGGGxrrr");

@@ -54,3 +54,21 @@ static const signal_table empty = {.count = 0};
 static const signal_table onesided = {BEGINS(4, 90),
     .rows = {{ROW(1, 1, 10, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(2, 1, 5, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)},
         {ROW(3, 2, 10, 2, 8, 4, 1, 1), .walk = 2, .ped_clear = 2, ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(4, 2, 5, 2, 8, 4, 1, 3), ACTS(5, 2, 0, ROW_OPTION_LOCKING)}}};
+
+/* Fixed time: 1 beside 3 and 4 of the other ring, 2 beside 4 alone. */
+static const signal_table beside = {.count = 4, .start_flash = 1, .start_red = 1,
+    .rows = {{ROW(1, 1, 2, 2, 8, 5, 1, 1)}, {ROW(2, 1, 5, 2, 8, 4, 1, 1)}, {ROW(3, 2, 10, 2, 8, 3, 1, 1)}, {ROW(4, 2, 4, 2, 8, 3, 1, 1)}}};
+
+/* A passage time of nothing. */
+static const signal_table brief = {BEGINS(2, 60),
+    .rows = {{ROW(1, 1, 2, 2, 8, 4, 1, 1), ACTS(5, 0, 0, 0)}, {ROW(2, 1, 1, 2, 8, 4, 1, 1), ACTS(5, 0, 0, 0)}}};
+
+/* Two rings of which one alone is ever green. */
+static const signal_table stages = {BEGINS(4, 90),
+    .rows = {{ROW(1, 1, 14, 2, 20, 5, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(2, 1, 13, 2, 20, 5, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)},
+        {ROW(3, 2, 11, 2, 20, 5, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(4, 2, 7, 2, 20, 5, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}}};
+
+/* Fixed time without red clearance: one row, two. */
+static const signal_table single = {.count = 1, .start_flash = 1, .start_red = 1, .rows = {{ROW(1, 1, 0, 2, 8, 3, 1, 0)}}};
+static const signal_table unclear = {.count = 2, .start_flash = 1, .start_red = 1,
+    .rows = {{ROW(1, 1, 2, 2, 8, 3, 1, 0)}, {ROW(2, 1, 1, 2, 8, 3, 1, 0)}}};

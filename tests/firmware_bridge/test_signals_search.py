@@ -77,12 +77,6 @@ ACTUATED_MUTATIONS = {
         "s->green[row]",
         "a green did not end at its maximum while somebody waited",
     ),
-    "rest in green": (
-        "actuation.c",
-        "    if (!rivals) return 0;\n",
-        "",
-        "a green ended though nobody waited",
-    ),
     "pedestrian service of an actuated green": (
         "actuation.c",
         " || crossing(s, r)) return 0;",
