@@ -148,7 +148,8 @@ def of_beat(rows: Iterable[Row]) -> dict[str, int]:
     """What came of a policy with the beat of the line; all 0 where there is none.
 
     Returns:
-        Seconds of the board, those in force, requests that the guard let through, intervals in which the board refused one.
+        Seconds of the board, those in force, requests that the guard let through, intervals in which the
+        board refused one.
     """
     beats = [row["detail"] for row in rows if row["kind"] == "decision" and row["detail"].get("verdict") == "beat"]
     return {
