@@ -184,11 +184,10 @@ min_green_s = 8
 max_green_s = 45
 yellow_s = 3
 red_clearance_s = 1
-{people}
 {"".join(rows)}
 {total}
 {extra}
-"""
+{people}"""
 
 
 def free_port() -> int:
