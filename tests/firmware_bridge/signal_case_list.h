@@ -662,3 +662,14 @@ PLAY(&single, "12.",
 PLAY(&unclear, "1. C1 15.",
     "GGGxrGGGxrrrrGGG "
     "rrrrrrrrrGGGxrrr");
+/* an input that comes again and again: who waits is overdue, and the wait stops being counted at the longest red */
+PLAY(&pulses, "v2 i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. ?w1=16 i0 9. ?w1=0",
+    "GGgrGgrGgrGgrGgrGgrGgrGgrGgrGfrGfrGfrGfrGfrGfrGfrGfrGfrGfrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG");
+/* what the host asked is void when it falls silent, and when another table comes, in both rings */
+PLAY(&dual, "C2!8 1. C7 C3 ?c44 L ?c0", "G r r r G r r r");
+CHANGE(&dual, &pair, "1. C7 C3 ?c44 T ?c0", "G r r r G r r r");
+/* the first row is not passed over twice either */
+PLAY(&alone, "6. C2 5. C2!13 9.",
+    "GGGxrrrrrrrrrrrGGGxr "
+    "rrrrrGGGxrGGGxrrrrrr");

@@ -72,3 +72,7 @@ static const signal_table stages = {BEGINS(4, 90),
 static const signal_table single = {.count = 1, .start_flash = 1, .start_red = 1, .rows = {{ROW(1, 1, 0, 2, 8, 3, 1, 0)}}};
 static const signal_table unclear = {.count = 2, .start_flash = 1, .start_red = 1,
     .rows = {{ROW(1, 1, 2, 2, 8, 3, 1, 0)}, {ROW(2, 1, 1, 2, 8, 3, 1, 0)}}};
+
+/* A preemption without a dwell time, on a street that is short of time. */
+static const signal_table pulses = {BEGINS(2, 16), .preempts = {{.input = 1, .dwell = 1}},
+    .rows = {{ROW(1, 1, 2, 1, 4, 2, 1, 1), ACTS(2, 1, 0, ROW_OPTION_LOCKING)}, {ROW(2, 1, 1, 1, 4, 2, 1, 1), ACTS(2, 1, 0, ROW_OPTION_LOCKING)}}};
