@@ -34,13 +34,32 @@ typedef struct {
     const signal_table *table, *other;
     uint8_t vehicles, faults, inputs;
     unsigned ticks;
+    bool inconsistent;
     char rows[SIGNAL_PHASES][LONGEST], overlaps[SIGNAL_OVERLAPS][LONGEST];
 } stage;
+
+/* What signals.h says of the numbers that the heads do not show. */
+static bool consistent(const signals *s) {
+    for (unsigned i = 0; i < SIGNAL_RINGS; i++) {
+        const signal_ring *r = &s->rings[i];
+        const signal_row *row = &s->table.rows[r->row == NO_ROW ? 0 : r->row];
+        if (r->row == NO_ROW) continue;
+        if (r->state == RING_WAITS && r->ticks != 0) return false;
+        if (r->state == RING_GREEN && r->next != NO_ROW) return false;
+        if (r->state == RING_GREEN && !r->walking && r->walked != 0) return false;
+        if (s->table.actuated && r->ticks > row->max_green) return false;
+        if (r->state == RING_GREEN && (r->walked > row->walk + row->ped_clear || r->gap > row->passage)) return false;
+    }
+    for (unsigned i = 0; i < s->table.count; i++)
+        if (s->delay[i] > s->table.rows[i].delay || s->waits[i] > s->table.longest_red) return false;
+    return true;
+}
 
 static void tick(stage *s) {
     signals_detect(&s->core, s->vehicles, s->faults);
     signals_preempt(&s->core, s->inputs);
     signals_tick(&s->core);
+    s->inconsistent |= !consistent(&s->core);
     signal_heads h = signals_look(&s->core);
     const signal_table *t = &s->core.table;
     for (unsigned i = 0; i < SIGNAL_PHASES && s->ticks < LONGEST - 1; i++) {
@@ -123,6 +142,7 @@ static void play(int line, const signal_table *t, const signal_table *other, con
     for (unsigned i = 0; i < s.core.table.count; i++) snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", i ? " " : "", s.rows[i]);
     for (unsigned o = 0; o < SIGNAL_OVERLAPS; o++)
         if (s.core.table.overlaps[o]) snprintf(got + strlen(got), sizeof got - strlen(got), " %s", s.overlaps[o]);
+    if (s.inconsistent) fail(line, script, "a number is beyond its bound");
     if (strcmp(got, expected) == 0) return;
     fail(line, script, "");
     for (char *c = got; *c; c++)
@@ -171,6 +191,7 @@ static void monitor(void) {
     }
     SHOWS(true, .overlap_green = 1, .overlap_yellow = 1);
     SHOWS(false, .overlap_green = 1, .overlap_yellow = 2);
+    SHOWS(false, .green = 1, .overlap_green = 16); /* an overlap that no table has */
 }
 
 static void expect(int line, bool right, const char *what) {
@@ -244,6 +265,11 @@ static void fresh(void) {
         EXPECT(!s.rings[ring].held && !s.rings[ring].forced && !s.rings[ring].walking && s.rings[ring].ticks == 0);
     signals_replace(&s, &walks); /* while it flashes: at once */
     EXPECT(s.coming == NULL && s.table.rows[0].walk == 3 && s.mode == SIGNAL_MODE_FLASH);
+    longer.rows[2].options = RECALL_MINIMUM;
+    start(&s, &longer, 3);
+    EXPECT(signals_called(&s) == 0);
+    signals_replace(&s, &walks);
+    EXPECT(s.mode == SIGNAL_MODE_CLOSING && s.delay[0] == 0);
     longer.actuated = false; /* fixed time: nobody is called at the start */
     signals_start(&s, &longer);
     EXPECT(s.rings[0].called == NO_ROW && s.green[0] == 6 && s.green[2] == 0);
