@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -173,8 +174,13 @@ def sample(size: int, seed: int) -> list[Mutant]:
     return random.Random(seed).sample(every_mutant(), size)
 
 
+def digest() -> str:
+    """SHA-256 of the core's files: of which core a record speaks."""
+    return hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in CORE)).hexdigest()
+
+
 def record(outcomes: dict[str, Outcome]) -> dict[str, object]:
-    """What is committed: counts of each file, by which check, what survived."""
+    """What is committed: counts of each file, by which check, what survived; the score, and with the equivalent ones."""
     by_file = {}
     for name in sorted({key.split(" ")[0] for key in outcomes}):
         mine = [one for key, one in outcomes.items() if key.startswith(f"{name} ")]
@@ -184,8 +190,12 @@ def record(outcomes: dict[str, Outcome]) -> dict[str, object]:
             **{word: counts[word] for word in OUTCOMES},
             "score": round(score(mine), 4),
         }
+    as_survivors = [Outcome("survived", "") if o.outcome == "equivalent" else o for o in outcomes.values()]
     return {
+        "core": digest(),
+        "mutants": len(outcomes),
         "score": round(score(outcomes.values()), 4),
+        "score with equivalents as survivors": round(score(as_survivors), 4),
         "files": by_file,
         "found by": dict(collections.Counter(one.by for one in outcomes.values() if one.by)),
         "survived": [key for key, one in outcomes.items() if one.outcome == "survived"],
@@ -197,11 +207,12 @@ def main() -> int:
     parser.add_argument("--file", choices=CORE, help="of this file alone; nothing is recorded")
     parser.add_argument("--sample", type=int, help="so many, chosen by lot; nothing is recorded")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--searches", action="store_true", help="run the searches, too, on what the cases let through (hours)")
     chosen = parser.parse_args()
     todo = sample(chosen.sample, chosen.seed) if chosen.sample else every_mutant()
     if chosen.file:
         todo = [m for m in todo if m.file == chosen.file]
-    outcomes = run(todo, quiet=not sys.stderr.isatty())
+    outcomes = run(todo, quiet=not sys.stderr.isatty(), searches=chosen.searches)
     text = json.dumps(record(outcomes), indent=1) + "\n"
     print(text, end="")
     if not (chosen.sample or chosen.file):
