@@ -1,10 +1,11 @@
 """How many small faults of the board's core its quick checks find: ``python -m tests.firmware_bridge.mutation``.
 
 Every mutant (``mutants.py``) is compiled and run against the checks below, the cheapest first, until one fails. The
-cases take milliseconds, and so does tcc, where it is installed; only what they let through meets the optimising compiler
-and the searches. Mutants of which that compiler makes the same machine code are no faults, and told apart (trivial
-compiler equivalence: Papadakis et al., ICSE 2015); what does not compile is not counted either. What survives and has a
-reason in ``equivalent_mutants.toml`` is no fault, what has none counts against the score. ``mutation.json`` keeps the counts.
+cases take milliseconds, and so does tcc, where it is installed; only what they let through meets the optimising
+compiler and the searches. Mutants of which that compiler makes the same machine code are no faults, and told apart
+(trivial compiler equivalence: Papadakis et al., ICSE 2015); what does not compile is not counted either. What survives
+and has a reason in ``equivalent_mutants.toml`` is no fault, what has none counts against the score. ``mutation.json``
+keeps the counts.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def digest() -> str:
 
 
 def record(outcomes: dict[str, Outcome]) -> dict[str, object]:
-    """What is committed: counts of each file, by which check, what survived; the score, and with the equivalent ones."""
+    """What is committed: both scores, counts of each file, by which check, what survived."""
     by_file = {}
     for name in sorted({key.split(" ")[0] for key in outcomes}):
         mine = [one for key, one in outcomes.items() if key.startswith(f"{name} ")]
