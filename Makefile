@@ -31,7 +31,7 @@ test-slow: $(VENV)/.ready $(EDGE)/.ready emulator bench-tools ## the tests that 
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 .PHONY: proof
-proof: $(VENV)/.ready proof-tools ## what is proved of the signal core: every state, MC/DC, every mutant (an hour on two cores)
+proof: $(VENV)/.ready proof-tools ## what is proved of the signal core: every state, MC/DC, every mutant (the better part of an hour on two cores)
 	@$(BIN)/python -m pytest -m "slow or not slow" -s tests/firmware_bridge/test_core_cases.py tests/firmware_bridge/test_signals_search.py tests/firmware_bridge/test_mutation.py $(PYTEST_ARGS)
 
 .PHONY: test-device
@@ -114,7 +114,7 @@ bench-tools:
 
 .PHONY: proof-tools
 proof-tools:
-	$(call debian,command -v clang-19 && command -v llvm-cov-19,clang-19 llvm-19,MC/DC is not measured without it,true)
+	$(call debian,command -v clang-19 && command -v llvm-cov-19 && command -v tcc,clang-19 llvm-19 tcc,MC/DC is not measured and mutants take long without it,true)
 
 .PHONY: aarch64
 aarch64:

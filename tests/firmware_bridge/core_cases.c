@@ -218,6 +218,10 @@ static void check_tables(void) {
     TAKEN(t.rows[1].max_1 = 100);
     REFUSED(t.rows[0].options = 32, PLAN_CODE_TABLE_FORMAT, 2);
     TAKEN(t.rows[0].options = 15);
+    TAKEN(t.rows[0].options = 31);
+    TAKEN(t.rows[3].ped_input = 1); /* behind the rows */
+    REFUSED((t.rows[2].walk = t.rows[2].ped_clear = 40, t.rows[2].ped_input = 2), PLAN_CODE_TABLE_PREEMPT, 0);
+    REFUSED(t.overlaps[0] = 8, PLAN_CODE_TABLE_OVERLAP, 0);
     /* what format 1 has not is not looked at there */
     REFUSED((t.rows[0].options = 32, t.rows[1].max_1 = 0, t.actuated = false, t.overlaps[0] = 8, t.longest_red = 0), PLAN_CODE_OK, 0);
     REFUSED(t.overlaps[1] = 8, PLAN_CODE_TABLE_OVERLAP, 0);
@@ -248,6 +252,10 @@ static void check_tables(void) {
     REFUSED(t.rows[2].min_green = GREEN_MIN - 1, PLAN_CODE_TABLE_LIMITS, 6);
     REFUSED(t.rows[2].max_green = GREEN_MAX + 1, PLAN_CODE_TABLE_LIMITS, 6);
     REFUSED(t.rows[0].walk = WALK_MIN - 1, PLAN_CODE_TABLE_LIMITS, 2);
+    signal_table short_flash = good(true);
+    short_flash.start_flash = START_FLASH_MIN - 1;
+    about = 99;
+    CHECK(signals_legal(&short_flash, &about) == PLAN_CODE_TABLE_LIMITS && about == 0);
     for (unsigned n = 1; n <= SIGNAL_PHASES; n++) { /* as many as there can be */
         signal_table t = {.count = (uint8_t)n, .start_flash = START_FLASH_MIN, .start_red = START_RED_MIN};
         for (unsigned i = 0; i < n; i++)
@@ -361,6 +369,19 @@ static void decoding(void) {
     d.rows[2] = 8;
     CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_DETECTORS && about == 0);
     d = CALLING;
+    d.debounce_ms = 255, d.rows[0] = 0;
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK);
+    t.rows[0].options = t.rows[0].ped_input = 0; /* nobody calls the first row */
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_TABLE_DETECTORS && about == 2);
+    d = CALLING;
+    t.preempts[1].input |= 128; /* a contact that opens */
+    CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK && s.signals.preempts[1].opens && s.signals.preempts[1].input == 2);
+    CHECK(!s.signals.preempts[0].opens && s.signals.preempts[0].input == 1);
+    signal_table eight = {.count = 8, .start_flash = START_FLASH_MIN, .start_red = START_RED_MIN};
+    for (unsigned i = 0; i < 8; i++)
+        eight.rows[i] = (signal_row){.phase = (uint8_t)(i + 1), .ring = 1, .conflicts = (uint8_t)~(1u << i), .min_green = 40,
+            .max_green = 40, .green = 40, .yellow = 30};
+    CHECK(decoded(&s, &eight, &d, 0) == PLAN_CODE_OK && s.signals.rows[7].phase == 8);
     d.count = CALLERS;
     CHECK(decoded(&s, &t, &d, 0) == PLAN_CODE_OK && s.detectors.count == CALLERS);
     d.count = CALLERS + 1;
@@ -534,6 +555,22 @@ static void missing(void) {
     }
     (void)flow(2, 1, ms + 600); /* well again with its first edge */
     CHECK(watched.each[1].faults == 0 && DEAD(4));
+    /* an edge begins the count anew, and one in every cycle is enough */
+    detectors_start(&watched, &limits, 0);
+    (void)flow(2, 1, 500);
+    ms = 1000;
+    for (unsigned cycle = 1; cycle <= 4; cycle++, ms += 5000) {
+        CHECK(DEAD(2) == (cycle > 3) && DEAD(4) == (cycle > 2));
+        (void)flow(1, 10, ms);
+        (void)flow(1, 1, ms + 5000);
+    }
+    detectors_start(&watched, &limits, 0);
+    for (ms = 1000; ms < 60000; ms += 6000) {
+        (void)flow(2, 1, ms);
+        (void)flow(1, 11, ms + 200);
+        CHECK(watched.each[1].faults == 0);
+    }
+    CHECK(DEAD(4));
     /* in a quiet hour nobody is missed: nine vehicles are too few, however long it takes */
     detectors_start(&watched, &limits, 0);
     for (unsigned hour = 0; hour < 9; hour++) (void)flow(1, 1, 3600000u * hour + 1000);

@@ -662,3 +662,137 @@ PLAY(&single, "12.",
 PLAY(&unclear, "1. C1 15.",
     "GGGxrGGGxrrrrGGG "
     "rrrrrrrrrGGGxrrr");
+/* an input that comes again and again: who waits is overdue, and the wait stops being counted at the longest red */
+PLAY(&pulses, "v2 i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. i0 1. i1 2. ?w1=16 i0 9. ?w1=0",
+    "GGgrGgrGgrGgrGgrGgrGgrGgrGgrGfrGfrGfrGfrGfrGfrGfrGfrGfrGfrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG");
+/* what the host asked is void when it falls silent, and when another table comes, in both rings */
+PLAY(&dual, "C2!8 1. C7 C3 ?c44 L ?c0", "G r r r G r r r");
+CHANGE(&dual, &pair, "1. C7 C3 ?c44 T ?c0", "G r r r G r r r");
+/* the first row is not passed over twice either */
+PLAY(&alone, "6. C2 5. C2!13 9.",
+    "GGGxrrrrrrrrrrrGGGxr "
+    "rrrrrGGGxrGGGxrrrrrr");
+/* --- what mutants of the core showed to be untested --- */
+/* a call passes over those between, no others */
+PLAY(&trio, "1. C3 5. C2 12.",
+    "GGGxrrrrrrrrrrrrrr "
+    "rrrrrrrrrrGGGxrrrr "
+    "rrrrrGGGxrrrrrrGGG");
+/* who waits first goes first */
+PLAY(&contend, "24.",
+    "GGGGGxrrrrrrrrrrrrGGGGGx "
+    "rrrrrrrrrrrrGGGGxrrrrrrr "
+    "GGGxrrrrrrrrrrrrrrGGGxrr "
+    "rrrrrrrGGGxrrrrrrrrrrrrr");
+/* every green has a gap of its own */
+PLAY(&pair, "3. C2 1. v1 12.",
+    "GGGgYrrrrrrrGGGG "
+    "rrrrrrGGGgrrrrrr");
+CHANGE(&lap, &walks, "4. v2 1. T v0 8.",
+    "GGGGgrrrGGGGG "
+    "rrrrrrrrrrrrr");
+/* a soft recall of another row than the first */
+PLAY(&rests, "12.",
+    "GGgrrrrrrrrr "
+    "rrrrGGGGGGGG");
+/* the first row may be overdue, too */
+PLAY(&pair, "v2 8. O1 v1 60.",
+    "GGGgYrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGG "
+    "rrrrrrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGfrrrrrrrrrrr");
+/* a delay begins anew behind a green */
+PLAY(&pair, "v2 7. C1 5. ?c1 1. ?c1 1. ?c1 1. ?c1 1. ?c2 3.",
+    "GGGgYrrrrrrrrrrGGGg "
+    "rrrrrrGGGGGGmrrrrrr");
+/* a maximum counts from the call that is still there */
+PLAY(&pair, "v1 2. v3 6. v1 4. v3 20.",
+    "GGGGGGGGGGGGGGGGGGGGGGmYrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGm");
+/* overdue in the very step in which the ring could go on to the next parent */
+PLAY(&lap, "1. O3 v4 60. v6 4. v2 11.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrr "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrrrGGGGGGG");
+/* a fault gives the fixed plan's green though the host asks for less */
+PLAY(&three, "f1 g3 v3 20.",
+    "GGGGGxrrrrrrGGGGGxrr "
+    "rrrrrrrGGGmrrrrrrrrG "
+    "rrrrrrrrrrrrrrrrrrrr");
+/* who is to cross the barrier waits no longer than its largest maximum */
+PLAY(&dual, "2. v35 23.",
+    "GGGGGGGGGGGGGGmrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGmrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrGGGGGGGGmrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrr");
+/* a ring that was passed goes on where it was */
+PLAY(&stages, "3. v4 1. v0 9. v1 1. v0 9. vc 1. v0 10.",
+    "GGgrrrrrrrrrrrrGGGGGGGGgrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrGGGGGGGGGgrrrrrrrrrrrrrrrGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrr");
+/* a force-off is void when a train comes */
+PLAY(&trains, "4. F3 i2 9.",
+    "GGGGfrrrrrrrr "
+    "rrrrrrrrrrrrr "
+    "GGGGGGGGGGGGG");
+/* afterwards every row that there is is called */
+PLAY(&trains, "4. i1 1. i0 26. ?c2 1.",
+    "GGGGfrrrrrrrrrrrrrrGGGGGGGGGGGgr "
+    "rrrrrrGGGGGGGGGGGfrrrrrrrrrrrrrr "
+    "GGGGfrrrrrrrrrrrrrrrrrrrrrrrrrGG");
+/* an input that is no preempt's */
+PLAY(&trains, "4. i4 9.",
+    "GGGGGGGGGGGGG "
+    "rrrrrrrrrrrrr "
+    "GGGGGGGGGGGGG");
+/* the same in the second ring, with the last overlap */
+PLAY(&second, "4. v2 1. v0 9. v4 1. v0 9. v1 1. v0 9.",
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrGGGGGGGG "
+    "rrrrrrGGGGGGGGgrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrGGGGGGGGgrrrrrrrrr "
+    "GGGGGGGGGGGGGGYrrrrrrrrrrrGGGGGGGG");
+PLAY(&second, "4. v6 1. v0 20. v3 1. v0 20.",
+    "GGGGgrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrr "
+    "rrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGYrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGG");
+PLAY(&second, "3. P1 1. i2 20. i0 9.",
+    "GGGWWWccGGGGGGGGGGGGGGGGgrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGG "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrr");
+PLAY(&second, "3. v2 9. v0 i3 20. i1 20. i0 9.",
+    "GGGgrrrrrrrrrrGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrGGGGGGGfrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGGGGGGGGGGGGGGGGGG "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&second, "4. v2 1. v0 C3 4. C1 9. O2 9.",
+    "GGGGgrrrrrGGGGGGGGGGGGGGGGG "
+    "rrrrrrGGgrrrrrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrr "
+    "GGGGGGGGYrGGGGGGGGGGGGGGGGG");
+PLAY(&second, "1. O3 v4 61. v6 4. v2 10.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrr "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrrrGGGGGGG");
+PLAY(&second, "1. O3 v4 60. v6 4. v2 11.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGgrrrrrrrrrrrrrr "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrGGgrrrrrrrr "
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGYrrrrrGGGGGGG");
+/* what lies behind the rows of a table counts for nothing */
+PLAY(&beyond, "40.",
+    "GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&beyond, "3. v2 1. v0 40.",
+    "GGGgrGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG "
+    "rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+PLAY(&beyond, "3. v2 3. v0 2. O1 10. L 10.",
+    "GGGgrrrrrrrrrrrrrrGGGGGGGGGG "
+    "rrrrrGGgrrrrrrrrrrrrrrrrrrrr");

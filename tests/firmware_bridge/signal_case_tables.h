@@ -72,3 +72,21 @@ static const signal_table stages = {BEGINS(4, 90),
 static const signal_table single = {.count = 1, .start_flash = 1, .start_red = 1, .rows = {{ROW(1, 1, 0, 2, 8, 3, 1, 0)}}};
 static const signal_table unclear = {.count = 2, .start_flash = 1, .start_red = 1,
     .rows = {{ROW(1, 1, 2, 2, 8, 3, 1, 0)}, {ROW(2, 1, 1, 2, 8, 3, 1, 0)}}};
+
+/* A preemption without a dwell time, on a street that is short of time. */
+static const signal_table pulses = {BEGINS(2, 16), .preempts = {{.input = 1, .dwell = 1}},
+    .rows = {{ROW(1, 1, 2, 1, 4, 2, 1, 1), ACTS(2, 1, 0, ROW_OPTION_LOCKING)}, {ROW(2, 1, 1, 1, 4, 2, 1, 1), ACTS(2, 1, 0, ROW_OPTION_LOCKING)}}};
+
+static const signal_table second = {BEGINS(3, 80), .overlaps = {0, 0, 0, 3}, .preempts = {{.input = 0, .dwell = 2}, {.input = 2, .dwell = 1, .dwell_s = 1}},
+    .rows = {{ROW(1, 2, 6, 2, 8, 4, 1, 1), .walk = 3, .ped_clear = 2, ACTS(5, 1, 0, ROW_OPTION_LOCKING)},
+        {ROW(2, 2, 5, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}, {ROW(3, 2, 3, 2, 8, 4, 1, 1), ACTS(5, 1, 0, ROW_OPTION_LOCKING)}}};
+static const signal_table beyond = {BEGINS(2, 60),
+    .rows = {{ROW(1, 1, 2, 2, 8, 4, 1, 1), ACTS(5, 1, 0, RECALL_SOFT)}, {ROW(2, 1, 1, 2, 8, 4, 1, 1), ACTS(5, 1, 0, 0)}, {.options = RECALL_MINIMUM, .ped_input = 1}}};
+static const signal_table rests = {BEGINS(2, 60),
+    .rows = {{ROW(1, 1, 2, 2, 8, 4, 1, 1), ACTS(5, 1, 0, 0)}, {ROW(2, 1, 1, 2, 8, 4, 1, 1), ACTS(5, 1, 0, RECALL_SOFT)}}};
+
+/* Fixed time: three rows in a ring; 1 beside 3 of the other ring, and all else in each other's way. */
+static const signal_table trio = {.count = 3, .start_flash = 1, .start_red = 1,
+    .rows = {{ROW(1, 1, 6, 2, 8, 3, 1, 1)}, {ROW(2, 1, 5, 2, 8, 3, 1, 1)}, {ROW(3, 1, 3, 2, 8, 3, 1, 1)}}};
+static const signal_table contend = {.count = 4, .start_flash = 1, .start_red = 1,
+    .rows = {{ROW(1, 1, 10, 2, 8, 5, 1, 1)}, {ROW(2, 1, 13, 2, 8, 4, 1, 1)}, {ROW(3, 2, 10, 2, 8, 3, 1, 1)}, {ROW(4, 2, 7, 2, 8, 3, 1, 1)}}};

@@ -8,7 +8,7 @@
  *   C2!13       refused with code 13  L           the host falls silent
  *   g0 g9 gN    greens in force: none, endless, N0 ticks of every row
  *   T           the other table       ?c6         rows that are called (hex)   ?p12  states of the two preempts
- *   ?m3         the mode
+ *   ?m3         the mode              ?w1=16      for how long somebody waits at row 1 (from 0 on)
  * What is expected is one letter a tick and row, row by row: r red, G green, W walk, c pedestrian clearance, Y yellow, and
  * the first yellow as its reason: g gap-out, m max-out, f force-off, x fixed. Then the overlaps in the same letters,
  * without reasons. The first tick is the one in which the start-up red ends.
@@ -34,13 +34,32 @@ typedef struct {
     const signal_table *table, *other;
     uint8_t vehicles, faults, inputs;
     unsigned ticks;
+    bool inconsistent;
     char rows[SIGNAL_PHASES][LONGEST], overlaps[SIGNAL_OVERLAPS][LONGEST];
 } stage;
+
+/* What signals.h says of the numbers that the heads do not show. */
+static bool consistent(const signals *s) {
+    for (unsigned i = 0; i < SIGNAL_RINGS; i++) {
+        const signal_ring *r = &s->rings[i];
+        const signal_row *row = &s->table.rows[r->row == NO_ROW ? 0 : r->row];
+        if (r->row == NO_ROW) continue;
+        if (r->state == RING_WAITS && r->ticks != 0) return false;
+        if (r->state == RING_GREEN && r->next != NO_ROW) return false;
+        if (r->state == RING_GREEN && !r->walking && r->walked != 0) return false;
+        if (s->table.actuated && r->ticks > row->max_green) return false;
+        if (r->state == RING_GREEN && (r->walked > row->walk + row->ped_clear || r->gap > row->passage)) return false;
+    }
+    for (unsigned i = 0; i < s->table.count; i++)
+        if (s->delay[i] > s->table.rows[i].delay || s->waits[i] > s->table.longest_red) return false;
+    return true;
+}
 
 static void tick(stage *s) {
     signals_detect(&s->core, s->vehicles, s->faults);
     signals_preempt(&s->core, s->inputs);
     signals_tick(&s->core);
+    s->inconsistent |= !consistent(&s->core);
     signal_heads h = signals_look(&s->core);
     const signal_table *t = &s->core.table;
     for (unsigned i = 0; i < SIGNAL_PHASES && s->ticks < LONGEST - 1; i++) {
@@ -71,6 +90,7 @@ static void ask(stage *s, const char *word, int line) {
     if (word[1] == 'c') snprintf(got, sizeof got, "?c%x", signals_called(&s->core));
     if (word[1] == 'p') snprintf(got, sizeof got, "?p%u%u", signals_preempted(&s->core, 0), signals_preempted(&s->core, 1));
     if (word[1] == 'm') snprintf(got, sizeof got, "?m%u", s->core.mode);
+    if (word[1] == 'w') snprintf(got, sizeof got, "?w%c=%u", word[2], s->core.waits[word[2] - '0']);
     if (strcmp(got, word) != 0) fail(line, word, got);
 }
 
@@ -122,6 +142,7 @@ static void play(int line, const signal_table *t, const signal_table *other, con
     for (unsigned i = 0; i < s.core.table.count; i++) snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", i ? " " : "", s.rows[i]);
     for (unsigned o = 0; o < SIGNAL_OVERLAPS; o++)
         if (s.core.table.overlaps[o]) snprintf(got + strlen(got), sizeof got - strlen(got), " %s", s.overlaps[o]);
+    if (s.inconsistent) fail(line, script, "a number is beyond its bound");
     if (strcmp(got, expected) == 0) return;
     fail(line, script, "");
     for (char *c = got; *c; c++)
@@ -170,6 +191,7 @@ static void monitor(void) {
     }
     SHOWS(true, .overlap_green = 1, .overlap_yellow = 1);
     SHOWS(false, .overlap_green = 1, .overlap_yellow = 2);
+    SHOWS(false, .green = 1, .overlap_green = 16); /* an overlap that no table has */
 }
 
 static void expect(int line, bool right, const char *what) {
@@ -225,9 +247,47 @@ static void faults(void) {
     EXPECT(s.present == 3 && s.faulty == 3);
 }
 
+/* A table is taken into whatever memory there is, and of the table what it has. */
+static void fresh(void) {
+    signals s;
+    signal_table longer = pair;
+    longer.rows[2].max_1 = longer.rows[2].green = 9;
+    memset(&s, 0xFF, sizeof s);
+    signals_start(&s, &longer);
+    EXPECT(s.mode == SIGNAL_MODE_FLASH && s.ticks == 0 && s.coming == NULL && s.first == 0);
+    EXPECT(!s.ped_calls && !s.skipped && !s.calls && !s.omits && !s.preempt);
+    EXPECT(s.green[0] == 8 && s.green[1] == 6);
+    for (unsigned i = 0; i < SIGNAL_PHASES; i++) EXPECT(s.delay[i] == 0 && s.waits[i] == 0 && (i < 2 || s.green[i] == 0));
+    for (unsigned o = 0; o < SIGNAL_OVERLAPS; o++) EXPECT(s.overlaps[o].state == OVERLAP_RED && !s.overlaps[o].ticks && !s.overlaps[o].parent);
+    EXPECT(s.rings[0].row == 0 && s.rings[0].called == 0 && s.rings[0].next == NO_ROW && s.rings[0].state == RING_WAITS);
+    EXPECT(s.rings[1].row == NO_ROW && s.rings[1].called == NO_ROW && s.rings[1].next == NO_ROW && s.rings[1].state == RING_WAITS);
+    for (unsigned ring = 0; ring < SIGNAL_RINGS; ring++)
+        EXPECT(!s.rings[ring].held && !s.rings[ring].forced && !s.rings[ring].walking && s.rings[ring].ticks == 0);
+    signals_replace(&s, &walks); /* while it flashes: at once */
+    EXPECT(s.coming == NULL && s.table.rows[0].walk == 3 && s.mode == SIGNAL_MODE_FLASH);
+    longer.rows[2].options = RECALL_MINIMUM;
+    start(&s, &longer, 3);
+    EXPECT(signals_called(&s) == 0);
+    signals_replace(&s, &walks);
+    EXPECT(s.mode == SIGNAL_MODE_CLOSING && s.delay[0] == 0);
+    longer.actuated = false; /* fixed time: nobody is called at the start */
+    signals_start(&s, &longer);
+    EXPECT(s.rings[0].called == NO_ROW && s.green[0] == 6 && s.green[2] == 0);
+    const uint16_t greens[SIGNAL_PHASES + 1] = {11, 12, 13, 14, 15, 16, 17, 18, 19}; /* of the rows that there are */
+    start(&s, &pair, 0);
+    signals_greens(&s, greens);
+    EXPECT(s.green[0] == 11 && s.green[1] == 12 && s.green[2] == 0);
+    start(&s, &dual, 0);
+    signals_greens(&s, greens);
+    EXPECT(s.green[0] == 11 && s.green[7] == 18);
+    signals_host_lost(&s);
+    EXPECT(s.green[0] == 6 && s.green[7] == 8);
+}
+
 int main(void) {
     monitor();
     faults();
+    fresh();
 #include "signal_case_list.h"
     printf("%u cases, %u failed\n", cases, failures);
     return failures != 0;
