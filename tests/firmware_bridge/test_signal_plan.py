@@ -268,7 +268,8 @@ async def test_without_a_heartbeat_the_fixed_times_return(tmp_path: Path) -> Non
                 host.take(host.link.receive(await line.read()))
                 await asyncio.sleep(0.075)
             await host.until(lambda: len(lengths(host, 2, EventKind.PHASE_GREEN)) > 3)
-    assert 12_000 <= min(lengths(host, 2, EventKind.PHASE_GREEN)[1:]) < 16_000
+    # Late steps of a busy machine make a green longer, never shorter: 12 s are the plan's, 22 s the host's.
+    assert 12_000 <= min(lengths(host, 2, EventKind.PHASE_GREEN)[1:]) < 20_000
 
 
 async def test_the_plan_in_the_document_is_one_that_a_board_takes(tmp_path: Path) -> None:
