@@ -143,6 +143,17 @@ def _long() -> SignalConfig:
     )
 
 
+def test_who_has_gone_waits_no_longer() -> None:
+    """He turned on red, or went in another phase of his lane: a green is held against nobody."""
+    beat = BeatRunner(Policy(always(HOLD)), None, _long(), compare=False)
+    came = LOOPS | {2: Loop(occupied=True)}
+    steps = [beat.step(1000 * s, heads(Head(GREEN, 0)), came if s == 5 else LOOPS) for s in range(120)]
+    assert not any(Rule.LONGEST_RED in rules(step) for step in steps)
+    waits = BeatRunner(Policy(always(HOLD)), None, _long(), compare=False)
+    steps = [waits.step(1000 * s, heads(Head(GREEN, 0)), came) for s in range(120)]
+    assert any(Rule.LONGEST_RED in rules(step) for step in steps)
+
+
 def test_nobody_who_waits_is_passed_over_for_too_long() -> None:
     called = Request(Ask.CALL, 2)
     omit = Request(Ask.OMIT, 4)

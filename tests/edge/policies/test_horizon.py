@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,21 @@ def test_a_green_is_held_while_nobody_waits_elsewhere(watched: Watched) -> None:
 def test_an_empty_green_ends_for_those_who_wait(watched: Watched) -> None:
     watched.queue(1, 2)
     assert watched.wait() == [Request(Ask.CALL, 2), Request(Ask.FORCE_OFF, 1)]
+
+
+def test_a_protected_left_whose_lanes_also_go_without_it_is_served_only_where_the_board_calls_it() -> None:
+    two = crossing()
+    left = msgspec.structs.replace(two.phases[1], phase=3)
+    loops = (*loops_of(0, 1), *loops_of(1, 2, also=[3]))
+    watched = Watched(msgspec.structs.replace(two, phases=(*two.phases, left), cycle_s=99.0, loops=loops))
+    watched.street.show(2)
+    watched.wait(6)
+    watched.street.stands(4)  # he yields, and stops who is behind him
+    asked = [each for _ in range(20) for each in watched.wait()]
+    assert Request(Ask.CALL, 3) not in asked
+    watched.street.heads[3] = watched.street.heads[3]._replace(called=True)
+    asked = [each for _ in range(30) for each in watched.wait()]
+    assert Request(Ask.CALL, 3) in asked
 
 
 def test_a_platoon_that_is_about_to_come_is_waited_for_before_a_single_vehicle_is_served(watched: Watched) -> None:
