@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,13 +53,12 @@ def run(
     """
     console = Console(stderr=as_json)
     # SIGTERM and a closed terminal end like Ctrl-C: through the `with` that stops every process.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    stopped = _stoppable()
     # The environment's own path, not what it links to: that would be the base interpreter.
     line = Line(home.absolute(), port=port, seconds=seconds, edge_python=Path(os.path.abspath(edge_python)))  # noqa: PTH100
     try:
         line.prepare()
-        with Processes(line.home / "logs") as processes:
+        with Processes(line.home / "logs", stopped) as processes:
             report = _show(console, line, processes, screenshots)
             (line.home / "report.json").write_text(json.dumps(report, indent=2) + "\n")
             if as_json:
@@ -82,6 +82,23 @@ def run(
         console.print(f"[red]broken promise:[/] {promise}")
     if broken:
         raise typer.Exit(1)
+
+
+def _stoppable() -> threading.Event:
+    """Ctrl-C, SIGTERM and SIGHUP interrupt, and are remembered.
+
+    An exception that a signal raises inside a hook of ``fork`` or a finalizer is printed and lost.
+    """
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    return stopped
 
 
 def promises(report: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +27,9 @@ def _die_with_parent() -> None:
 class Processes:
     """Starts, watches and stops; ``with`` guarantees that none stays behind, whatever happens."""
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    def __init__(self, logs: Path, stopped: threading.Event | None = None) -> None:
+        """``stopped``: somebody wants the end; said again wherever a process is started or looked at."""
+        self._logs, self._stopped = logs, stopped
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Processes:
@@ -99,6 +101,12 @@ class Processes:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - this program has one thread
             )
+        self._heed()
+
+    def _heed(self) -> None:
+        """Raises: KeyboardInterrupt: it came before, where it could not be raised."""
+        if self._stopped is not None and self._stopped.is_set():
+            raise KeyboardInterrupt
 
     def kill(self, name: str) -> None:
         """SIGKILL: the process learns nothing of it."""
@@ -123,6 +131,7 @@ class Processes:
         """Raises:
         StageError: a process that should run has ended.
         """
+        self._heed()
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise StageError(f"{name} ended with status {process.returncode}\n{self.tail(name)}")

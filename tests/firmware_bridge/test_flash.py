@@ -77,16 +77,16 @@ def test_a_new_board_is_flashed_and_upgraded_while_the_agent_runs(tmp_path: Path
             press(agent, board, 4)
             done = wayside(board.port, "--hex", newer("atmega328p").hex, "--yes", "--record", tmp_path / "records")
             assert done.returncode == 0, done.stderr
-            agent.wait(lambda a: a.status["board"].get("firmware") == "2.9.0")
+            agent.wait(lambda a: a.status["board"].get("firmware") == "3.0.1")
             press(agent, board, 6)
             assert agent.stop() == 0
             counters, log = agent.counters(), (tmp_path / "agent.log").read_text()
-    assert "board 'WS-1' with firmware 2.9.0 runs" in done.stdout
+    assert "board 'WS-1' with firmware 3.0.1 runs" in done.stdout
     assert (counters["readings_received"], counters["readings_lost"]) == (10, 0)
     assert counters["readings_sent"] == 10, "no event was counted twice"
     assert log.count("board lent") == log.count("board returned") == 1
     second = records(tmp_path)[1]
-    assert (second["before"]["firmware"], second["after"]["firmware"]) == ("2.1.0", "2.9.0")
+    assert (second["before"]["firmware"], second["after"]["firmware"]) == ("2.1.0", "3.0.1")
     assert second["recovers"] is None
 
 
@@ -109,7 +109,7 @@ async def test_the_plan_table_outlives_a_flash(tmp_path: Path) -> None:
             assert await answer(host, host.link.plan_table(2, table(PLAN), store=True), 2) == PlanCode.OK
         record = await in_thread(lambda: flashed(board.port, tmp_path, newer("atmega328p").hex))
     assert record.after is not None
-    assert record.after.firmware == "2.9.0"
+    assert record.after.firmware == "3.0.1"
     assert record.after.board == "WS-7", "nobody said a name: it keeps its own"
     assert record.after.table == f"{zlib.crc32(table(PLAN)):08x}"
 
@@ -185,7 +185,7 @@ def test_a_cut_in_the_middle_of_flashing_is_mended_by_running_it_again(tmp_path:
 
     def check() -> None:
         last = records(tmp_path)[-1]
-        assert (last["outcome"], last["after"]["board"], last["after"]["firmware"]) == ("done", "WS-1", "2.9.0")
+        assert (last["outcome"], last["after"]["board"], last["after"]["firmware"]) == ("done", "WS-1", "3.0.1")
         assert board.holds(load_image(new).named("WS-1"))
 
     try:
@@ -347,4 +347,4 @@ def test_without_somebody_to_ask_nothing_is_written(tmp_path: Path) -> None:
         assert board.holds(load_image(program("atmega328p").hex).named("WS-1"))
     assert asked.returncode == 1
     assert "--yes" in asked.stderr
-    assert re.search(r"now +WS-1, firmware 2.1.0\nbecomes +WS-1, firmware 2.9.0", asked.stderr)
+    assert re.search(r"now +WS-1, firmware 2.1.0\nbecomes +WS-1, firmware 3.0.1", asked.stderr)

@@ -50,7 +50,7 @@ def test_the_firmware_says_what_it_is(mcu: str) -> None:
     assert old.label is not None
     assert old.label == (PROTOCOL, SCHEMA, "2.1.0", mcu, "wayside")
     assert new.label is not None
-    assert new.label.firmware == "2.9.0"
+    assert new.label.firmware == "3.0.1"
     assert old.base == 0
 
 

@@ -38,8 +38,8 @@ def program(mcu: str) -> AvrProgram:
 
 @cache
 def newer(mcu: str) -> AvrProgram:
-    """The same firmware, but it says that it is 2.9.0."""
-    version = ("-DFIRMWARE_MAJOR=2u", "-DFIRMWARE_MINOR=9u", "-DFIRMWARE_PATCH=0u")
+    """The same firmware, but it says that it is 3.0.1: zeros are other instructions, so half of each is neither."""
+    version = ("-DFIRMWARE_MAJOR=3u", "-DFIRMWARE_MINOR=0u", "-DFIRMWARE_PATCH=1u")
     return build_avr(mcu, BUILD / "newer", version)
 
 
