@@ -2,7 +2,8 @@
 
 sources → history → tasks → deciders → rows. Whoever owns the node moves bytes: it commits the rows of
 :attr:`Node.ledger` with :meth:`Node.state` and :attr:`Node.steps`, and gives :attr:`Node.plan` to the board. An event
-counts as received only when a commit contains it.
+counts as received only when a commit contains it. The file is long because it is the one place where every kind of
+source, task and actuator is put together; none of them is decided here.
 """
 
 from __future__ import annotations

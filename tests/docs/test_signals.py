@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from tests.bench import signals
 
 
-@pytest.mark.skipif(not signals.NUMBERS.exists(), reason="docs/signals.json is made by `make bench-signals`")
 def test_the_tables_of_the_page_are_those_of_the_numbers() -> None:
     numbers = msgspec.json.decode(signals.NUMBERS.read_bytes(), type=signals.Numbers)
     text = signals.PAGE.read_text(encoding="utf-8")

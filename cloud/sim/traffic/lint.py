@@ -27,10 +27,10 @@ class Finding(NamedTuple):
     severity: Literal["error", "warning"]
     where: str
     what: str
-    todo: str
+    remedy: str
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.where}: {self.what}; {self.todo}"
+        return f"{self.severity}: {self.where}: {self.what}; {self.remedy}"
 
 
 def lint(net: Net, intersection: Intersection) -> Sequence[Finding]:
@@ -58,20 +58,20 @@ def _detectors(net: Net, light: Light, x: Intersection) -> Iterator[Finding]:
         for channel in p.detectors:
             where = f"channel {channel}"
             if channel not in links:
-                todo = "place it in loops, or strike it from detectors"
-                yield Finding("error", where, f"phase {p.phase} is called by it and it lies nowhere", todo)
+                remedy = "place it in loops, or strike it from detectors"
+                yield Finding("error", where, f"phase {p.phase} is called by it and it lies nowhere", remedy)
                 continue
             own = links[channel]
             served = own & set(lamps)
             if not served:
-                todo = "call a phase that is green for them"
+                remedy = "call a phase that is green for them"
                 yield Finding(
-                    "error", where, f"calls phase {p.phase}, in which none of its lane's movements goes", todo
+                    "error", where, f"calls phase {p.phase}, in which none of its lane's movements goes", remedy
                 )
             elif served < own and {direction[k] for k in served} <= {"l", "t"} and p.call_delay_s < BLOCKED_S:
                 what = f"its lane is shared by left and other traffic, and it calls phase {p.phase}, the protected left"
-                todo = "call the phase of the through movement; the left would be served for every car that goes on"
-                yield Finding("error", where, what, todo)
+                remedy = "call the phase of the through movement; the left would be served for every car that goes on"
+                yield Finding("error", where, what, remedy)
 
 
 def _links_of_lanes(net: Net, light: Light, x: Intersection) -> Mapping[int, set[int]]:
@@ -90,11 +90,13 @@ def _phases_without_callers(x: Intersection) -> Iterator[Finding]:
         elsewhere = {link for phase, lamps in x.phases.items() if phase != p.phase for link in lamps}
         where = f"phase {p.phase}"
         if set(x.phases.get(p.phase, {})) - elsewhere:
-            todo = 'give it detectors, or recall = "minimum"'
-            yield Finding("error", where, "nothing calls it, and it serves what no other phase serves", todo)
+            remedy = 'give it detectors, or recall = "minimum"'
+            yield Finding("error", where, "nothing calls it, and it serves what no other phase serves", remedy)
         else:
-            todo = "give its movements a lane and detectors of their own, or leave the phase out"
-            yield Finding("warning", where, "no detector calls it; all that it serves also goes in other phases", todo)
+            remedy = "give its movements a lane and detectors of their own, or leave the phase out"
+            yield Finding(
+                "warning", where, "no detector calls it; all that it serves also goes in other phases", remedy
+            )
 
 
 def _undetected_lanes(net: Net, light: Light, x: Intersection) -> Iterator[Finding]:
@@ -118,8 +120,8 @@ def _conflicts(x: Intersection, light: Light) -> Iterator[Finding]:
         if together and (crossed := _crossed(first, second, foes)):
             where = f"phase {a}" if a == b else f"phases {a} and {b}"
             what = f"links {crossed[0]} and {crossed[1]} both have protected green, and they cross"
-            todo = "let one of them yield (g)" if a == b else f"add conflicts = [{b}] to phase {a}"
-            yield Finding("error", where, what, todo)
+            remedy = "let one of them yield (g)" if a == b else f"add conflicts = [{b}] to phase {a}"
+            yield Finding("error", where, what, remedy)
     for overlap in x.plan.overlaps:
         lamps = x.overlaps.get(overlap.number, {})
         for phase, others in shown.items():
@@ -129,8 +131,8 @@ def _conflicts(x: Intersection, light: Light) -> Iterator[Finding]:
                 continue
             if crossed := _crossed(lamps, others, foes):
                 what = f"its link {crossed[0]} crosses link {crossed[1]} of phase {phase}"
-                todo = f"all its parents conflict with phase {phase}, or it shows g"
-                yield Finding("error", f"overlap {overlap.number}", what, todo)
+                remedy = f"all its parents conflict with phase {phase}, or it shows g"
+                yield Finding("error", f"overlap {overlap.number}", what, remedy)
 
 
 def _crossed(a: Mapping[int, str], b: Mapping[int, str], foes: Mapping[int, frozenset[int]]) -> tuple[int, int] | None:
@@ -144,8 +146,8 @@ def _same_links(x: Intersection) -> Iterator[Finding]:
     for n, a in enumerate(phases):
         for b in phases[n + 1 :]:
             if x.phases[a] and x.phases[a] == x.phases[b]:
-                todo = f"leave phase {b} out: its turn only costs a yellow"
-                yield Finding("error", f"phases {a} and {b}", "show the same links the same green", todo)
+                remedy = f"leave phase {b} out: its turn only costs a yellow"
+                yield Finding("error", f"phases {a} and {b}", "show the same links the same green", remedy)
 
 
 def _times(x: Intersection) -> Iterator[Finding]:
@@ -161,8 +163,8 @@ def _times(x: Intersection) -> Iterator[Finding]:
         if p.phase not in limits:
             yield Finding("error", where, "the node knows no such phase", "add it to the phases of [[actuators]]")
         elif differing := [name for name in _TIMES if getattr(limits[p.phase], name) != getattr(p, name)]:
-            todo = "write the same into the plan and into [[actuators]]"
-            yield Finding("error", where, f"board and node differ in {', '.join(differing)}", todo)
+            remedy = "write the same into the plan and into [[actuators]]"
+            yield Finding("error", where, f"board and node differ in {', '.join(differing)}", remedy)
         if p.passage_s is not None and p.detectors and not 1.0 <= p.passage_s <= 5.0:
             what = f"passage {p.passage_s:g} s"
             yield Finding("warning", where, what, "1 to 5 s are usual: shorter ends queues, longer waits for nobody")
@@ -193,8 +195,8 @@ def _pedestrians(light: Light, x: Intersection) -> Iterator[Finding]:
             what = f"walk and clearance take {p.walk_s + p.ped_clearance_s:g} s of a maximum of {p.max_green_s:g} s"
             yield Finding("error", where, what, "make the maximum longer")
         if not p.ped_input and not p.ped_recall:
-            todo = "give it ped_input, or ped_recall = true"
-            yield Finding("error", where, "nobody can call its crossing", todo)
+            remedy = "give it ped_input, or ped_recall = true"
+            yield Finding("error", where, "nobody can call its crossing", remedy)
 
 
 def _yellows(net: Net, light: Light, x: Intersection) -> Iterator[Finding]:

@@ -74,7 +74,7 @@ def test_a_planted_fault_is_found(fault: str, good: dict[str, tuple[Net, Interse
     assert not any(words in finding.what for finding in lint(net, intersection))
     found = [finding for finding in lint(net, plant(intersection)) if words in finding.what]
     assert found
-    assert all(finding.todo for finding in found)
+    assert all(finding.remedy for finding in found)
 
 
 def test_a_shared_lane_must_not_call_the_protected_left(tmp_path_factory: pytest.TempPathFactory) -> None:
