@@ -69,9 +69,6 @@ def comparable(row: Summary) -> dict[str, Any]:
     for left_out in ("seq", "detail", "derived", "node"):
         said.pop(left_out, None)
     said["at"].pop("error_ms", None)
-    said["decision"] = {
-        k: v for k, v in row.detail.items() if k in ("verdict", "greens", "attempt", "flows_veh_h_lane")
-    }
     return said
 
 
@@ -99,17 +96,17 @@ def test_the_next_rows_are_those_that_the_old_agent_would_have_written(tmp_path:
             node = began(box, config, clock)
     rows += node.ledger.rows
     kept = json.loads((KEPT / "rows.json").read_bytes())
-    wanted = [msgspec.convert(row, Summary) for row in kept["rows"]]
+    # Green times for an interval are no policy's business any more: the board keeps its plan, and nothing else changes.
+    wanted = [row for row in (msgspec.convert(r, Summary) for r in kept["rows"]) if row.kind is not Kind.DECISION]
     for name in {r.datastream for r in wanted}:
         assert [comparable(r) for r in rows if r.datastream == name and "ended" not in r.detail] == [
             comparable(r) for r in wanted if r.datastream == name
         ], name
     assert {r.datastream for r in rows} == {r.datastream for r in wanted}
     counts = node.count()
-    for name in ("readings_received", "readings_sent", "readings_lost", "proposals_allowed"):
+    for name in ("readings_received", "readings_sent", "readings_lost"):
         assert counts[name] == kept["counters"][name]
     if restarts:
         assert box.rows == unsent + len(rows) - len(node.ledger.rows)
         assert box.load("pipeline") is None
-    assert any(r.kind is Kind.DECISION for r in rows)
     box.close()

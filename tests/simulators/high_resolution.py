@@ -44,7 +44,8 @@ def config(loops: tuple[LoopConfig, ...], **more: object) -> NodeConfig:
     limits: dict[str, float] = {"green_s": 11, "min_green_s": 5, "max_green_s": 50, "yellow_s": 3, "red_clearance_s": 1}
     phases = tuple(PhaseLimits(phase=phase, **limits) for phase in signal_day.RING)
     signal = SignalConfig(name="intersection/signal", cycle_s=60, phases=phases, loops=loops)
-    return msgspec.structs.replace(made, actuators=(signal,), **more)
+    others = tuple(actuator for actuator in made.actuators if not isinstance(actuator, SignalConfig))
+    return msgspec.structs.replace(made, actuators=(signal, *others), **more)
 
 
 def running(config: NodeConfig) -> Node:
