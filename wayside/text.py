@@ -1,0 +1,127 @@
+"""Text files as people's editors and spreadsheets write them: UTF-8 with or without a mark, UTF-16, "ANSI".
+
+Every room may use this module; it stands on the standard library alone.
+"""
+
+from __future__ import annotations
+
+import codecs
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_MARKS = (
+    # UTF-32 little-endian begins with UTF-16's mark: the longer ones first
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+class TextError(ValueError):
+    """The bytes are no text, or no text of the kind that is asked for; the message says where, why and what to do."""
+
+
+class Text(NamedTuple):
+    """What the bytes say, without the byte order mark."""
+
+    text: str
+    encoding: str  # a codec name: utf-8, utf-16-le, cp1252, …
+    guessed: bool  # no mark, and not UTF-8: an 8-bit encoding was taken; say so to whoever gave the file
+
+
+def decode(data: bytes, encoding: str | None = None) -> Text:
+    """Bytes to text.
+
+    Args:
+        data: the whole file.
+        encoding: the codec that its owner named; a byte order mark that says otherwise is an error. None: the mark
+            decides, else UTF-8, else Windows-1252, which is what "ANSI" means in western Europe (``guessed``).
+
+    Raises:
+        TextError: NUL bytes (no text), or bytes that the encoding has not.
+    """
+    mark, marked = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", ""))
+    named = _codec(encoding) if encoding is not None else ""
+    if named and marked and not _agree(named, marked):
+        raise TextError(f"the file begins with the mark of {marked}, not of {encoding}: name the one that it is")
+    name = marked or named or "utf-8"
+    body = data[len(mark) :]
+    try:
+        text, guessed = body.decode(name), False
+    except UnicodeDecodeError as exc:
+        if marked or named:
+            raise TextError(f"line {_line(body, exc.start, name)}: bytes that {name} has not") from exc
+        try:
+            name, text, guessed = "cp1252", body.decode("cp1252"), True
+        except UnicodeDecodeError as again:
+            raise TextError(
+                f"line {_line(body, exc.start, 'utf-8')}: neither UTF-8 nor Windows-1252; "
+                "it is another encoding, or no text"
+            ) from again
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        hint = "; it may be UTF-16 without its mark" if not marked and data.count(b"\0") * 4 >= len(data) else ""
+        raise TextError(f"line {line}: a NUL byte: this is no text, or the file is damaged{hint}")
+    return Text(text, name, guessed)
+
+
+def loads_toml(data: bytes | str) -> dict[str, Any]:
+    """TOML, which is UTF-8 by its standard; a byte order mark and UTF-16 are read, too, for editors write them.
+
+    Raises:
+        TextError: another encoding (the line and its first strange letter are named), or no TOML.
+    """
+    if isinstance(data, str):
+        text = data.removeprefix("\ufeff")
+    else:
+        decoded = decode(data)
+        if decoded.guessed:
+            line, letter = _first_beyond_ascii(decoded.text)
+            raise TextError(
+                f"line {line}: {letter!r} is not written in UTF-8 (Windows calls this ANSI): "
+                'save the file again with the encoding "UTF-8"'
+            )
+        text = decoded.text
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise TextError(f"no TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise TextError("no TOML that can be read: its arrays or tables are nested too deep") from exc
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The TOML file at ``path``.
+
+    Raises:
+        TextError: as :func:`loads_toml`.
+        OSError: it cannot be read.
+    """
+    return loads_toml(path.read_bytes())
+
+
+def _codec(name: str) -> str:
+    try:
+        codec = codecs.lookup(name)
+    except LookupError as exc:
+        raise TextError(f"no encoding is called {name!r}; examples: utf-8, cp1252, iso-8859-15, utf-16") from exc
+    if not getattr(codec, "_is_text_encoding", True):
+        raise TextError(f"{name!r} is no encoding of text; examples: utf-8, cp1252, iso-8859-15, utf-16")
+    return codec.name
+
+
+def _agree(named: str, marked: str) -> bool:
+    whole = named.removesuffix("-sig")  # "utf-16" is either of its byte orders
+    return named == marked or (whole in ("utf-8", "utf-16", "utf-32") and marked.startswith(whole))
+
+
+def _line(body: bytes, at: int, name: str) -> int:
+    return body[:at].decode(name, errors="replace").count("\n") + 1
+
+
+def _first_beyond_ascii(text: str) -> tuple[int, str]:
+    at = next(i for i, letter in enumerate(text) if not letter.isascii())
+    return text.count("\n", 0, at) + 1, text[at]
