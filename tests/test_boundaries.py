@@ -63,7 +63,11 @@ def modules_of(room: str) -> set[str]:
 def test_every_room_has_its_link_and_nothing_else_has_one() -> None:
     links = {path.name: str(path.readlink()) for path in (ROOT / "wayside").iterdir() if path.is_symlink()}
     assert links == {room: f"../{room}" for room in ROOMS} | {"__main__.py": "../wayside.py"}
-    assert {p.name for p in (ROOT / "wayside").iterdir()} - {*links, "__pycache__"} == {"__init__.py", "durable.py"}
+    assert {p.name for p in (ROOT / "wayside").iterdir()} - {*links, "__pycache__"} == {
+        "__init__.py",
+        "durable.py",
+        "text.py",
+    }
 
 
 def test_no_file_imports_a_room_by_its_bare_name() -> None:
