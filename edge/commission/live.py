@@ -3,6 +3,8 @@
 The board is borrowed from a running agent and nothing is acknowledged to it: the agent gets every event afterwards, as
 far as the board can hold them. Pins and the Modbus line cannot be opened twice, so beside a running agent
 their readings come from its status file, which is a few seconds old.
+
+Longer than the house's files: each kind of sensor has its watcher here, and all of them write into one picture.
 """
 
 from __future__ import annotations

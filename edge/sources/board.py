@@ -3,6 +3,8 @@
 It follows the run of the board that it knows (boot, sequence numbers, what is durable), lays the board's time on the
 node's, and takes **every** kind of event; of one that it does not know it tells once. An event counts as received only
 when a commit contains it: :attr:`BoardSource.durable` is what the board may forget.
+
+Longer than the house's files: one run of a board is one state, and every kind of message moves it.
 """
 
 from __future__ import annotations

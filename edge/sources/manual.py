@@ -19,6 +19,7 @@ from wayside.edge.clock import Clock
 from wayside.edge.ledger import Ledger
 from wayside.edge.sources.beat import Beat, Ended
 from wayside.edge.sources.entry import Entry, EntryRefused
+from wayside.edge.sources.manual_step import Slot, Told
 from wayside.edge.sources.step import Closed, Grid, Loss, Step
 
 AHEAD_MS = 60_000  # of the node's clock: what a feeding system's may be, and is taken as now
@@ -26,7 +27,6 @@ FAR_AHEAD_MS = 3_600_000  # more will not pass: that is no clock, but a mistake
 OLDEST_MS = 366 * 86_400_000
 LAST_MS = 32_503_680_000_000
 MAX_KEYS = 1000  # entries that are recognized when they are repeated
-WHOLE_MS = 1000  # of a step may be missing from totals that cover it
 LATE = "came after its step had closed"
 CUT = "was taken before this computer restarted, in a step that did not close"
 
@@ -38,53 +38,6 @@ class Taken(NamedTuple):
     repeated: int
     late: int
     number: int
-
-
-class Slot:
-    """One value in one step that has not been handed over."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self.n = 0
-        self.cut = False  # for a part of the step nobody would have told
-        self.spans: dict[tuple[int, int], float] = {}  # totals by their interval
-
-    def state(self) -> list[Any]:
-        return [self.total, self.n, self.cut, [[*span, value] for span, value in self.spans.items()]]
-
-    def restore(self, state: Sequence[Any]) -> None:
-        self.total, self.n, self.cut, spans = state
-        self.spans = {(begin, end): value for begin, end, value in spans}
-
-
-class Told:
-    """One value: its last word, for people and for the condition."""
-
-    def __init__(self, config: ManualValueConfig) -> None:
-        self.config = config
-        self.last: float | None = None
-        self.word_ms: int | None = None  # monotonic; None: no word since the machine started
-        self.silent_from_ms = 0  # no condition before that and ``silent_s``
-
-    def close(self, slot: Slot, end_ms: int, step_ms: int) -> tuple[float | None, Quality, int]:
-        """``(value, quality, entries)`` of a step that ended at ``end_ms``."""
-        config = self.config
-        unknown = Quality.MISSING if self.word_ms is None else Quality.STALE
-        if config.kind == "gauge":
-            return (slot.total / slot.n, Quality.GOOD, slot.n) if slot.n else (None, unknown, 0)
-        if config.kind == "totals":
-            covered = sum(end - begin for begin, end in slot.spans)
-            if not covered:
-                return None, unknown, 0
-            value, whole = sum(slot.spans.values()), covered >= step_ms - WHOLE_MS
-        else:
-            if not slot.n and config.silence == "missing":
-                return None, unknown, 0
-            silent = self.word_ms is None or end_ms - self.word_ms > config.silent_s * 1000
-            value, whole = slot.total, not (slot.cut or (silent and config.silence == "zero"))
-        if whole:
-            return value, Quality.GOOD, slot.n
-        return (value, Quality.GAP, slot.n) if value else (None, unknown, 0)  # a lower bound of 0 says nothing
 
 
 class ManualSource:

@@ -85,6 +85,8 @@ def test_the_next_rows_are_those_that_the_old_agent_would_have_written(tmp_path:
     node = began(box, config, clock)
     assert node.durable[0] == 7
     assert node.count()["raw_bytes"] == 12345
+    allowed_before = node.count()["proposals_allowed"]
+    assert allowed_before > 0
     rows: list[Summary] = []
     for operation in after:
         play(node, config, clock, [operation])
@@ -106,6 +108,8 @@ def test_the_next_rows_are_those_that_the_old_agent_would_have_written(tmp_path:
     counts = node.count()
     for name in ("readings_received", "readings_sent", "readings_lost"):
         assert counts[name] == kept["counters"][name]
+    assert not [r for r in rows if r.kind is Kind.DECISION]
+    assert counts["proposals_allowed"] == allowed_before, "what the old agent had counted stays counted"
     if restarts:
         assert box.rows == unsent + len(rows) - len(node.ledger.rows)
         assert box.load("pipeline") is None
