@@ -19,10 +19,10 @@ from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.fit import misfits
 from wayside.contracts.mistakes import Mistake, spelled
 from wayside.contracts.node_check import Python, obstacles
-from wayside.contracts.node_config import NodeConfig, parsed_toml, read_node_config, with_lines_listed
+from wayside.contracts.node_config import NodeConfig, read_node_config, with_lines_listed
 from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport
 from wayside.contracts.version import VERSION
-from wayside.contracts.wire import ContractError, decode
+from wayside.contracts.wire import ContractError, decode, parsed_toml
 from wayside.edge.doctor.hub import check_root
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
@@ -32,6 +32,7 @@ from wayside.edge.policies.policy import refused as refused_policies
 from wayside.edge.runtimes.load import available
 from wayside.edge.sensors import video
 from wayside.edge.trusted_bundle import open_bundle
+from wayside.text import read_toml
 
 ALONE = ("node", "state_dir", "clock", "hub", "model", "board", "modbus", "storage")
 """Sections that are right or wrong whatever the others say."""
@@ -70,7 +71,7 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     Raises:
         OSError: the file cannot be read.
     """
-    file, folder = path.read_bytes(), path.resolve().parent
+    file, folder = read_toml(path), path.resolve().parent
     judged_for = python or (sys.version_info[0], sys.version_info[1])
     try:
         loaded = read_node_config(file)
