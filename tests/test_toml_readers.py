@@ -1,4 +1,4 @@
-"""Every file of TOML that a person gives is read alike: what an editor makes of it is read, what is no TOML is named."""
+"""Files of TOML that people give are all read alike: what an editor saved is read, what is no TOML is named."""
 
 from __future__ import annotations
 

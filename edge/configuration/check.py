@@ -18,6 +18,7 @@ import msgspec
 from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.fit import misfits
 from wayside.contracts.mistakes import Mistake, spelled
+from wayside.contracts.modbus_config import of_manual
 from wayside.contracts.node_check import Python, obstacles
 from wayside.contracts.node_config import NodeConfig, read_node_config, with_lines_listed
 from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport
@@ -87,7 +88,7 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
         for m in (*_policies(config), *_beat(config), *_sunspec(config), *_on_this_machine(config, folder))
         if m.place not in judged
     ]
-    hints = [*loaded.hints, *refused_policies()]
+    hints = [*loaded.hints, *refused_policies(), *_manual_numbers(config)]
     if python is None and config.model.runtime not in available():
         hints.append(
             f'$.model.runtime: {config.model.runtime} is not installed on this computer: pip install "wayside[edge]", '
@@ -191,6 +192,17 @@ def _beat(config: NodeConfig) -> Iterator[Mistake]:
                 yield Mistake((*place, "settings", setting), told)
             else:
                 yield Mistake((*place, "policy"), rule)
+
+
+def _manual_numbers(config: NodeConfig) -> Iterator[str]:
+    """Register addresses that may be copied from a manual, which counts from 1 behind a digit for the table."""
+    for i, line in enumerate(config.modbus):
+        for j, register in enumerate(line.registers):
+            manual = of_manual(register.address)
+            if manual is not None:
+                where = spelled(("modbus", i, "registers", j, "address"))
+                write = f'address = {manual[1]}, table = "{manual[0]}"'
+                yield f"{where}: if {register.address} is the manual's number, write {write}"
 
 
 def _sunspec(config: NodeConfig) -> Iterator[Mistake]:
