@@ -14,10 +14,10 @@ import msgspec
 
 from wayside.contracts import registers
 from wayside.contracts.mistakes import Mistake, refuse
-from wayside.contracts.modbus_config import Device
+from wayside.contracts.modbus_config import Address, Device
 from wayside.contracts.quantities import Channel, Phase, Seconds, Unit
 from wayside.contracts.reading import Name
-from wayside.contracts.registers import Order, RegisterType
+from wayside.contracts.registers import ByteOrder, Order, RegisterType
 from wayside.contracts.wire import Document
 
 LoopFunction = Literal["stop_line", "middle", "advance"]
@@ -153,11 +153,11 @@ class RegisterTarget(Document, frozen=True, kw_only=True):
 
     line: Name | None = None  # of [[modbus]]; needed where there are several
     device: Device
-    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+    address: Address
     table: Literal["coil", "holding"] = "coil"
     type: RegisterType = "uint16"  # of a holding register; wider ones are written at once, with function 16
+    byte_order: ByteOrder = "big"
     word_order: Order = "big"
-    byte_order: Order = "big"
     scale: Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)] = 1.0
     offset: Number = 0.0
 
@@ -221,9 +221,11 @@ class RegisterTarget(Document, frozen=True, kw_only=True):
 
     def _mistakes(self) -> Iterator[Mistake]:
         if self.table == "coil":
-            for name in ("type", "word_order", "byte_order"):
+            for name in ("type", "byte_order", "word_order"):
                 if getattr(self, name) not in ("uint16", "big"):
                     yield Mistake((name,), "is a holding register's; this is a coil")
+        elif self.word_order != "big" and self.byte_order in registers.LETTERS:
+            yield Mistake(("word_order",), f"is told by byte_order = {self.byte_order}: remove it")
         if self.address + self.words > 65536:
             yield Mistake(("address",), "address and type end at register 65535")
 

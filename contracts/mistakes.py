@@ -142,8 +142,8 @@ def _in_words(hint: Any, rule: str) -> str:
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     for member in members:
         for meta in getattr(member, "__metadata__", ()):
-            if "regex" in rule and meta.extra and "rule" in meta.extra:
-                return str(meta.extra["rule"])  # of a pattern that nobody can read
+            if re.search("regex|`int` [<>]", rule) and meta.extra and "rule" in meta.extra:
+                return str(meta.extra["rule"])  # of a pattern that nobody can read, or a bound with a reason
         if rule.startswith("Invalid enum value") and typing.get_origin(member) is typing.Literal:
             allowed = ", ".join(map(str, typing.get_args(member)))
             return f"is one of {allowed}, not {rule.removeprefix('Invalid enum value ')}"

@@ -12,7 +12,7 @@ import msgspec
 from wayside.contracts import registers
 from wayside.contracts.mistakes import Mistake, refuse
 from wayside.contracts.reading import Name
-from wayside.contracts.registers import Order, RegisterType
+from wayside.contracts.registers import ByteOrder, Order, RegisterType
 from wayside.contracts.sensor_config import ValueConfig
 from wayside.contracts.wire import Document
 
@@ -20,6 +20,8 @@ TCP = "tcp://"
 TCP_PORT = 502  # registered for Modbus; with TLS it is 802, which is not spoken here
 Device = Annotated[int, msgspec.Meta(ge=0, le=255)]
 SERIAL_DEVICES = range(1, 248)  # MODBUS over Serial Line V1.02 §2.2
+_ADDRESS = "is 0 to 65535, as on the wire: a manual's 400001 is address 0 of table holding, its 300001 of input"
+Address = Annotated[int, msgspec.Meta(ge=0, le=65535, extra={"rule": _ADDRESS})]
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -27,11 +29,11 @@ class RegisterConfig(ValueConfig, frozen=True, kw_only=True):
     """One value of one Modbus device."""
 
     device: Device  # also called unit, server or slave address
-    address: Annotated[int, msgspec.Meta(ge=0, le=65535)]  # as on the wire, from 0: "40001" is holding register 0
+    address: Address  # as on the wire, from 0: "40001" is holding register 0
     table: Literal["holding", "input", "coil", "discrete"] = "holding"
     type: RegisterType = "uint16"  # coils and discrete inputs are 0 or 1
-    word_order: Order = "big"  # of several registers: the high word first, or last
-    byte_order: Order = "big"  # within each register
+    byte_order: ByteOrder = "big"  # as the manual spells it: ABCD, CDAB, BADC or DCBA
+    word_order: Order = "big"  # older spelling, with byte_order = "big" or "little" within each register
     missing: Annotated[tuple[int, ...], msgspec.Meta(max_length=8)] | None = None
     """numbers, or their bits, that mean "no value"; None: a gauge's are SunSpec's, a counter has none"""
 
@@ -63,6 +65,8 @@ class RegisterConfig(ValueConfig, frozen=True, kw_only=True):
             rule = "a counter is a holding or input register of type uint16, uint32, uint64, float32 or float64"
             yield Mistake(("kind",), rule)
         yield from super()._mistakes()
+        if self.word_order != "big" and self.byte_order in registers.LETTERS:
+            yield Mistake(("word_order",), f"is told by byte_order = {self.byte_order}: remove it")
         if self.address + self.words > 65536:
             yield Mistake(("address",), "address and type end at register 65535")
 
@@ -85,6 +89,18 @@ class SunspecConfig(Document, frozen=True, kw_only=True):
     instance: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # which of several of that model
     base: Annotated[int, msgspec.Meta(ge=0, le=65532)] | None = None  # of "SunS"; None: 40000, 50000 or 0
     points: Annotated[tuple[SunspecPoint, ...], msgspec.Meta(min_length=1, max_length=64)]
+
+
+_MANUALS = {4: "holding", 3: "input", 1: "discrete"}  # the first digit of the numbers that manuals count from 1
+
+
+def of_manual(number: int) -> tuple[str, int] | None:
+    """(table, address) where ``number`` may be a manual's, such as 40001 or 300001; None: it is none."""
+    for digit, table in _MANUALS.items():
+        for thousands in (10_000, 100_000):
+            if digit * thousands < number < (digit + 1) * thousands and number - digit * thousands <= 65536:
+                return table, number - digit * thousands - 1
+    return None
 
 
 class SerialLine(NamedTuple):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import functools
 import math
-import tomllib
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -26,7 +25,7 @@ from wayside.contracts.reading import Name
 from wayside.contracts.sensor_config import AnalogConfig, BoardConfig, DetectorConfig, GpioConfig
 from wayside.contracts.task_config import Datastream, Offer, SumConfig, TaskConfig
 from wayside.contracts.uart_config import UartConfig, uart_values
-from wayside.contracts.wire import ContractError, Document, wire_field
+from wayside.contracts.wire import ContractError, Document, parsed_toml, wire_field
 
 VEHICLES, PRESSES = "{veh}", "{press}"  # UCUM annotations
 DEFAULT_STEP_S = 900.0  # of a node that has no tasks
@@ -212,34 +211,6 @@ def _read(given: dict[str, Any]) -> Loaded:
     if mistakes:
         raise refusal([m._replace(place=as_written(m.place)) for m in mistakes])
     return Loaded(msgspec.convert(raw, NodeConfig), hints, as_written)
-
-
-def parsed_toml(file: str | bytes) -> dict[str, Any]:
-    """The tables of a TOML file that a person or an editor wrote; a byte order mark is no part of it.
-
-    Raises:
-        ContractError: it is no UTF-8 text, or no TOML.
-    """
-    text = toml_text(file) if isinstance(file, bytes) else file.removeprefix("\ufeff")
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as exc:  # ValueError: an integer of thousands of digits, too
-        raise ContractError("$", f"is not TOML: {str(exc)[:200]}") from exc
-
-
-def toml_text(file: bytes) -> str:
-    """The text of a TOML file, without the byte order mark that some editors write.
-
-    Raises:
-        ContractError: it is no UTF-8 text.
-    """
-    if file.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in file[:64]:
-        raise ContractError("$", "is not UTF-8 text but, it seems, UTF-16: save it as UTF-8")
-    try:
-        return file.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = file.count(b"\n", 0, exc.start) + 1
-        raise ContractError("$", f"is not UTF-8 text (line {line}, byte 0x{file[exc.start]:02x}): save it so") from exc
 
 
 _TODAY = {"task": "tasks", "signal": "actuators"}  # sections of the old form

@@ -13,6 +13,8 @@ from typing import Literal
 
 RegisterType = Literal["uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
 Order = Literal["big", "little"]
+ByteOrder = Literal["ABCD", "CDAB", "BADC", "DCBA", "big", "little"]
+"""As manuals spell the order of a number's bytes; "big" and "little" speak of the two within a register alone."""
 
 _CODES = {
     "uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "uint64": "Q", "int64": "q",
@@ -20,6 +22,8 @@ _CODES = {
 }  # fmt: skip
 ORDERS: tuple[tuple[Order, Order], ...] = (("big", "big"), ("little", "big"), ("big", "little"), ("little", "little"))
 """(word order, byte order): of four bytes ABCD, CDAB, BADC, DCBA."""
+LETTERS: tuple[ByteOrder, ...] = ("ABCD", "CDAB", "BADC", "DCBA")
+"""The same in letters; of eight bytes CDAB reads GHEFCDAB, and so on."""
 
 
 def words_of(kind: str) -> int:
@@ -45,7 +49,11 @@ def not_implemented(kind: str) -> int:
 
 
 def decode(
-    words: Sequence[int], kind: str, word_order: Order = "big", byte_order: Order = "big", missing: Sequence[int] = ()
+    words: Sequence[int],
+    kind: str,
+    word_order: Order = "big",
+    byte_order: ByteOrder = "big",
+    missing: Sequence[int] = (),
 ) -> float | None:
     """The number in ``words``; whole numbers come as ``int``, exact up to 64 bits.
 
@@ -68,7 +76,7 @@ def decode(
     return number
 
 
-def encode(value: float, kind: str, word_order: Order = "big", byte_order: Order = "big") -> list[int]:
+def encode(value: float, kind: str, word_order: Order = "big", byte_order: ByteOrder = "big") -> list[int]:
     """The registers for ``value``: of a whole number's type the nearest one.
 
     Raises:
@@ -82,10 +90,16 @@ def encode(value: float, kind: str, word_order: Order = "big", byte_order: Order
     return list(struct.unpack(f">{len(data) // 2}H", data))
 
 
-def _arranged(words: Sequence[int], word_order: Order, byte_order: Order) -> bytes:
-    """Either way: each of the two orders is its own inverse."""
-    ordered = words if word_order == "big" else words[::-1]
+def letters(word_order: Order, byte_order: ByteOrder) -> ByteOrder:
+    """The one order that both keys give; letters decide alone."""
+    return byte_order if byte_order in LETTERS else LETTERS[ORDERS.index((word_order, byte_order))]
+
+
+def _arranged(words: Sequence[int], word_order: Order, byte_order: ByteOrder) -> bytes:
+    """Either way: each of the four orders is its own inverse."""
+    order = letters(word_order, byte_order)
+    ordered = words if order in ("ABCD", "BADC") else words[::-1]
     try:
-        return struct.pack(f"{'>' if byte_order == 'big' else '<'}{len(words)}H", *ordered)
+        return struct.pack(f"{'>' if order in ('ABCD', 'CDAB') else '<'}{len(words)}H", *ordered)
     except struct.error as exc:
         raise ValueError("a register has 16 bits") from exc

@@ -10,13 +10,14 @@ Rules (docs/wire.md):
 from __future__ import annotations
 
 import functools
-import tomllib
 import types
 import typing
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
+
+from wayside.text import TextError, loads_toml
 
 WIRE_VERSION = 1
 
@@ -76,17 +77,25 @@ def decode(data: bytes, kind: type[D]) -> D:
     return document
 
 
-def decode_toml(text: str, kind: type[D]) -> D:
-    """Decode a TOML text into ``kind``; unknown keys are refused, since a person wrote them.
+def decode_toml(file: str | bytes, kind: type[D]) -> D:
+    """Decode a TOML file into ``kind``; unknown keys are refused, since a person wrote them.
 
     Raises:
         ContractError: naming the field and the rule that it breaks.
     """
+    return _convert(parsed_toml(file), kind)
+
+
+def parsed_toml(file: str | bytes) -> dict[str, Any]:
+    """The tables of a TOML file that a person or an editor wrote.
+
+    Raises:
+        ContractError: it is no text, or no TOML; the line is named.
+    """
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise ContractError("$", f"is not TOML: {exc}") from exc
-    return _convert(raw, kind)
+        return loads_toml(file)
+    except TextError as exc:
+        raise ContractError("$", str(exc)) from exc
 
 
 def from_builtins(raw: Any, kind: type[D]) -> D:

@@ -14,6 +14,7 @@ from wayside.contracts.node_config import Loaded, read_node_config
 from wayside.contracts.wire import ContractError
 from wayside.edge.errors import EdgeError
 from wayside.edge.start import run
+from wayside.text import read_toml
 
 
 def agent(args: list[str], prog_name: str) -> None:
@@ -37,7 +38,7 @@ def _plain(args: list[str]) -> Loaded | None:
     if len(args) != 2 or args[0] != "run" or args[1].startswith("-") or sys.stderr.isatty():
         return None
     try:
-        return read_node_config(Path(args[1]).read_bytes())
+        return read_node_config(read_toml(Path(args[1])))
     except (ContractError, OSError):
         return None
 

@@ -130,12 +130,12 @@ def migrate(config: Config) -> None:
 
     Changes nothing: `wayside node migrate node.toml > new.toml`.
     """
-    from wayside.contracts.node_config import toml_text
     from wayside.contracts.wire import ContractError
     from wayside.edge.configuration.migrate import MigrationError, migrated
+    from wayside.text import read_toml
 
     try:
-        typer.echo(migrated(toml_text(config.read_bytes())), nl=False)
+        typer.echo(migrated(read_toml(config)), nl=False)
     except ContractError as exc:
         raise failed(listed(config, exc.mistakes)) from exc
     except MigrationError as exc:

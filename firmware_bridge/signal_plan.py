@@ -28,6 +28,7 @@ from wayside.firmware_bridge.line.messages import (
     Recall,
     RowOption,
 )
+from wayside.text import TextError, loads_toml, read_toml
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=6553.5)]
 _Short = Annotated[float, msgspec.Meta(ge=0, le=25.5)]
@@ -270,8 +271,8 @@ def load(path: Path) -> SignalPlan:
         PlanError: no such file, it is not TOML, or a field is missing, unknown or out of range; the message names it.
     """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=SignalPlan)
+        return msgspec.convert(loads_toml(read_toml(path)), SignalPlan)
     except OSError as exc:
         raise PlanError(f"cannot read the plan {path}: {exc.strerror}; docs/board.md shows one") from exc
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+    except (TextError, msgspec.ValidationError, RecursionError) as exc:
         raise PlanError(f"{path}: {exc}; docs/board.md shows a plan") from exc

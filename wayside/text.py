@@ -6,6 +6,7 @@ Every room may use this module; it stands on the standard library alone.
 from __future__ import annotations
 
 import codecs
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,15 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+
+
+MAX_TOML_BYTES = 1 << 20  # ten times the longest configuration that a person writes
+_SLIPS = {  # a part of tomllib's complaint: what to do
+    "Cannot overwrite a value": "this key is given twice; remove one of the two",
+    "Cannot declare": "this table is given twice; put both together, or write [[name]] where there are several",
+    "Unescaped '\\'": "write a path of Windows in 'single quotes'",
+    "Invalid hex value": "write a path of Windows in 'single quotes'",
+}
 
 
 class TextError(ValueError):
@@ -68,29 +78,47 @@ def decode(data: bytes, encoding: str | None = None) -> Text:
     return Text(text, name, guessed)
 
 
+def decode_unicode(data: bytes) -> str:
+    """Text that has to be UTF-8, or UTF-16 or UTF-32 with its mark: nothing is guessed.
+
+    Raises:
+        TextError: as :func:`decode`, or another encoding; the line and its first strange letter are named.
+    """
+    decoded = decode(data)
+    if decoded.guessed:
+        line, letter = _first_beyond_ascii(decoded.text)
+        raise TextError(
+            f"line {line}: {letter!r} is not written in UTF-8 (Windows calls this ANSI): "
+            'save the file again with the encoding "UTF-8"'
+        )
+    return decoded.text
+
+
 def loads_toml(data: bytes | str) -> dict[str, Any]:
     """TOML, which is UTF-8 by its standard; a byte order mark and UTF-16 are read, too, for editors write them.
 
     Raises:
-        TextError: another encoding (the line and its first strange letter are named), or no TOML.
+        TextError: another encoding, no TOML, or more than :data:`MAX_TOML_BYTES`.
     """
-    if isinstance(data, str):
-        text = data.removeprefix("\ufeff")
-    else:
-        decoded = decode(data)
-        if decoded.guessed:
-            line, letter = _first_beyond_ascii(decoded.text)
-            raise TextError(
-                f"line {line}: {letter!r} is not written in UTF-8 (Windows calls this ANSI): "
-                'save the file again with the encoding "UTF-8"'
-            )
-        text = decoded.text
+    if len(data) > MAX_TOML_BYTES:
+        raise TextError(f"no configuration: it has more than {MAX_TOML_BYTES >> 20} MiB; is it the right file?")
+    text = data.removeprefix("\ufeff") if isinstance(data, str) else decode_unicode(data)
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise TextError(f"no TOML: {exc}") from exc
+    except ValueError as exc:  # TOMLDecodeError; and an integer of thousands of digits
+        raise TextError(f"no TOML: {str(exc)[:200]}{_meant(text, str(exc))}") from exc
     except RecursionError as exc:
         raise TextError("no TOML that can be read: its arrays or tables are nested too deep") from exc
+
+
+def read_toml(path: Path) -> bytes:
+    """The bytes of a TOML file; of one that is too large the beginning, which :func:`loads_toml` refuses.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(MAX_TOML_BYTES + 1)
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -100,7 +128,19 @@ def load_toml(path: Path) -> dict[str, Any]:
         TextError: as :func:`loads_toml`.
         OSError: it cannot be read.
     """
-    return loads_toml(path.read_bytes())
+    return loads_toml(read_toml(path))
+
+
+def _meant(text: str, complaint: str) -> str:
+    """What a person may have written instead of TOML, or did not know of it."""
+    for part, hint in _SLIPS.items():
+        if part in complaint:
+            return f": {hint}"
+    if text.lstrip().startswith("{") or re.match(r'\s*\[\s*[\n"{]', text):
+        return "; it looks like JSON, and TOML writes key = value, one a line"
+    if "'='" in complaint and re.search(r"^\s*(- )?[\w.-]+\s*:(\s|$)", text, re.MULTILINE):
+        return "; it looks like YAML, and TOML writes key = value"
+    return ""
 
 
 def _codec(name: str) -> str:

@@ -13,10 +13,10 @@ from wayside.cloud.sim.air import AirPlant
 from wayside.cloud.sim.energy import EnergyPlant
 from wayside.cloud.sim.errors import ScenarioError
 from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, SetpointConfig
-from wayside.contracts.node_config import parsed_toml
 from wayside.contracts.task_config import TaskConfig
-from wayside.contracts.wire import ContractError, Document, from_builtins
+from wayside.contracts.wire import ContractError, Document, from_builtins, parsed_toml
 from wayside.edge.policies.policy import SettingsError, choose
+from wayside.text import read_toml
 
 TABLES = ("tasks", "actuators", "plant")
 
@@ -63,7 +63,7 @@ def load_air(name: str | None) -> AirScenario:
 def _load(name: str, kind: type[S]) -> S:
     folder = importlib.resources.files("wayside.cloud.sim") / "scenarios"
     try:
-        file = Path(name).read_bytes() if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
+        file = read_toml(Path(name)) if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
         tables = parsed_toml(file)
         # Of a node's file its other sections are of no interest here; the node checks them.
         return from_builtins({table: tables[table] for table in TABLES if table in tables}, kind)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from wayside.cloud.sim.errors import ScenarioError
 from wayside.contracts.wire import ContractError, Document, decode_toml
+from wayside.text import read_toml
 
 Numbers = npt.NDArray[np.float64]
 Price = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
@@ -100,11 +101,12 @@ def load_tariff(name: str) -> Tariff:
     """
     folder = importlib.resources.files("wayside.cloud.sim") / "tariffs"
     try:
-        text = Path(name).read_text() if name.endswith(".toml") else (folder / f"{name}.toml").read_text()
-    except (OSError, UnicodeDecodeError) as exc:
+        file = read_toml(Path(name)) if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
+    except OSError as exc:
         known = ", ".join(sorted(Path(str(f)).stem for f in folder.iterdir() if str(f).endswith(".toml")))
-        raise ScenarioError(f"there is no tariff {name!r}; known: {known}; or give the path of a .toml file") from exc
+        what = f"{name}: {exc.strerror or exc}" if name.endswith(".toml") else f"there is no tariff {name!r}"
+        raise ScenarioError(f"{what}; known: {known}; or give the path of a .toml file") from exc
     try:
-        return decode_toml(text, Tariff)
+        return decode_toml(file, Tariff)
     except ContractError as exc:
         raise ScenarioError(f"tariff {name}: {exc}") from exc

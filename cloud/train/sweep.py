@@ -36,6 +36,7 @@ from wayside.cloud.train.taskfile import Fit, TaskFile, load_task
 from wayside.contracts.wire import ContractError, Document, decode, decode_toml, encode
 from wayside.durable import replace_file
 from wayside.models.errors import ModelError
+from wayside.text import read_toml
 
 RESULT = "sweep.json"
 OBJECTS = 100_000_000  # bytes that Ray shares between processes here: reports are small, data are read by each
@@ -82,8 +83,8 @@ def jobs(path: Path) -> list[Job]:
         TaskError: the file breaks its contract, names an unknown task, or a setting that ``[fit]`` does not have.
     """
     try:
-        grid = decode_toml(path.read_text(), Grid)
-    except (OSError, UnicodeDecodeError) as exc:
+        grid = decode_toml(read_toml(path), Grid)
+    except OSError as exc:
         raise TaskError(f"{path}: cannot be read: {exc}") from exc
     except ContractError as exc:
         raise TaskError(f"{path}: {exc}") from exc

@@ -14,6 +14,7 @@ import msgspec
 from wayside.cloud.train.errors import TaskError
 from wayside.contracts.task import TaskSpec
 from wayside.contracts.wire import ContractError, Document, decode_toml
+from wayside.text import read_toml
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -150,12 +151,13 @@ def load_task(name: str) -> TaskFile:
     """
     folder = importlib.resources.files("wayside.cloud.train") / "tasks"
     try:
-        text = Path(name).read_text() if name.endswith(".toml") else (folder / f"{name}.toml").read_text()
+        file = read_toml(Path(name)) if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
     except OSError as exc:
         known = ", ".join(task_names())
-        raise TaskError(f"there is no task {name!r}; known: {known}; or give the path of a .toml file") from exc
+        what = f"{name}: {exc.strerror or exc}" if name.endswith(".toml") else f"there is no task {name!r}"
+        raise TaskError(f"{what}; known: {known}; or give the path of a .toml file") from exc
     try:
-        return decode_toml(text, TaskFile)
+        return decode_toml(file, TaskFile)
     except ContractError as exc:
         raise TaskError(f"task {name}: {exc}") from exc
 

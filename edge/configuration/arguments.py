@@ -9,6 +9,7 @@ import typer
 
 from wayside.contracts.node_config import Loaded, NodeConfig, read_node_config
 from wayside.contracts.wire import ContractError
+from wayside.text import read_toml
 
 Config = Annotated[Path, typer.Argument(help="the node's TOML file (docs/node.md)", metavar="CONFIG")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -27,7 +28,7 @@ def unreadable(path: Path, exc: OSError) -> typer.Exit:
 def read(path: Path) -> Loaded:
     """The node's file; a mistake ends the program, after all of them are printed."""
     try:
-        return read_node_config(path.read_bytes())
+        return read_node_config(read_toml(path))
     except ContractError as exc:
         raise failed(listed(path, exc.mistakes)) from exc
     except OSError as exc:

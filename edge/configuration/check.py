@@ -18,11 +18,12 @@ import msgspec
 from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.fit import misfits
 from wayside.contracts.mistakes import Mistake, spelled
+from wayside.contracts.modbus_config import of_manual
 from wayside.contracts.node_check import Python, obstacles
-from wayside.contracts.node_config import NodeConfig, parsed_toml, read_node_config, with_lines_listed
+from wayside.contracts.node_config import NodeConfig, read_node_config, with_lines_listed
 from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport
 from wayside.contracts.version import VERSION
-from wayside.contracts.wire import ContractError, decode
+from wayside.contracts.wire import ContractError, decode, parsed_toml
 from wayside.edge.doctor.hub import check_root
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
@@ -32,6 +33,7 @@ from wayside.edge.policies.policy import refused as refused_policies
 from wayside.edge.runtimes.load import available
 from wayside.edge.sensors import video
 from wayside.edge.trusted_bundle import open_bundle
+from wayside.text import read_toml
 
 ALONE = ("node", "state_dir", "clock", "hub", "model", "board", "modbus", "storage")
 """Sections that are right or wrong whatever the others say."""
@@ -70,7 +72,7 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
     Raises:
         OSError: the file cannot be read.
     """
-    file, folder = path.read_bytes(), path.resolve().parent
+    file, folder = read_toml(path), path.resolve().parent
     judged_for = python or (sys.version_info[0], sys.version_info[1])
     try:
         loaded = read_node_config(file)
@@ -86,7 +88,7 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
         for m in (*_policies(config), *_beat(config), *_sunspec(config), *_on_this_machine(config, folder))
         if m.place not in judged
     ]
-    hints = [*loaded.hints, *refused_policies()]
+    hints = [*loaded.hints, *refused_policies(), *_manual_numbers(config)]
     if python is None and config.model.runtime not in available():
         hints.append(
             f'$.model.runtime: {config.model.runtime} is not installed on this computer: pip install "wayside[edge]", '
@@ -190,6 +192,17 @@ def _beat(config: NodeConfig) -> Iterator[Mistake]:
                 yield Mistake((*place, "settings", setting), told)
             else:
                 yield Mistake((*place, "policy"), rule)
+
+
+def _manual_numbers(config: NodeConfig) -> Iterator[str]:
+    """Register addresses that may be copied from a manual, which counts from 1 behind a digit for the table."""
+    for i, line in enumerate(config.modbus):
+        for j, register in enumerate(line.registers):
+            manual = of_manual(register.address)
+            if manual is not None:
+                where = spelled(("modbus", i, "registers", j, "address"))
+                write = f'address = {manual[1]}, table = "{manual[0]}"'
+                yield f"{where}: if {register.address} is the manual's number, write {write}"
 
 
 def _sunspec(config: NodeConfig) -> Iterator[Mistake]:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from wayside.contracts.node_config import parsed_toml, read_node_config
+from wayside.contracts.node_config import read_node_config
 from wayside.contracts.old_node_form import MOVED, SATURATION, is_old, modernized
-from wayside.contracts.wire import ContractError
+from wayside.contracts.wire import ContractError, parsed_toml
 from wayside.edge.errors import EdgeError
+from wayside.text import decode_unicode
 
 _HEADER = re.compile(r"^\s*(\[{1,2})\s*([A-Za-z0-9_.-]+)\s*\]{1,2}\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_-]+)\s*=")
@@ -24,19 +25,19 @@ class MigrationError(EdgeError):
     """The file cannot be rewritten line by line."""
 
 
-def migrated(text: str) -> str:
-    """``text`` in today's form; a text of today's form as it is. Comments beside the keys that moved are lost.
+def migrated(file: bytes) -> str:
+    """The file in today's form; one of today's form as it is. Comments beside the keys that moved are lost.
 
     Raises:
         ContractError: it is no node's file.
         MigrationError: its layout is not one table or key a line, as people write it.
     """
-    before = read_node_config(text).config
-    given = parsed_toml(text)
+    before = read_node_config(file).config
+    given, text = parsed_toml(file), decode_unicode(file)
     if not is_old(given):
         return text
     new = modernized(given).raw
-    lines = _rewritten(text.removeprefix("\ufeff").splitlines(), given, new)
+    lines = _rewritten(text.splitlines(), given, new)
     made = "\n".join(lines) + "\n"
     try:
         same = read_node_config(made).config == before and not is_old(parsed_toml(made))

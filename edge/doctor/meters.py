@@ -21,11 +21,12 @@ MAX_STEPS = 400  # of a search through a device's SunSpec models
 
 
 class Looked(NamedTuple):
-    """What is there; what is there and looks wrong; what fails."""
+    """What is there; what is there and looks wrong; what does not answer; what the device refuses."""
 
     right: list[str]
     doubtful: list[str]
     failed: list[str]
+    refused: list[str]  # the device answered: neither wires nor speed are to blame
 
 
 def check_lines(config: NodeConfig, agent: dict[str, Any] | None) -> Iterator[Finding]:
@@ -52,13 +53,16 @@ def check_line(line: ModbusConfig, name: str, setpoints: list[SetpointConfig], a
         if line.server is not None:
             fix = "correct modbus.port; check the device's power, cable and address"
         return Finding(name, "fail", str(exc), fix)
-    if not (looked.failed or looked.doubtful):
+    wrong = [*looked.failed, *looked.refused, *looked.doubtful]
+    if not wrong:
         return Finding(name, "ok", "; ".join(looked.right))
     fix = "compare with the device's own display, and its manual"
+    if looked.refused:
+        fix = "correct the register's address, table and type by the device's manual; the line itself works"
     if looked.failed:
         where = "device numbers" if line.server is not None else "wiring, device addresses, modbus.baud and parity"
         fix = f"check {where}"
-    return Finding(name, "fail", "; ".join([*looked.failed, *looked.doubtful]), fix)
+    return Finding(name, "fail", "; ".join(wrong), fix)
 
 
 def _read_by(agent: dict[str, Any], line: ModbusConfig, name: str) -> Finding:
@@ -76,7 +80,7 @@ def _read_by(agent: dict[str, Any], line: ModbusConfig, name: str) -> Finding:
 
 async def _look(line: ModbusConfig, setpoints: list[SetpointConfig]) -> Looked:
     port = await open_port(line)
-    looked = Looked([], [], [])
+    looked = Looked([], [], [], [])
     gone: set[int] = set()  # a device that does not answer is not asked for each of its registers
     questions = [
         *((r.datastream, r.device, _register(port, r)) for r in line.registers),
@@ -100,8 +104,8 @@ async def _look(line: ModbusConfig, setpoints: list[SetpointConfig]) -> Looked:
                 if port.lost:
                     port.close()
                     port = await open_port(line)
-            except (Refused, EdgeError) as exc:
-                looked.failed.append(f"{name}: {exc}")
+            except EdgeError as exc:
+                (looked.refused if isinstance(exc, Refused) else looked.failed).append(f"{name}: {exc}")
     finally:
         for _, _, question in questions:
             question.close()
@@ -127,29 +131,15 @@ def judged(register: RegisterConfig, words: list[int]) -> tuple[list[str], list[
     hint = ""
     if register.words > 1:
         likely = []
-        for word_order, byte_order in registers.ORDERS:
-            if (word_order, byte_order) == (register.word_order, register.byte_order):
+        for order in registers.LETTERS:
+            if order == registers.letters(register.word_order, register.byte_order):
                 continue
-            other = registers.decode(words, register.type, word_order, byte_order, register.no_value)
+            other = registers.decode(words, register.type, byte_order=order, missing=register.no_value)
             if other and _plausible(register, other):
                 value = _said(register, other).removeprefix(f"{register.datastream} ")
-                order = "".join(_letters(register, word_order, byte_order))
-                likely.append(
-                    f"looks like byte order {order} ({_written(word_order, byte_order)}), which gives {value}"
-                )
+                likely.append(f'looks like byte order {order} (byte_order = "{order}"), which gives {value}')
         hint = f": {', or '.join(likely)}" if likely else ""
     return [], [f"{said} {why}{hint}"]
-
-
-def _letters(register: RegisterConfig, word_order: registers.Order, byte_order: registers.Order) -> Iterator[str]:
-    letters = "ABCDEFGH"[: 2 * register.words]
-    pairs = [letters[i : i + 2] for i in range(0, len(letters), 2)]
-    for pair in pairs if word_order == "big" else reversed(pairs):
-        yield pair if byte_order == "big" else pair[::-1]
-
-
-def _written(word_order: registers.Order, byte_order: registers.Order) -> str:
-    return f'word_order = "{word_order}", byte_order = "{byte_order}"'
 
 
 def _plausible(value: ValueConfig, raw: float) -> bool:

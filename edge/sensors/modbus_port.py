@@ -19,7 +19,7 @@ from pymodbus.pdu import ModbusPDU
 
 from wayside.contracts import registers
 from wayside.contracts.actuator_config import RegisterTarget
-from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig, TcpServer
+from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig, TcpServer, of_manual
 from wayside.edge.errors import EdgeError
 from wayside.edge.sensors.modbus_wire import SerialWire, TcpWire, Wire
 from wayside.firmware_bridge.line.finder import is_pattern, matching
@@ -200,8 +200,10 @@ class Port:
 
 def _called(table: str, address: int) -> str:
     """The register, and what may have been meant: manuals number each table from 10001, 30001 or 40001."""
-    meant = address % 10_000 - 1
-    hint = f"; if {address} is the manual's number, its address is {meant}" if address > 10_000 and meant >= 0 else ""
+    manual = of_manual(address)
+    hint = ""
+    if manual is not None:
+        hint = f'; if {address} is the manual\'s number, write address = {manual[1]}, table = "{manual[0]}"'
     return f"{table} register {address}{hint}"
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from wayside.contracts.node_check import checked_node_config
-from wayside.contracts.node_config import NodeConfig, Runtime, parsed_toml
-from wayside.contracts.wire import ContractError
+from wayside.contracts.node_config import NodeConfig, Runtime
+from wayside.contracts.wire import ContractError, parsed_toml
 from wayside.firmware_bridge.errors import ImageError
 from wayside.firmware_bridge.image.disk import Entry, Ext4
 from wayside.firmware_bridge.image.seed import hostname
 from wayside.firmware_bridge.image.wheels import GLIBC, WheelSet
+from wayside.text import TextError, decode_unicode
 
 STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
 CONFIG = "/etc/wayside/node.toml"
@@ -270,12 +271,12 @@ def read_named(path: Path, what: str, limit: int = 1 << 20) -> bytes:
 
 
 def read_named_text(path: Path, what: str, limit: int = 1 << 20) -> str:
-    """The same, of text; a byte order mark is left out.
+    """The same, of text in UTF-8, or in UTF-16 with its mark.
 
     Raises:
-        ImageError: as :func:`read_named`, or it is not UTF-8.
+        ImageError: as :func:`read_named`, or it is no such text.
     """
     try:
-        return read_named(path, what, limit).decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ImageError(f"{what}: {path} is not UTF-8 text: save it as UTF-8, or name the right file") from exc
+        return decode_unicode(read_named(path, what, limit))
+    except TextError as exc:
+        raise ImageError(f"{what}: {path}: {exc}") from exc

@@ -66,8 +66,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 AGENT = [
     ("missing.toml", "No such file"),
     (".", "Is a directory"),
-    ("typo.toml", "typo.toml: is not TOML: Invalid value"),
-    ("binary.toml", "binary.toml: is not UTF-8"),
+    ("typo.toml", "typo.toml: no TOML: Invalid value"),
+    ("binary.toml", "binary.toml: line 1: bytes that utf-16-le has not"),
     ("unknown.toml", "$.stat_dir: is unknown here; is state_dir meant?"),
     ("url.toml", "$.hub.url"),
     ("zone.toml", "no time zone 'Mars/Base'", "IANA"),

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.simulators.agent import AgentProcess
 from tests.simulators.modbus import Cable, Meters
-from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig
+from wayside.contracts import registers as numbers
+from wayside.contracts.modbus_config import ModbusConfig, RegisterConfig, of_manual
 from wayside.contracts.node_config import ClockConfig, NodeConfig, load_node_config
 from wayside.contracts.reading import Quality
 from wayside.contracts.registers import encode
@@ -495,6 +496,45 @@ def modbus_config(cable: Cable, *registers: RegisterConfig) -> NodeConfig:
     return NodeConfig(node="n", state_dir="state", modbus=(modbus,))
 
 
+@pytest.mark.parametrize("order", ["ABCD", "CDAB", "BADC", "DCBA"])
+@pytest.mark.parametrize(("kind", "number"), [("float32", 229.01), ("float64", 229.01), ("uint64", 10**15 + 7)])
+def test_the_order_that_a_manual_names_is_read_as_it_is_written(order: str, kind: str, number: float) -> None:
+    one = register(type=kind, byte_order=order, unit="V" if kind.startswith("float") else "1")
+    words = encode(number, kind, byte_order=order)  # type: ignore[arg-type]
+    read = numbers.decode(words, one.type, one.word_order, one.byte_order)
+    assert read == pytest.approx(number)
+
+
+def test_letters_and_the_older_key_do_not_speak_at_once() -> None:
+    both = 'type = "float32"\nbyte_order = "BADC"\nword_order = "little"'
+    with pytest.raises(ContractError, match="word_order: is told by byte_order = BADC"):
+        load_node_config('node = "n"\nstate_dir = "s"\n' + MODBUS + both + "\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "meant"),
+    [
+        (40001, ("holding", 0)),
+        (49999, ("holding", 9998)),
+        (400001, ("holding", 0)),
+        (30013, ("input", 12)),
+        (300001, ("input", 0)),
+        (10001, ("discrete", 0)),
+        (40000, None),
+        (0, None),
+        (12, None),
+        (500001, None),
+    ],
+)
+def test_a_manuals_number_is_known_for_what_it_is(number: int, meant: tuple[str, int] | None) -> None:
+    assert of_manual(number) == meant
+
+
+def test_a_number_of_six_digits_is_explained() -> None:
+    with pytest.raises(ContractError, match="a manual's 400001 is address 0 of table holding"):
+        load_node_config('node = "n"\nstate_dir = "s"\n' + MODBUS.replace("address = 0", "address = 400001") + "\n")
+
+
 @pytest.mark.parametrize("word", ["big", "little"])
 @pytest.mark.parametrize("byte", ["big", "little"])
 def test_the_doctor_says_in_which_order_the_bytes_look_right(word: str, byte: str) -> None:
@@ -503,7 +543,7 @@ def test_the_doctor_says_in_which_order_the_bytes_look_right(word: str, byte: st
     assert judged(right, words) == (["meter/1/holding/0 229.01 V"], [])
     wrong = register(type="float32", unit="V", byte_order="little" if byte == "big" else "big", word_order=word)
     (said,) = judged(wrong, words)[1]
-    assert f'(word_order = "{word}", byte_order = "{byte}"), which gives 229.01 V' in said
+    assert f'(byte_order = "{numbers.letters(word, byte)}"), which gives 229.01 V' in said
 
 
 def test_an_unnamed_line_goes_on_with_the_state_of_before(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def refused(tmp_path: Path, sites: str | bytes, template: str = TEMPLATE) -> str
         (f"node,port,board\nn,p,{'x' * 70}\n", "board.identity"),
         ('node,port,board\n"n,p,b\n', "is not CSV"),
         ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
-        (b"node,port,board\nn,p,\xff\n", "is not UTF-8"),
+        (b"node,port,board\nn,p,\xff\n", "not written in UTF-8"),
         ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
         (b"node,port,board\nn,p,a\0b\n", "line 2, column"),
         ("node,site,port,board\nn,a\u2028b,p,b\n", "line 2: the site's name"),

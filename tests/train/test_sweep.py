@@ -60,7 +60,7 @@ def test_another_family_does_not_inherit_sizes(grid: Path) -> None:
         ('tasks = ["traffic_flow"]\n[fit]\nspeed = [1]', "unknown field `speed`"),
         ('tasks = ["traffic_flow"]\n[fit]\nloss = ["best"]', "Invalid enum value 'best'"),
         ('tasks = ["traffic_flow"]\n[fit]\nrate = []', "length >= 1"),
-        ("tasks = [", "is not TOML"),
+        ("tasks = [", "no TOML"),
     ],
 )
 def test_a_wrong_grid_is_refused_by_field(content: str, said: str, grid: Path) -> None:
