@@ -58,8 +58,8 @@ def aggregate(unit: str) -> Literal["sum", "mean"] | None:
 
 _PLAUSIBLE: dict[str, tuple[float, float]] = {
     "W": (-1e10, 1e10), "kW": (-1e7, 1e7), "MW": (-1e5, 1e5), "GW": (-1e3, 1e3),
-    "mV": (-1e9, 1e9), "V": (-1e6, 1e6), "kV": (-2e3, 2e3), "mA": (-1e9, 1e9), "A": (-1e6, 1e6),
-    "Hz": (0, 1e9), "Cel": (-200, 3000), "K": (0, 3300), "[degF]": (-330, 5500), "%": (-1e4, 1e4),
+    "mV": (-1e9, 1e9), "V": (-1e5, 1e6), "kV": (-2e3, 2e3), "mA": (-1e9, 1e9), "A": (-1e6, 1e6),
+    "Hz": (0, 2e4), "Cel": (-200, 3000), "K": (0, 3300), "[degF]": (-330, 5500), "%": (-1e4, 1e4),
     "Pa": (-1e9, 1e9), "hPa": (-1e7, 1e7), "kPa": (-1e6, 1e6), "bar": (-1e4, 1e4), "mbar": (-1e7, 1e7),
     "km/h": (-1e3, 1e3), "m/s": (-300, 300), "[mi_i]/h": (-700, 700), "[kn_i]": (-600, 600),
     "ug/m3": (-1e3, 1e8), "mg/m3": (-1e3, 1e6), "g/m3": (-1e3, 1e5), "[ppm]": (-1e4, 1e6), "[ppb]": (-1e4, 1e9),
@@ -78,4 +78,4 @@ def plausible(unit: str) -> tuple[float, float]:
 
 def is_noise(value: float) -> bool:
     """A number too small for any sensor, as a float is whose words or bytes are in another order; 0 is none."""
-    return 0 < abs(value) < 1e-20
+    return 0 < abs(value) < 1e-15

@@ -121,16 +121,6 @@ def read_toml(path: Path) -> bytes:
         return file.read(MAX_TOML_BYTES + 1)
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """The TOML file at ``path``.
-
-    Raises:
-        TextError: as :func:`loads_toml`.
-        OSError: it cannot be read.
-    """
-    return loads_toml(read_toml(path))
-
-
 def _meant(text: str, complaint: str) -> str:
     """What a person may have written instead of TOML, or did not know of it."""
     for part, hint in _SLIPS.items():

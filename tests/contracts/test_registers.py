@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wayside.contracts import registers
+from wayside.contracts.quantities import is_noise, plausible
 from wayside.contracts.registers import ORDERS, RegisterType, decode, encode, not_implemented, words_of, wraps_at
 
 KINDS: tuple[RegisterType, ...] = ("uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
@@ -103,3 +104,13 @@ def test_what_does_not_fit_is_refused(value: float, kind: RegisterType) -> None:
     for words in ([], [0] * 5, [1 << 16], [-1]):
         with pytest.raises(ValueError, match=r"registers, not|16 bits"):
             decode(words, "uint16")
+
+
+@pytest.mark.parametrize(("unit", "value"), [("Hz", 50.0), ("V", 400.0), ("V", 5.0), ("V", 229.0)])
+def test_a_float_in_the_order_of_another_maker_is_no_value_of_its_unit(unit: str, value: float) -> None:
+    low, high = plausible(unit)
+    assert low <= value <= high
+    words = encode(value, "float32", byte_order="ABCD")
+    for order in ("BADC", "DCBA", "CDAB"):
+        other = decode(words, "float32", byte_order=order)  # type: ignore[arg-type]
+        assert other is None or is_noise(other) or not low <= other <= high, (order, other)
