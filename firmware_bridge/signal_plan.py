@@ -268,7 +268,7 @@ def load(path: Path) -> SignalPlan:
     """Read a plan from TOML.
 
     Raises:
-        PlanError: no such file, it is not TOML, or a field is missing, unknown or out of range; the message names it.
+        PlanError: no such file, it is no TOML, or a field is missing, unknown or out of range; the message names it.
     """
     try:
         return msgspec.convert(loads_toml(read_toml(path)), SignalPlan)

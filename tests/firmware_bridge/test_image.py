@@ -387,7 +387,7 @@ def test_a_damaged_wheel_is_refused_before_it_reaches_a_card(things: Path, tmp_p
         (NODE_TOML, {"ssh_key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "SSH key"),
         (NODE_TOML, {"ssh_key": f"{SSH_KEY}\n{SSH_KEY}"}, "SSH key"),
         (NODE_TOML.replace("url", "ulr"), {}, "ulr"),
-        (NODE_TOML + "[[[", {}, "not TOML"),
+        (NODE_TOML + "[[[", {}, "no TOML: "),
     ],
 )
 def test_what_is_wrong_with_a_node_is_said_before_anything_is_made(

@@ -128,7 +128,7 @@ def refused(tmp_path: Path, sites: str | bytes, template: str = TEMPLATE) -> str
         ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
         (b"node,port,board\nn,p,\xff\n", "not written in UTF-8"),
         ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
-        (b"node,port,board\nn,p,a\0b\n", "line 2, column"),
+        (b"node,port,board\nn,p,a\0b\n", "line 2: a NUL byte"),
         ("node,site,port,board\nn,a\u2028b,p,b\n", "line 2: the site's name"),
     ],
 )
