@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
+# A node's Python may be another one: make EDGE_PYTHON=python3.13 demo
+EDGE_PYTHON ?= $(PYTHON)
 VENV := .venv
 EDGE := .venv-edge
 BIN := $(VENV)/bin
@@ -23,8 +25,12 @@ test: $(VENV)/.ready $(EDGE)/.ready chromium emulator bench-tools ## run the tes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-extras
-test-extras: $(VENV)/.ready aarch64 ## each extra in an environment of its own; the node's wheels, run as aarch64 (package index)
-	@$(BIN)/python -m pytest tests/test_extras.py tests/firmware_bridge/test_wheels.py tests/device -m network $(PYTEST_ARGS)
+test-extras: $(VENV)/.ready aarch64 dist-tools ## each extra in an environment of its own; the node's wheels, run as aarch64 (package index)
+	@$(BIN)/python -m pytest tests/test_extras.py tests/test_wheel_journey.py tests/distribution tests/firmware_bridge/test_wheels.py tests/device -m network $(PYTEST_ARGS)
+
+.PHONY: dist
+dist: $(VENV)/.ready dist-tools ## wheel, source, Debian packages and the hub's image of the last commit, with SBOMs and checksums (package index)
+	@$(BIN)/python -m wayside.distribution --out dist
 
 .PHONY: test-slow
 test-slow: $(VENV)/.ready $(EDGE)/.ready emulator bench-tools ## the tests that take minutes: every signal state of a larger intersection, ten million frames
@@ -68,7 +74,24 @@ clean: ## remove the environments and everything that was made
 
 # --- set-up ---------------------------------------------------------------------------------------
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+# Both Pythons are judged before anything is installed. One that nobody named does not matter where its environment is.
+# TRAINS: those that torch, litert-torch and atspm run on together; NODES: those that a node's runtimes have wheels for.
+TRAINS := 3.11
+NODES := 3.11 3.12 3.13
+.PHONY: pythons
+pythons:
+	@judge() { what=$$1; python=$$2; env=$$3; given=$$4; may=" $$5 "; \
+	  version() { "$$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }; \
+	  was="$$(version "$$env/bin/python")"; \
+	  if [ -n "$$was" ] && [ "$$given" = file ]; then return 0; fi; \
+	  now="$$(version "$$python")"; \
+	  if [ -z "$$now" ]; then echo "$$what=$$python: there is no such Python here; name one that is: make $$what=python3.11 …"; exit 1; fi; \
+	  case "$$may" in *" $$now "*) ;; *) echo "$$what=$$python is Python $$now; $$6"; exit 1;; esac; \
+	  if [ -n "$$was" ] && [ "$$was" != "$$now" ]; then echo "$$what=$$python is Python $$now, and $$env was made with $$was: run 'make clean' first, or leave $$what out"; exit 1; fi; }; \
+	judge PYTHON "$(PYTHON)" $(VENV) "$(firstword $(origin PYTHON))" "$(TRAINS)" "training and export are tried on 3.11 alone, a node runs on 3.11 to 3.13: make PYTHON=python3.11 EDGE_PYTHON=$(PYTHON) demo"; \
+	judge EDGE_PYTHON "$(EDGE_PYTHON)" $(EDGE) "$(if $(filter file,$(firstword $(origin EDGE_PYTHON))),$(firstword $(origin PYTHON)),given)" "$(NODES)" "a node's runtimes have wheels for $(NODES)"
+
+$(VENV)/.ready: pyproject.toml constraints.txt | pythons
 	@$(MAKE) --no-print-directory system
 	@echo "setting up $(VENV): training, export, hub, node and tests (about 3.4 GB, a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -77,9 +100,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(BIN)/python $(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-$(EDGE)/.ready: pyproject.toml constraints.txt $(SOURCES)
+$(EDGE)/.ready: pyproject.toml constraints.txt $(SOURCES) | pythons
 	@echo "setting up $(EDGE): what a node has, nothing else"
-	@test -x $(EDGE)/bin/python || $(PYTHON) -m venv $(EDGE)
+	@test -x $(EDGE)/bin/python || $(EDGE_PYTHON) -m venv $(EDGE)
 	@rm -rf build/lib  # a wheel takes all that lies there, also what is gone from the source
 	@$(EDGE)/bin/python $(PIP) -c constraints.txt '.[edge]'
 	@touch $@
@@ -97,7 +120,6 @@ endef
 system:
 	$(call debian,$(PYTHON) -c "import venv; import ensurepip",python3-venv,nothing runs without it,exit 1)
 	$(call debian,command -v cc,gcc libc6-dev,the board's firmware cannot be built without it,exit 1)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "this needs Python 3.11; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 ..."; exit 1; }
 
 .PHONY: chromium
 chromium:
@@ -119,6 +141,11 @@ proof-tools:
 .PHONY: aarch64
 aarch64:
 	$(call debian,command -v qemu-aarch64-static,qemu-user-static,the test of the node's wheels is skipped without it,true)
+
+.PHONY: dist-tools
+dist-tools:
+	$(call debian,command -v mmdebstrap && command -v dpkg-deb,mmdebstrap dpkg,the hub's image is not made without it,true)
+	$(call debian,command -v lintian && command -v skopeo,lintian skopeo,packages and image are not looked at by other programs without it,true)
 
 .PHONY: device-tools
 device-tools:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from wayside.contracts.passport import Passport
 from wayside.contracts.quantities import aggregate, quantity
 from wayside.contracts.task import Input
-from wayside.contracts.task_config import CALENDAR, FRAMES, SITE, Datastream, Offer, SiteConfig, TaskOffer
+from wayside.contracts.task_config import CALENDAR, FRAMES, NO_RUNTIME, SITE, Datastream, Offer, SiteConfig, TaskOffer
 
 MAX_STEPS = 65_536
 """Steps of history that a window may reach back over: 512 kB a column."""
@@ -116,11 +116,24 @@ def _does(kind: str, what: str) -> str:
 
 
 def _runs(passport: Passport, offer: Offer) -> Iterator[Misfit]:
-    if not any(v.precision == offer.precision and offer.runtime in v.runtimes for v in passport.variants):
+    if not _variants(passport, offer):
         has = "; ".join(f"{v.name} for {', '.join(v.runtimes)}" for v in passport.variants)
-        yield Misfit("runtime", f"this node runs {offer.precision} on {offer.runtime}; the bundle has {has}")
+        runtimes = " or ".join(offer.runtimes or (offer.runtime,))
+        if offer.runtime == NO_RUNTIME:
+            runtimes = "no runtime, for none is installed"
+        yield Misfit("runtime", f"this node runs {offer.precision} on {runtimes}; the bundle has {has}")
     if numbers(offer.agent) < numbers(passport.min_agent):
         yield Misfit("agent", f"this agent is {offer.agent}; the model needs {passport.min_agent} or newer")
+
+
+def _variants(passport: Passport, offer: Offer) -> list[str]:
+    """The names of those that the node can run."""
+    runtimes = offer.runtimes or (offer.runtime,)
+    return [
+        v.name
+        for v in passport.variants
+        if v.precision == offer.precision and any(name in v.runtimes for name in runtimes)
+    ]
 
 
 def _at(
@@ -212,7 +225,7 @@ def _known(passport: Passport, site: SiteConfig, offer: Offer) -> Iterator[Misfi
             f"{some}",
         )
         return
-    ran = [v.name for v in passport.variants if v.precision == offer.precision and offer.runtime in v.runtimes]
+    ran = _variants(passport, offer)
     naive = measured.mae.get("naive")
     errors = [measured.mae[name] for name in ran if name in measured.mae]
     if naive is not None and errors and not max(errors) < naive:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 
+from wayside.contracts.local_time import unusable_form, zone_rule
 from wayside.contracts.mistakes import Mistake, refuse
-from wayside.contracts.quantities import Seconds, Unit
+from wayside.contracts.quantities import Seconds, Unit, plausible
 from wayside.contracts.reading import Name
 from wayside.contracts.task_config import Datastream, Finite
 from wayside.contracts.wire import Document
@@ -34,12 +34,16 @@ class ManualValueConfig(Document, frozen=True, kw_only=True):
     observes: Name | None = None  # what a model calls it: a model of anything else is then refused
     silence: Literal["missing", "zero"] = "missing"
     silent_s: Seconds = 7200.0  # without a word for so long the feeding system is silent, which is a condition
-    low: Finite | None = None  # what is beyond these is refused; None: 0 for events and totals, no limit for a gauge
-    high: Finite | None = None
+    low: Finite | None = None  # what is beyond these is refused; None: 0 for events and totals, else what no street
+    high: Finite | None = None  # has in this unit
 
     @property
-    def lowest(self) -> float | None:
-        return 0.0 if self.low is None and self.kind != "gauge" else self.low
+    def bounds(self) -> tuple[float, float]:
+        """What is beyond is refused."""
+        low, high = plausible(self.unit)
+        if self.kind != "gauge":
+            low = 0.0
+        return (low if self.low is None else self.low, high if self.high is None else self.high)
 
     def stream(self) -> Datastream:
         """What it gives to tasks."""
@@ -55,7 +59,7 @@ class ManualValueConfig(Document, frozen=True, kw_only=True):
         elif self.silence == "zero" and self.silent_s > MAX_TRUSTED_SILENCE_S:
             rule = f"zero needs silent_s of at most {MAX_TRUSTED_SILENCE_S:g}: for so long a dead system passes for 0"
             yield Mistake(("silence",), rule)
-        if self.lowest is not None and self.high is not None and self.lowest >= self.high:
+        if self.high is not None and self.bounds[0] >= self.high and (self.low is not None or self.kind != "gauge"):
             yield Mistake(("high",), "low < high")
 
 
@@ -78,11 +82,10 @@ class ManualFileConfig(Document, frozen=True, kw_only=True):
     def _mistakes(self) -> Iterator[Mistake]:
         if not self.path.strip() or "\0" in self.path:
             yield Mistake(("path",), "is no path")
-        if self.timezone is not None:
-            try:
-                zoneinfo.ZoneInfo(self.timezone)
-            except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-                yield Mistake(("timezone",), f"{self.timezone!r} is no time zone: write an IANA name")
+        if self.timezone is not None and (rule := zone_rule(self.timezone)):
+            yield Mistake(("timezone",), rule)
+        if self.time_format is not None and (rule := unusable_form(self.time_format)):
+            yield Mistake(("time_format",), rule)
         names = list(self.columns.values())
         if len(set(names)) != len(names):
             yield Mistake(("columns",), "names each datastream once")

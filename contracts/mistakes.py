@@ -6,6 +6,7 @@ A wire document is refused at its first mistake (:mod:`contracts.wire`); a perso
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 import types
@@ -105,8 +106,7 @@ def _of_table(value: dict[str, Any], documents: list[type[Document]], place: Pla
             yield Mistake((*place, tag), f"is one of {', '.join(kinds)}")
             return
         kind = kinds[value[tag]]
-    hints = typing.get_type_hints(kind, include_extras=True)
-    fields = {f.encode_name: f for f in msgspec.structs.fields(kind) if f.name != "extra"}
+    hints, fields = _fields_of(kind)
     for name in value:
         if name not in fields and name != tag:
             near = difflib.get_close_matches(name, fields, n=1)
@@ -116,6 +116,13 @@ def _of_table(value: dict[str, Any], documents: list[type[Document]], place: Pla
             yield from mistakes_of(value[name], hints[field.name], (*place, name))
         elif field.required:
             yield Mistake(place, f"misses {name}")
+
+
+@functools.cache
+def _fields_of(kind: type[Document]) -> tuple[dict[str, Any], dict[str, msgspec.structs.FieldInfo]]:
+    """Types by field, and the fields by the names that a file has."""
+    fields = {f.encode_name: f for f in msgspec.structs.fields(kind) if f.name != "extra"}
+    return typing.get_type_hints(kind, include_extras=True), fields
 
 
 def mistakes_of_value(value: Any, hint: Any, place: Place) -> list[Mistake]:

@@ -18,6 +18,7 @@ from wayside.contracts.wire import Document
 
 BOARD_NAME_BYTES = 8  # on the serial line and in the firmware's image
 BOARD_PHASES = 8  # that one board can drive
+ANALOG_MAX = 1023  # of a board's analogue input, raw
 
 
 def is_board_name(text: str) -> bool:
@@ -128,6 +129,19 @@ class AnalogConfig(Document, frozen=True, kw_only=True):
     observes: Name | None = None  # what a model calls it
     low: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None  # beyond these it is out of range: a cut
     high: Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)] | None = None  # wire reads 0 or 1023
+    """None: what no street has in this unit"""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What is beyond is out of range."""
+        low, high = plausible(self.unit)
+        return (low if self.low is None else self.low, high if self.high is None else self.high)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the greatest reading that it can give."""
+        ends = (self.offset, ANALOG_MAX * self.scale + self.offset)
+        return min(ends), max(ends)
 
     def __post_init__(self) -> None:
         if self.low is not None and self.high is not None and self.low >= self.high:
@@ -135,7 +149,8 @@ class AnalogConfig(Document, frozen=True, kw_only=True):
 
     def inside(self, value: float) -> bool:
         """Whether it can be one of the sensor's."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        low, high = self.bounds
+        return low <= value <= high
 
     def stream(self) -> Datastream:
         """What it gives to tasks."""

@@ -16,6 +16,7 @@ TaskKind = Literal["forecast", "score", "classify", "count"]
 CALENDAR = ("hour", "weekday", "yearday")
 """Inputs that any node makes from its clock (:class:`contracts.task.Input`)."""
 SITE = "site"
+NO_RUNTIME = "none"  # of an offer: the node has none installed
 FRAMES = "{frame}"
 """UCUM annotation of a camera's datastream: frames that were looked at."""
 Finite = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
@@ -125,6 +126,8 @@ class Offer(Document, frozen=True, kw_only=True):
 
     agent: Annotated[str, msgspec.Meta(max_length=64)]  # version
     runtime: Annotated[str, msgspec.Meta(max_length=64)]
+    runtimes: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=64)], ...], msgspec.Meta(max_length=8)] = ()
+    """all that it may take, the first of which is ``runtime``; (): that one alone"""
     precision: Annotated[str, msgspec.Meta(max_length=64)]
     datastreams: Annotated[tuple[Datastream, ...], msgspec.Meta(max_length=1024)] = ()
     days: Annotated[tuple[Name, ...], msgspec.Meta(max_length=64)] = ()  # names of its own tables of dates

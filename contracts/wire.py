@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from wayside.errors import WaysideError
 from wayside.text import TextError, loads_toml
 
 WIRE_VERSION = 1
 
 
-class ContractError(ValueError):
+class ContractError(WaysideError, ValueError):
     """A document breaks a rule.
 
     Attributes:

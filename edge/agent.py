@@ -33,15 +33,18 @@ from wayside.edge.event_log import FOLDER, EventLog
 from wayside.edge.node import Node
 from wayside.edge.outbox import Outbox
 from wayside.edge.report import Health, Reporter
+from wayside.edge.runtimes.load import available
 from wayside.edge.sensors.camera import Camera, forbid_core_dumps, run_all
 from wayside.edge.sensors.gpio import Contacts, GpioError
 from wayside.edge.sensors.modbus_lines import ModbusLines
 from wayside.edge.sensors.relays import Relays
 from wayside.edge.sensors.serial_board import SerialBoard
-from wayside.edge.status import OUTBOX_FILE
+from wayside.edge.status import LOCK_FILE, OUTBOX_FILE
+from wayside.edge.supervisor import outlive
 from wayside.edge.tasks.runner import Job, ThreadRunner
 from wayside.edge.update.installs import Installs
 from wayside.edge.update.updater import Updater
+from wayside.paths import placed, settled
 
 if TYPE_CHECKING:
     from wayside.edge.hub_tls import HubTls
@@ -62,6 +65,7 @@ class Routine(NamedTuple):
     name: str
     run: Callable[[Agent], Coroutine[Any, Any, None]]
     wanted: Callable[[NodeConfig], bool]
+    needed: bool = True  # to sense and decide: where it fails the agent ends, for systemd to start it anew
 
 
 def always(_: NodeConfig) -> bool:
@@ -105,8 +109,8 @@ ROUTINES = (
     Routine("uart", lambda agent: agent.uart.run(), with_uart),  # type: ignore[union-attr]
     Routine("cameras", lambda agent: run_all(agent.cameras), with_cameras),
     Routine("manual", lambda agent: agent.manual.run(), with_manual),  # type: ignore[union-attr]
-    Routine("sync", lambda agent: agent.sync.run(), with_hub),  # type: ignore[union-attr]
-    Routine("installs", lambda agent: agent.installs.run(), with_hub),  # one model at a time
+    Routine("sync", lambda agent: agent.sync.run(), with_hub, needed=False),  # type: ignore[union-attr]
+    Routine("installs", lambda agent: agent.installs.run(), with_hub, needed=False),  # one model at a time
 )
 
 
@@ -116,7 +120,7 @@ class Agent:
     def __init__(self, config: NodeConfig, folder: Path) -> None:
         """``folder`` is the configuration file's: relative paths begin there."""
         self._config = config
-        state_dir = (folder / config.state_dir).resolve()
+        state_dir = settled(folder, config.state_dir)
         self._lock = _take(state_dir)
         boot = secrets.token_hex(16)
         self._boot = boot
@@ -134,6 +138,7 @@ class Agent:
         if config.board is not None:
             self.board = SerialBoard(config.board, node, node.ledger, self.committer.congested)
             self.committer.count_board(self.board)
+            self.board.on_loan = self.committer.urgent.set  # the hub shows a loan while it lasts
         self.modbus: ModbusLines = ModbusLines(
             config.modbus,
             lambda index, raw, wraps_at: node.value_read(node.registers, index, raw, wraps_at=wraps_at),
@@ -201,7 +206,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 running = [
-                    group.create_task(routine.run(self), name=routine.name)
+                    group.create_task(self._kept(routine), name=routine.name)
                     for routine in ROUTINES
                     if routine.wanted(self._config)
                 ]
@@ -221,6 +226,21 @@ class Agent:
             self.reporter.write_status()
             self.close()
             log.info("agent stopped", node=self._config.node)
+
+    def _kept(self, routine: Routine) -> Coroutine[Any, Any, None]:
+        if routine.needed:
+            return routine.run(self)
+        ledger, name = self.node.ledger, routine.name
+
+        def began(fault: str) -> None:
+            ledger.begin("routine_fails", name, fault, severe=False)
+            if name == "sync" and self.sync is not None:
+                self.sync.trouble = fault
+
+        def over() -> None:
+            ledger.end("routine_fails", name)
+
+        return outlive(name, lambda: routine.run(self), began, over)
 
     def close(self) -> None:
         self.outbox.close()
@@ -250,14 +270,14 @@ class Agent:
             outbox=self.outbox,
             committer=self.committer,
             installs=self.installs,
-            offer=config.offer(VERSION),
+            offer=config.offer(VERSION, available()),
         )
 
     def _open_updater(self, state_dir: Path, folder: Path, tls: HubTls | None) -> Updater | None:
         config = self._config
-        url, root = (config.hub.url if config.hub is not None else ""), folder / config.model.tuf_root
+        url, root = (config.hub.url if config.hub is not None else ""), placed(folder, config.model.tuf_root)
         try:
-            return Updater(state_dir, config.model, config.offer(VERSION), root, url, tls=tls, apart=True)
+            return Updater(state_dir, config.model, config.offer(VERSION, available()), root, url, tls=tls, apart=True)
         except OSError as exc:
             log.error("no models", error=str(exc))
             self.node.ledger.alert("model", f"no models: {exc}")
@@ -276,7 +296,7 @@ def _take(state_dir: Path) -> Any:
     """The state directory's lock, held until the process ends."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        lock = (state_dir / "agent.lock").open("w")
+        lock = (state_dir / LOCK_FILE).open("w")
     except OSError as exc:
         raise StateDirTaken(f"state_dir {state_dir}: {exc.strerror}; the agent needs to write there") from exc
     try:

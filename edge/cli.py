@@ -12,21 +12,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wayside.contracts.node_config import NodeConfig
-from wayside.edge.configuration.arguments import AsJson, Config, failed, listed, load, read, unreadable
+from wayside.command_line import App
+from wayside.contracts.node_config import NODE_FILE, NodeConfig
+from wayside.edge.configuration.arguments import (
+    DEFAULT,
+    AsJson,
+    Config,
+    default_file,
+    failed,
+    listed,
+    load,
+    read,
+    unreadable,
+)
 from wayside.edge.errors import EdgeError
+from wayside.errors import ExitStatus
+from wayside.paths import placed, sqlite_uri
+from wayside.text import TextError, loads_json, read_file
 
 if TYPE_CHECKING:
     from wayside.contracts.passport import Passport
     from wayside.edge.configuration.check import Checked
 
-agent = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run a node's agent."
-)
-node = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look at a node and at its file."
-)
-doctor = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+agent = App("agent", help="Run a node's agent.", interrupted="what was open is stored")
+node = App("node", help="Look at a node and at its file.")
+doctor = App("doctor")
 
 
 @agent.callback()
@@ -39,10 +49,7 @@ def run(config: Config) -> None:
     """Run until SIGTERM or Ctrl-C; both store what is open. Starting again continues where it was."""
     from wayside.edge.start import run as run_agent
 
-    try:
-        run_agent(read(config), config.resolve().parent)
-    except EdgeError as exc:
-        raise failed(str(exc)) from exc
+    run_agent(read(config), config.resolve().parent)
 
 
 @node.command()
@@ -50,10 +57,10 @@ def check(
     config: Config,
     passport: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="a model's passport.json or .bundle: does it fit? may be repeated"),
+        typer.Option(metavar="FILE", help="A model's passport.json or .bundle: does it fit? May be given again."),
     ] = None,
     python: Annotated[
-        str | None, typer.Option(metavar="3.N", help="the node's Python, where the node is another computer")
+        str | None, typer.Option(metavar="3.N", help="The node's Python, where the node is another computer.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +72,7 @@ def check(
     from wayside.edge.configuration.check import check_file
 
     if python is not None and not re.fullmatch(r"3\.[0-9]{1,2}", python):
-        raise failed("--python is a version such as 3.13")
+        raise typer.BadParameter("it is a version such as 3.13", param_hint="--python")
     passports = [_read_passport(path) for path in passport or ()]
     try:
         checked = check_file(config, passports, (3, int(python[2:])) if python else None)
@@ -80,7 +87,7 @@ def check(
     else:
         _print_checked(config, checked, facts)
     if not checked.ok:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 def _read_passport(path: Path) -> Passport:
@@ -98,10 +105,10 @@ def _print_checked(config: Path, checked: Checked, facts: dict[str, Any]) -> Non
     for hint in checked.hints:
         typer.echo(f"hint: {hint}", err=True)
     if checked.mistakes:
-        typer.echo(f"wayside: {listed(config, checked.mistakes)}", err=True)
+        typer.echo(f"wayside node check: {listed(config, checked.mistakes)}", err=True)
     for misfit in checked.misfits:
         who = f"the task {misfit.task} cannot run {misfit.model}" if misfit.task else misfit.model
-        typer.echo(f"wayside: {who}: {misfit.message}", err=True)
+        typer.echo(f"wayside node check: {who}: {misfit.message}", err=True)
     if checked.ok:
         typer.echo(f"{config} is a valid configuration")
         for name, value in facts.items():
@@ -151,16 +158,17 @@ def status(config: Config, as_json: AsJson = False) -> None:
     from wayside.edge.status import STATUS_FILE
 
     loaded = load(config)
-    path = config.resolve().parent / loaded.state_dir / STATUS_FILE
+    path = placed(config.resolve().parent, loaded.state_dir) / STATUS_FILE
     try:
-        text = path.read_text()
-        status = json.loads(text)
-        if not isinstance(status, dict):
-            raise ValueError("is no status")  # noqa: TRY301, TRY004
+        status = loads_json(read_file(path))
+        if not isinstance(status, dict) or not status.keys() & {"node", "pid", "healthy"}:
+            raise TextError("is no status of an agent")  # noqa: TRY301
         age_s = max(0.0, time.time() - path.stat().st_mtime)
     except FileNotFoundError as exc:
         raise failed(f"no agent has run on {path.parent}; start it with `wayside agent run {config}`") from exc
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
+        raise unreadable(path, exc) from exc
+    except TextError as exc:
         raise failed(f"{path}: {exc}") from exc
     runs = running_agent(path.parent) is not None
     if as_json:
@@ -176,16 +184,20 @@ def status(config: Config, as_json: AsJson = False) -> None:
 
 
 @node.command()
-def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
+def outbox(
+    config: Config,
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(min=1, metavar="ROWS", help="How many are shown.")] = 20,
+) -> None:
     """Summaries that wait for the hub, in the order in which they will be sent. Safe beside a running agent."""
     from wayside.edge.status import OUTBOX_FILE
 
     loaded = load(config)
-    path = config.resolve().parent / loaded.state_dir / OUTBOX_FILE
+    path = placed(config.resolve().parent, loaded.state_dir) / OUTBOX_FILE
     if not path.exists():
         raise failed(f"{path} does not exist: no agent has run here")
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(sqlite_uri(path), uri=True)) as db:
             waiting = db.execute("SELECT count(*) FROM outbox").fetchone()[0]
             bodies = db.execute("SELECT body FROM outbox ORDER BY priority, id LIMIT ?", (limit,)).fetchall()
     except sqlite3.DatabaseError as exc:
@@ -205,8 +217,8 @@ def outbox(config: Config, as_json: AsJson = False, limit: Annotated[int, typer.
 @node.command()
 def why(
     config: Config,
-    actuator: Annotated[str | None, typer.Argument(metavar="ACTUATOR", help="its decisions only")] = None,
-    last: Annotated[int, typer.Option(min=1, help="how many")] = 10,
+    actuator: Annotated[str | None, typer.Argument(metavar="ACTUATOR", help="Its decisions only.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """What was decided and why, one sentence each, the newest last. Safe beside a running agent.
@@ -219,17 +231,16 @@ def why(
     from wayside.edge.outbox import last_decisions
     from wayside.edge.status import OUTBOX_FILE
 
+    if actuator is None and DEFAULT.exists() and not config.exists():
+        config, actuator = DEFAULT, str(config)  # `wayside node why heater`, on a card
     loaded = load(config)
     names = [a.name for a in loaded.actuators]
     if actuator is not None and actuator not in names:
         raise failed(f"{config} has no actuator {actuator}; it has {', '.join(names) or 'none'}")
-    path = config.resolve().parent / loaded.state_dir / OUTBOX_FILE
+    path = placed(config.resolve().parent, loaded.state_dir) / OUTBOX_FILE
     if not path.exists():
         raise failed(f"{path} does not exist: no agent has run here")
-    try:
-        rows = last_decisions(path, actuator, last)
-    except EdgeError as exc:
-        raise failed(str(exc)) from exc
+    rows = last_decisions(path, actuator, last)
     if as_json:
         typer.echo(json.dumps([{"sentence": sentence(row), "row": msgspec.to_builtins(row)} for row in rows]))
         return
@@ -242,10 +253,11 @@ def why(
 @node.command()
 def events(
     config: Config,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="events.csv or events.parquet")],
-    hours: Annotated[float | None, typer.Option(min=0, help="only the last so many; else all that are kept")] = None,
-    device: Annotated[str | None, typer.Option(help="DeviceId; else the node's name")] = None,
-    utc: Annotated[bool, typer.Option("--utc", help="times in UTC; else in the node's time zone")] = False,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: events.csv or events.parquet.")],
+    hours: Annotated[float | None, typer.Option(min=0, help="Only the last so many; else all that are kept.")] = None,
+    device: Annotated[str | None, typer.Option(help="DeviceId; else the node's name.")] = None,
+    utc: Annotated[bool, typer.Option("--utc", help="Times in UTC; else in the node's time zone.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the events of the node's signal in Indiana codes, as ATSPM tools read them. Safe beside a running agent."""
     from datetime import UTC
@@ -255,16 +267,65 @@ def events(
     from wayside.edge.event_log import FOLDER, read_log
 
     loaded = load(config)
-    try:
-        logged, untimed = read_log(config.resolve().parent / loaded.state_dir / FOLDER)
-        if hours is not None and logged:
-            logged = [e for e in logged if e[0] > logged[-1][0] - hours * 3_600_000]
-        write_events(logged, out, device or loaded.node, UTC if utc else ZoneInfo(loaded.clock.timezone))
-    except EdgeError as exc:
-        raise failed(str(exc)) from exc
-    typer.echo(f"{len(logged)} events written to {out}")
+    logged, untimed = read_log(placed(config.resolve().parent, loaded.state_dir) / FOLDER)
+    if hours is not None and logged:
+        logged = [e for e in logged if e[0] > logged[-1][0] - hours * 3_600_000]
+    write_events(logged, out, device or loaded.node, UTC if utc else ZoneInfo(loaded.clock.timezone))
+    if as_json:
+        typer.echo(json.dumps({"file": str(out), "events": len(logged), "left_out": untimed}))
+    else:
+        typer.echo(f"{len(logged)} events written to {out}")
     if untimed:
         typer.echo(f"{untimed} events left out: the node's clock was not known while it ran", err=True)
+
+
+@node.command("install-service")
+def install_service(
+    config: Annotated[
+        Path | None, typer.Argument(help="The node's TOML file.", metavar="CONFIG", show_default=NODE_FILE)
+    ] = None,
+    user: Annotated[str, typer.Option(metavar="NAME", help="Whom the agent runs as.")] = "wayside",
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="Its group; else the user's own.")] = None,
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where units stand.")] = Path("/etc/systemd/system"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the unit, write nothing.")] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Stop it and take the unit away.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the agent as a service of systemd: writes its unit for this computer, and says what to type next.
+
+    The same command again changes nothing, or brings the unit up to date. The agent is in the groups dialout and gpio
+    where they exist. --uninstall keeps configuration and state.
+    """
+    from wayside.edge import service
+
+    path = folder / service.UNIT
+    if uninstall:
+        there = path.exists() if dry_run else service.uninstall(folder)
+        if as_json:
+            typer.echo(json.dumps({"dry_run": dry_run, "file": str(path), "removed": there}))
+        elif dry_run:
+            typer.echo(f"{path} {'would be removed' if there else 'is not there'}")
+        else:
+            typer.echo(f"{path} is {'removed; configuration and state stay' if there else 'not there: nothing to do'}")
+        return
+    at = (config or default_file()).resolve()
+    loaded = load(at)
+    state_dir = placed(at.parent, loaded.state_dir).resolve()
+    made = service.Service(at, state_dir, service.this_command(), user, group)
+    text = service.unit_text(made)
+    for doubt in service.doubts(made):
+        typer.echo(f"hint: {doubt}", err=True)
+    changed = None if dry_run else service.install(text, folder)
+    if as_json:
+        typer.echo(json.dumps({"dry_run": dry_run, "file": str(path), "changed": changed, "unit": text}))
+        return
+    if dry_run:
+        typer.echo(text, nl=False)
+        return
+    typer.echo(f"{path} {'is written' if changed else 'was so already'}; what to type next:")
+    typer.echo("  sudo systemctl enable wayside-agent")
+    typer.echo("  sudo systemctl restart wayside-agent")
+    typer.echo(f"  wayside doctor{'' if at == DEFAULT else f' {at}'}")
 
 
 def _when(wall_ms: int | None, timezone: str) -> str:
@@ -280,31 +341,32 @@ def _when(wall_ms: int | None, timezone: str) -> str:
 def examine(
     config: Config,
     as_json: AsJson = False,
-    listen: Annotated[float, typer.Option(min=0.1, help="seconds to wait for the board")] = 3.0,
+    listen: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How long to wait for the board.")] = 3.0,
 ) -> None:
     """Check a node at the cabinet: time, disk, power, board, sensors, hub, models; each failure comes with what to do.
 
     Changes nothing. The exit status is 1 if something fails; a warning does not count.
     """
     loaded = load(config)
-    from rich.console import Console
-
     from wayside.edge.doctor.examine import examine as checks
 
     colours = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
-    screen = Console(highlight=False)
+    from wayside.terminal import Screen
+
+    screen = Screen()
     findings = []
     for finding in checks(loaded, config.resolve().parent, listen_s=listen):
         findings.append(finding)
         if not as_json:
-            screen.print(f"[{colours[finding.state]}]{finding.state:<4}[/] {finding.check:<13} ", end="")
-            screen.print(finding.said, markup=False, soft_wrap=True)
+            screen.print(f"{finding.state:<4}", style=colours[finding.state], end="")
+            screen.print(f" {finding.check:<13} ", end="")
+            screen.print(finding.said, soft_wrap=True)
             if finding.fix:
-                screen.print(f"{'':<19}→ {finding.fix}", markup=False, soft_wrap=True)
+                screen.print(f"{'':<19}→ {finding.fix}", soft_wrap=True)
     failed = [finding.check for finding in findings if finding.state == "fail"]
     if as_json:
         typer.echo(json.dumps({"ok": not failed, "findings": [f._asdict() for f in findings]}, indent=1))
     elif not failed:
         screen.print("nothing fails", style="green")
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAILED)

@@ -243,7 +243,7 @@ class LocalCalendar:
         """Raises: ClockError."""
         try:
             self._zone = ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError) as exc:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
             raise ClockError(f"clock.timezone: there is no time zone {timezone!r} here; use an IANA name") from exc
         self._year = self._new_year = 0
 

@@ -32,12 +32,15 @@ EdgeError
 ├── UartError              the port of a sensor cannot be had
 ├── EntryRefused           what a feeding system told cannot be taken
 ├── LineUnreadable         a line of its CSV file says nothing
+├── CommandFailed          a verb cannot do what it was asked for
 └── CommissionError        a walk through the sensors cannot begin or go on
     └── Stopped            the technician stopped; what was walked is kept
 """
 
 from __future__ import annotations
 
+from wayside.errors import WaysideError
 
-class EdgeError(Exception):
+
+class EdgeError(WaysideError):
     """A node-side operation failed; the message says what happened, whose fault it is, and what to do next."""

@@ -18,8 +18,10 @@ import structlog
 
 from wayside.edge.clock import machine_boot
 from wayside.edge.errors import EdgeError
+from wayside.text import read_file
 
 FOLDER = "events"  # of the state directory
+LARGEST_SEGMENT = 256 << 20  # compressed; the events of a larger one would not go into a memory
 SEGMENTS = 16  # the oldest goes when there are more
 BLOCK_S = 10.0
 BLOCK_EVENTS = 4096
@@ -142,7 +144,7 @@ def read_log(folder: Path) -> Read:
     blocks: list[Block] = []
     try:
         for path in segments_of(folder):
-            blocks += blocks_of(path.read_bytes())
+            blocks += blocks_of(read_file(path, LARGEST_SEGMENT))
     except OSError as exc:
         raise EventLogError(f"{folder}: {exc}") from exc
     if not blocks:

@@ -11,6 +11,7 @@ from wayside.contracts.commissioning import SignedCommissioning
 from wayside.contracts.wire import ContractError, decode
 from wayside.durable import rename
 from wayside.edge.hub_client import HubClient, HubRefused
+from wayside.text import read_file
 
 FOLDER = "commissioning"
 WAITING, SENT, REFUSED = ".json", ".sent", ".refused"
@@ -39,7 +40,7 @@ async def hand_in(client: HubClient, state_dir: Path) -> int:
     taken = 0
     for path in waiting(state_dir):
         try:
-            signed = decode(path.read_bytes(), SignedCommissioning)
+            signed = decode(read_file(path), SignedCommissioning)
             await client.commission(signed)
         except ContractError as exc:
             log.error("no commissioning record", file=str(path), error=str(exc))

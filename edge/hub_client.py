@@ -9,6 +9,7 @@ from typing import TypeVar
 import httpx
 
 from wayside.contracts.commissioning import CommissioningReply, SignedCommissioning
+from wayside.contracts.hub_address import HubAddress, hub_address
 from wayside.contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
 from wayside.contracts.node_config import HubConfig
 from wayside.contracts.sync import EnrolReply, EnrolRequest, ErrorReply, NonceReply, SyncReply, SyncRequest
@@ -16,6 +17,9 @@ from wayside.contracts.wire import ContractError, Document, decode, encode
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.identity import Identity
+from wayside.hub_http.client import TrustError, async_client
+from wayside.hub_http.failure import FAULTS, failure, unexpected
+from wayside.hub_http.proxy import ProxyError, Route, route
 
 SYNC = "/api/v1/sync"
 COMMISSIONING = "/api/v1/commissioning"
@@ -57,7 +61,10 @@ class HubRefused(HubError):  # noqa: N818
 
 
 class HubClient:
-    """One node's connection. Needs no clock: requests are signed over the hub's nonce."""
+    """One node's connection. Needs no clock: requests are signed over the hub's nonce.
+
+    Making one raises nothing: an address or a proxy that cannot be used is :class:`HubUnreachable` at each request.
+    """
 
     def __init__(self, config: HubConfig, node: str, identity: Identity, tls: HubTls) -> None:
         self._config = config
@@ -71,19 +78,18 @@ class HubClient:
         if self._http is not None:
             await self._http.aclose()
 
-    def _open(self) -> httpx.AsyncClient:
+    def _open(self) -> tuple[httpx.AsyncClient, HubAddress, Route]:
         try:
+            address = hub_address(self._config.url)
+            way = route(address, self._config.proxy)
             verify = self._tls.context()
-        except TlsError as exc:
+            if self._http is None:
+                self._http = async_client(
+                    address, timeout_s=self._config.timeout_s, verify=verify, proxy=self._config.proxy
+                )
+        except (ContractError, ProxyError, TrustError, TlsError) as exc:
             raise HubUnreachable(str(exc)) from exc
-        if self._http is None:
-            self._http = httpx.AsyncClient(
-                base_url=self._config.url,
-                timeout=self._config.timeout_s,
-                follow_redirects=False,
-                verify=verify if verify is not None else True,
-            )
-        return self._http
+        return self._http, address, way
 
     async def enrol(self, hardware: str | None = None, machine: str | None = None) -> EnrolReply:
         """Register the node's public key with its one-time token; the same request may be repeated.
@@ -157,19 +163,20 @@ class HubClient:
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> tuple[int, bytes, str | None]:
         """Status, body and the next nonce of one exchange."""
+        http, address, way = self._open()
         try:
-            async with self._open().stream(method, path, content=body, headers=headers) as response:
+            async with http.stream(method, path, content=body, headers=headers) as response:
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk
                     if len(content) > MAX_REPLY_BYTES:
-                        raise HubUnreachable(f"{self._config.url}{path} answers without end; is it the hub?")
+                        raise HubUnreachable(f"{address.url}{path} answers without end; is it the hub?")
                 nonce = response.headers.get(NONCE_HEADER)
                 return response.status_code, bytes(content), nonce if nonce and len(nonce) <= 64 else None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as exc:  # a nonce that is no header
+        except FAULTS as exc:  # also a nonce that is no header
             if (untrusted := self._tls.why(exc)) is not None:
-                raise HubUnreachable(f"{self._config.url}: {untrusted}") from exc
-            raise HubUnreachable(f"{self._config.url} does not answer: {exc or type(exc).__name__}") from exc
+                raise HubUnreachable(f"{address.url}: {untrusted}") from exc
+            raise HubUnreachable(printable(f"{address.url}: {failure(exc, address, way)}")) from exc
 
     def _decoded(self, status: int, body: bytes, kind: type[D]) -> D:
         try:
@@ -177,5 +184,6 @@ class HubClient:
                 return decode(body, kind)
             error = decode(body, ErrorReply)
         except ContractError as exc:
-            raise HubUnreachable(f"{self._config.url} answers {status}, but not as a hub does ({exc})") from exc
+            _, address, way = self._open()
+            raise HubUnreachable(f"{address.url} {unexpected(status, None, address, way)} ({exc})") from exc
         raise HubRefused(error.error, error.message, status, error.field)

@@ -8,7 +8,7 @@ Why nothing is lost by that: docs/adr/0013-commissioning-and-replacement.md.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from wayside.contracts.node_config import HubConfig
 from wayside.edge.clock import kernel_sync_error_ms
 from wayside.edge.errors import EdgeError
+from wayside.hub_http.failure import causes
+from wayside.paths import placed
+from wayside.text import TextError, pem, read_file
 
 NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h; Python has no name for it."""
@@ -41,7 +44,7 @@ class HubTls:
     ) -> None:
         self.hub, self.folder = hub, folder
         self._url = hub.url
-        self._ca = folder / hub.ca if hub.ca is not None else None
+        self._ca = placed(folder, hub.ca) if hub.ca is not None else None
         self._disciplined = disciplined
         self._context: ssl.SSLContext | None = None
 
@@ -51,9 +54,11 @@ class HubTls:
         Always the same object: ask again before each connection, since the clock may have become known.
 
         Raises:
-            TlsError: ``hub.ca`` cannot be used. A file that is put right is found at the next call.
+            TlsError: ``hub.ca`` cannot be used, or is not for this address. What is put right counts at the next call.
         """
         if not self._url.startswith("https:"):
+            if self.hub.ca is not None:  # whoever named it does not want to talk to just anybody
+                raise TlsError("hub.ca is for a hub.url that begins with https: one of the two is wrong")
             return None
         if self._context is None:
             self._context = _pinned(self._ca) if self._ca is not None else _public()
@@ -64,7 +69,7 @@ class HubTls:
 
     def why(self, failure: BaseException) -> str | None:
         """What a failed verification means and what to do; ``None`` if ``failure`` is something else."""
-        error = next((e for e in _causes(failure) if isinstance(e, ssl.SSLCertVerificationError)), None)
+        error = next((e for e in causes(failure) if isinstance(e, ssl.SSLCertVerificationError)), None)
         return self._meaning(error) if error is not None else None
 
     def _meaning(self, error: ssl.SSLCertVerificationError) -> str:
@@ -92,8 +97,10 @@ def _pinned(ca: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks chain and name, TLS 1.2 or newer
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # an intermediate may be pinned, too
     try:
-        context.load_verify_locations(cafile=ca)
-    except ssl.SSLError as exc:
+        context.load_verify_locations(cadata=pem(read_file(ca)))
+    except TextError as exc:
+        raise TlsError(f"hub.ca: {ca} is not a PEM certificate: {exc}") from exc
+    except (ssl.SSLError, ValueError) as exc:  # ValueError: it is empty
         raise TlsError(f"hub.ca: {ca} is not a PEM certificate; it begins with -----BEGIN CERTIFICATE-----") from exc
     except OSError as exc:
         raise TlsError(f"hub.ca: {ca}: {exc.strerror}; copy the authority's certificate there") from exc
@@ -108,19 +115,6 @@ def _public() -> ssl.SSLContext:
     except OSError as exc:  # SSLError is one
         where = "SSL_CERT_FILE or SSL_CERT_DIR" if exc.filename is None else exc.filename
         raise TlsError(f"the public authorities cannot be read: {where}: {exc.strerror or exc}") from exc
-
-
-def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The exception, and what it was made from: by ``from``, in passing, or as urllib3's ``reason``."""
-    left, seen = [failure], set[int]()
-    while left:
-        one = left.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        more = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
-        left += [e for e in more if isinstance(e, BaseException)]
 
 
 def _today() -> str:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wayside.durable import replace_file
 from wayside.edge.errors import EdgeError
+from wayside.text import read_file
 
 KEY_FILE = "node.key"
 SERIAL_NUMBERS = ("proc/device-tree/serial-number", "sys/class/dmi/id/product_uuid")
@@ -45,7 +46,7 @@ def load_or_create(state_dir: Path) -> Identity:
     path = state_dir / KEY_FILE
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        pem = path.read_bytes()
+        pem = read_file(path)
     except FileNotFoundError:
         return _create(path)
     except OSError as exc:

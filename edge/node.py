@@ -32,6 +32,7 @@ from wayside.edge.ledger import Ledger
 from wayside.edge.outputs import Outputs
 from wayside.edge.recovery import of_older, owners, put_back
 from wayside.edge.rows import PlainRows
+from wayside.edge.runtimes.load import available
 from wayside.edge.sources.board import BoardSource
 from wayside.edge.sources.contacts import ContactSource
 from wayside.edge.sources.entry import Entry
@@ -131,7 +132,7 @@ class Node:
         self._calendar = Calendar(self._grid, calendar, config.calendar)
         self._runner = runner or InlineRunner()
         self._board.reverted = self.outputs.board_reverted
-        offer = config.offer(VERSION)
+        offer = config.offer(VERSION, available())
         self._parts = Parts(
             clock,
             self._grid,

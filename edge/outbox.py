@@ -11,6 +11,7 @@ Rows leave only when the hub has them. A damaged file and a full disk are expect
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ import structlog
 
 from wayside.contracts.summary import DECISION, PRIORITY, Kind, Summary
 from wayside.edge.errors import EdgeError
+from wayside.paths import sqlite_uri
 
 CHECKED_BYTES = 32_000_000  # a larger file is not read through at every start
 KEPT_DECISIONS = 500  # for people at the cabinet, also when the hub has them: `wayside node why`
@@ -69,9 +71,12 @@ class Outbox:
                 raise _translated(exc, path) from exc
             self._move_aside(exc)
         except OSError as exc:
-            raise StorageError(f"{path.parent}: {exc.strerror}; the agent needs to write there") from exc
+            where = exc.filename or path.parent
+            raise StorageError(f"{where}: {exc.strerror}; the agent needs to write there") from exc
 
     def _open(self) -> sqlite3.Connection:
+        if self._path.is_fifo():
+            raise OSError(errno.EINVAL, "is a pipe", str(self._path))
         db = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
         try:
             db.execute("PRAGMA journal_mode=WAL")
@@ -255,8 +260,10 @@ def last_decisions(path: Path, actuator: str | None, limit: int) -> list[Summary
     """
     rows: list[Summary] = []
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(sqlite_uri(path), uri=True)) as db:
             if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'decisions'").fetchone() is None:
+                if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone() is None:
+                    raise StorageError(f"{path} is no store of an agent")
                 return []  # of an older agent
             for (body,) in db.execute("SELECT body FROM decisions ORDER BY id DESC"):
                 row = _decode_summary(body)
@@ -264,7 +271,7 @@ def last_decisions(path: Path, actuator: str | None, limit: int) -> list[Summary
                     rows.append(row)
                 if len(rows) == limit:
                     break
-    except (sqlite3.DatabaseError, msgspec.DecodeError) as exc:
+    except (sqlite3.DatabaseError, msgspec.DecodeError, OSError) as exc:
         raise StorageError(f"{path}: {exc}") from exc
     return rows[::-1]
 
@@ -272,8 +279,8 @@ def last_decisions(path: Path, actuator: str | None, limit: int) -> list[Summary
 def peek(path: Path, key: str) -> Any:
     """A piece of state of a store that another program may have open; ``None`` if there is none. Changes nothing."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(sqlite_uri(path), uri=True)) as db:
             row = db.execute("SELECT body FROM state WHERE key = ?", (key,)).fetchone()
         return None if row is None else msgspec.json.decode(row[0])
-    except (sqlite3.DatabaseError, msgspec.DecodeError):
+    except (sqlite3.DatabaseError, msgspec.DecodeError, OSError):
         return None

@@ -92,6 +92,7 @@ def owners(config: NodeConfig, restored: Container[str], *, board_restored: bool
         "door_open": {c.datastream for c in config.gpio.contacts if c.role == "cabinet_door"},
         **dict.fromkeys(("no_model", *MODEL_CONDITIONS), tasks),
         "install_fails": set(),  # counted from anew
+        "routine_fails": set(),
         "policy_failed": {t.name for t in config.tasks if t.actuator is not None} | beat,
         "signal_let_go": beat,
         "signal_preempted": known_board,

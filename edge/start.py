@@ -24,6 +24,7 @@ def run(loaded: Loaded, folder: Path) -> None:
     from wayside.contracts.mistakes import spelled
     from wayside.contracts.node_check import obstacles
     from wayside.edge.agent import Agent
+    from wayside.paths import homeless
 
     log = structlog.get_logger(__name__)
     for hint in loaded.hints:
@@ -33,6 +34,14 @@ def run(loaded: Loaded, folder: Path) -> None:
         agent = Agent(loaded.config, folder)
         for obstacle in obstacles(loaded.config):  # the rest of the node works: it starts
             log.error("will not work", field=spelled(loaded.as_written(obstacle.place)), rule=obstacle.rule)
+        for place, path in loaded.config.paths():
+            if (said := homeless(path)) is not None:
+                log.error("no home", field=spelled(loaded.as_written(place)), path=said)
+        if loaded.config.hub is not None and loaded.config.hub.proxy is None:
+            from wayside.hub_http.proxy import mistakes
+
+            for mistake in mistakes():
+                log.error("a proxy that cannot be used", variable=mistake)
         await agent.run()
 
     with asyncio.Runner() as runner:

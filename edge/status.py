@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 OUTBOX_FILE = "node.sqlite3"
+LOCK_FILE = "agent.lock"
 STATUS_FILE = "status.json"
 
 

@@ -1,9 +1,59 @@
-"""systemd's side of the agent: ready, status, and a watchdog that is petted only by progress (sd_notify(3))."""
+"""What keeps the agent alive: routines that may fail without ending it, and systemd's side of it (sd_notify(3)).
+
+The watchdog is petted only by progress.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import socket
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from wayside.edge.backoff import full_jitter
+
+RESTART_BASE_S, RESTART_CAP_S = 5.0, 900.0
+STEADY_S = 300.0
+log = structlog.get_logger(__name__)
+
+
+async def outlive(
+    name: str, work: Callable[[], Awaitable[None]], began: Callable[[str], None], over: Callable[[], None]
+) -> None:
+    """Run ``work`` again and again, whatever it raises: a fault of what sensing does not need must not end sensing.
+
+    Args:
+        began: is given each fault in words.
+        over: is called when ``work`` has run for :data:`STEADY_S` without one.
+    """
+    failures = 0
+
+    def steady() -> None:
+        nonlocal failures
+        failures = 0
+        over()
+
+    while True:
+        watch = asyncio.get_running_loop().call_later(STEADY_S, steady)
+        try:
+            await work()
+            return
+        except asyncio.CancelledError as exc:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            fault: BaseException = exc  # nobody has asked this routine to end
+        except Exception as exc:  # a bug of ours or of a library's, told with its traceback
+            fault = exc
+        finally:
+            watch.cancel()
+        pause_s = full_jitter(failures, RESTART_BASE_S, RESTART_CAP_S, random.Random())  # noqa: S311
+        failures += 1
+        log.error("routine failed, it begins anew", routine=name, pause_s=round(pause_s, 1), exc_info=fault)
+        began(f"a fault of the agent's own in {name}: {type(fault).__name__}: {fault}"[:512])
+        await asyncio.sleep(pause_s)
 
 
 class Notifier:

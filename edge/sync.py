@@ -122,6 +122,8 @@ class Sync:
                 self._committer.commit()
         except (EdgeError, TimeoutError) as exc:
             log.info("last sync failed; the rows are kept", error=str(exc))
+        except Exception:  # of ours; the agent ends anyway, and in order
+            log.exception("last sync failed; the rows are kept")
         finally:
             await client.close()
 

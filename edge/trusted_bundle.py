@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -151,8 +152,9 @@ def _array(name: str, files: dict[str, bytes], shape: tuple[int, ...], *, missin
     try:
         np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
         actual, fortran, dtype = np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
-    except (ValueError, EOFError, SyntaxError, TypeError) as exc:
-        raise BundleRefused(Refusal.PASSPORT, f"{name} is not a plain .npy file: {exc}") from exc
+    except (ValueError, EOFError, SyntaxError, TypeError, tokenize.TokenError, RecursionError, MemoryError) as exc:
+        why = next(iter(str(exc).splitlines()), type(exc).__name__)  # numpy reads a header as Python, and tokenizes it
+        raise BundleRefused(Refusal.PASSPORT, f"{name} is not a plain .npy file: {why}") from exc
     if actual != shape or fortran or dtype != np.dtype("<f4"):
         raise BundleRefused(Refusal.PASSPORT, f"{name} is {dtype} {actual}, the passport's task wants float32 {shape}")
     body = stream.read()

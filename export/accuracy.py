@@ -94,9 +94,9 @@ def metrics(task: TaskSpec, held: Heldout, torch: Float32) -> list[Metric]:
             return [Metric("auc", lambda a: _placements(a, label), _same, 1, label)]
         return [Metric("rank", lambda a: _rank_distance(a, torch), lambda mean: 1 - mean, 1, everywhere)]
     y64 = y.astype(np.float64)
-    chosen = [Metric("mae", lambda a: _mean(np.abs(_middle(a, task) - y64)), _same, -1, everywhere)]
+    chosen = [Metric("mae", lambda a: _mean(np.abs(middle(a, task) - y64)), _same, -1, everywhere)]
     if task.kind == "forecast":
-        chosen.append(Metric("rmse", lambda a: _mean((_middle(a, task) - y64) ** 2), np.sqrt, -1, everywhere))
+        chosen.append(Metric("rmse", lambda a: _mean((middle(a, task) - y64) ** 2), np.sqrt, -1, everywhere))
     if task.quantiles:
         chosen.append(Metric("pinball", lambda a: _pinball(a, y64, task.quantiles), _same, -1, everywhere))
     return chosen
@@ -221,7 +221,7 @@ def _mean(errors: Float64) -> Float64:
     return errors.reshape(len(errors), -1).mean(axis=1)
 
 
-def _middle(answers: Float32, task: TaskSpec) -> Float64:
+def middle(answers: Float32, task: TaskSpec) -> Float64:
     """(N, H[, Q]) → (N, H); floors have no quantiles."""
     picked = answers[..., task.median] if task.quantiles and answers.ndim == 3 else answers
     return picked.astype(np.float64)

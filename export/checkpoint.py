@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
-import pickle
+import stat
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +20,12 @@ from torch import nn
 from wayside.contracts.task import TaskSpec
 from wayside.contracts.wire import ContractError, from_builtins
 from wayside.export.errors import RunDirectoryError
+from wayside.text import loads_json, open_file, read_file
 
 CHECKPOINT, WINDOWS, REPORT = "checkpoint.pt", "windows.npz", "report.json"
 OPTIONAL = ("naive", "seasonal", "hour", "site", "end", "label")
 INTEGERS = ("holdout_hour", "holdout_site", "holdout_end", "holdout_label")
+LARGEST = 1 << 30  # bytes of a checkpoint or of the windows, unpacked
 Float32 = npt.NDArray[np.float32]
 Build = Callable[[dict[str, Any]], nn.Module]
 
@@ -79,11 +81,7 @@ class Trained:
         return self.answers(self.heldout.x, batch=1024)
 
     def not_finite(self) -> str | None:
-        """What of the model is no finite number: its weights, or its answers; None: everything is."""
-        for name, weight in self.model.state_dict().items():
-            bad = int((~torch.isfinite(weight)).sum()) if weight.is_floating_point() else 0
-            if bad:
-                return f"{bad} of {weight.numel()} numbers of its weight {name} are not finite"
+        """Which of the model's answers are no finite numbers; None: all are."""
         for what, given in (("golden", self.golden_answers), ("held-out", self.heldout_answers)):
             bad = int((~np.isfinite(given)).reshape(len(given), -1).any(axis=1).sum())
             if bad:
@@ -96,9 +94,13 @@ class Trained:
 
     def answers(self, windows: Float32, *, batch: int) -> Float32:
         """torch's outputs (N, *task.output_shape) of ``windows`` (N, *task.input_shape), ``batch`` at a time."""
-        with torch.inference_mode():
-            parts = [self.model(torch.from_numpy(windows[i : i + batch].copy())) for i in range(0, len(windows), batch)]
-        return torch.cat(parts).numpy()
+        try:
+            with torch.inference_mode():
+                taken = (torch.from_numpy(windows[i : i + batch].copy()) for i in range(0, len(windows), batch))
+                return torch.cat([self.model(x) for x in taken]).numpy()
+        except (RuntimeError, IndexError, TypeError) as exc:  # torch's, of weights whose numbers index something
+            why = next(iter(str(exc).splitlines()), "")
+            raise RunDirectoryError(f"the model of {self.task.name} cannot answer its own windows: {why}") from exc
 
 
 def load(path: Path, *, build: Build | None = None) -> Trained:
@@ -110,6 +112,8 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
     Raises:
         RunDirectoryError: a file is missing or damaged, or does not fit the task; nothing in it was executed.
     """
+    if path.is_file() and path.name != CHECKPOINT:
+        raise RunDirectoryError(f"{path} is a file: give the run's folder, or the {CHECKPOINT} in it")
     run_dir = path.parent if path.name == CHECKPOINT and not path.is_dir() else path
     checkpoint = read(run_dir / CHECKPOINT)
     config = checkpoint["config"]
@@ -121,7 +125,7 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
 
             build = registered
         model = build(config)
-        model.load_state_dict(checkpoint["state_dict"])
+        _set_weights(model, checkpoint["state_dict"], run_dir / CHECKPOINT)
         trained = Trained(
             model=model.eval(),
             task=task,
@@ -140,16 +144,66 @@ def load(path: Path, *, build: Build | None = None) -> Trained:
             report=_read_report(run_dir / REPORT),
             site_dropout=_site_dropout(config),
             seen_until=str(config.get("seen_until", "")),
-            honest=config.get("honest", {}),
+            honest=_honest(config.get("honest", {})),
         )
+    except RunDirectoryError:
+        raise
     except KeyError as exc:
         raise RunDirectoryError(f"{run_dir}: the run has no {exc}; train again with this version") from exc
     except ContractError as exc:
         raise RunDirectoryError(f"{run_dir}: the task in {CHECKPOINT} breaks its contract: {exc}") from exc
-    except (RuntimeError, TypeError, ValueError) as exc:
-        raise RunDirectoryError(f"{run_dir}: weights and configuration do not fit: {exc}") from exc
+    except (AttributeError, OverflowError, RuntimeError, TypeError, ValueError) as exc:
+        why = next(iter(str(exc).splitlines()), "")
+        raise RunDirectoryError(f"{run_dir}: weights and configuration do not fit: {why}") from exc
     _check_shapes(trained, run_dir)
     return trained
+
+
+def _set_weights(model: nn.Module, given: dict[str, torch.Tensor], path: Path) -> None:
+    """Put the weights of a checkpoint into ``model``: every one of its own kind, and no other.
+
+    Raises:
+        RunDirectoryError: naming the first weight that is missing, unknown, of another shape or type, or not finite.
+    """
+    unfit = f"{path}: weights and configuration do not fit: "
+    wanted = model.state_dict()
+    missing, unknown = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
+    if missing and unknown and all(name.startswith("module.") for name in given):
+        raise RunDirectoryError(
+            f"{unfit}each name begins with 'module.', as DataParallel saves them: "
+            "save model.module.state_dict() instead"
+        )
+    if missing or unknown:
+        what = [f"{len(missing)} are missing ({missing[0]})"] if missing else []
+        what += [f"{len(unknown)} are of no use to it ({unknown[0]})"] if unknown else []
+        raise RunDirectoryError(f"{unfit}of what the family needs, {' and '.join(what)}; is it another model's file?")
+    for name, own in wanted.items():
+        weight = given[name]
+        if weight.shape != own.shape:
+            raise RunDirectoryError(f"{unfit}{name} is {tuple(weight.shape)}, not {tuple(own.shape)}")
+        if weight.dtype != own.dtype or weight.layout != own.layout or weight.is_meta:
+            kind = "without values" if weight.is_meta else f"{weight.dtype}, {weight.layout}"
+            raise RunDirectoryError(
+                f"{unfit}{name} is {kind}, not {own.dtype}: save what the model was trained with, unconverted"
+            )
+        bad = int((~torch.isfinite(weight)).sum())
+        if bad:
+            raise RunDirectoryError(
+                f"{path}: this model cannot be used: {bad} of {weight.numel()} numbers of its weight {name} are not "
+                "finite. Its training diverged, or overflowed in half precision: train again, with a lower [fit] rate"
+            )
+    model.load_state_dict(given)
+
+
+def _honest(given: Any) -> dict[str, dict[str, float]]:
+    """Scores by split.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(given, dict) or not all(isinstance(scores, dict) for scores in given.values()):
+        raise ValueError("`honest` is no table of scores")
+    return {str(split): {str(n): float(v) for n, v in scores.items()} for split, scores in given.items()}
 
 
 def _site_dropout(config: dict[str, Any]) -> float:
@@ -164,27 +218,68 @@ def read(path: Path) -> dict[str, Any]:
         RunDirectoryError: it is missing, damaged, or something else.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as exc:
-        raise RunDirectoryError(f"{path} is missing; `wayside train --out DIR` writes it") from exc
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as exc:
-        # Not torch's own words: they advise loading what may run code.
+        _check_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that others wrote
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except RunDirectoryError:
+        raise
+    except Exception as exc:
+        # Whatever torch's readers stumble over in bytes that anybody may have written. Not in torch's own words: they
+        # advise loading what may run code.
         raise RunDirectoryError(
-            f"{path} is damaged, or no checkpoint of plain weights; `wayside train --out DIR` writes a good one"
+            f"{path} is damaged, or no checkpoint of plain weights (what would run code is not read); "
+            "`wayside train --out DIR` writes a good one"
         ) from exc
     if not (isinstance(checkpoint, dict) and {"state_dict", "config"} <= checkpoint.keys()):
-        raise RunDirectoryError(f"{path} has no state_dict and config")
+        raise RunDirectoryError(f"{path} has no state_dict and config; `wayside train --out DIR` writes both")
+    weights, config = checkpoint["state_dict"], checkpoint["config"]
+    if not isinstance(config, dict) or not isinstance(weights, dict):
+        raise RunDirectoryError(f"{path}: state_dict and config are no tables")
+    for name, weight in weights.items():
+        if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
+            raise RunDirectoryError(f"{path}: {str(name)[:60]!r} in its state_dict is no tensor by its name")
     return checkpoint
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what should not even be opened.
+
+    Raises:
+        RunDirectoryError: no file, an empty one, or one that holds more than `LARGEST` bytes, packed or not.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "no file"
+            raise RunDirectoryError(f"{path} is {what}, where a file is wanted; `wayside train --out DIR` writes it")
+        if not status.st_size:
+            raise RunDirectoryError(f"{path} is empty; `wayside train --out DIR` writes it")
+        unpacked, bad = status.st_size, None
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = max(unpacked, sum(entry.file_size for entry in archive.infolist()))
+                bad = archive.testzip() if unpacked <= LARGEST else None  # torch itself looks at no checksum
+    except FileNotFoundError as exc:
+        raise RunDirectoryError(f"{path} is missing; `wayside train --out DIR` writes it") from exc
+    except OSError as exc:
+        raise RunDirectoryError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    if unpacked > LARGEST:
+        raise RunDirectoryError(f"{path} holds {unpacked} bytes, more than any run of ours ({LARGEST}); it is not read")
+    if bad:
+        raise RunDirectoryError(f"{path} is damaged: the checksum of {bad} in it is wrong; copy it, or train, again")
 
 
 def _read_windows(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        _check_file(path)
+        with open_file(path) as file, np.load(file, allow_pickle=False) as archive:
             return {name: _plain(name, archive[name]) for name in archive.files}
-    except FileNotFoundError as exc:
-        raise RunDirectoryError(f"{path} is missing; `wayside train --out DIR` writes it") from exc
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as exc:
-        raise RunDirectoryError(f"{path} is not an archive of plain arrays: {exc}") from exc
+    except RunDirectoryError:
+        raise
+    except Exception as exc:  # numpy, zipfile and zlib each have errors of their own for damaged bytes
+        why = next(iter(str(exc).splitlines()), type(exc).__name__)
+        raise RunDirectoryError(f"{path} is not an archive of plain arrays: {why}") from exc
 
 
 def _plain(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -196,10 +291,10 @@ def _plain(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _read_report(path: Path) -> dict[str, Any]:
     """Empty if there is none: the report is for people."""
     try:
-        report = json.loads(path.read_bytes())
+        report = loads_json(read_file(path), finite=False)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise RunDirectoryError(f"{path} is no JSON document: {exc}") from exc
     return report if isinstance(report, dict) else {}
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
 from wayside.durable import sync_folder
 from wayside.export.errors import ReleaseError
+from wayside.text import read_file
 
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 ROOT_THRESHOLD = 2
@@ -52,10 +54,10 @@ def signer(folder: Path, name: str) -> CryptoSigner:
     try:
         if path.stat().st_mode & 0o077:
             raise ReleaseError(f"{path} can be read by others; chmod 600 {path}")
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(read_file(path), password=None)
     except OSError as exc:
         raise ReleaseError(f"the key {name} cannot be read ({exc}); `wayside release keys DIR` makes keys") from exc
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
         raise ReleaseError(f"{path} is not a private key: {exc}") from exc
     if not isinstance(key, Ed25519PrivateKey):
         raise ReleaseError(f"{path} is not an ed25519 key")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from wayside.export.errors import ConversionError
-from wayside.export.quiet import quiet
+from wayside.export.quiet import converting, quiet
 
 OPSET = 20
 INPUT, OUTPUT = "x", "y"
@@ -19,7 +19,7 @@ def to_onnx(model: nn.Module, sample: torch.Tensor) -> bytes:
     Raises:
         ConversionError: an operation of the model has no ONNX counterpart.
     """
-    try:
+    with converting("the model does not convert to ONNX"):
         with quiet():
             program = torch.onnx.export(
                 model.eval(),
@@ -33,8 +33,6 @@ def to_onnx(model: nn.Module, sample: torch.Tensor) -> bytes:
         if program is None:
             raise ConversionError("torch's exporter returned nothing")
         return bytes(canonical(program.model_proto).SerializeToString(deterministic=True))
-    except (torch.onnx.errors.OnnxExporterError, onnx.checker.ValidationError) as exc:
-        raise ConversionError(f"the model does not convert to ONNX: {exc}") from exc
 
 
 def canonical(model: onnx.ModelProto) -> onnx.ModelProto:

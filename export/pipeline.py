@@ -7,6 +7,7 @@ The first stage does not train: it reads what training left behind, and tells wh
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +21,9 @@ from wayside.contracts.wire import ContractError, encode
 from wayside.durable import replace_file
 from wayside.edge.runtimes.load import available
 from wayside.edge.runtimes.runtime import FORMATS
-from wayside.edge.trusted_bundle import open_bundle
 from wayside.export import bundle as packing
-from wayside.export import card, checkpoint, onnx, tflite
+from wayside.export import card, checkpoint, floor, onnx, tflite
+from wayside.export.bundle_file import read_bundle
 from wayside.export.checkpoint import Build, Trained
 from wayside.export.errors import ConversionError, ExportError, GateRefused
 from wayside.export.graph import Graph
@@ -76,9 +77,15 @@ def train(work: Work) -> str:
             f"{work.run_dir}: this model cannot be used: {broken}. Its training diverged: train again, with a lower "
             "[fit] rate or with data that have no such values"
         )
+    try:
+        worse = floor.judge(trained)
+    except GateRefused as exc:
+        raise GateRefused(f"{work.run_dir}: {exc}") from exc
+    work.notes += [worse] if worse else []
     took = trained.report.get("seconds")
-    epochs = len(trained.report.get("epochs") or ())
-    training = f"; trained in {took:g} s" if isinstance(took, int | float) else ""
+    told = trained.report.get("epochs")
+    epochs = len(told) if isinstance(told, list) else 0
+    training = f"; trained in {took:g} s" if isinstance(took, int | float) and math.isfinite(took) else ""
     training += f", {epochs} epochs" if epochs else ""
     held = len(trained.heldout.x)
     return f"{trained.task.name}, {trained.family}, {trained.parameters} parameters, {held} held-out windows{training}"
@@ -207,6 +214,8 @@ def run(
         EdgeError: a runtime could not load a variant.
     """
     options = options or Options()
+    if not options.formats or len({*options.formats}) < len(options.formats):
+        raise ExportError(f"name each format once: {', '.join(options.formats) or 'none is named'}")
     unknown = [name for name in options.runtimes if name not in FORMATS]
     if unknown:
         raise ExportError(f"there is no runtime {unknown[0]!r}; choose of {', '.join(FORMATS)}")
@@ -252,14 +261,9 @@ def card_of(path: Path) -> dict[str, str]:
     """The model card of the bundle at ``path``, file → text: what the export wrote, made again.
 
     Raises:
-        ExportError: there is no such file.
-        BundleRefused: it is no sound bundle.
+        BundleError: there is no such file, or it is no sound bundle.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise ExportError(f"the bundle cannot be read: {exc}") from exc
-    opened = open_bundle(content, agent_version=None)
+    _, opened = read_bundle(path)
     return card.render(opened.passport, opened.golden_inputs, opened.golden_outputs)
 
 

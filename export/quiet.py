@@ -10,12 +10,38 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from wayside.export.errors import ConversionError, ExportError
+
 # Read by the libraries at their own import, therefore set before it.
 os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "n")
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _LOUD = ("torch", "torch.onnx", "onnxscript", "onnx_ir", "torchao", "root")
+
+
+@contextlib.contextmanager
+def converting(what: str) -> Iterator[None]:
+    """Whatever torch, onnx, litert or the quantizers raise, as an error of ours; its cause is kept.
+
+    Args:
+        what: the beginning of the sentence, such as "the model does not convert to ONNX".
+
+    Raises:
+        ConversionError: the library refused.
+        ExportError: no room for its temporary files.
+    """
+    try:
+        yield
+    except ExportError:
+        raise
+    except OSError as exc:
+        raise ExportError(
+            f"the converter's temporary files cannot be written: {exc}; TMPDIR names another folder"
+        ) from exc
+    except Exception as exc:  # their sources raise two dozen kinds, AssertionError and KeyError among them
+        why = next(iter(str(exc).splitlines()), "") or type(exc).__name__
+        raise ConversionError(f"{what}: {why}") from exc
 
 
 @contextlib.contextmanager

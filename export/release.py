@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,26 @@ from securesystemslib.signer import SSlibKey
 from tuf.api import exceptions as tuf
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater
+from tuf.ngclient.fetcher import FetcherInterface
 
+from wayside.contracts.hub_address import hub_address, rules_broken
 from wayside.contracts.hub_api import OnlineKey, RolloutPreview
-from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError, decode
 from wayside.durable import replace_file
-from wayside.edge.trusted_bundle import BundleRefused, open_bundle
+from wayside.errors import ExitStatus
+from wayside.export.bundle_file import read_bundle
 from wayside.export.errors import ReleaseError
 from wayside.export.keys import ROOT_KEYS, ROOT_THRESHOLD, signer
+from wayside.hub_http.client import TokenError, TrustError, bearer, client
+from wayside.hub_http.failure import FAULTS, failure, unexpected
+from wayside.hub_http.proxy import ProxyError, route
+from wayside.text import TextError, decode_unicode, read_file
 
 ROLE = "models"
 ROOT_DAYS, TARGETS_DAYS = 365, 365
 TIMEOUT_S = 30
+MAX_METADATA_BYTES = 8 << 20  # of a role: ten thousand releases
 ORDER = ("root", "targets", ROLE)
 
 
@@ -39,9 +47,16 @@ class Hub:
     """Where releases go. ``token`` is the operator's; reading needs none."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S)
+        """Raises: ReleaseError: ``url`` is no address, or a proxy or file of authorities on its way cannot be used."""
+        try:
+            self._address = hub_address(url)
+            self._way = route(self._address)
+            self._client = client(self._address, headers=bearer(token), timeout_s=TIMEOUT_S)
+        except ContractError as exc:
+            raise ReleaseError(f"--hub {url[:128]!r} is no address of a hub: {rules_broken(exc)}") from exc
+        except (ProxyError, TrustError, TokenError) as exc:
+            raise ReleaseError(str(exc)) from exc
+        self.url = self._address.url
 
     def call(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
         """One request.
@@ -50,15 +65,45 @@ class Hub:
             ReleaseError: the hub is not there, or refused; in its own words.
         """
         try:
-            reply = self._client.request(method, self.url + path, content=content)
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise ReleaseError(f"the hub at {self.url} does not answer: {exc}") from exc
+            reply = self._client.request(method, path, content=content)
+        except FAULTS as exc:
+            why = failure(exc, self._address, self._way, "--hub")
+            raise ReleaseError(f"the hub at {self.url} does not answer: {why}") from exc
         if reply.is_error:
             raise HubRefused(reply.status_code, f"the hub refused {method} {path}: {_words(reply)}")
+        if reply.is_redirect:
+            why = unexpected(reply.status_code, reply.headers.get("location"), self._address, self._way, "--hub")
+            raise ReleaseError(f"{self.url} {why}")
         return reply
+
+    def chunks(self, url: str) -> Iterator[bytes]:
+        """The content of an absolute ``url`` below :attr:`url`.
+
+        Raises:
+            tuf.DownloadError: python-tuf's, which its client takes from whoever fetches for it.
+        """
+        try:
+            with self._client.stream("GET", url) as reply:
+                if reply.status_code != httpx.codes.OK:
+                    raise tuf.DownloadHTTPError(f"HTTP status {reply.status_code}", reply.status_code)
+                yield from reply.iter_bytes()
+        except FAULTS as exc:
+            raise tuf.DownloadError(str(failure(exc, self._address, self._way, "--hub"))) from exc
+
+
+class _Fetcher(FetcherInterface):
+    """python-tuf's own one has its own idea of proxies."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        return self._hub.chunks(url)
 
 
 class HubRefused(ReleaseError):  # noqa: N818
+    exit_status = ExitStatus.REFUSED
+
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -83,63 +128,65 @@ class Shelf:
     roles: dict[str, tuple[int, datetime.datetime]]
 
 
-def initialize(keys: Path, hub: Hub) -> Path:
+def initialize(keys: Path, hub: Hub, *, dry_run: bool = False) -> Path:
     """Make the hub's repository: sign root, targets and models, upload them; return the root to pin on nodes.
 
     What was signed stays in ``keys``, so that an interrupted run continues with the same bytes; on a hub that
-    has this repository already nothing changes.
+    has this repository already nothing changes. A dry run signs in memory and sends nothing.
 
     Raises:
         ReleaseError: keys, hub, or the hub has a repository made with other keys.
     """
     online = _online_key(hub)
     signed = {role: keys / f"{role}.json" for role in ORDER}
+    if dry_run and not signed["root"].exists():
+        _first_metadata(keys, online)
+        _first_root(keys, online)
+        return signed["root"]
     if not signed["root"].exists():
         for role, metadata in _first_metadata(keys, online).items():
             if role != "root":
                 replace_file(signed[role], metadata.to_bytes())
         replace_file(signed["root"], _first_root(keys, online).to_bytes())  # last: it marks the set as whole
-    root = _root(signed["root"])
+    pinned = _root(signed["root"])
+    root = Metadata[Root].from_bytes(pinned)
     if online.keyid not in root.signed.roles["timestamp"].keyids:
         raise ReleaseError(f"{signed['root']} was made for another hub than {hub.url}; use another keys directory")
+    if dry_run:
+        return signed["root"]
     conflict: HubRefused | None = None
     for role in ORDER:
         try:
-            hub.call("PUT", f"/api/v1/tuf/metadata/{role}", signed[role].read_bytes())
+            hub.call("PUT", f"/api/v1/tuf/metadata/{role}", _signed(signed[role], role))
         except HubRefused as exc:
             if exc.status != httpx.codes.CONFLICT:
                 raise
             conflict = conflict or exc  # perhaps uploaded by the run that was interrupted
     try:
-        _verified(hub, _root_bytes(signed["root"]))
+        _verified(hub, pinned)
     except ReleaseError as exc:
         raise conflict or exc from exc  # the hub has another owner's repository
     return signed["root"]
 
 
-def publish(bundle: Path, keys: Path, hub: Hub) -> Release:
+def publish(bundle: Path, keys: Path, hub: Hub, *, dry_run: bool = False) -> Release:
     """Sign ``bundle`` into the hub's repository under ``models/<bundle>-<version>.bundle``.
 
-    The bundle is opened with the node's own checks first. Uploading can be repeated after an interruption.
+    The bundle is opened with the node's own checks first. Uploading can be repeated after an interruption. A dry run
+    does all but uploading.
 
     Raises:
-        ReleaseError: not a bundle, its version is published already, the repository does not verify against
-            the pinned root, or the hub refused.
+        BundleError: not a bundle.
+        ReleaseError: its version is published already, the repository does not verify against the pinned root, or
+            the hub refused.
     """
-    try:
-        if bundle.stat().st_size > MAX_BUNDLE_BYTES:
-            raise ReleaseError(f"{bundle} is larger than a node accepts ({MAX_BUNDLE_BYTES} bytes)")
-        content = bundle.read_bytes()
-        passport = open_bundle(content, agent_version=None).passport
-    except OSError as exc:
-        raise ReleaseError(f"the bundle cannot be read: {exc}") from exc
-    except BundleRefused as exc:
-        raise ReleaseError(f"{bundle} would be refused by every node: {exc}") from exc
+    content, opened = read_bundle(bundle)
+    passport = opened.passport
     name = f"{passport.bundle}-{passport.version}.bundle"
     if "/" in name:
         raise ReleaseError(f"a released bundle's name has no slash: {passport.bundle!r}")
     target = f"{ROLE}/{name}"
-    models = _verified(hub, _root_bytes(keys / "root.json"))[ROLE]
+    models = _verified(hub, _root(keys / "root.json"))[ROLE]
     if target in models.signed.targets:
         raise ReleaseError(f"{passport.bundle} {passport.version} is published already; export with a new --version")
     entry = TargetFile.from_data(target, content, ["sha256"])
@@ -148,8 +195,9 @@ def publish(bundle: Path, keys: Path, hub: Hub) -> Release:
     models.signed.version += 1
     models.signed.expires = _in_days(TARGETS_DAYS)
     models.sign(signer(keys, ROLE))
-    hub.call("PUT", f"/api/v1/tuf/files/{target}", content)
-    hub.call("PUT", f"/api/v1/tuf/metadata/{ROLE}", models.to_bytes())
+    if not dry_run:
+        hub.call("PUT", f"/api/v1/tuf/files/{target}", content)
+        hub.call("PUT", f"/api/v1/tuf/metadata/{ROLE}", models.to_bytes())
     return _release(entry)
 
 
@@ -170,7 +218,7 @@ def preview(target: str, hub: Hub) -> RolloutPreview | None:
         raise ReleaseError(f"the hub's answer on who could take {target} is none: {exc}") from exc
 
 
-def renew(role: str, keys: Path, hub: Hub) -> tuple[int, datetime.datetime]:
+def renew(role: str, keys: Path, hub: Hub, *, dry_run: bool = False) -> tuple[int, datetime.datetime]:
     """Sign ``role`` (root, targets or models) again as the next version, with a new expiry; return both.
 
     Raises:
@@ -178,13 +226,14 @@ def renew(role: str, keys: Path, hub: Hub) -> tuple[int, datetime.datetime]:
     """
     if role not in ORDER:
         raise ReleaseError(f"there is no offline role {role!r}; choose of {', '.join(ORDER)}")
-    metadata = _verified(hub, _root_bytes(keys / "root.json"))[role]
+    metadata = _verified(hub, _root(keys / "root.json"))[role]
     metadata.signed.version += 1
     metadata.signed.expires = _in_days(ROOT_DAYS if role == "root" else TARGETS_DAYS)
     metadata.signatures.clear()
     for name in ROOT_KEYS if role == "root" else (role,):
         metadata.sign(signer(keys, name), append=True)
-    hub.call("PUT", f"/api/v1/tuf/metadata/{role}", metadata.to_bytes())
+    if not dry_run:
+        hub.call("PUT", f"/api/v1/tuf/metadata/{role}", metadata.to_bytes())
     return metadata.signed.version, metadata.signed.expires
 
 
@@ -194,7 +243,7 @@ def show(hub: Hub, root: Path | None = None) -> Shelf:
     Raises:
         ReleaseError: the repository is absent or does not verify.
     """
-    pinned = _root_bytes(root) if root else hub.call("GET", "/tuf/metadata/1.root.json").content
+    pinned = _root(root) if root else hub.call("GET", "/tuf/metadata/1.root.json").content
     metadata = _verified(hub, pinned)
     roles = {role: (m.signed.version, m.signed.expires) for role, m in metadata.items()}
     return Shelf(tuple(_release(t) for _, t in sorted(metadata[ROLE].signed.targets.items())), roles)
@@ -204,9 +253,9 @@ def _verified(hub: Hub, pinned: bytes) -> dict[str, Metadata[Any]]:
     """The hub's current metadata by role, through the same client workflow as on a node."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            client = Updater(folder, f"{hub.url}/tuf/metadata/", bootstrap=pinned)
-            client.refresh()
-            client.get_targetinfo(f"{ROLE}/any")  # loads the delegated role
+            updater = Updater(folder, f"{hub.url}/tuf/metadata/", bootstrap=pinned, fetcher=_Fetcher(hub))
+            updater.refresh()
+            updater.get_targetinfo(f"{ROLE}/any")  # loads the delegated role
             return {
                 role: Metadata.from_file(str(Path(folder) / f"{role}.json"))
                 for role in (*ORDER, "snapshot", "timestamp")
@@ -266,18 +315,32 @@ def _release(entry: TargetFile) -> Release:
     )
 
 
-def _root(path: Path) -> Metadata[Root]:
-    try:
-        return Metadata[Root].from_bytes(_root_bytes(path))
-    except tuf.RepositoryError as exc:
-        raise ReleaseError(f"{path} is not TUF metadata: {exc}") from exc
+def _root(path: Path) -> bytes:
+    """The trust root in the file ``path``, as it is written there.
+
+    Raises:
+        ReleaseError: no file, or it is no root.
+    """
+    return _signed(path, "root")
 
 
-def _root_bytes(path: Path) -> bytes:
+def _signed(path: Path, role: str) -> bytes:
+    """The metadata of ``role`` in the file ``path``; who signed them is for the hub and the nodes to judge.
+
+    Raises:
+        ReleaseError: no file, one that is far too large, or something else.
+    """
     try:
-        return path.read_bytes()
+        content = decode_unicode(read_file(path, MAX_METADATA_BYTES)).encode()
+        kind = Metadata.from_bytes(content).signed.type
     except OSError as exc:
-        raise ReleaseError(f"the trust root cannot be read ({exc}); `wayside release init` writes it") from exc
+        why = exc.strerror or exc
+        raise ReleaseError(f"{path} cannot be read ({why}); `wayside release init` writes it") from exc
+    except (tuf.RepositoryError, TextError, RecursionError) as exc:
+        raise ReleaseError(f"{path} is not TUF metadata: {exc}; `wayside release init` writes it") from exc
+    if kind != ("root" if role == "root" else "targets"):
+        raise ReleaseError(f"{path} is TUF metadata of the role {kind}, not of {role}")
+    return content
 
 
 def _in_days(days: int) -> datetime.datetime:
@@ -289,4 +352,6 @@ def _words(reply: httpx.Response) -> str:
         error = decode(reply.content, ErrorReply)
     except ContractError:
         return f"HTTP {reply.status_code}"
+    if error.error == "operator":
+        return "it needs the operator's token: set WAYSIDE_OPERATOR_TOKEN to what the hub's operator.token holds"
     return f"{error.message} ({error.error}, HTTP {reply.status_code})"

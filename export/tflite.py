@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from wayside.export.errors import ConversionError
-from wayside.export.quiet import quiet
+from wayside.export.quiet import converting, quiet
 
 SIGNATURE, INPUT = "serving_default", "args_0"
 
@@ -21,15 +20,12 @@ def to_tflite(model: nn.Module, sample: torch.Tensor) -> bytes:
     Raises:
         ConversionError: an operation of the model has no TFLite counterpart.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with converting("the model does not convert to TFLite"), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        try:
-            with quiet():
-                import litert_torch
+        with quiet():
+            import litert_torch
 
-                litert_torch.convert(model.eval(), (sample,)).export(str(path))
-        except (RuntimeError, ValueError, NotImplementedError, TypeError) as exc:
-            raise ConversionError(f"the model does not convert to TFLite: {exc}") from exc
+            litert_torch.convert(model.eval(), (sample,)).export(str(path))
         return flat_biases(path.read_bytes())
 
 

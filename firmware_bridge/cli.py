@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from wayside.firmware_bridge import native, signal_plan
-from wayside.firmware_bridge.errors import BoardSilent, LineLost, PlanError
-from wayside.firmware_bridge.exits import sentences
+from wayside.command_line import App
+from wayside.errors import ExitStatus
+from wayside.firmware_bridge import avr_build, native, signal_plan
+from wayside.firmware_bridge.errors import BoardSilent, BridgeError, LineLost, PlanError
 from wayside.firmware_bridge.line import header as c_header
 from wayside.firmware_bridge.line.board import BoardLink, Gap, Heard
 from wayside.firmware_bridge.line.borrow import borrowed
 from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.messages import SCHEMA, Event, EventKind, Identity, PlanCode, PlanResult
+from wayside.terminal import Screen, working
+from wayside.text import TextError, decode, read_file
 
-board = typer.Typer(
-    help="Build, run and watch a board.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+board = App("board", help="Build, run and watch a board.", interrupted="run the same command again")
 WATCH_SILENT_S = 3.0
+MAX_FEED_BYTES = 512 << 20
 PLAN_S = 10.0  # for a board to take a plan
 ASK_AGAIN = (PlanCode.BUSY, PlanCode.TABLE_CRC, PlanCode.NO_HOST)  # not the last word on a plan
 Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
@@ -38,14 +39,18 @@ Out = Annotated[Path, typer.Option(help="Folder of what is built.")]
 def build(
     out: Out = native.BUILD,
     mcu: Annotated[str | None, typer.Option(help="Build for this chip instead: atmega328p, atmega2560.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print file and sizes as JSON.")] = False,
 ) -> None:
     """Build the firmware, as a native process or for a real board."""
-    with sentences("board"):
-        if mcu is None:
-            print(native.build(out))
-        else:
-            program = native.build_avr(mcu, out)
-            print(f"{program.hex}: {program.flash} bytes of flash, {program.ram} of memory besides the stack")
+    with working("building the firmware"):
+        native_file = native.build(out) if mcu is None else None
+        program = None if mcu is None else avr_build.build_avr(mcu, out)
+    if program is None:
+        print(json.dumps({"file": str(native_file)}) if as_json else native_file)
+    elif as_json:
+        print(json.dumps({"file": str(program.hex), "flash_bytes": program.flash, "ram_bytes": program.ram}))
+    else:
+        print(f"{program.hex}: {program.flash} bytes of flash, {program.ram} of memory besides the stack")
 
 
 @board.command()
@@ -67,17 +72,31 @@ def run(
     out: Out = native.BUILD,
 ) -> None:
     """Run a board as a process on a pty; Ctrl-C ends it. Its first line names the pty."""
-    with sentences("board"):
-        program = str(native.build(out))
-        options = {"pty-link": pty_link, "feed": feed, "speed": speed, "anchor": anchor, "id": board_id}
-        options |= {"ring": ring, "stats": stats, "plan": plan, "end": end, "store": store, "reset": reset}
-        command = [program]
-        for name, value in options.items():
-            if value is not None:
-                # %.6f: str() of a float may turn to exponents, and an anchor needs its fraction.
-                command += [f"--{name}", f"{value:.6f}" if isinstance(value, float) else str(value)]
-        sys.stdout.flush()
-        os.execv(program, command)  # noqa: S606 -- this process becomes the board: signals reach it, nothing is left over
+    for name, file in (("--feed", feed), ("--plan", plan)):
+        if file is not None:
+            _check_plain(file, name)
+    program = str(native.build(out))
+    options = {"pty-link": pty_link, "feed": feed, "speed": speed, "anchor": anchor, "id": board_id}
+    options |= {"ring": ring, "stats": stats, "plan": plan, "end": end, "store": store, "reset": reset}
+    command = [program]
+    for name, value in options.items():
+        if value is not None:
+            # %.6f: str() of a float may turn to exponents, and an anchor needs its fraction.
+            command += [f"--{name}", f"{value:.6f}" if isinstance(value, float) else str(value)]
+    sys.stdout.flush()
+    os.execv(program, command)  # noqa: S606 -- this process becomes the board: signals reach it, nothing is left over
+
+
+def _check_plain(file: Path, name: str) -> None:
+    """Raises: BridgeError: the board's process, which reads bytes, would wait for ever, or not understand them."""
+    try:
+        encoding = decode(read_file(file, MAX_FEED_BYTES)).encoding
+    except OSError as exc:
+        raise BridgeError(f"{name} {file} cannot be read: {exc.strerror}") from exc
+    except TextError as exc:
+        raise BridgeError(f"{name} {file} is no CSV: {exc}") from exc
+    if encoding != "utf-8":
+        raise BridgeError(f"{name} {file} is written in {encoding}: save it with the encoding UTF-8")
 
 
 @board.command()
@@ -90,15 +109,14 @@ def watch(
     record: Annotated[Path | None, typer.Option(help="Keep the session in this file; replay://FILE plays it.")] = None,
 ) -> None:
     """Show a board's readings live. Nothing is acknowledged: the agent still gets every event."""
-    with sentences("board"):
-        asyncio.run(_watch(port, baud, board_id, as_json, seconds, record))
+    asyncio.run(_watch(port, baud, board_id, as_json, seconds, record))
 
 
 async def _watch(
     port: str, baud: int, board_id: str | None, as_json: bool, seconds: float | None, record: Path | None
 ) -> None:
     deadline = math.inf if seconds is None else time.monotonic() + seconds
-    console = Console(highlight=False)
+    console = Screen()
     link = BoardLink(board_id)
     with open_conversation(port, baud, link, silent_s=WATCH_SILENT_S, record=record) as conversation:
         while time.monotonic() < deadline:
@@ -116,20 +134,23 @@ async def _watch(
                     print(json.dumps({"type": type(message).__name__, **message._asdict()}), flush=True)
                 elif text := _line(message):
                     console.print(text)
+    if link.identity is None:
+        raise BoardSilent(f"{port}: no board answered within {seconds:g} s ({link.counts.bytes} bytes came)")
 
 
-def _line(message: Heard) -> str:
+def _line(message: Heard) -> Text:
     if isinstance(message, Identity):
         again = " (restarted)" if message.rebooted else ""
-        return f"board [b]{escape(message.board)}[/b] firmware {message.firmware} boot {message.boot:08x}{again}"
+        words = f" firmware {message.firmware} boot {message.boot:08x}{again}"
+        return Text.assemble("board ", (message.board, "bold"), words)
     if isinstance(message, Event):
         kind = message.kind
         name = EventKind(kind).name.lower().replace("_", " ") if kind in list(EventKind) else f"kind {kind}"
         seconds, ms = divmod(message.ms, 1000)
-        return f"{seconds:>8}.{ms:03} s  #{message.seq:<8} {name} {message.channel} = {message.value}"
+        return Text(f"{seconds:>8}.{ms:03} s  #{message.seq:<8} {name} {message.channel} = {message.value}")
     if isinstance(message, Gap):
-        return f"[red]lost: events {message.first} to {message.last}[/red]"
-    return ""
+        return Text(f"lost: events {message.first} to {message.last}", "red")
+    return Text()
 
 
 @board.command()
@@ -142,21 +163,20 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The board's answer as JSON.")] = False,
 ) -> None:
     """Have a board check a plan table and, with --store, keep and run it. A running agent lends its port."""
-    with sentences("board"):
-        table = signal_plan.load(file).encode()
-        with borrowed(port):
-            result = asyncio.run(_plan(port, baud, board_id, table, store))
-        good = result.code == PlanCode.OK
-        code = PlanCode(result.code).name.lower() if result.code in list(PlanCode) else f"code {result.code}"
-        if as_json:
-            print(json.dumps({"code": code, "phase": result.phase, "table": f"{zlib.crc32(table):08x}"}))
-        elif good:
-            print(f"{file}: {'kept and put in force' if store else 'would be accepted'}, table {zlib.crc32(table):08x}")
-        else:
-            about = f", phase {result.phase}" if result.phase else ""
-            raise PlanError(f"the board refuses {file}: {code.replace('_', ' ')}{about}; see docs/wire.md")
-        if not good:
-            raise typer.Exit(1)
+    table = signal_plan.load(file).encode()
+    with borrowed(port), working("waiting for the board's answer"):
+        result = asyncio.run(_plan(port, baud, board_id, table, store))
+    good = result.code == PlanCode.OK
+    code = PlanCode(result.code).name.lower() if result.code in list(PlanCode) else f"code {result.code}"
+    if as_json:
+        print(json.dumps({"code": code, "phase": result.phase, "table": f"{zlib.crc32(table):08x}"}))
+    elif good:
+        print(f"{file}: {'kept and put in force' if store else 'would be accepted'}, table {zlib.crc32(table):08x}")
+    else:
+        about = f", phase {result.phase}" if result.phase else ""
+        raise PlanError(f"the board refuses {file}: {code.replace('_', ' ')}{about}; see docs/wire.md")
+    if not good:
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store: bool) -> PlanResult:
@@ -182,13 +202,16 @@ async def _plan(port: str, baud: int, board_id: str | None, table: bytes, store:
 @board.command()
 def header(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the committed header is current.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the schema as JSON.")] = False,
 ) -> None:
     """Write the C header of the message table (a source checkout only)."""
     current = c_header.HEADER.exists() and c_header.HEADER.read_text() == c_header.header()
     if check and not current:
         print(f"wayside board: {c_header.HEADER.name} is not current; run `wayside board header`", file=sys.stderr)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAILED)
     if not check:
-        with sentences("board"):
-            c_header.HEADER.write_text(c_header.header())
-    print(f"{c_header.HEADER.name}: schema {SCHEMA:08x}, {'current' if current else 'written'}")
+        c_header.HEADER.write_text(c_header.header())
+    if as_json:
+        print(json.dumps({"file": str(c_header.HEADER), "schema": f"{SCHEMA:08x}", "written": not (check or current)}))
+    else:
+        print(f"{c_header.HEADER.name}: schema {SCHEMA:08x}, {'current' if current else 'written'}")

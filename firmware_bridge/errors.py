@@ -13,6 +13,7 @@ BridgeError
 ├── BuildError            the firmware could not be built
 ├── FlashError            a board could not be flashed; the message says whether anything was written
 │   └── WrongPart         the chip, or the board, is not the one that the firmware is for
+├── NotAgreed             a person was asked and did not agree, or nobody could be asked: nothing was written
 ├── ImageError            an image cannot be made from this base, or is not what it should be
 ├── CardError             a card must not be written, or did not take what was written
 └── ProvisionError        a list of sites, or the hub that should give their tokens
@@ -23,8 +24,10 @@ that were named become one of these, with the cause kept. A message says what ha
 
 from __future__ import annotations
 
+from wayside.errors import Refused, WaysideError
 
-class BridgeError(Exception):
+
+class BridgeError(WaysideError):
     """Root of this package's errors."""
 
 
@@ -70,6 +73,10 @@ class BuildError(BridgeError):
 
 class PlanError(BridgeError):
     """A plan cannot be said as a board's table, or a board refused it."""
+
+
+class NotAgreed(BridgeError, Refused):  # noqa: N818
+    """A person was asked and did not agree, or nobody could be asked: nothing was written."""
 
 
 class ImageError(BridgeError):

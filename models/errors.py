@@ -6,8 +6,10 @@ ModelError
 
 from __future__ import annotations
 
+from wayside.errors import WaysideError
 
-class ModelError(Exception):
+
+class ModelError(WaysideError):
     """A model cannot be made; the message says what happened and what to do next."""
 
 

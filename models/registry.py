@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import Any
 
@@ -28,6 +29,8 @@ FAMILIES: dict[str, str] = {
 KINDS: dict[str, str] = {"gan": "score", "residual": "score", "cnn": "classify", "count": "count"}
 """The kind of task that a family answers; of those not named here: forecast."""
 
+LARGEST = 65_536
+"""The greatest number among a family's sizes: a node has no memory for more."""
 MOVED = frozenset({"site_dropout"})
 """What earlier checkpoints have among the sizes and what is now a matter of training (``[fit]``)."""
 
@@ -43,8 +46,10 @@ def family(name: str) -> type[nn.Module]:
     Raises:
         ModelConfigError: there is none.
     """
-    if name not in FAMILIES:
-        raise ModelConfigError(f"there is no model family {name!r}; known: {', '.join(FAMILIES)}")
+    if not isinstance(name, str) or name not in FAMILIES:
+        near = difflib.get_close_matches(str(name).lower(), FAMILIES, n=2)
+        hint = f", perhaps {' or '.join(near)}" if near else ""
+        raise ModelConfigError(f"there is no model family {name!r}{hint}; known: {', '.join(FAMILIES)}")
     module, _, of = FAMILIES[name].partition(":")
     built: type[nn.Module] = getattr(importlib.import_module(module), of)
     return built
@@ -57,10 +62,19 @@ def build(config: dict[str, Any]) -> nn.Module:
         ModelConfigError: unknown family, a task that breaks its contract, sizes that the family does not have.
     """
     made = family(str(config.get("family")))
-    sizes = {name: value for name, value in config.get("sizes", {}).items() if name not in MOVED}
+    given = config.get("sizes", {})
+    if not isinstance(given, dict):
+        raise ModelConfigError(f"the sizes of family {config['family']!r} are {given!r}, not a table")
+    sizes = {name: value for name, value in given.items() if name not in MOVED}
+    for name, value in sizes.items():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, int | float) and not abs(each) <= LARGEST:  # before anything is allocated; NaN, too
+                raise ModelConfigError(f"family {config['family']!r}: the size {name} = {each} is beyond {LARGEST}")
     try:
         return made(from_builtins(config.get("task"), TaskSpec), **sizes)
     except ContractError as exc:
         raise ModelConfigError(f"the task of the model breaks its contract: {exc}") from exc
-    except TypeError as exc:
-        raise ModelConfigError(f"family {config['family']!r} has no such sizes: {exc}") from exc
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError, MemoryError) as exc:
+        # what a constructor or torch itself says of sizes that are unknown, no numbers, negative, or beyond the memory
+        why = str(exc).partition("\n")[0]
+        raise ModelConfigError(f"family {config['family']!r} has no such sizes as {sizes}: {why}") from exc

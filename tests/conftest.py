@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# readline, which pytest imports, tells its width to what we start, though Python's own environment does not show it.
+for variable in ("COLUMNS", "LINES"):
+    if variable not in os.environ:
+        os.unsetenv(variable)
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: `make test &` could not press Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

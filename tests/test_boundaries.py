@@ -33,6 +33,10 @@ def test_every_module_of_firmware_bridge_is_closed_to_edge_but_the_line_and_the_
     assert closed("wayside.edge", "firmware_bridge") == modules_of("firmware_bridge") - {"errors", "line"}
 
 
+def test_every_module_of_edge_is_closed_to_firmware_bridge_but_the_policies() -> None:
+    assert closed("wayside.firmware_bridge", "edge") == modules_of("edge") - {"policies"}
+
+
 def test_every_module_of_edge_is_closed_to_the_simulation_but_what_decides_and_judges() -> None:
     assert closed("wayside.cloud.sim", "edge") == modules_of("edge") - {"policies", "guard", "measures"}
 
@@ -62,10 +66,22 @@ def modules_of(room: str) -> set[str]:
 
 def test_every_room_has_its_link_and_nothing_else_has_one() -> None:
     links = {path.name: str(path.readlink()) for path in (ROOT / "wayside").iterdir() if path.is_symlink()}
-    assert links == {room: f"../{room}" for room in ROOMS} | {"__main__.py": "../wayside.py"}
+    carried = {"docs": "../docs", "constraints.txt": "../constraints.txt"}  # what the wheel has beside its code
+    assert links == {room: f"../{room}" for room in ROOMS} | {"__main__.py": "../wayside.py"} | carried
     assert {p.name for p in (ROOT / "wayside").iterdir()} - {*links, "__pycache__"} == {
         "__init__.py",
+        "csv_dialect.py",
+        "distribution",
         "durable.py",
+        "pages.py",
+        "command_line.py",
+        "errors.py",
+        "exits.py",
+        "terminal.py",
+        "hub_http",
+        "new",
+        "paths.py",
+        "shell",
         "text.py",
     }
 

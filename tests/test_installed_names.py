@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,14 @@ for family in FAMILIES.values():
     importlib.import_module(family.partition(":")[0])
 print("all")
 """
+PAGE = re.compile(r"docs/[a-z-]+\.md")
+PACK = """\
+import sys, pathlib
+from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.image.own_wheel import own_wheel
+print(own_wheel(None, pathlib.Path(sys.argv[1])))
+"""
+REFUSED = "\n".join(["try:", *(f"  {line}" for line in PACK.splitlines()), "except ImageError as exc: print(exc)"])
 
 
 def pip(*words: object) -> None:
@@ -43,7 +52,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("wheel")
     for name in (*ROOMS, "wayside"):
         shutil.copytree(ROOT / name, place / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("wayside.py", "pyproject.toml", "README.md", "LICENSE"):
+    shutil.copytree(ROOT / "docs", place / "docs")
+    for name in ("wayside.py", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place)
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", place / "dist", place)
     return next((place / "dist").glob("*.whl"))
@@ -86,6 +96,7 @@ def test_the_wheel_has_one_name_at_its_top(wheel: Path) -> None:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"wayside", f"wayside-{VERSION}.dist-info"}
     assert len(names) == len(set(names))
+    assert not [name for name in names if name.startswith(("wayside/distribution", "wayside/tests"))]
     for kept in (
         "wayside/__main__.py",
         "wayside/contracts/wire.py",
@@ -94,8 +105,24 @@ def test_the_wheel_has_one_name_at_its_top(wheel: Path) -> None:
         "wayside/edge/wayside-agent.service",
         "wayside/firmware_bridge/firmware/board.c",
         "wayside/firmware_bridge/first_boot/wayside-first-boot",
+        "wayside/constraints.txt",
+        "wayside/docs/node.md",
+        "wayside/docs/adr/0014-one-import-name.md",
     ):
         assert kept in names
+
+
+def test_the_files_that_pages_install_are_those_of_this_version() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    named = {m for page in pages for m in re.findall(r"wayside[-_a-z]*[-_:](\d+\.\d+\.\d+)", page.read_text())}
+    assert named == {VERSION}
+
+
+def test_no_line_that_installs_asks_an_index_for_wayside() -> None:
+    """A package of that name there may be somebody else's. Messages are another thing: installed code prints them."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    lines = [line for page in pages for line in page.read_text().splitlines() if "such as" not in line]
+    assert not [line for line in lines if re.search(r"(pip|pipx|uv tool) install [^`]*\"wayside(\[|\")", line)]
 
 
 def test_the_front_door_opens_beside_packages_of_the_same_names(site: Path, folder: Path) -> None:
@@ -106,3 +133,42 @@ def test_the_front_door_opens_beside_packages_of_the_same_names(site: Path, fold
 
 def test_every_room_is_imported_from_where_it_was_installed(site: Path, folder: Path) -> None:
     assert python(site, folder, "-c", ONE_OF_EACH, site) == "all\n"
+
+
+def test_every_page_that_a_message_names_is_printed_where_wayside_is_installed(site: Path, folder: Path) -> None:
+    named = {m for room in ROOMS for p in (ROOT / room).rglob("*.py") for m in PAGE.findall(p.read_text())}
+    assert "docs/wire.md" in named
+    listed = {f"docs/{line.split()[0]}.md" for line in python(site, folder, "-m", "wayside", "docs").splitlines()}
+    assert named <= listed
+    assert python(site, folder, "-m", "wayside", "docs", "docs/node.md#every-key").startswith(
+        "# A node's configuration"
+    )
+    unknown = subprocess.run(
+        [sys.executable, "-m", "wayside", "docs", "nod"],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (unknown.returncode, "is it node?" in unknown.stderr) == (2, True)
+
+
+def test_an_installed_wayside_is_packed_into_the_same_wheel_again(
+    wheel: Path, site: Path, folder: Path, tmp_path: Path
+) -> None:
+    made = Path(python(site, folder, "-c", PACK, tmp_path).strip())
+    assert made.name == wheel.name
+    with zipfile.ZipFile(wheel) as before, zipfile.ZipFile(made) as after:
+        assert sorted(before.namelist()) == sorted(after.namelist())
+        assert all(before.read(n) == after.read(n) for n in before.namelist() if not n.endswith("/RECORD"))
+    # pip compares every file with the record.
+    pip("install", "--no-deps", "--target", tmp_path / "again", made)
+
+
+def test_an_installed_wayside_that_was_changed_is_not_packed(site: Path, folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(site, copy)
+    with (copy / "wayside/edge/wayside-agent.service").open("a") as file:
+        file.write("# changed\n")
+    said = python(copy, folder, "-c", REFUSED, tmp_path)
+    assert "wayside-agent.service was changed after it was installed" in said
+    (copy / "wayside/edge/wayside-agent.service").unlink()
+    said = python(copy, folder, "-c", REFUSED, tmp_path)
+    assert "wayside-agent.service" in said

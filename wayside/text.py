@@ -6,10 +6,16 @@ Every room may use this module; it stands on the standard library alone.
 from __future__ import annotations
 
 import codecs
+import errno
+import json
+import os
 import re
+import stat
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+from wayside.errors import WaysideError
 
 _MARKS = (
     # UTF-32 little-endian begins with UTF-16's mark: the longer ones first
@@ -21,6 +27,7 @@ _MARKS = (
 )
 
 
+MAX_FILE_BYTES = 64 << 20  # what is read whole at once; who expects more names its own limit
 MAX_TOML_BYTES = 1 << 20  # ten times the longest configuration that a person writes
 _SLIPS = {  # a part of tomllib's complaint: what to do
     "Cannot overwrite a value": "this key is given twice; remove one of the two",
@@ -30,7 +37,7 @@ _SLIPS = {  # a part of tomllib's complaint: what to do
 }
 
 
-class TextError(ValueError):
+class TextError(WaysideError, ValueError):
     """The bytes are no text, or no text of the kind that is asked for; the message says where, why and what to do."""
 
 
@@ -112,13 +119,77 @@ def loads_toml(data: bytes | str) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> bytes:
-    """The bytes of a TOML file; of one that is too large the beginning, which :func:`loads_toml` refuses.
+    """The bytes of a TOML file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: as :func:`read_file`.
     """
-    with path.open("rb") as file:
-        return file.read(MAX_TOML_BYTES + 1)
+    return read_file(path, MAX_TOML_BYTES)
+
+
+def loads_json(data: bytes | str, *, finite: bool = True) -> Any:
+    """JSON, which is UTF-8 by its standard; a byte order mark and UTF-16 are read, too.
+
+    Args:
+        finite: NaN and Infinity, which JSON has not, are refused; else read, as in a training's report, where a measure
+            that nothing was measured for is NaN.
+
+    Raises:
+        TextError: another encoding, or no JSON.
+    """
+    text = data.removeprefix("\ufeff") if isinstance(data, str) else decode_unicode(data)
+    try:
+        return json.loads(text, parse_constant=_no_constant if finite else None)
+    except ValueError as exc:  # JSONDecodeError; and an integer of thousands of digits
+        raise TextError(f"no JSON: {str(exc)[:200]}") from exc
+    except RecursionError as exc:
+        raise TextError("no JSON that can be read: it is nested too deep") from exc
+
+
+def read_file(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """All bytes of a regular file; a pipe, which might never end or never begin, and a device are refused.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or holds more than ``limit`` bytes; ``strerror`` says which.
+    """
+    with open_file(path) as file:
+        length = os.fstat(file.fileno()).st_size
+        data = file.read(limit + 1) if length <= limit else b""
+    if max(length, len(data)) > limit:
+        size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit} bytes"
+        raise OSError(errno.EFBIG, f"has more than {size}; is it the right file?", str(path))
+    return data
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A regular file, to be read.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    file: BinaryIO = open(path, "rb", opener=_at_once)  # noqa: SIM115  (Path.open has no opener)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(path))
+    return file
+
+
+def _at_once(name: str, flags: int) -> int:
+    """A pipe that nobody writes to would hold up its opening."""
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def pem(data: bytes) -> str:
+    """The ASCII of a PEM file, which is what OpenSSL takes. Other letters stand in comments alone, and are left away.
+
+    Raises:
+        TextError: as :func:`decode`.
+    """
+    return decode(data).text.encode("ascii", "ignore").decode()
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def _meant(text: str, complaint: str) -> str:

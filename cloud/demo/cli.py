@@ -11,26 +11,29 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from wayside.cloud.demo import pages
-from wayside.cloud.demo.line import Line
-from wayside.cloud.demo.processes import Processes, StageError
+from wayside.command_line import App
+from wayside.errors import ExitStatus
+from wayside.terminal import Bars, Screen
 
-demo = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Run the whole line on this machine.")
+if TYPE_CHECKING:
+    from wayside.cloud.demo.line import Line
+    from wayside.cloud.demo.processes import Processes
+
+demo = App("demo", interrupted="nothing is left running")
 
 
 @demo.command()
 def run(
-    edge_python: Annotated[Path, typer.Option(help="Python of an environment that holds the edge extra alone.")] = Path(
-        sys.executable
-    ),
+    edge_python: Annotated[
+        Path, typer.Option(help="Python of an environment that holds the edge extra alone.", show_default="this one")
+    ] = Path(sys.executable),
     seconds: Annotated[
         float, typer.Option(min=120, help="About how long it takes, end to end.", envvar="DEMO_SECONDS")
     ] = 300.0,
@@ -51,37 +54,33 @@ def run(
 
     Ends with a table and HOME/report.json. Ctrl-C stops every process.
     """
-    console = Console(stderr=as_json)
+    from wayside.cloud.demo.line import Line  # pandas and httpx: a second
+    from wayside.cloud.demo.processes import Processes
+
+    console = Screen(stderr=as_json)
     # SIGTERM and a closed terminal end like Ctrl-C: through the `with` that stops every process.
     stopped = _stoppable()
     # The environment's own path, not what it links to: that would be the base interpreter.
     line = Line(home.absolute(), port=port, seconds=seconds, edge_python=Path(os.path.abspath(edge_python)))  # noqa: PTH100
-    try:
-        line.prepare()
-        with Processes(line.home / "logs", stopped) as processes:
-            report = _show(console, line, processes, screenshots)
-            (line.home / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-            if as_json:
-                print(json.dumps(report, indent=2))
-            console.print(table(report))
-            for sentence in sentences(report):
-                console.print(sentence, markup=False, highlight=False)
-            console.print(f"report: {line.home / 'report.json'}   logs: {line.home / 'logs'}")
-            if keep:
-                console.print(f"the page stays on {line.hub} until Ctrl-C")
-                with contextlib.suppress(KeyboardInterrupt):
-                    signal.pause()
-    except StageError as exc:
-        console.print(f"[red]demo:[/] {exc}", markup=True, highlight=False)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt:
-        console.print("stopped; nothing is left running")
-        raise typer.Exit(130) from None
+    line.prepare()
+    with Processes(line.home / "logs", stopped) as processes:
+        report = _show(console, line, processes, screenshots)
+        (line.home / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        if as_json:
+            print(json.dumps(report, indent=2))
+        console.print(table(report))
+        for sentence in sentences(report):
+            console.print(sentence, highlight=False)
+        console.print(f"report: {line.home / 'report.json'}   logs: {line.home / 'logs'}")
+        if keep:
+            console.print(f"the page stays on {line.hub} until Ctrl-C")
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
     broken = promises(report)
     for promise in broken:
-        console.print(f"[red]broken promise:[/] {promise}")
+        console.print(f"broken promise: {promise}", style="red", soft_wrap=True)
     if broken:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 def _stoppable() -> threading.Event:
@@ -147,9 +146,11 @@ def promises(report: dict[str, Any]) -> list[str]:
     return broken
 
 
-def _show(console: Console, line: Line, processes: Processes, screenshots: Path | None) -> dict[str, Any]:
+def _show(console: Screen, line: Line, processes: Processes, screenshots: Path | None) -> dict[str, Any]:
+    from wayside.cloud.demo import pages
+
     began = time.monotonic()
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as bars:
+    with Bars(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), screen=console) as bars:
         stage = bars.add_task("starting", total=None)
         clock = bars.add_task(f"live on {line.hub}", total=1.0, visible=False, start=False)
         last = began

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
+
 from wayside.cloud.demo.scaled import Playback, options
+from wayside.contracts.hub_address import hub_address
+from wayside.hub_http.client import client
 
 MOST = 200  # entries of one request
 PAUSE_S = 0.1  # real
@@ -22,14 +24,13 @@ PAUSE_S = 0.1  # real
 
 def tell(url: str, entries: list[dict[str, Any]]) -> bool:
     """Whether they are on the node's disk."""
-    request = urllib.request.Request(  # noqa: S310  (the node's own loopback)
-        url, json.dumps(entries).encode(), {"Content-Type": "application/json"}
-    )
+    node = hub_address(url, "--url")
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        with client(node._replace(path=""), timeout_s=5) as http:
+            answer = http.post(node.path, content=json.dumps(entries), headers={"Content-Type": "application/json"})
+    except httpx.HTTPError:
         return False
+    return answer.status_code == httpx.codes.OK
 
 
 def play(url: str, datastream: str, playback: Playback) -> None:

@@ -21,6 +21,8 @@ from wayside.cloud.demo.intersection import BUTTON, DOOR, Intersection
 from wayside.cloud.demo.node import VERSION, Node, Place
 from wayside.cloud.demo.processes import Processes, StageError
 from wayside.cloud.demo.site import MODELS, nodes
+from wayside.contracts.hub_address import hub_address
+from wayside.hub_http.client import client
 
 LANES = 2  # trainings and exports at a time, with one thread each
 HUB_RESTART_AT = 0.35  # of the live part
@@ -262,7 +264,8 @@ class Line:
     def get(self, path: str) -> Any:
         """The hub's answer, or None while it is away."""
         try:
-            reply = httpx.get(self.hub + path, timeout=5)
+            with client(hub_address(self.hub), timeout_s=5) as http:
+                reply = http.get(path)
             return reply.json() if reply.status_code == 200 else None
         except (httpx.TransportError, ValueError):
             return None

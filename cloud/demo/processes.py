@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from wayside.errors import WaysideError
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
-class StageError(Exception):
+class StageError(WaysideError):
     """A stage of the demo did not do its work; the message ends with the last lines of its log."""
 
 

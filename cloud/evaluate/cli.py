@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from wayside.cloud.evaluate.errors import EvaluateError, NothingToJudge
+from wayside.command_line import App
 from wayside.contracts.wire import ContractError
 from wayside.durable import replace_file
+from wayside.errors import ExitStatus
+from wayside.terminal import Bars, Screen
+from wayside.text import read_file
 
 if TYPE_CHECKING:
     from wayside.cloud.evaluate.job import Job
     from wayside.cloud.evaluate.row import Row
 
-evaluate = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console(stderr=True)  # talk goes to stderr, results to stdout
+evaluate = App("evaluate", interrupted="finished runs are kept, unfinished ones left nothing")
+console = Screen(stderr=True)  # talk goes to stderr, results to stdout
 
 
 @evaluate.command()
@@ -47,7 +47,7 @@ def run(
     no_refit: Annotated[
         bool, typer.Option("--no-refit", help="Do not fit again on all days: quicker, if no later period is judged.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Tasks at a time.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Tasks at a time.", show_default="one a core")] = os.cpu_count() or 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     results: Annotated[Path | None, typer.Option("--from", help="Show an earlier run's JSON instead.")] = None,
     page: Annotated[Path | None, typer.Option(help="Also write a Markdown page, with its picture beside it.")] = None,
@@ -58,47 +58,44 @@ def run(
     window at a time. Judged are the held-out days, or, without any training where a run is there, the later period of
     --test.
     """
-    with _faults():
-        if results is not None:
-            rows, failed = _read(results)
-        else:
-            from wayside.cloud.evaluate.job import Job, names
+    if results is not None:
+        rows, failed = _read(results)
+    else:
+        from wayside.cloud.evaluate.job import Job, names
 
-            wanted = [
-                Job(
-                    task=name,
-                    data=data,
-                    runs=runs,
-                    unseen=test,
-                    seed=seed,
-                    epochs=epochs,
-                    retrain=retrain,
-                    refit=not no_refit,
-                )
-                for name in names(task, data if test is None else test)
-            ]
-            rows, failed = _all(wanted, jobs)
-        from wayside.cloud.evaluate import table
+        wanted = [
+            Job(
+                task=name,
+                data=data,
+                runs=runs,
+                unseen=test,
+                seed=seed,
+                epochs=epochs,
+                retrain=retrain,
+                refit=not no_refit,
+            )
+            for name in names(task, data if test is None else test)
+        ]
+        rows, failed = _all(wanted, jobs)
+    from wayside.cloud.evaluate import table
 
-        if page is not None and rows:
-            picture = page.with_suffix(".svg")
-            _write(picture, table.svg(rows))
-            _write(page, table.markdown(rows, picture.name))
-        if as_json:
-            document = {"tasks": [msgspec.to_builtins(row) for row in rows], "failed": failed}
-            print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
-        elif rows:
-            screen = Console()
-            if not screen.is_terminal:  # into a file or a pipe: nothing is cut off
-                screen = Console(width=table.WIDE)
-            screen.print(table.terminal(rows, screen.width))
-            alarms = table.alarms(rows)
-            if alarms is not None:
-                screen.print(alarms)
-        for name, why in failed.items():
-            console.print(f"wayside evaluate: {name}: {escape(why)}", style="red", highlight=False, soft_wrap=True)
-        if failed:
-            raise typer.Exit(1)
+    if page is not None and rows:
+        picture = page.with_suffix(".svg")
+        _write(picture, table.svg(rows))
+        _write(page, table.markdown(rows, picture.name))
+    if as_json:
+        document = {"tasks": [msgspec.to_builtins(row) for row in rows], "failed": failed}
+        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
+    elif rows:
+        screen = Screen()
+        screen.print(table.terminal(rows, screen.width))
+        alarms = table.alarms(rows)
+        if alarms is not None:
+            screen.print(alarms)
+    for name, why in failed.items():
+        console.print(f"wayside evaluate: {name}: {why}", style="red", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
@@ -106,16 +103,16 @@ def _all(wanted: list[Job], jobs: int) -> tuple[list[Row], dict[str, str]]:
     from wayside.cloud.evaluate.side_by_side import JobProgress, side_by_side
 
     columns = (TextColumn("{task.description:<16}"), BarColumn(20), TextColumn("{task.fields[status]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+    with Bars(*columns, TimeElapsedColumn(), screen=console) as progress:
         bars = {job.name: progress.add_task(job.name, total=1.0, status="waits", start=False) for job in wanted}
 
         def on_progress(news: JobProgress) -> None:
             progress.start_task(bars[news.task])
-            progress.update(bars[news.task], completed=news.share, status=escape(news.what))
+            progress.update(bars[news.task], completed=news.share, status=news.what)
             if news.done:
                 progress.stop_task(bars[news.task])
                 if not console.is_terminal:  # a log wants a line a task, not a picture
-                    console.print(f"{news.task}: {news.what}", markup=False, highlight=False, soft_wrap=True)
+                    console.print(f"{news.task}: {news.what}", highlight=False, soft_wrap=True)
 
         return side_by_side(wanted, jobs, on_progress)
 
@@ -124,7 +121,7 @@ def _read(path: Path) -> tuple[list[Row], dict[str, str]]:
     from wayside.cloud.evaluate.row import decode_rows
 
     try:
-        return decode_rows(path.read_bytes()), {}
+        return decode_rows(read_file(path)), {}
     except OSError as exc:
         raise NothingToJudge(f"{path} cannot be read: {exc}") from exc
     except ContractError as exc:
@@ -136,18 +133,3 @@ def _write(path: Path, text: str) -> None:
         replace_file(path, text.encode())
     except OSError as exc:
         raise EvaluateError(f"{path} cannot be written: {exc}; choose another --page") from exc
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Faults that a person can mend: one sentence on stderr."""
-    from wayside.cloud.train.errors import TrainError
-
-    try:
-        yield
-    except (EvaluateError, TrainError) as exc:
-        console.print(f"wayside evaluate: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt as exc:
-        console.print("wayside evaluate: stopped; finished runs are kept, unfinished ones left nothing")
-        raise typer.Exit(130) from exc

@@ -7,8 +7,10 @@ EvaluateError
 
 from __future__ import annotations
 
+from wayside.errors import WaysideError
 
-class EvaluateError(Exception):
+
+class EvaluateError(WaysideError):
     """Evaluation failed; the message says what happened, whose fault it is, and what to do next."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,14 @@ from wayside.cloud.evaluate.job import Job
 from wayside.cloud.evaluate.metrics import loss, measure
 from wayside.cloud.evaluate.row import Row
 from wayside.cloud.train import anomaly, datasets, run
+from wayside.cloud.train.task_rules import is_moment
 from wayside.cloud.train.taskfile import TaskFile, load_task
 from wayside.contracts.task import TaskSpec
-from wayside.contracts.wire import encode, from_builtins
+from wayside.contracts.wire import ContractError, encode, from_builtins
 from wayside.edge import golden
 from wayside.edge.trusted_bundle import Bundle
 from wayside.export import checkpoint, pipeline
+from wayside.text import loads_json, read_file
 
 Tell = Callable[[str, float], None]
 """Told what is being done, and how much of it, 0 to 1."""
@@ -34,6 +35,19 @@ UNLABELLED = (
 )
 MARK = "evaluated.sha256"
 """In a run directory: of what the run was made from."""
+
+
+class Statistics(msgspec.Struct):
+    """What a checkpoint says of its training days (:attr:`cloud.train.datasets.Split.statistics`)."""
+
+    mean: dict[str, float] = {}  # by site
+    std: dict[str, float] = {}
+    seen: str = ""  # local time
+    until: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(is_moment(time) for time in (self.seen, self.until) if time):
+            raise ValueError("seen and until are local times")
 
 
 def evaluate(job: Job, tell: Tell = lambda what, share: None) -> Row:
@@ -68,7 +82,8 @@ def trained(job: Job, taskfile: TaskFile, source: datasets.Source, folder: Path,
     """A run of ``taskfile`` in ``folder``; one of the same task file, data and seed is kept."""
     mark = hashlib.sha256(encode(taskfile) + f"{source.sha256} {job.seed}".encode()).hexdigest()
     marked = folder / MARK
-    if not job.retrain and (folder / run.CHECKPOINT).exists() and marked.exists() and marked.read_text() == mark:
+    same = marked.is_file() and marked.read_bytes() == mark.encode()
+    if same and not job.retrain and (folder / run.CHECKPOINT).exists():
         return
     epochs = taskfile.fit.epochs * (2 if taskfile.fit.refit else 1)
     seen = 0
@@ -99,8 +114,8 @@ def exported(folder: Path, tell: Tell) -> Path:
 def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examples, tell: Tell) -> Row:
     if not len(examples):
         raise NothingToJudge(f"{job.unseen or job.data}: no window of the task {taskfile.task.name} is complete in it")
-    bundle = judging.open_model(exported(folder, tell))
     trained = checkpoint.load(folder)
+    bundle = _bundle_of(trained, folder, tell)
     task = bundle.passport.task
     metric = taskfile.goal.metric if taskfile.goal else METRICS[task.kind]
     of = taskfile.goal.of if taskfile.goal else ""
@@ -140,8 +155,8 @@ def _judged(job: Job, taskfile: TaskFile, folder: Path, examples: datasets.Examp
 
 def _scored(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> Row:
     """A detector: the same judge for torch and for each int8 file."""
-    bundle = judging.open_model(exported(folder, tell))
     trained = checkpoint.load(folder)
+    bundle = _bundle_of(trained, folder, tell)
     task, statistics = _known(folder)
     taskfile = msgspec.structs.replace(taskfile, task=task)
     if job.data is None and taskfile.data.files:
@@ -179,6 +194,20 @@ def _scored(job: Job, taskfile: TaskFile, folder: Path, tell: Tell) -> Row:
     )
 
 
+def _bundle_of(trained: checkpoint.Trained, folder: Path, tell: Tell) -> Bundle:
+    """The bundle of the run in ``folder``, opened.
+
+    Raises:
+        NothingToJudge: what lies there is damaged, or another model's.
+    """
+    path = exported(folder, tell)
+    bundle = judging.open_model(path)
+    told, own = ((of.task.name, of.family, of.data_sha256, of.seed) for of in (bundle.passport, trained))
+    if told != own:
+        raise NothingToJudge(f"{path} is the bundle of another run than {folder}: remove it, and it is made again")
+    return bundle
+
+
 def _who(job: Job, taskfile: TaskFile, folder: Path, bundle: Bundle) -> dict[str, Any]:
     """What a row says of the model itself."""
     passport, task = bundle.passport, taskfile.task
@@ -195,14 +224,32 @@ def _who(job: Job, taskfile: TaskFile, folder: Path, bundle: Bundle) -> dict[str
         "bytes": {v.name: v.bytes for v in passport.variants},
         "kept_float": {v.name: ", ".join(v.float_layers) for v in passport.variants if v.float_layers},
         "refused": passport.left_out,
-        "seconds": json.loads((folder / run.REPORT).read_text())["seconds"],
+        "seconds": _seconds(folder / run.REPORT),
     }
 
 
+def _seconds(report: Path) -> float:
+    try:
+        return float(loads_json(read_file(report), finite=False)["seconds"])
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise NothingToJudge(f"{report} is no report of a run: {exc}; train again with --retrain") from exc
+
+
 def _known(folder: Path) -> tuple[TaskSpec, dict[str, Any]]:
-    """The task as it was trained, with the sites that the data had, and the statistics of the training days."""
-    config = checkpoint.read(folder / run.CHECKPOINT)["config"]
-    return from_builtins(config["task"], TaskSpec), config["statistics"]
+    """The task as it was trained, with the sites that the data had, and the statistics of the training days.
+
+    Raises:
+        NothingToJudge: the checkpoint lacks them.
+    """
+    path = folder / run.CHECKPOINT
+    config = checkpoint.read(path)["config"]
+    try:
+        msgspec.convert(config.get("statistics"), Statistics)
+        return from_builtins(config.get("task"), TaskSpec), config["statistics"]
+    except (ContractError, msgspec.ValidationError) as exc:
+        raise NothingToJudge(
+            f"{path}: its task or the statistics of its training days are none: {exc}; evaluate again with --retrain"
+        ) from exc
 
 
 def _slices(examples: datasets.Examples, task: TaskSpec, truth: Any) -> judging.Slices:

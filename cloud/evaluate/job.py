@@ -10,6 +10,7 @@ from wayside.cloud.evaluate.errors import NothingToJudge
 from wayside.cloud.train import files
 from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.taskfile import TaskFile, load_task, task_names
+from wayside.paths import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ def names(wanted: str, data: Path | None) -> list[str]:
         NothingToJudge: there is none.
     """
     if wanted != "all":
-        return [name.strip() for name in wanted.split(",") if name.strip()]
+        return [name for name in listed(wanted) if name]
     chosen = [name for name in task_names() if _has(load_task(name), data)]
     if not chosen:
         where = f"{data} has files of none of" if data is not None else "without --data there is none of"

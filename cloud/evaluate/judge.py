@@ -15,7 +15,9 @@ from wayside.cloud.evaluate.metrics import Array, loss, measure
 from wayside.contracts.task import TaskSpec
 from wayside.edge.runtimes.load import load_runtime
 from wayside.edge.runtimes.runtime import FORMATS, Runtime
-from wayside.edge.trusted_bundle import Bundle, BundleRefused, open_bundle
+from wayside.edge.trusted_bundle import Bundle
+from wayside.export.bundle_file import read_bundle
+from wayside.export.errors import BundleError
 from wayside.export.quiet import quiet
 
 CHUNK = 2048  # windows gathered at once
@@ -40,13 +42,9 @@ def open_model(path: Path) -> Bundle:
         NothingToJudge: there is none, or it is damaged.
     """
     try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise NothingToJudge(f"{path} cannot be read: {exc}; evaluate again with --retrain") from exc
-    try:
-        return open_bundle(content, agent_version=None)
-    except BundleRefused as exc:
-        raise NothingToJudge(f"{path} is no bundle that a node would take: {exc}; export it again") from exc
+        return read_bundle(path)[1]
+    except BundleError as exc:
+        raise NothingToJudge(f"{exc}; remove it, and it is made again") from exc
 
 
 def runtimes(bundle: Bundle) -> Iterator[tuple[str, Runtime]]:

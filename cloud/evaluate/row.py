@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from wayside.cloud.train.taskfile import Published
 from wayside.contracts.wire import Document, wire_field
+from wayside.text import TextError, loads_json
+
+Whole = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class Loss(msgspec.Struct):
+    slice: str
+    loss: float
+
+
+class Begun(msgspec.Struct):
+    """Alarms that one way of alarming began."""
+
+    found: float
+    false_per_week: float
+    delay: float
+    begun: float
+    limit: float = 0.0
+
+
+class Alarms(msgspec.Struct):
+    stretches: Whole
+    stage: Begun | None = None
+    fixed: Begun | None = None
+    best_fixed: Begun | None = None
 
 
 class Row(Document, frozen=True, kw_only=True):
@@ -25,15 +50,15 @@ class Row(Document, frozen=True, kw_only=True):
     family: str
     period: str  # "2006-10-22 – 2006-10-25", or what the examples are
     unseen: str = ""  # the file that --test named; "" for the held-out part of the data
-    n: int
+    n: Whole
     metric: str
     of: str = ""
     unit: str
     goal: float | None = None
     published: tuple[Published, ...] = ()
     scores: dict[str, dict[str, float]]
-    parameters: int
-    bytes: dict[str, int]
+    parameters: Whole
+    bytes: dict[str, Whole]
     us: dict[str, float]
     loss: dict[str, float]
     alarms: dict[str, dict[str, Any]] = {}  # of kind score: who → what cloud.train.alarms.judge says of the alarm stage
@@ -69,9 +94,16 @@ def decode_rows(data: bytes) -> list[Row]:
     from wayside.contracts.wire import ContractError, from_builtins
 
     try:
-        raw = msgspec.json.decode(data)
-    except msgspec.DecodeError as exc:
-        raise ContractError("$", f"is not JSON: {exc}") from exc
+        raw = loads_json(data)
+    except TextError as exc:
+        raise ContractError("$", str(exc)) from exc
     if not isinstance(raw, dict) or not isinstance(raw.get("tasks"), list):
         raise ContractError("tasks", "is a list; print it with `wayside evaluate --json`")
-    return [from_builtins(each, Row) for each in raw["tasks"]]
+    rows = [from_builtins(each, Row) for each in raw["tasks"]]
+    for at, row in enumerate(rows):
+        try:  # what is told by kind of task; an empty one: there was too little to judge by
+            msgspec.convert({name: of for name, of in row.alarms.items() if of}, dict[str, Alarms])
+            msgspec.convert({name: of for name, of in row.worst.items() if of}, dict[str, Loss])
+        except msgspec.ValidationError as exc:
+            raise ContractError(f"tasks[{at}]", f"is no task that was judged: {exc}") from exc
+    return rows

@@ -18,6 +18,7 @@ from wayside.cloud.evaluate.job import Job
 from wayside.cloud.evaluate.row import Row
 from wayside.cloud.train.errors import TrainError
 from wayside.edge.errors import EdgeError
+from wayside.exits import system_sentence
 from wayside.export.errors import ExportError
 from wayside.models.errors import ModelError
 
@@ -61,10 +62,11 @@ def side_by_side(
                         rows[name] = outcome
                     on_progress(JobProgress(name, "failed" if name in failed else "done", 1.0, True))
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 if child.pid is not None:
                     os.kill(child.pid, signal.SIGTERM)
+            # Waited for: without, the pool's own thread still counts processes that are none any more, aloud.
+            pool.shutdown(cancel_futures=True)
             raise
         pool.shutdown()
     return [rows[job.name] for job in wanted if job.name in rows], failed
@@ -94,6 +96,8 @@ def _one(job: Job, news: Any) -> Row | str:
         return evaluate(job, lambda what, share: news.put(JobProgress(job.name, what, share)))
     except (EvaluateError, TrainError, ModelError, ExportError, EdgeError) as exc:
         return str(exc)
+    except OSError as exc:  # a full disk, a folder that may not be written
+        return system_sentence(exc)
     except Exception:
         crash = job.runs / f"{job.name}.crash.txt"
         crash.parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from wayside.cloud.evaluate.metrics import RISING, reached
 from wayside.cloud.evaluate.row import Row
@@ -35,8 +36,9 @@ def terminal(rows: Sequence[Row], width: int) -> Table:
         cells = _cells(row)
         floors = [v for v in (row.value("naive"), row.value("seasonal")) if v is not None]
         floor = (max if row.metric in RISING else min)(floors) if floors else None
-        measured = cells[1].split(",")[0] if narrow else escape(cells[1])  # a unit like [mi_i]/h is no markup
-        first = [row.task, measured, _number(floor)] if narrow else [row.task, measured, *cells[2:4]]
+        measured = cells[1].split(",")[0] if narrow else cells[1]
+        unit = Text(measured)  # [mi_i]/h is no markup
+        first = [row.task, unit, _number(floor)] if narrow else [row.task, unit, *cells[2:4]]
         last = [] if narrow else [str(row.parameters)]
         table.add_row(*first, *cells[4:7], *_marked(row, cells), *last, *_cost(row))
     return table
@@ -65,7 +67,7 @@ def alarms(rows: Sequence[Row]) -> Table | None:
 
 def _alarm_lines(row: Row) -> list[tuple[str, ...]]:
     """Of the variant that stands for the model."""
-    judged = row.alarms.get(row.shipped, {})
+    judged = row.alarms.get(row.shipped) or {}
     return [
         (
             row.task,
@@ -81,12 +83,12 @@ def _alarm_lines(row: Row) -> list[tuple[str, ...]]:
     ]
 
 
-def _marked(row: Row, cells: list[str]) -> list[str]:
+def _marked(row: Row, cells: list[str]) -> list[Text]:
     marked = []
     for cell, variant in zip(cells[7:], VARIANTS, strict=True):
         value = row.value(variant)
         good = row.goal is None or value is None or reached(row.metric, value, row.goal)
-        marked.append(cell if row.goal is None or value is None else f"[{'green' if good else 'red'}]{cell}[/]")
+        marked.append(Text(cell, "" if row.goal is None or value is None else "green" if good else "red"))
     return marked
 
 
@@ -183,7 +185,7 @@ def svg(rows: Sequence[Row]) -> str:
         y = height * (at + 1)
         colour = "#1b7f4d" if share <= 1 else "#b3412e"
         paint = f'fill="{colour}"' if solid else f'fill="none" stroke="{colour}"'
-        out.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{task}</text>')
+        out.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{html.escape(task)}</text>')
         out.append(f'<rect x="{left}" y="{y - 6}" width="{bar * unit:.1f}" height="12" {paint}/>')
         out.append(f'<text x="{left + bar * unit + 5:.1f}" y="{y + 4}" fill="#555">{share:.2f}</text>')
     foot = height * (len(drawn) + 1)

@@ -25,9 +25,11 @@ from fastapi import Depends, Request
 
 from wayside.cloud.hub.errors import ConfigurationError, UnauthenticatedError
 from wayside.contracts.identity import signing_input
+from wayside.text import TextError, decode_unicode, read_file
 
 NONCE_LIFE_S = 900.0
 OPERATOR_TOKEN_FILE = "operator.token"  # noqa: S105 a file name
+MAX_TOKEN_FILE_BYTES = 4096
 OPERATOR_TOKEN_ENV = "WAYSIDE_OPERATOR_TOKEN"  # noqa: S105 a variable's name
 _PLACEHOLDER = re.compile(r"change|secret|example|placeholder|password", re.IGNORECASE)
 _MAC_BYTES = 16
@@ -101,16 +103,30 @@ def load_operator_token(data: Path, environment: dict[str, str] | os._Environ[st
     if token := environment.get(OPERATOR_TOKEN_ENV, "").strip():
         source = OPERATOR_TOKEN_ENV
     elif file.exists():
-        token, source = file.read_text().strip(), str(file)
+        token, source = _token_in(file), str(file)
     else:
         raise ConfigurationError(
             "operator_token", f"there is no operator token: run `wayside hub init --data {data}` first"
+        )
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationError(
+            "operator_token",
+            f"{source} holds no token, which is one word of ASCII characters: `openssl rand -hex 32` makes one",
         )
     if len(token) < 24 or len(set(token)) < 8 or _PLACEHOLDER.search(token):
         raise ConfigurationError(
             "operator_token", f"{source} holds a short or placeholder token; `openssl rand -hex 32` makes a good one"
         )
     return token
+
+
+def _token_in(file: Path) -> str:
+    try:
+        return decode_unicode(read_file(file, MAX_TOKEN_FILE_BYTES)).strip()
+    except OSError as exc:
+        raise ConfigurationError("operator_token", f"cannot read {file}: {exc.strerror}") from exc
+    except TextError as exc:
+        raise ConfigurationError("operator_token", f"{file} holds no token: {exc}") from exc
 
 
 def check_operator(expected: str, authorization: str | None) -> None:

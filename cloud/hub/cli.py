@@ -12,73 +12,52 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeVar
+from typing import IO, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from wayside.cloud.hub.errors import ConfigurationError, HubError
+from wayside.cloud.hub.errors import ConfigurationError
+from wayside.command_line import App
+from wayside.text import read_file
 
-hub = typer.Typer(
-    help="Run the hub; make enrolment tokens.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+hub = App("hub", help="Run the hub; make enrolment tokens.")
 
 Data = Annotated[Path, typer.Option("--data", help="The hub's data directory.")]
+MAX_PEM_BYTES = 1 << 20
 Url = Annotated[str, typer.Option("--hub", envvar="WAYSIDE_HUB", help="The hub's address.")]
 Token = Annotated[str, typer.Option(envvar="WAYSIDE_OPERATOR_TOKEN", help="The operator's token.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask the hub what there is, say what would be done.")]
 DEFAULT_URL = "http://127.0.0.1:8000"
-
-F = TypeVar("F", bound=Callable[..., None])
-
-
-def plainly(act: F) -> F:
-    """User faults end in one sentence on stderr and status 1."""
-
-    @wraps(act)
-    def run(*args: Any, **options: Any) -> None:
-        try:
-            act(*args, **options)
-        except HubError as exc:
-            Console(stderr=True).print(
-                f"error: {exc.message}", style="red", markup=False, highlight=False, soft_wrap=True
-            )
-            raise typer.Exit(1) from exc
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-
-    return run  # type: ignore[return-value]
 
 
 @hub.command()
-@plainly
-def init(data: Data) -> None:
+def init(data: Data, as_json: AsJson = False) -> None:
     """Make the data directory: database, operator's token, online TUF key. What exists already stays."""
-    from wayside.cloud.hub.auth import OPERATOR_TOKEN_FILE
-    from wayside.cloud.hub.engine import migrate
+    from wayside.cloud.hub.auth import OPERATOR_TOKEN_FILE, load_operator_token
+    from wayside.cloud.hub.engine import migrate, refuse_no_folder
     from wayside.cloud.hub.tuf_repository import make_online_key
     from wayside.durable import replace_file
 
     try:
+        refuse_no_folder(data)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate(data)
         make_online_key(data)
         if not (data / OPERATOR_TOKEN_FILE).exists():
             replace_file(data / OPERATOR_TOKEN_FILE, secrets.token_hex(32).encode() + b"\n", mode=0o600)
+        load_operator_token(data, {})  # one that was there may be damaged
     except OSError as exc:
         raise ConfigurationError("data", f"cannot use {data}: {exc.strerror}") from exc
+    if as_json:
+        typer.echo(json.dumps({"data": str(data), "operator_token_file": str(data / OPERATOR_TOKEN_FILE)}))
+        return
     typer.echo(f"{data} is ready: the operator's token is in {data / OPERATOR_TOKEN_FILE}")
     typer.echo(f"next: wayside hub run --data {data}")
 
 
 @hub.command()
-@plainly
 def run(
     data: Data,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -92,7 +71,9 @@ def run(
 
     from wayside.cloud.hub.app import create_app
     from wayside.cloud.hub.auth import load_operator_token
+    from wayside.cloud.hub.engine import refuse_no_folder
 
+    refuse_no_folder(data)
     if not data.is_dir():
         raise ConfigurationError("data", f"there is no {data}: run `wayside hub init --data {data}` first")
     operator_token = load_operator_token(data)
@@ -129,12 +110,14 @@ def _check_certificate(certificate: Path | None, key: Path | None) -> bool:
     if certificate is None or key is None:
         raise ConfigurationError("tls", "--tls-cert and --tls-key belong together: give both or neither")
     try:
+        for file in (certificate, key):
+            read_file(file, MAX_PEM_BYTES)  # at a pipe, or in a long file, OpenSSL would wait or read for ever
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as exc:
         what = f"{certificate} and {key} are not a PEM certificate and its own, unencrypted private key"
         raise ConfigurationError("tls", f"{what} ({exc.reason or exc})") from exc
     except OSError as exc:
-        raise ConfigurationError("tls", f"cannot read {certificate} or {key}: {exc.strerror}") from exc
+        raise ConfigurationError("tls", f"cannot read {exc.filename or certificate}: {exc.strerror}") from exc
     return True
 
 
@@ -172,7 +155,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @hub.command()
-@plainly
 def token(
     *,
     node: Annotated[str | None, typer.Option(help="Only this node may use it.")] = None,
@@ -181,23 +163,52 @@ def token(
     data: Annotated[Path | None, typer.Option("--data", help="Write into this data directory.")] = None,
     url: Url = DEFAULT_URL,
     operator_token: Token = "",
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a one-time enrolment token, through the data directory or the hub's API."""
+    if dry_run:
+        _dry_token(data, node, site, ttl_s, url, operator_token, as_json)
+        return
     made = _token_in(data, node, site, ttl_s) if data else client_of(url, operator_token).make_token(node, site, ttl_s)
     typer.echo(json.dumps(made) if as_json else made["token"])
+
+
+def _dry_token(
+    data: Path | None,
+    node: str | None,
+    site: str | None,
+    ttl_s: float,
+    url: str,
+    operator_token: str,
+    as_json: bool,
+) -> None:
+    """Everything but the token: what was asked for is in order, and there is a hub or its folder."""
+    from wayside.cloud.hub.engine import check_schema
+    from wayside.cloud.hub.openapi import decoded
+    from wayside.contracts.hub_api import TokenRequest
+
+    decoded(json.dumps({"node": node, "site": site, "ttl_s": ttl_s}).encode(), TokenRequest)
+    if data is not None:
+        check_schema(data)
+    else:
+        client_of(url, operator_token).nodes()
+    where = str(data) if data is not None else url
+    if as_json:
+        typer.echo(json.dumps({"dry_run": True, "node": node, "site": site, "ttl_s": ttl_s, "hub": where}))
+    else:
+        typer.echo(f"nothing was made: {where} would give a token for {node or 'any node'}, {ttl_s:g} s long")
 
 
 def _token_in(data: Path, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
     from sqlalchemy.exc import DBAPIError
 
-    from wayside.cloud.hub.engine import DATABASE, open_engine, translated
+    from wayside.cloud.hub.engine import DATABASE, check_schema, open_engine, translated
     from wayside.cloud.hub.openapi import decoded
     from wayside.cloud.hub.registry import make_token
     from wayside.contracts.hub_api import TokenRequest
 
-    if not (data / DATABASE).exists():
-        raise ConfigurationError("data", f"there is no hub in {data}: run `wayside hub init --data {data}` first")
+    check_schema(data)
     asked = decoded(json.dumps({"node": node, "site": site, "ttl_s": ttl_s}).encode(), TokenRequest)
     now_ms = time.time_ns() // 1_000_000
     engine = open_engine(data)
@@ -205,7 +216,7 @@ def _token_in(data: Path, node: str | None, site: str | None, ttl_s: float) -> d
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             made = make_token(connection, node=asked.node, site=asked.site, ttl_s=asked.ttl_s, now_ms=now_ms)
     except DBAPIError as exc:
-        raise translated(exc) from exc
+        raise translated(exc, data / DATABASE) from exc
     finally:
         engine.dispose()
     return {"wire": 1, "token": made, "node": node, "expires_ms": now_ms + int(ttl_s * 1000)}

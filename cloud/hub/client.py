@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from wayside.cloud.hub.errors import ConfigurationError, HubError
+from wayside.contracts.hub_address import hub_address, rules_broken
+from wayside.contracts.wire import ContractError
+from wayside.hub_http.client import TokenError, TrustError, bearer, client
+from wayside.hub_http.failure import FAULTS, failure, unexpected
+from wayside.hub_http.proxy import ProxyError, route
 
 
 class HubClient:
@@ -19,15 +23,14 @@ class HubClient:
     """
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # The system's authorities; SSL_CERT_FILE names another file of them, as for other programs.
-        verify = ssl.create_default_context() if url.startswith("https:") else True
         try:
-            self._client = httpx.Client(
-                base_url=url, headers=headers, timeout=timeout_s, trust_env=False, verify=verify
-            )
-        except httpx.InvalidURL as exc:
-            raise ConfigurationError("hub", f"--hub {url} is no address: {exc}; write http://NAME:PORT") from exc
+            self._address = hub_address(url)
+            self._way = route(self._address)
+            self._client = client(self._address, headers=bearer(token), timeout_s=timeout_s)
+        except ContractError as exc:
+            raise ConfigurationError("hub", f"--hub {url[:128]!r} is no address of a hub: {rules_broken(exc)}") from exc
+        except (ProxyError, TrustError, TokenError) as exc:
+            raise ConfigurationError("hub", str(exc)) from exc
 
     def make_token(self, node: str | None, site: str | None, ttl_s: float) -> dict[str, Any]:
         return self._ask("POST", "/api/v1/tokens", {"wire": 1, "node": node, "site": site, "ttl_s": ttl_s})
@@ -38,6 +41,12 @@ class HubClient:
 
     def accept_hardware(self, node: str, begins: str) -> dict[str, Any]:
         return self._ask("POST", f"/api/v1/nodes/{quote(node)}/hardware", {"wire": 1, "hardware": begins})
+
+    def nodes(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/nodes")
+
+    def node(self, node: str) -> dict[str, Any]:
+        return self._ask("GET", f"/api/v1/nodes/{quote(node)}")
 
     def preview(self, target: str) -> dict[str, Any]:
         return self._ask("GET", f"/api/v1/rollouts/preview?target={quote(target)}")
@@ -73,19 +82,23 @@ class HubClient:
     def _ask(self, method: str, path: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             answer = self._client.request(method, path, json=document)
+        except FAULTS as exc:
+            why = failure(exc, self._address, self._way, "--hub")
+            trusted = "is not trusted" if "CERTIFICATE_VERIFY_FAILED" in str(exc) else "does not answer"
+            raise HubError("unreachable", f"the hub at {self._address.url} {trusted}: {why}") from exc
+        try:
             reply = answer.json()
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            message = f"the hub at {self._client.base_url} does not answer: {exc}; --hub names another"
-            if "CERTIFICATE_VERIFY_FAILED" in str(exc):
-                message = f"the hub at {self._client.base_url} is not trusted: {exc}; SSL_CERT_FILE names its authority"
-            raise HubError("unreachable", message) from exc
-        except ValueError as exc:
-            raise HubError("not_a_hub", f"{self._client.base_url} answers, but not like a wayside hub") from exc
+        except (ValueError, RecursionError) as exc:
+            raise self._no_hub(answer) from exc
         if not isinstance(reply, dict):
-            raise HubError("not_a_hub", f"{self._client.base_url} answers, but not like a wayside hub")
+            raise self._no_hub(answer)
         if answer.is_error and reply.get("error") == "operator":
             where = "set WAYSIDE_OPERATOR_TOKEN to what the hub's operator.token holds"
             raise HubError("operator", f"the hub refuses the operator's token: {where}")
         if answer.is_error:
             raise HubError(str(reply.get("error", answer.status_code)), str(reply.get("message", answer.text)))
         return reply
+
+    def _no_hub(self, answer: httpx.Response) -> HubError:
+        why = unexpected(answer.status_code, answer.headers.get("location"), self._address, self._way, "--hub")
+        return HubError("not_a_hub", f"{self._address.url} {why}: this is not like a wayside hub")

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import ContractError
+from wayside.errors import ExitStatus, WaysideError
 
 
-class HubError(Exception):
+class HubError(WaysideError):
     """Attributes: ``code`` a stable word, ``message`` a sentence, ``field`` what it is about."""
 
     status = 500
@@ -40,10 +41,12 @@ class BadRequestError(HubError):
 
 class UnauthenticatedError(HubError):
     status = 401
+    exit_status = ExitStatus.REFUSED
 
 
 class ForbiddenError(HubError):
     status = 403
+    exit_status = ExitStatus.REFUSED
 
 
 class NotFoundError(HubError):
@@ -52,6 +55,7 @@ class NotFoundError(HubError):
 
 class ConflictError(HubError):
     status = 409
+    exit_status = ExitStatus.REFUSED
 
 
 class TooLargeError(HubError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-Health = Literal["never", "fresh", "late", "silent", "unhealthy"]
-"""By the age of the last sync against the node's usual gap; ``unhealthy``: fresh, but :func:`trouble` is not empty."""
+Health = Literal["never", "fresh", "lent", "late", "silent", "unhealthy"]
+"""By the age of the last sync against the node's usual gap; ``unhealthy``: fresh, but :func:`trouble` is not empty;
+``lent``: fresh, and a technician's command has the board, so that nothing is measured and nothing is wrong."""
 
 DEFAULT_GAP_S = 300.0  # of a node that has synced once; NodeConfig's default
 MAX_TROUBLE = 16
@@ -19,7 +20,9 @@ def health(age_s: float | None, gap_s: float | None, heartbeat: dict[str, Any] |
         return "silent"
     if age_s > 3 * usual:
         return "late"
-    return "unhealthy" if trouble(heartbeat) else "fresh"
+    if trouble(heartbeat):
+        return "unhealthy"
+    return "lent" if _is_lent(heartbeat) else "fresh"
 
 
 def is_alive(last_seen_ms: int | None, gap_ms: float | None, now_ms: int) -> bool:
@@ -48,7 +51,12 @@ def trouble(heartbeat: dict[str, Any]) -> list[str]:
         for t in heartbeat.get("tasks", ())
         if t.get("model") is None and t["name"] not in waits
     ]
-    if not wrong and not heartbeat.get("healthy"):
-        away = board.get("connected") is False and not board.get("lent")
+    if not wrong and not heartbeat.get("healthy") and not _is_lent(heartbeat):
+        away = board.get("connected") is False
         wrong.append("its board is not connected" if away else "it says that it is not healthy, and names no condition")
     return list(dict.fromkeys(wrong))[:MAX_TROUBLE]
+
+
+def _is_lent(heartbeat: dict[str, Any]) -> bool:
+    board = heartbeat.get("board") or {}
+    return bool(board.get("lent")) and not board.get("connected")

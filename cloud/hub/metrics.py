@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Counted
 from collections.abc import Iterable
+from typing import get_args
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from wayside.cloud.hub import queries
 from wayside.cloud.hub.clock import now_ms
+from wayside.cloud.hub.health import Health
 from wayside.cloud.hub.rollout_store import Published, load_all
 from wayside.contracts.rollout import RolloutState
 
@@ -49,7 +51,7 @@ class _Fleet(Collector):
             nodes = queries.list_nodes(connection, now_ms(), self._published)
             rollouts = load_all(connection)
         by_health = GaugeMetricFamily("wayside_nodes", "Enrolled nodes by health", labels=["health"])
-        for health in ("never", "fresh", "late", "silent", "unhealthy"):
+        for health in get_args(Health):
             by_health.add_metric([health], sum(n.health == health for n in nodes))
         clones = GaugeMetricFamily("wayside_nodes_cloned", "Nodes whose key two computers use")
         clones.add_metric([], sum(n.clone is not None for n in nodes))

@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, Token, Url, client_of, plainly
+from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of
 from wayside.cloud.hub.errors import ConfigurationError
+from wayside.command_line import App
 
-replace = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+replace = App("replace")
 
 
 @replace.command()
-@plainly
 def main(
     node: Annotated[str, typer.Argument(help="The node whose hardware changes; its name and history stay.")],
     *,
@@ -37,6 +37,7 @@ def main(
     ttl_s: Annotated[float, typer.Option(min=1, help="How long the token may be used, seconds.")] = 604_800.0,
     url: Url = DEFAULT_URL,
     operator_token: Token = "",
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Let new hardware take over a node: makes a one-time token for it.
@@ -45,9 +46,14 @@ def main(
     site, history, rollouts and commissioning records stay with the name. Run it again for another token.
     """
     client = client_of(url, operator_token)
+    if accept_hardware is not None and reason is not None:
+        raise typer.BadParameter("--reason goes with new hardware, not with --accept-hardware")
+    if dry_run:
+        client.node(node)  # it is known
+        would = f"{node} would be the computer {accept_hardware}" if accept_hardware else f"{node} would get a token"
+        typer.echo(json.dumps({"dry_run": True, "node": node}) if as_json else f"nothing was changed: {would}")
+        return
     if accept_hardware is not None:
-        if reason is not None:
-            raise typer.BadParameter("--reason goes with new hardware, not with --accept-hardware")
         done = client.accept_hardware(node, accept_hardware)
         if as_json:
             typer.echo(json.dumps(done))

@@ -9,30 +9,27 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, Token, Url, client_of, plainly
+from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of
 from wayside.cloud.hub.client import HubClient
 from wayside.cloud.hub.errors import ConfigurationError
+from wayside.command_line import App
+from wayside.errors import ExitStatus
+from wayside.terminal import Screen
 
-rollout = typer.Typer(
-    help="Bring a version to the nodes that can take it, watch it, take it back, withdraw it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+rollout = App("rollout", help="Bring a version to the nodes that can take it, watch it, take it back, withdraw it.")
 
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Name of the bundle, as in its passport.")]
-Version = Annotated[str, typer.Argument(metavar="VERSION", help="MAJOR.MINOR.PATCH")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="Of the bundle: MAJOR.MINOR.PATCH.")]
 Which = Annotated[str, typer.Argument(metavar="ID|BUNDLE", help="As `rollout list` shows it; of a bundle, its newest.")]
 MAX_NODES = 40  # that a card names; --json has all
 
 
 @rollout.command()
-@plainly
 def start(
     bundle: Bundle,
     version: Version,
@@ -81,7 +78,6 @@ def start(
 
 
 @rollout.command("list")
-@plainly
 def list_(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """Every rollout, newest first, and the withdrawn versions."""
     client = client_of(url)
@@ -92,14 +88,13 @@ def list_(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     table = Table("id", "bundle", "version", "state", "why", box=None, header_style="bold")
     for r in answer["rollouts"]:
         table.add_row(str(r["id"]), r["bundle"], r["version"], _state(r), Text(r["useless"] or r["reason"] or ""))
-    console = Console()
+    console = Screen()
     console.print(table)
     for w in client.withdrawals()["withdrawals"]:
         console.print(Text(f"withdrawn: {w['bundle']} {w['version']}: {w['reason']}", "red"))
 
 
 @rollout.command()
-@plainly
 def show(
     which: Which,
     url: Url = DEFAULT_URL,
@@ -112,50 +107,70 @@ def show(
     client = client_of(url)
     rollout_id = _resolved(client, which)
     shown = client.rollout(rollout_id)
-    if watch and not as_json:
-        with Live(_card(shown), refresh_per_second=4) as live:
+    screen = Screen()
+    if watch and not as_json and not screen.plain:
+        with Live(_card(shown), console=screen, refresh_per_second=4) as live:
             while shown["state"] == "running":
                 time.sleep(1)
                 shown = client.rollout(rollout_id)
                 live.update(_card(shown))
     else:
+        told = ""
         while watch and shown["state"] == "running":
+            if shown["summary"] != told:  # in a log: a line whenever there is news
+                told = shown["summary"]
+                typer.echo(f"rollout {rollout_id}: {told}", err=True)
             time.sleep(1)
             shown = client.rollout(rollout_id)
         _show(shown, as_json)
     if watch and (shown["state"] != "completed" or shown["useless"]):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 @rollout.command()
-@plainly
-def pause(which: Which, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
+def pause(
+    which: Which,
+    url: Url = DEFAULT_URL,
+    operator_token: Token = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Offer it to nobody new; nodes that run it keep it."""
-    _change(which, "pause", url, operator_token, as_json)
+    _change(which, "pause", url, operator_token, dry_run, as_json)
 
 
 @rollout.command()
-@plainly
-def resume(which: Which, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
+def resume(
+    which: Which,
+    url: Url = DEFAULT_URL,
+    operator_token: Token = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Go on without the nodes that fail: they are excused, and named at the end."""
-    _change(which, "resume", url, operator_token, as_json)
+    _change(which, "resume", url, operator_token, dry_run, as_json)
 
 
 @rollout.command()
-@plainly
-def abort(which: Which, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
+def abort(
+    which: Which,
+    url: Url = DEFAULT_URL,
+    operator_token: Token = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Offer it to nobody any more. Nodes that run it keep it: `rollout back` returns them to the version before."""
-    _change(which, "abort", url, operator_token, as_json)
+    _change(which, "abort", url, operator_token, dry_run, as_json)
 
 
 @rollout.command()
-@plainly
 def back(
     which: Which,
     *,
     now: Annotated[bool, typer.Option("--now", help="All nodes at once; else in the phases that it came by.")] = False,
     url: Url = DEFAULT_URL,
     operator_token: Token = "",
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Return its nodes to the version that they ran before, by a rollout of that version.
@@ -164,11 +179,14 @@ def back(
     any other: `rollout withdraw` keeps everybody from getting it again.
     """
     client = client_of(url, operator_token)
-    _show(client.take_back(_resolved(client, which, back=True), now), as_json)
+    rollout_id = _resolved(client, which, back=True)
+    if dry_run:
+        _would("back", client.rollout(rollout_id), as_json)
+    else:
+        _show(client.take_back(rollout_id, now), as_json)
 
 
 @rollout.command()
-@plainly
 def withdraw(
     bundle: Bundle,
     version: Version,
@@ -177,6 +195,7 @@ def withdraw(
     undo: Annotated[bool, typer.Option("--undo", help="It was a mistake. No node moves by that.")] = False,
     url: Url = DEFAULT_URL,
     operator_token: Token = "",
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Nobody gets this version again; nodes that run it go back to what they ran before, all at once.
@@ -185,13 +204,26 @@ def withdraw(
     """
     _check_version(version)
     client = client_of(url, operator_token)
-    if undo:
-        done = client.undo_withdrawal(bundle, version)
-    elif not reason:
+    if not (reason or undo):
         raise ConfigurationError("reason", f'say why: wayside rollout withdraw {bundle} {version} --reason "…"')
-    else:
-        done = client.withdraw(bundle, version, reason)
+    if dry_run:
+        _would_withdraw(client, bundle, version, undo, as_json)
+        return
+    done = client.undo_withdrawal(bundle, version) if undo else client.withdraw(bundle, version, reason)
     typer.echo(json.dumps(done) if as_json else done["summary"])
+
+
+def _would_withdraw(client: HubClient, bundle: str, version: str, undo: bool, as_json: bool) -> None:
+    """Whether it is withdrawn now, and the rollouts that brought it."""
+    withdrawn = any(w["bundle"] == bundle and w["version"] == version for w in client.withdrawals()["withdrawals"])
+    brought = [r["id"] for r in client.rollouts()["rollouts"] if r["bundle"] == bundle and r["version"] == version]
+    if as_json:
+        document = {"dry_run": True, "undo": undo, "withdrawn": withdrawn, "rollouts": brought}
+        typer.echo(json.dumps(document))
+        return
+    now = "is withdrawn" if withdrawn else "is not withdrawn"
+    by = f"rollouts {', '.join(map(str, brought))} brought it" if brought else "no rollout brought it"
+    typer.echo(f"nothing was changed: {bundle} {version} {now}; {by}")
 
 
 def _check_version(version: str) -> None:
@@ -200,9 +232,22 @@ def _check_version(version: str) -> None:
         raise ConfigurationError("version", f"{version!r} is no version: it is MAJOR.MINOR.PATCH, like 1.2.0")
 
 
-def _change(which: str, act: str, url: str, operator_token: str, as_json: bool) -> None:
+def _change(which: str, act: str, url: str, operator_token: str, dry_run: bool, as_json: bool) -> None:
     client = client_of(url, operator_token)
-    _show(client.change_rollout(_resolved(client, which), act), as_json)
+    rollout_id = _resolved(client, which)
+    if dry_run:
+        _would(act, client.rollout(rollout_id), as_json)
+    else:
+        _show(client.change_rollout(rollout_id, act), as_json)
+
+
+def _would(act: str, rollout: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"dry_run": True, "would": act, "rollout": rollout}))
+        return
+    screen = Screen()
+    screen.print(_card(rollout))
+    screen.print(f"nothing was changed: {act} would be asked of rollout {rollout['id']}", markup=False)
 
 
 def _resolved(client: HubClient, which: str, *, back: bool = False) -> int:
@@ -223,14 +268,14 @@ def _show(shown: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(shown))
     else:
-        Console().print(_card(shown))
+        Screen().print(_card(shown))
 
 
 def _preview(preview: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(preview))
         return
-    console = Console()
+    console = Screen()
     console.print(Text(preview["summary"].partition("; ")[0]))  # the others stand below, all of them
     candidates = preview["candidates"]
     console.print(_others(candidates.get("cannot", []), candidates.get("unknown", [])))

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
@@ -41,6 +42,7 @@ from wayside.cloud.hub.errors import ConfigurationError, ConflictError, Contract
 from wayside.contracts.hub_api import OnlineKey
 from wayside.contracts.passport import Passport
 from wayside.durable import rename, replace_file
+from wayside.text import read_file
 
 DELEGATED = "models"
 SNAPSHOT_LIFE = dt.timedelta(days=7)
@@ -53,15 +55,34 @@ MAX_METADATA_BYTES = 2_000_000
 
 
 def make_online_key(data: Path) -> None:
-    """Make the hub's key, once; an existing one stays."""
+    """Make the hub's key, once; an existing one stays.
+
+    Raises:
+        ConfigurationError: the one that is there is no key.
+    """
     file = data / "tuf" / KEY_FILE
     if file.exists():
+        _online_key(file)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     replace_file(file, pem, mode=0o600)
+
+
+def _online_key(file: Path) -> Ed25519PrivateKey:
+    try:
+        private = serialization.load_pem_private_key(read_file(file), password=None)
+    except OSError as exc:
+        raise ConfigurationError("online_key", f"cannot read {file}: {exc.strerror}; run `wayside hub init`") from exc
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:  # TypeError: it has a password
+        raise ConfigurationError(
+            "online_key", f"{file} is damaged, or no private key without a password: put its backup there"
+        ) from exc
+    if not isinstance(private, Ed25519PrivateKey):
+        raise ConfigurationError("online_key", f"{file} is not an Ed25519 key")
+    return private
 
 
 class TufRepository:
@@ -79,15 +100,7 @@ class TufRepository:
             folder.mkdir(parents=True, exist_ok=True)
         for left in self.staged_dir.glob("*.part"):  # of an upload that a crash cut short
             left.unlink()
-        try:
-            private = serialization.load_pem_private_key((home / KEY_FILE).read_bytes(), password=None)
-        except (OSError, ValueError) as exc:
-            raise ConfigurationError(
-                "online_key", f"cannot read {home / KEY_FILE}: {exc}; run `wayside hub init`"
-            ) from exc
-        if not isinstance(private, Ed25519PrivateKey):
-            raise ConfigurationError("online_key", f"{home / KEY_FILE} is not an Ed25519 key")
-        self._signer = CryptoSigner(private)
+        self._signer = CryptoSigner(_online_key(home / KEY_FILE))
         self._root = self._newest("root", Root)
         self._targets = self._newest("targets", Targets)
         self._models = self._newest(DELEGATED, Targets)

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from wayside.cloud.sim.errors import SimulateError
 from wayside.cloud.sim.kept import Kept
+from wayside.command_line import App
+from wayside.terminal import Bars, Screen
 
 if TYPE_CHECKING:
     from wayside.cloud.sim.comparison import Comparison
     from wayside.cloud.sim.model import Model, Tell
     from wayside.cloud.sim.replay import Replay
 
-simulate = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True,
+simulate = App(
+    "simulate",
     help="Replay held-out months through a node's own policy and guard, beside no policy, a schedule and the best.",
-)  # fmt: skip
-console = Console(stderr=True)  # talk goes to stderr, results to stdout
+    interrupted="a finished run is kept, an unfinished one left nothing",
+)
+console = Screen(stderr=True)  # talk goes to stderr, results to stdout
 
 DataDir = Annotated[
     Path | None,
@@ -36,7 +36,7 @@ Config = Annotated[
     str | None,
     typer.Option(help="TOML with tasks and actuators, such as a node's file, and [plant]; or one that comes along."),
 ]
-Month = Annotated[str, typer.Option(help="last, all, or 2013-11,2013-12: whole months that were held out.")]
+Month = Annotated[str, typer.Option(help="Whole months that were held out: last, all, or 2013-11,2013-12.")]
 Runs = Annotated[Path, typer.Option(help="Run directories, one a task: kept, and used again.")]
 Seed = Annotated[int, typer.Option(help="Of training, and of made-up data.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -52,7 +52,7 @@ def energy(
     bundle: Bundle = None,
     config: Config = None,
     tariff: Annotated[
-        str | None, typer.Option(help="time_of_use, dynamic, or the path of a .toml file; else [plant] tariff.")
+        str | None, typer.Option(help="Prices: time_of_use, dynamic, or the path of a .toml file; else [plant] tariff.")
     ] = None,
     month: Month = "last",
     model: ModelTask = None,
@@ -62,7 +62,7 @@ def energy(
     plot: Plot = None,
 ) -> None:
     """A load that has to run some hours a day: peak, bill, missed deadlines, starts."""
-    with _faults(), _progress() as tell:
+    with _progress() as tell:
         from wayside.cloud.sim import controls, report
         from wayside.cloud.sim.scenario import load_energy
         from wayside.cloud.sim.tariff import load_tariff
@@ -97,7 +97,7 @@ def air(
     plot: Plot = None,
 ) -> None:
     """Warnings and equipment: hours of warning, false alarms, equipment hours, exposure avoided."""
-    with _faults(), _progress() as tell:
+    with _progress() as tell:
         from wayside.cloud.sim import controls, report
         from wayside.cloud.sim.scenario import load_air
 
@@ -153,39 +153,20 @@ def _print(compared: Sequence[Comparison], as_json: bool) -> None:
         document = {"simulations": [msgspec.to_builtins(each) for each in compared]}
         print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
         return
-    screen = Console()
-    if not screen.is_terminal:  # into a file or a pipe: nothing is cut off
-        screen = Console(width=160)
+    screen = Screen()
     for each in compared:
         for number, line in enumerate(report.heading(each)):
-            screen.print(line, style="bold" if number == 0 else None, markup=False, highlight=False, soft_wrap=True)
+            screen.print(line, style="bold" if number == 0 else None, highlight=False, soft_wrap=True)
         screen.print(report.table(each))
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Any]:
     columns = (TextColumn("{task.description:<60}"), BarColumn(20))
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+    with Bars(*columns, TimeElapsedColumn(), screen=console) as progress:
         bar = progress.add_task("begins", total=1.0)
 
         def tell(what: str, share: float) -> None:
-            progress.update(bar, completed=share, description=escape(what))
+            progress.update(bar, completed=share, description=what)
 
         yield tell
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Faults that a person can mend: one sentence on stderr."""
-    from wayside.cloud.evaluate.errors import EvaluateError
-    from wayside.cloud.train.errors import TrainError
-    from wayside.export.errors import ExportError
-
-    try:
-        yield
-    except (SimulateError, EvaluateError, TrainError, ExportError) as exc:
-        console.print(f"wayside simulate: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt as exc:
-        console.print("wayside simulate: stopped; a finished run is kept, an unfinished one left nothing")
-        raise typer.Exit(130) from exc

@@ -12,8 +12,10 @@ Errors of cloud.train, cloud.evaluate and export pass through with their own wor
 
 from __future__ import annotations
 
+from wayside.errors import WaysideError
 
-class SimulateError(Exception):
+
+class SimulateError(WaysideError):
     """A simulation failed; the message says what happened, whose fault it is, and what to do next."""
 
 

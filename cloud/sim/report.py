@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from wayside.cloud.sim.comparison import BEST, NONE, POLICY, Comparison
 from wayside.cloud.sim.energy import EnergyMonth
@@ -68,7 +69,7 @@ def table(comparison: Comparison) -> Table:
         made.add_column(name, justify="right", no_wrap=True)
     made.add_column("capture", justify="right", no_wrap=True)
     for line in comparison.lines:
-        marked = f"[bold]{line.control}[/]" if line.control == POLICY else line.control
+        marked = Text(line.control, "bold" if line.control == POLICY else "")
         made.add_row(marked, *(cell(line.totals) for _, cell in shown), percent(line.capture))
     return made
 

@@ -16,6 +16,7 @@ from wayside.contracts.actuator_config import ActuatorConfig, NoticeConfig, Setp
 from wayside.contracts.task_config import TaskConfig
 from wayside.contracts.wire import ContractError, Document, from_builtins, parsed_toml
 from wayside.edge.policies.policy import SettingsError, choose
+from wayside.paths import placed
 from wayside.text import read_toml
 
 TABLES = ("tasks", "actuators", "plant")
@@ -63,7 +64,7 @@ def load_air(name: str | None) -> AirScenario:
 def _load(name: str, kind: type[S]) -> S:
     folder = importlib.resources.files("wayside.cloud.sim") / "scenarios"
     try:
-        file = read_toml(Path(name)) if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
+        file = read_toml(placed(Path(), name)) if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
         tables = parsed_toml(file)
         # Of a node's file its other sections are of no interest here; the node checks them.
         return from_builtins({table: tables[table] for table in TABLES if table in tables}, kind)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from wayside.cloud.sim.errors import ScenarioError
 from wayside.contracts.wire import ContractError, Document, decode_toml
+from wayside.paths import placed
 from wayside.text import read_toml
 
 Numbers = npt.NDArray[np.float64]
@@ -101,7 +102,7 @@ def load_tariff(name: str) -> Tariff:
     """
     folder = importlib.resources.files("wayside.cloud.sim") / "tariffs"
     try:
-        file = read_toml(Path(name)) if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
+        file = read_toml(placed(Path(), name)) if name.endswith(".toml") else (folder / f"{name}.toml").read_bytes()
     except OSError as exc:
         known = ", ".join(sorted(Path(str(f)).stem for f in folder.iterdir() if str(f).endswith(".toml")))
         what = f"{name}: {exc.strerror or exc}" if name.endswith(".toml") else f"there is no tariff {name!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -12,16 +12,15 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from wayside.cloud.train.errors import TaskError, TrainError
-from wayside.models.errors import ModelError
+from wayside.command_line import App
+from wayside.errors import ExitStatus, Misuse
+from wayside.terminal import Bars, Screen
 
-train = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-console = Console(stderr=True)  # talk goes to stderr, results to stdout
+train = App("train", interrupted="the unfinished run left nothing in --out")
+console = Screen(stderr=True)  # talk goes to stderr, results to stdout
 FLOORS = ("naive", "seasonal")
 
 
@@ -32,27 +31,28 @@ class Generalization(StrEnum):
 
 @train.command()
 def run(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Directory of the run; of several, one per task and family inside it.")],
     task: Annotated[
         str, typer.Option(help="Names of tasks, with commas between; or all; or the path of a task's TOML file.")
     ] = "traffic_flow",
     family: Annotated[
         str | None,
-        typer.Option(help="A family of models, or all: linear, mlp and gru. [dim](default: the task's own)[/dim]"),
+        typer.Option(help="Families of models, with commas between; or all: linear, mlp and gru; else the task's own."),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the tasks' data [dim](default: $WAYSIDE_DATA)[/dim], or for traffic_flow your CSV: "
-            "timestamp,detector,volume,… [dim](default: a real sample)[/dim]",
+            help="Folder of the tasks' data, else $WAYSIDE_DATA; or your CSV, for traffic_flow "
+            "timestamp,detector,volume,…; else a real sample.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many [dim](default: the task's)[/dim]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many; else as many as the task says.")] = None,
     no_refit: Annotated[bool, typer.Option("--no-refit", help="Do not fit again on all days, into OUT/final.")] = False,
     sweep: Annotated[
         Path | None,
-        typer.Option(help="Many runs: a TOML file of tasks, seeds and \\[fit] values; instead of --task and --family."),
+        typer.Option(help="Many runs: a TOML file of tasks, seeds and [fit] values; instead of --task and --family."),
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help="Where they run: local, local:2 (processes), or the address of a Ray cluster.")
@@ -66,94 +66,142 @@ def run(
 ) -> None:
     """Train models, and print their errors on held-out days beside the naive and seasonal floors.
 
-    In several processes: [bold]torchrun --standalone --nproc-per-node 2 -m wayside train …[/bold]
+    In several processes: `torchrun --standalone --nproc-per-node 2 -m wayside train …`
     """
     from wayside.cloud.train import ranks
 
     console.quiet = ranks.rank() > 0
-    try:
-        if ray and not sweep:
-            raise TaskError("--ray runs a grid; give it as --sweep FILE")
-        if sweep:
-            return _sweep(sweep, data, out, ray, as_json)
-        if generalize:
-            return _generalize(generalize, out, task, family, data, seed, epochs, folds, as_json)
-        reports = _run(out, task, family, data, seed, epochs, not no_refit)
-    except (TrainError, ModelError) as exc:
-        console.print(f"wayside train: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt as exc:
-        console.print(f"wayside train: stopped; the unfinished run left nothing in {escape(str(out))}", soft_wrap=True)
-        raise typer.Exit(130) from exc
+    if ray and not sweep:
+        raise Misuse("--ray runs a grid; give it as --sweep FILE")
+    given = {
+        name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    }
+    if sweep:
+        if unheard := sorted(given & {"task", "family", "seed", "generalize", "folds"}):
+            raise Misuse(f"--{unheard[0]} does not go with --sweep: tasks, families and seeds stand in {sweep}")
+        return _sweep(sweep, data, out, epochs, ray, as_json)
+    if generalize:
+        return _generalize(generalize, out, task, family, data, seed, epochs, folds, as_json)
+    return _several(out, task, family, data, seed, epochs, not no_refit, as_json)
+
+
+def _several(
+    out: Path,
+    task: str,
+    family: str | None,
+    data: Path | None,
+    seed: int,
+    epochs: int | None,
+    refit: bool,
+    as_json: bool,
+) -> None:
+    from wayside.cloud.train import ranks, several
+
+    def left_out(why: str) -> None:
+        console.print(f"left out: {why}", highlight=False, soft_wrap=True)
+
+    planned = several.plan(task, family, out, epochs=epochs, refit=refit, on_left_out=left_out)
+    reports: list[dict[str, Any]] = []
+    failed: list[several.Failed] = []
+    stopped = False
+    with Bars(*_columns(), screen=console) as bars:
+        begun: list[TaskID] = []
+
+        def begin(one: several.Planned) -> Callable[[Any], None]:
+            begun.append(bars.add_task(one.name, total=None, status=""))
+            return _show(bars, begun[-1])
+
+        results = several.train(planned, data, seed=seed, on_source=_quality, on_run=begin)
+        try:
+            for one, result in zip(planned, results, strict=True):
+                if isinstance(result, several.Failed):
+                    if len(planned) == 1:
+                        raise result.error
+                    failed.append(result)
+                else:
+                    reports.append(result)
+                for bar in begun:  # none, if it failed before its first epoch
+                    status = "failed" if isinstance(result, several.Failed) else str(one.folder)
+                    bars.update(bar, total=1, completed=1, status=status)
+                begun.clear()
+        except KeyboardInterrupt:
+            stopped = True
     if ranks.rank():
-        return None
-    if as_json:
-        return typer.echo(json.dumps(reports, indent=1))
-    results = Console()
+        return
+    if as_json and not stopped:
+        typer.echo(json.dumps([*reports, *(f.as_dict() for f in failed)], indent=1))
+    elif not as_json:
+        _tables(reports, alone=len(planned) == 1)
+    _failures(f"{each.planned.name}: {each.error}" for each in failed)
+    if stopped:
+        if len(planned) > 1:
+            console.print(f"{len(reports)} of {len(planned)} runs are finished and kept in {out}")
+        raise KeyboardInterrupt
+    if failed:  # what ran is there, and is no reason to go on as if all were
+        raise typer.Exit(ExitStatus.FAILED)
+
+
+def _failures(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        console.print(f"wayside train: {sentence}", style="red", highlight=False, soft_wrap=True)
+
+
+def _quality(source: Any) -> None:
+    for line in source.quality.lines():
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _tables(reports: list[dict[str, Any]], *, alone: bool) -> None:
+    """A table a task; of a single run also its errors by the hour."""
+    screen = Screen()
     for name in dict.fromkeys(r["task"]["name"] for r in reports):
-        results.print(_table([r for r in reports if r["task"]["name"] == name]))
-    if len(reports) == 1 and "hours" in reports[0]["holdout"]:
-        results.print(_hours(reports[0]))
-    return None
+        screen.print(_table([r for r in reports if r["task"]["name"] == name]))
+    if alone and reports and "hours" in reports[0]["holdout"]:
+        screen.print(_hours(reports[0]))
 
 
-def _run(
-    out: Path, task: str, family: str | None, data: Path | None, seed: int, epochs: int | None, refit: bool
-) -> list[dict[str, Any]]:
-    from wayside.cloud.train import datasets, run
-    from wayside.cloud.train.fit import REFERENCES
-    from wayside.cloud.train.taskfile import load_task, task_names
-
-    tasks = [t.strip() for t in task.split(",")]
-    if task == "all":  # all that need the folder: what is sampled or generated is no part of it
-        tasks = [n for n in task_names() if not load_task(n).sampled]
-    if len(set(tasks)) < len(tasks):
-        raise TaskError(f"--task {task}: a task is named twice")
-    reports = []
-    with Progress(*_columns(), console=console) as progress:
-        for name in tasks:
-            taskfile = load_task(name)
-            source, taskfile = datasets.load(taskfile, run.folder_of(taskfile, data))
-            for line in source.quality.lines():
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
-            folder = out / taskfile.task.name if len(tasks) > 1 else out
-            for each in list(REFERENCES) if family == "all" else [family]:
-                one = run.with_fit(taskfile, family=each, epochs=epochs, refit=refit)
-                inside = folder / one.fit.family if family == "all" else folder
-                bar = progress.add_task(f"{one.task.name} {one.fit.family}", total=None, status="")
-                reports.append(run.train(one, source, inside, seed=seed, on_epoch=_show(progress, bar)))
-                progress.update(bar, total=1, completed=1, status=escape(str(inside)))
-    return reports
-
-
-def _sweep(grid: Path, data: Path | None, out: Path, ray: str | None, as_json: bool) -> None:
+def _sweep(grid: Path, data: Path | None, out: Path, epochs: int | None, ray: str | None, as_json: bool) -> None:
     from wayside.cloud.train import sweep
 
-    chosen = sweep.jobs(grid)
-    with Progress(*_columns(), console=console) as progress:
-        bar = progress.add_task("runs", total=len(chosen), status="")
+    chosen = sweep.jobs(grid, epochs=epochs)
+    outcomes: list[sweep.Outcome] = []
+    stopped = False
+    with Bars(*_columns(), screen=console) as bars:
+        bar = bars.add_task("runs", total=len(chosen), status="")
 
         def show(outcome: sweep.Outcome) -> None:
+            outcomes.append(outcome)
             value = "failed" if outcome.validation is None else f"validation {outcome.metric} {outcome.validation:.4g}"
-            progress.update(bar, advance=1, status=escape(f"{outcome.folder}: {value}"))
+            status = f"{len(outcomes)} of {len(chosen)}, {outcome.folder}: {value}"
+            bars.update(bar, advance=1, status=status)
 
-        outcomes = sweep.sweep(chosen, data, out, ray=ray, on_done=show)
+        try:
+            outcomes = sweep.sweep(chosen, data, out, ray=ray, on_done=show)
+        except KeyboardInterrupt:
+            stopped = True
     failed = [o for o in outcomes if o.error]
-    for outcome in failed:
-        console.print(f"wayside train: {escape(outcome.folder)}: {escape(outcome.error)}", style="red", soft_wrap=True)
-    if as_json:
+    _failures(f"{outcome.folder}: {outcome.error}" for outcome in failed)
+    if as_json and not stopped:
         typer.echo(json.dumps([asdict(o) for o in outcomes], indent=1))
-    else:
-        table = Table(title="the best of each task, by validation, first", box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("task", "settings", "seeds", "", "validation", "held out"):
-            table.add_column(name, justify="right" if name in ("seeds", "validation", "held out") else "left")
-        for s in sweep.by_setting(outcomes):
-            settings = ", ".join(f"{k} = {v}" for k, v in s.settings.items())
-            spreads = (f"{s.validation:.4g} ± {s.validation_spread:.2g}", f"{s.holdout:.4g} ± {s.holdout_spread:.2g}")
-            table.add_row(s.task, settings, str(s.runs), s.metric, *(spreads if s.runs else ("failed", "")))
-        Console().print(table)
+    elif not as_json and outcomes:
+        Screen().print(_settings(sweep.by_setting(outcomes)))
+    if stopped:
+        where = f", listed in {out / sweep.RESULT}" if outcomes else ""
+        console.print(f"{len(outcomes)} of {len(chosen)} runs are finished and kept{where}", soft_wrap=True)
+        raise KeyboardInterrupt
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAILED)
+
+
+def _settings(settings: list[Any]) -> Table:
+    table = Table(title="the best of each task, by validation, first", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("task", "settings", "seeds", "", "validation", "held out"):
+        table.add_column(name, justify="right" if name in ("seeds", "validation", "held out") else "left")
+    for s in settings:
+        chosen = ", ".join(f"{k} = {v}" for k, v in s.settings.items())
+        spreads = (f"{s.validation:.4g} ± {s.validation_spread:.2g}", f"{s.holdout:.4g} ± {s.holdout_spread:.2g}")
+        table.add_row(s.task, chosen, str(s.runs), s.metric, *(spreads if s.runs else ("failed", "")))
+    return table
 
 
 def _generalize(
@@ -175,12 +223,12 @@ def _generalize(
     source, taskfile = datasets.load(taskfile, data)
     taskfile = run.with_fit(taskfile, family=family, epochs=epochs, refit=False)
     groups = generalize.groups(taskfile, source, data)
-    with Progress(*_columns(), console=console) as progress:
+    with Bars(*_columns(), screen=console) as progress:
         bar = progress.add_task("models", total=None, status="")
 
         def begin(name: str, number: int, of: int) -> Callable[[Any], None]:
-            progress.update(bar, total=of, completed=number - 1, status=escape(name))
-            return lambda epoch: progress.update(bar, status=escape(f"{name}, epoch {epoch.number} of {epoch.of}"))
+            progress.update(bar, total=of, completed=number - 1, status=name)
+            return lambda epoch: progress.update(bar, status=f"{name}, epoch {epoch.number} of {epoch.of}")
 
         given: dict[str, Any] = {"seed": seed, "on_model": begin}
         if how is Generalization.LEAVE_OUT:
@@ -195,14 +243,14 @@ def _generalize(
     generalize.write(out, result)
     if as_json:
         return typer.echo(json.dumps(result, indent=1))
-    return Console().print(table)
+    return Screen().print(table)
 
 
 def _columns() -> tuple[Any, ...]:
     return TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"), TimeElapsedColumn()
 
 
-def _show(progress: Progress, bar: TaskID) -> Callable[[Any], None]:
+def _show(progress: Bars, bar: TaskID) -> Callable[[Any], None]:
     """Moves ``bar`` with each epoch of the first fit, and then of the second."""
 
     def show(epoch: Any) -> None:

@@ -25,6 +25,7 @@ from wayside.contracts.task import TaskSpec
 from wayside.contracts.wire import to_builtins
 
 __all__ = ["Array", "Examples", "Source", "Split", "Windows", "every", "load", "split", "test_windows", "windows"]
+MAX_SITES = 4096  # as in contracts.task
 PICTURES = {"images": "wayside.cloud.train.images", "frames": "wayside.cloud.train.frames"}
 """Layouts without a time: modules with ``read(taskfile, files, clean=…)`` and ``split(source, taskfile)``."""
 
@@ -124,6 +125,8 @@ def _as_found(taskfile: TaskFile, grid: Grid) -> TaskFile:
     task = msgspec.structs.replace(task, inputs=task.inputs + further)
     if "site" in known:
         task = msgspec.structs.replace(task, sites=task.sites or grid.sites)
+        if len(task.sites) > MAX_SITES:
+            raise DataError(f"{grid.source}: has {len(task.sites)} sites; a model takes {MAX_SITES} at most")
         unknown = [s for s in grid.sites if s not in task.sites]
         if unknown:
             count = len(task.sites)
@@ -166,6 +169,11 @@ def _limit(grid: Grid, taskfile: TaskFile) -> int:
 def _split_in_time(grid: Grid, taskfile: TaskFile) -> Split:
     task = taskfile.task
     limit, day = _limit(grid, taskfile), np.timedelta64(1, "D")
+    if not limit:
+        raise DataError(
+            f"{grid.source}: begins with {grid.quality.first}, and data.until of the task is {taskfile.data.until}: "
+            "nothing is left"
+        )
     # An interval that ends at midnight belongs to the day before.
     days = (grid.ends[:limit] - np.timedelta64(1, "s")).astype("datetime64[D]")
     held = int(np.searchsorted(days, days[-1] + day - task.holdout_days * day))
@@ -182,10 +190,11 @@ def _split_in_time(grid: Grid, taskfile: TaskFile) -> Split:
     }
     for name, part in parts.items():
         if not len(part):
+            cause = grid.quality.cause()
+            more = "give more days, or a task file with fewer" if cause == "give more data" else cause
             raise DataError(
                 f"{grid.source}: no {name} window between {grid.quality.first} and {grid.quality.last}: the task "
-                f"keeps {task.validation_days} days for validation and {task.holdout_days} held out; give more days, "
-                "or a task file with fewer"
+                f"keeps {task.validation_days} days for validation and {task.holdout_days} held out; {more}"
             )
     return Split(
         train=parts["training"], validation=parts["validation"], holdout=parts["held-out"], statistics=statistics

@@ -3,6 +3,7 @@
 TrainError
 ├── TaskError      the task file is missing or breaks its contract
 ├── DivergedError  the loss became infinite or NaN
+├── FittingError   torch cannot do what the recipe asks for: no memory, no such shapes
 ├── DataError      the data break a rule: the user's file, named by row and column
 ├── ClusterError   Ray is asked for, and not installed or not there
 ├── TrackingError  Weights & Biases is asked for, and not installed
@@ -11,8 +12,10 @@ TrainError
 
 from __future__ import annotations
 
+from wayside.errors import WaysideError
 
-class TrainError(Exception):
+
+class TrainError(WaysideError):
     """Training failed; the message says what happened, whose fault it is, and what to do next."""
 
 
@@ -22,6 +25,10 @@ class TaskError(TrainError, ValueError):
 
 class DivergedError(TrainError, ArithmeticError):
     """The training loss became infinite or NaN: the recipe's fault."""
+
+
+class FittingError(TrainError, RuntimeError):
+    """torch cannot do what the recipe asks for: no memory for it, or sizes that give no shapes; in its own words."""
 
 
 class DataError(TrainError, ValueError):

@@ -6,6 +6,7 @@ Deterministic: the same recipe, data, seed and thread count give the same weight
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterator
@@ -21,13 +22,14 @@ from torch.optim.swa_utils import AveragedModel
 from wayside.cloud.train import ranks, sites
 from wayside.cloud.train.augment import augment
 from wayside.cloud.train.datasets import Examples, Split
-from wayside.cloud.train.errors import DivergedError, TaskError
+from wayside.cloud.train.errors import DivergedError, FittingError, TaskError, TrainError
 from wayside.cloud.train.fitted import Epoch, Fitted, Fitter, OnEpoch
 from wayside.cloud.train.losses import Criterion, criterion
 from wayside.cloud.train.taskfile import Fit
 from wayside.contracts.task import TaskSpec
 from wayside.contracts.wire import to_builtins
 from wayside.models import registry
+from wayside.models.errors import ModelError
 from wayside.models.linear import Linear, gradient_descent, least_squares
 
 GATHERED = 32 << 20  # bytes of windows taken at once: large tasks never lie in memory as a whole
@@ -53,10 +55,12 @@ def fit(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, on_epoch: On
         ModelConfigError: unknown family, or sizes that it does not have.
         TaskError: the recipe does not fit the task.
         DivergedError: the loss is no number any more.
+        FittingError: torch cannot do it.
     """
-    if recipe.family in FITTERS:
-        return FITTERS[recipe.family](recipe, task, data, seed=seed, on_epoch=on_epoch)
-    return _descend(recipe, task, data.train, data.validation, seed=seed, on_epoch=on_epoch)
+    with _torch(recipe, task):
+        if recipe.family in FITTERS:
+            return FITTERS[recipe.family](recipe, task, data, seed=seed, on_epoch=on_epoch)
+        return _descend(recipe, task, data.train, data.validation, seed=seed, on_epoch=on_epoch)
 
 
 def refit(
@@ -73,11 +77,31 @@ def refit(
 
     Nothing is left to watch, so that the schedule, and where it is left, are those of ``first``.
     """
-    if recipe.family in FITTERS:
-        whole = msgspec.structs.replace(recipe, patience=0)
-        split = Split(train=every, validation=data.validation, holdout=data.holdout)
-        return FITTERS[recipe.family](whole, task, split, seed=seed, on_epoch=on_epoch)
-    return _descend(recipe, task, every, None, seed=seed, stop=first.best, on_epoch=on_epoch)
+    with _torch(recipe, task):
+        if recipe.family in FITTERS:
+            whole = msgspec.structs.replace(recipe, patience=0)
+            split = Split(train=every, validation=data.validation, holdout=data.holdout)
+            return FITTERS[recipe.family](whole, task, split, seed=seed, on_epoch=on_epoch)
+        return _descend(recipe, task, every, None, seed=seed, stop=first.best, on_epoch=on_epoch)
+
+
+@contextlib.contextmanager
+def _torch(recipe: Fit, task: TaskSpec) -> Iterator[None]:
+    """What torch says while fitting, as an error of ours.
+
+    Raises:
+        FittingError: what a layer, an optimizer or the memory allocator refuses.
+    """
+    try:
+        yield
+    except (TrainError, ModelError):
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, MemoryError) as exc:
+        why = next(iter(str(exc).splitlines()), "") or type(exc).__name__
+        raise FittingError(
+            f"{task.name}: {recipe.family} cannot be fitted: {why}; look at [fit] (sizes {recipe.sizes}, batch "
+            f"{recipe.batch}, rate {recipe.rate:g})"
+        ) from exc
 
 
 def solve(recipe: Fit, task: TaskSpec, data: Split, *, seed: int = 0, solver: str = SOLVERS[0]) -> Fitted:

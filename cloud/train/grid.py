@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -22,7 +23,12 @@ from wayside.contracts.task import Input
 
 Times = npt.NDArray[np.datetime64]
 MAX_CELLS = 50_000_000
-"""Intervals × sites of a grid: one wrong year must not take all the memory."""
+"""Intervals × sites × columns of a grid: what a file holds must not take all the memory."""
+SPARSE, FREELY = 50, 1_000_000
+"""A grid of more cells than the second has at most so many intervals for one that is in the data."""
+YEAR_S = 366 * 86_400
+FEW, MANY = 100, 10
+"""Rows set apart are less than a hundredth of the others, or of one moment, beside at least ten."""
 FURTHER = {
     i.name: i
     for i in (
@@ -72,6 +78,8 @@ class Rows:
     sites: tuple[str, ...]
     values: dict[str, npt.NDArray[np.float64]]  # name → (R,), the output first
     lines: int  # of the files
+    unlisted: int = 0  # rows of sites that the task does not list, which are left out
+    notes: tuple[str, ...] = ()  # what the readers guessed or left out, as sentences
     empty: ByColumn = field(default_factory=dict)
     invalid: ByColumn = field(default_factory=dict)
     unknown: ByColumn = field(default_factory=dict)
@@ -83,10 +91,10 @@ def bounds(taskfile: TaskFile, name: str) -> tuple[float, float]:
     return (declared[name].low, declared[name].high) if name in declared else (0.0, np.inf)
 
 
-def clean(rows: Rows, taskfile: TaskFile) -> ByColumn:
+def clean(values: dict[str, npt.NDArray[np.float64]], taskfile: TaskFile) -> ByColumn:
     """Values outside the declared bounds become missing, in place; returns how many of each column."""
     counts = {}
-    for name, column in rows.values.items():
+    for name, column in values.items():
         low, high = bounds(taskfile, name)
         outside = (column < low) | (column > high) | np.isinf(column)
         column[outside] = np.nan
@@ -95,47 +103,48 @@ def clean(rows: Rows, taskfile: TaskFile) -> ByColumn:
 
 
 def on_grid(rows: Rows, taskfile: TaskFile, source: str) -> Grid:
-    """Clean ``rows`` and lay them on a regular grid.
+    """Clean ``rows`` and lay them on a regular grid, which is the same in whatever order they come.
 
-    Each step is counted in the quality report: values outside the declared bounds become missing; of equal
-    duplicates one is kept; contradicting ones become one by the column's ``merge`` rule, or missing without one,
-    since nobody knows which is right; then values given once a day are spread, and short gaps filled where declared.
+    Each step is counted in the quality report: a few rows years away from all others are left out; values outside the
+    declared bounds become missing; of several rows of one site and time those with a value count, of equal ones one is
+    kept, contradicting ones become one by the column's ``merge`` rule, or missing without one, since nobody knows which
+    is right; then values given once a day are spread, and short gaps filled where declared.
 
     Raises:
         DataError: the grid would be absurdly long.
     """
     step = round(taskfile.task.interval_s)
-    out_of_range = clean(rows, taskfile)
-    first, last = int(rows.seconds.min()), int(rows.seconds.max())
+    far = far_from_all(rows.seconds)
+    far_times = np.unique(rows.seconds[far])
+    kept = ~far
+    seconds, site = (rows.seconds[kept], rows.site[kept]) if far.any() else (rows.seconds, rows.site)
+    given = {n: v[kept] for n, v in rows.values.items()} if far.any() else rows.values
+    out_of_range = clean(given, taskfile)
+    first, last = int(seconds.min()), int(seconds.max())
     intervals, sites = (last - first) // step + 1, len(rows.sites)
-    if intervals * sites > MAX_CELLS:
-        begin, end = np.datetime64(first, "s"), np.datetime64(last, "s")
+    begin, end = np.datetime64(first, "s"), np.datetime64(last, "s")
+    if intervals * sites * len(given) > MAX_CELLS:
         raise DataError(
-            f"{source}: {begin} to {end} is {intervals * sites} intervals over all sites, more than {MAX_CELLS}; is a "
-            "timestamp wrong?"
+            f"{source}: {begin} to {end} is {intervals * sites} intervals over all sites, more than "
+            f"{MAX_CELLS // len(given)}; is a timestamp wrong?"
         )
-    cell = rows.site * intervals + (rows.seconds - first) // step  # (R,) of the flat grid (D * N)
-    cells, of, count = np.unique(cell, return_index=True, return_counts=True)
-    repeated = np.isin(cell, cells[count > 1])
-    values = np.full((len(rows.values), sites * intervals), np.nan)  # (C, D * N)
-    contradicting, merged, filled, spread = 0, {}, {}, {}
+    if intervals > SPARSE * len(np.unique(seconds)) and intervals * sites > FREELY:
+        raise DataError(
+            f"{source}: {begin} to {end} is {intervals} intervals of {step} s, and only {len(np.unique(seconds))} of "
+            "them are in the data; is a timestamp wrong, or interval_s?"
+        )
+    cell = site * intervals + (seconds - first) // step  # (R,) of the flat grid (D * N)
+    values = np.full((len(given), sites * intervals), np.nan)  # (C, D * N)
+    contradicting, merged, filled, spread = {}, {}, {}, {}
     starts = np.arange(first, last + step, step)  # (N,)
     local = _local(starts + step, taskfile.data.zone)
-    for c, (name, column) in enumerate(rows.values.items()):
+    for c, (name, column) in enumerate(given.items()):
         rule = taskfile.data.columns.get(name, Column())
-        values[c, cells] = column[of]
-        if repeated.any():
-            groups = pd.Series(column[repeated]).groupby(cell[repeated])
-            if rule.merge == "refuse":
-                unclear = groups.nunique()
-                unclear = unclear.index[unclear > 1].to_numpy()
-                values[c, unclear] = np.nan
-                contradicting += len(unclear) if c == 0 else 0
-            else:
-                # Of only missing values the sum is missing, not 0.
-                together = groups.sum(min_count=1) if rule.merge == "sum" else groups.agg(rule.merge)
-                values[c, together.index] = together
-                merged[name] = len(together)
+        together = _merge(cell, column, rule.merge, values[c])
+        if rule.merge == "refuse":
+            contradicting[name] = together
+        elif together:
+            merged[name] = together
         if rule.day:
             spread[name] = _spread(values[c].reshape(sites, intervals), (local - step).astype("datetime64[D]"))
         if rule.over_sites:
@@ -143,11 +152,13 @@ def on_grid(rows: Rows, taskfile: TaskFile, source: str) -> Grid:
         if rule.fill:
             filled[name] = _fill(values[c].reshape(sites, intervals), rule.fill)
     shaped = np.ascontiguousarray(values.reshape(-1, sites, intervals).transpose(1, 2, 0))  # (D, N, C)
+    repeated = len(cell) - len(np.unique(cell))
+    across = 1 if taskfile.data.layout == "long" else sites  # cells of one line
     return Grid(
         source=source,
         ends=local,
         sites=rows.sites,
-        columns=tuple(rows.values),
+        columns=tuple(given),
         values=shaped,
         quality=Quality(
             source=source,
@@ -156,27 +167,81 @@ def on_grid(rows: Rows, taskfile: TaskFile, source: str) -> Grid:
             first=str(local[0] - step),
             last=str(local[-1]),
             intervals=intervals,
-            duplicates=(len(cell) - len(cells)) * rows.lines // len(cell),  # a line of a wide file has many cells
+            duplicates=repeated // across,
             contradicting=contradicting,
             out_of_range=out_of_range,
             empty=rows.empty,
             silent_intervals=int(np.isnan(shaped[:, :, 0]).all(axis=0).sum()),
-            missing={c: int(np.isnan(shaped[:, :, i]).sum()) for i, c in enumerate(rows.values)},
+            missing={c: int(np.isnan(shaped[:, :, i]).sum()) for i, c in enumerate(given)},
             merged=merged,
             invalid=rows.invalid,
             unknown=rows.unknown,
             filled=filled,
             spread=spread,
             allowed=taskfile.data.missing,
+            far=int(far.sum()) // across,
+            far_times=tuple(map(str, far_times.astype("datetime64[s]")[:3])),
+            unlisted=rows.unlisted,
+            notes=rows.notes,
         ),
     )
+
+
+def far_from_all(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """(R,) which rows stand years away from the rest: few, behind a gap of more than a year (a clock that began at
+    1970, a 2 in place of a 1)."""
+    times, of, count = np.unique(seconds, return_inverse=True, return_counts=True)
+    group = np.cumsum(np.diff(times, prepend=times[0]) > YEAR_S)  # (T,) of times without such a gap between them
+    rows = np.bincount(group, weights=count)
+    moments = np.bincount(group)
+    main = int(rows.argmax())
+    few = (rows * FEW < rows[main]) | ((moments == 1) & (moments[main] >= MANY))
+    few[main] = False
+    outside: npt.NDArray[np.bool_] = few[group][of]
+    return outside
+
+
+def _merge(
+    cell: npt.NDArray[np.int64], column: npt.NDArray[np.float64], rule: str, values: npt.NDArray[np.float64]
+) -> int:
+    """Put ``column`` (R,) into the cells of ``values``; what is missing says nothing beside what is not.
+
+    Returns:
+        Cells with several values that are one now; with ``refuse``, those whose values contradict each other.
+    """
+    seen = ~np.isnan(column)
+    cell, column = cell[seen], column[seen]
+    # In order of value, so that a sum has the same last bit in whatever order the rows come; `first` heeds the file's.
+    order = np.argsort(cell, kind="stable") if rule == "first" else np.lexsort((column, cell))
+    cell, column = cell[order], column[order]
+    begin = np.flatnonzero(np.diff(cell, prepend=-1))  # (K,) of each run of one cell
+    if not len(begin):
+        return 0
+    end = np.append(begin[1:], len(cell)) - 1
+    several = end > begin
+    if rule == "refuse":
+        clear = column[begin] == column[end]
+        values[cell[begin]] = np.where(clear, column[begin], np.nan)
+        return int((~clear).sum())
+    if rule in ("sum", "mean"):
+        total = np.add.reduceat(column, begin)
+        values[cell[begin]] = total if rule == "sum" else total / (end - begin + 1)
+    else:
+        values[cell[begin]] = column[end if rule == "max" else begin]
+    return int(several.sum())
 
 
 def _local(seconds: npt.NDArray[np.int64], zone: str) -> Times:
     times = seconds.astype("datetime64[s]")
     if not zone:
         return times
-    return pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy("datetime64[s]")
+    return (
+        pd.DatetimeIndex(times)
+        .tz_localize("UTC")
+        .tz_convert(ZoneInfo(zone))
+        .tz_localize(None)
+        .to_numpy("datetime64[s]")
+    )
 
 
 def _spread(values: npt.NDArray[np.float64], days: Times) -> int:

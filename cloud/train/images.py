@@ -7,7 +7,6 @@ which become the model's as on the node (:mod:`wayside.contracts.picture`).
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wayside.cloud.train import arrays
 from wayside.cloud.train.errors import DataError
 from wayside.cloud.train.quality import ImageQuality
 from wayside.cloud.train.taskfile import TaskFile
 from wayside.contracts.picture import WHOLE, decoded, prepared
 from wayside.contracts.wire import ContractError
+from wayside.text import read_file
 
 FIFTHS = {"validation": 2, "holdout": 4}
 """Of five groups that follow each other, which goes where; the other three are trained on."""
@@ -150,7 +151,7 @@ def _folder(path: Path, taskfile: TaskFile) -> tuple[Any, Any, Any]:
     for label, name in enumerate(task.classes):
         for file in sorted(p for p in (path / name).glob("*") if p.is_file()):
             try:
-                made = prepared(decoded(file.read_bytes()), WHOLE, task.seen_as, task.image or (1, 1, 1))
+                made = prepared(decoded(read_file(file)), WHOLE, task.seen_as, task.image or (1, 1, 1))
             except (ContractError, OSError) as exc:
                 raise DataError(f"{file}: {exc}") from exc
             x.append(made.astype(np.uint8))  # whole numbers: nothing is lost
@@ -161,23 +162,27 @@ def _folder(path: Path, taskfile: TaskFile) -> tuple[Any, Any, Any]:
     return np.stack(x), np.array(y, np.int64), np.full(len(y), "")
 
 
+def _labels(path: Path, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if y.dtype.kind not in "biuf" or not np.isfinite(y).all() or (y != np.floor(y)).any():
+        raise DataError(f"{path}: array y holds {y.dtype}, not whole numbers of classes")
+    return y.astype(np.int64)
+
+
 def _arrays(path: Path, taskfile: TaskFile, grouped: bool) -> tuple[Any, Any, Any]:
     if path.is_dir():
         return _folder(path, taskfile)
     task, name = taskfile.task, taskfile.data.group
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            x, y = arrays["x"], arrays["y"].astype(np.int64)
-            # Only training needs to know what belongs together.
-            names = arrays[name].astype(str) if name and (grouped or name in arrays.files) else np.full(len(y), "")
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as exc:
-        wanted = ", ".join(["x", "y", *([name] if name else [])])
-        raise DataError(f"{path}: is no .npz file with the arrays {wanted}: {exc}") from exc
-    if x.dtype != np.uint8 or x.shape[1:] != (task.image or ()):
+    # Only training needs to know what belongs together.
+    needed, asked = (("x", "y", name), ()) if name and grouped else (("x", "y"), (name,) if name else ())
+    given = arrays.read(path, *needed, optional=asked)
+    x, y = given["x"], _labels(path, given["y"])
+    names = given[name].astype(str) if name in given else np.full(y.shape, "")
+    if x.ndim == 0 or x.dtype != np.uint8 or x.shape[1:] != (task.image or ()):
         expected = " x ".join(map(str, task.image or ()))
         raise DataError(f"{path}: array x is {x.dtype} {x.shape[1:]}; the task {task.name} takes uint8 {expected}")
-    if len(x) != len(y) or len(y) != len(names) or not len(y):
-        raise DataError(f"{path}: arrays have {len(x)}, {len(y)} and {len(names)} entries; they must be as many")
+    if y.ndim != 1 or names.ndim != 1 or not len(x) == len(y) == len(names) or not len(y):
+        raise DataError(f"{path}: arrays have {len(x)}, {y.size} and {names.size} entries; they must be as many")
     if y.min() < 0 or y.max() >= len(task.classes):
-        raise DataError(f"{path}: array y: class {y.max()} is none of the {len(task.classes)} of task {task.name}")
+        wrong = y.min() if y.min() < 0 else y.max()
+        raise DataError(f"{path}: array y: class {wrong} is none of the {len(task.classes)} of task {task.name}")
     return x, y, names

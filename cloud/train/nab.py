@@ -10,7 +10,6 @@ profile unless another is given.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
@@ -19,12 +18,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from wayside.cloud.train import alarms
 from wayside.cloud.train.errors import DataError
+from wayside.cloud.train.table import Table
+from wayside.cloud.train.taskfile import Column, Data
 from wayside.cloud.train.vus import vus_pr
 from wayside.contracts.alarm import Alarm, AlarmSpec
+from wayside.text import loads_json, read_file
 
 Floats = npt.NDArray[np.float64]
 Span = tuple[np.datetime64, np.datetime64]
@@ -68,15 +69,13 @@ def read_series(folder: Path) -> dict[str, Series]:
     Raises:
         DataError: there is none, or one of them is something else.
     """
-    series = {}
+    series, layout = {}, Data(layout="nab", time=("timestamp",))
     for path in sorted(folder.rglob("*.csv")):
         name = f"{path.parent.name}/{path.name}"
-        try:
-            frame = pd.read_csv(path)
-            times = pd.to_datetime(frame["timestamp"]).to_numpy("datetime64[s]")
-            series[name] = Series(name=name, times=times, values=frame["value"].to_numpy(np.float64))
-        except (OSError, KeyError, ValueError) as exc:
-            raise DataError(f"{path}: is no series with the columns timestamp and value: {exc}") from exc
+        table = Table(path, layout, ["timestamp", "value"])
+        table.learn_decimal(["value"])
+        times = table.seconds(1).astype("datetime64[s]")
+        series[name] = Series(name=name, times=times, values=table.numbers("value", Column()).values)
     if not series:
         raise DataError(f"{folder}: holds no series; give the folder with the benchmark's CSV files")
     return series
@@ -89,13 +88,13 @@ def read_windows(path: Path) -> dict[str, list[Span]]:
         DataError: the file is no such JSON.
     """
     try:
-        content = json.loads(path.read_text())
+        content = loads_json(read_file(path))
         # The benchmark writes microseconds that its series do not have.
         return {
             name: sorted((np.datetime64(a, "s"), np.datetime64(b, "s")) for a, b in spans)
             for name, spans in content.items()
         }
-    except (OSError, ValueError, AttributeError, TypeError) as exc:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as exc:
         raise DataError(f"{path}: is no JSON of windows by series like combined_windows.json: {exc}") from exc
 
 

@@ -29,7 +29,7 @@ import torch
 
 from wayside.cloud.train import alarms, cases, datasets, ranks
 from wayside.cloud.train.datasets import Examples, Source
-from wayside.cloud.train.errors import OutputError, TaskError
+from wayside.cloud.train.errors import OutputError, TaskError, TrainError
 from wayside.cloud.train.evaluate import answers, compare, point, predict
 from wayside.cloud.train.fit import RECIPES, SOLVERS, fit, refit, solve
 from wayside.cloud.train.fitted import Epoch, Fitted, OnEpoch
@@ -39,6 +39,7 @@ from wayside.cloud.train.windows import Windows
 from wayside.contracts.task import TaskSpec
 from wayside.contracts.wire import to_builtins
 from wayside.models import registry
+from wayside.paths import placed
 
 CHECKPOINT, WINDOWS, REPORT, PICTURE, FINAL = "checkpoint.pt", "windows.npz", "report.json", "forecast.png", "final"
 STAGE = ".partial"
@@ -54,21 +55,31 @@ def with_fit(
         ModelConfigError: unknown family.
         TaskError: a family for another kind of task.
     """
-    recipe, kind = taskfile.fit, taskfile.task.kind
+    recipe = taskfile.fit
     if family is not None and family != recipe.family:
-        registry.family(family)
-        if family not in registry.families(kind):
-            known = ", ".join(registry.families(kind))
-            raise TaskError(f"task {taskfile.task.name} is of kind {kind}, and {family} is not; choose of {known}")
+        check_family(taskfile.task, family)
         recipe = RECIPES.get(family, Fit(family=family))
     changes = {"epochs": epochs or recipe.epochs, "refit": refit and taskfile.fit.refit}
     return msgspec.structs.replace(taskfile, fit=msgspec.structs.replace(recipe, **changes))
 
 
+def check_family(task: TaskSpec, family: str) -> None:
+    """Refuse what cannot be trained for ``task``.
+
+    Raises:
+        ModelConfigError: unknown family.
+        TaskError: a family for another kind of task.
+    """
+    registry.family(family)
+    if family not in registry.families(task.kind):
+        known = ", ".join(registry.families(task.kind))
+        raise TaskError(f"task {task.name} is of kind {task.kind}, and {family} is not; choose of {known}")
+
+
 def folder_of(taskfile: TaskFile, data: Path | None) -> Path | None:
     """Where the task's data are: ``data`` if given, else ``WAYSIDE_DATA`` for a task that reads files."""
     if data is None and taskfile.data.files and os.environ.get("WAYSIDE_DATA"):
-        return Path(os.environ["WAYSIDE_DATA"])
+        return placed(Path(), os.environ["WAYSIDE_DATA"])
     return data
 
 
@@ -168,7 +179,10 @@ def _write(
     folder.mkdir(exist_ok=True)
     np.savez(folder / WINDOWS, **windows)
     (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n")
-    torch.save({"state_dict": fitted.module.state_dict(), "config": config}, folder / CHECKPOINT)
+    try:
+        torch.save({"state_dict": fitted.module.state_dict(), "config": config}, folder / CHECKPOINT)
+    except RuntimeError as exc:  # torch's own writer says so of a full disk
+        raise OutputError(f"cannot write {CHECKPOINT}: {next(iter(str(exc).splitlines()), 'no space')}") from exc
 
 
 def _with_usual(task: TaskSpec, windows: Examples, scores: datasets.Array) -> TaskSpec:
@@ -236,6 +250,8 @@ def _staged(out: Path) -> Iterator[Path]:
             (stage / CHECKPOINT).replace(out / CHECKPOINT)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
+    except TrainError:
+        raise
     except OSError as exc:
         raise OutputError(f"cannot write the run into {out}: {exc}; choose another --out") from exc
 

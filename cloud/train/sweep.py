@@ -21,6 +21,7 @@ import logging
 import os
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ import numpy as np
 
 from wayside.cloud.train import datasets
 from wayside.cloud.train.errors import ClusterError, OutputError, TaskError, TrainError
-from wayside.cloud.train.run import STAGE, folder_of, train
+from wayside.cloud.train.run import STAGE, check_family, folder_of, train
 from wayside.cloud.train.taskfile import Fit, TaskFile, load_task
 from wayside.contracts.wire import ContractError, Document, decode, decode_toml, encode
 from wayside.durable import replace_file
@@ -76,11 +77,13 @@ class Outcome:
     error: str = ""
 
 
-def jobs(path: Path) -> list[Job]:
-    """The runs of the grid in the file ``path``.
+def jobs(path: Path, *, epochs: int | None = None) -> list[Job]:
+    """The runs of the grid in the file ``path``, each of at most ``epochs``.
 
     Raises:
-        TaskError: the file breaks its contract, names an unknown task, or a setting that ``[fit]`` does not have.
+        TaskError: the file breaks its contract, names an unknown task, a setting that ``[fit]`` does not have, or one
+            run twice.
+        ModelConfigError: an unknown family.
     """
     try:
         grid = decode_toml(read_toml(path), Grid)
@@ -93,8 +96,15 @@ def jobs(path: Path) -> list[Job]:
         taskfile = load_task(name)
         for values in itertools.product(*grid.fit.values()):
             settings = dict(zip(grid.fit, values, strict=True))
-            one = msgspec.structs.replace(taskfile, fit=_changed(taskfile.fit, settings, path))
+            recipe = _changed(taskfile.fit, settings, path)
+            check_family(taskfile.task, recipe.family)
+            if epochs is not None:
+                recipe = msgspec.structs.replace(recipe, epochs=min(epochs, recipe.epochs))
+            one = msgspec.structs.replace(taskfile, fit=recipe)
             planned += [Job(taskfile=one, settings=settings, seed=seed) for seed in grid.seeds]
+    folders = Counter(job.folder for job in planned)
+    if twice := [folder for folder, times in folders.items() if times > 1]:
+        raise TaskError(f"{path}: the run {twice[0]} is there {folders[twice[0]]} times: name each value once")
     return planned
 
 
@@ -137,7 +147,7 @@ def sweep(
     ray: str | None = None,
     on_done: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Run all jobs and write their outcomes to ``out/sweep.json``.
+    """Run all jobs and write their outcomes to ``out/sweep.json``, after each: what stops the rest loses nothing.
 
     Args:
         ray: none: one after the other, here. ``local``: on all processors of this machine; ``local:2``: on two.
@@ -148,18 +158,23 @@ def sweep(
         ClusterError: Ray is not installed, or not there.
         OutputError: ``out`` cannot be written.
     """
-    done = []
+    place = {job.folder: number for number, job in enumerate(chosen)}
+    done: list[Outcome] = []
     ways = _one_by_one(chosen, data, out) if ray is None else _on_ray(chosen, data, out, ray)
     for outcome in ways:
         done.append(outcome)
+        done.sort(key=lambda o: place[o.folder])
+        _keep(done, out)
         on_done(outcome)
-    done.sort(key=lambda o: [j.folder for j in chosen].index(o.folder))
+    return done
+
+
+def _keep(done: list[Outcome], out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         replace_file(out / RESULT, json.dumps([asdict(o) for o in done], indent=1).encode() + b"\n")
     except OSError as exc:
         raise OutputError(f"cannot write {out / RESULT}: {exc}; choose another --out") from exc
-    return done
 
 
 def _one_by_one(chosen: list[Job], data: Path | None, out: Path) -> Iterator[Outcome]:

@@ -37,7 +37,13 @@ class Tracker:
             return
         from torch.utils.tensorboard import SummaryWriter  # a second of imports
 
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"))
+        try:
+            self._tensorboard = SummaryWriter(str(folder / "tensorboard"))
+        except UnicodeEncodeError as exc:
+            name = ascii(str(folder.parent))
+            raise TrackingError(
+                f"{name} is not UTF-8, and TensorBoard takes no such name: choose another --out"
+            ) from exc
         if os.environ.get("WANDB_MODE", "disabled") != "disabled":
             self._wandb = _weights_and_biases(folder, taskfile, seed)
 

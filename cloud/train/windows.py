@@ -158,7 +158,7 @@ def windows(grid: Grid, taskfile: TaskFile, statistics: dict[str, Any] | None = 
     reach, t = max(lead + task.horizon - 1, 0), task.window
     span = t + reach
     if m < span:
-        raise DataError(f"{grid.source}: {m} intervals; one window and its target take {span}; give more data")
+        raise DataError(f"{grid.source}: {m} intervals; one window and its target take {span}: give more data")
     rows = _rows(grid, taskfile, reach)
     names = [i.name for i in task.inputs]
     output = np.ascontiguousarray(grid.values[:, :, grid.columns.index(task.output)], np.float32)
@@ -175,7 +175,8 @@ def windows(grid: Grid, taskfile: TaskFile, statistics: dict[str, Any] | None = 
     if task.missing == "last":
         allowed &= ~np.isnan(rows).any(axis=2)[:, newest + 1 - t]
     if not allowed.any():
-        raise DataError(f"{grid.source}: no site has {span} intervals in a row without a gap; give more data")
+        cause = grid.quality.cause()
+        raise DataError(f"{grid.source}: no site has {span} intervals in a row without too many gaps: {cause}")
     k, site = np.nonzero(allowed.T)
     if data.naive and data.naive < reach:
         raise DataError(f"task {task.name}: data.naive {data.naive} is not known {reach} intervals ahead")

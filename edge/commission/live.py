@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,6 +44,7 @@ from wayside.firmware_bridge.line.borrow import borrowed
 from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
 from wayside.firmware_bridge.line.messages import DetectorFault, Event, EventKind, Identity, Status
+from wayside.text import loads_json, read_file
 
 FIRST_STATUS_S = 8.0  # for the board to identify itself
 RETRY_S = 0.2  # before a lost line is opened again
@@ -440,7 +440,7 @@ def _written(path: Path) -> tuple[int, int]:
 
 def _status(path: Path) -> dict[str, Any]:
     try:
-        status = json.loads(path.read_bytes())
+        status = loads_json(read_file(path))
     except (OSError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}

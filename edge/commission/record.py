@@ -12,9 +12,9 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -30,11 +30,13 @@ from wayside.contracts.commissioning import (
 from wayside.contracts.node_config import NodeConfig
 from wayside.contracts.reading import Stamp
 from wayside.contracts.sync import Board, Key, Label
-from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
+from wayside.contracts.wire import ContractError, Document, decode, encode, from_builtins, wire_field
 from wayside.durable import replace_file
-from wayside.edge.clock import open_clock, stamp
+from wayside.edge.clock import DRIFT_PPM, open_clock, stamp
+from wayside.edge.doctor.running import running_agent
 from wayside.edge.errors import EdgeError
 from wayside.edge.identity import KEY_FILE, Identity, load_or_create
+from wayside.text import read_file
 
 FOLDER = "commissioning"
 BOOT = secrets.token_hex(16)  # of this program: what Stamp calls a boot
@@ -90,7 +92,7 @@ class WalkFile:
             CommissionError: it cannot be read.
         """
         try:
-            progress = decode(self._path.read_bytes(), Progress)
+            progress = decode(read_file(self._path), Progress)
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -191,7 +193,7 @@ def records(state_dir: Path) -> Iterator[LoadedRecord]:
     for path in sorted(files, key=lambda p: (p.stat().st_mtime_ns, p.name)):
         signed = None
         try:
-            signed = decode(path.read_bytes(), SignedCommissioning)
+            signed = decode(read_file(path), SignedCommissioning)
             record = verified(signed)
         except (OSError, ContractError, CommissionError) as exc:
             yield LoadedRecord(path, signed, None, str(exc))
@@ -204,9 +206,24 @@ def _files(folder: Path) -> list[Path]:
     return [p for suffix in ("json", "sent", "refused") for p in folder.glob(f"*.{suffix}")]
 
 
-def now(config: NodeConfig) -> Stamp:
+def now(config: NodeConfig, state_dir: Path) -> Stamp:
+    """The time as it is known here: by this computer, or else by the agent that runs on it."""
     clock = open_clock(config.clock)
-    return stamp(clock, BOOT, clock.mono_ns())
+    here = stamp(clock, BOOT, clock.mono_ns())
+    return here if here.wall_ms is not None else _by_agent(here, running_agent(state_dir) or {}) or here
+
+
+def _by_agent(here: Stamp, agent: Mapping[str, Any]) -> Stamp | None:
+    """``here`` on the clock that hub or receiver have set for the agent: both count the kernel's monotonic time."""
+    try:
+        there = from_builtins(agent.get("at"), Stamp)
+    except ContractError:
+        return None
+    if there.wall_ms is None or there.mono_ns > here.mono_ns:
+        return None
+    since_ms = (here.mono_ns - there.mono_ns) // 1_000_000
+    error_ms = None if there.error_ms is None else there.error_ms + since_ms * DRIFT_PPM // 1_000_000 + 1
+    return Stamp(here.boot, here.mono_ns, there.wall_ms + since_ms, there.clock, error_ms)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from rich.console import Console
 
+from wayside import terminal
 from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck, WiringCheck
 from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.reading import Stamp
 from wayside.contracts.sync import Board
 from wayside.contracts.version import VERSION
 from wayside.edge.commission.live import Live
@@ -43,6 +44,8 @@ from wayside.edge.errors import EdgeError
 from wayside.edge.hand_in import hand_in
 from wayside.edge.hub_client import HubClient
 from wayside.edge.hub_tls import HubTls
+from wayside.exits import nobody_answers
+from wayside.paths import settled
 
 REDRAW_S = 0.2
 HAND_IN_S = 20.0
@@ -182,16 +185,14 @@ class Walk:
 
 
 def commission(
-    config: NodeConfig, config_sha256: str, folder: Path, options: Options, console: Console
+    config: NodeConfig, config_sha256: str, folder: Path, options: Options, console: terminal.Screen
 ) -> tuple[CommissioningRecord, Path]:
     """Walk what remains, ask the doctor, write the signed record.
 
     Raises:
         Stopped: what was walked is kept. CommissionError, EdgeError: what is in the way.
     """
-    if sys.stdin is None:
-        raise CommissionError("there is no input: a person answers here, run it at a terminal")
-    state_dir = (folder / config.state_dir).resolve()
+    state_dir = settled(folder, config.state_dir)
     identity = key_of(state_dir)
     may_write(state_dir)
     wanted = _wanted(config, options.only)
@@ -199,7 +200,8 @@ def commission(
         signal_with_loops(config)  # better now than after the walk
     with _alone(state_dir):
         file = WalkFile(state_dir, config_sha256, tuple(t.datastream for t in wanted))
-        walk = Walk(config, wanted, _begun(file, config, config_sha256, options, console), file, options.hint_s)
+        begun = _begun(file, config_sha256, now(config, state_dir), options, console)
+        walk = Walk(config, wanted, begun, file, options.hint_s)
         if walk.remaining:
             _walk_what_remains(walk, config, folder, state_dir, console)
         if options.wiring_s is not None and walk.progress.wiring is None:
@@ -213,7 +215,7 @@ def commission(
             site=progress.site,
             by=progress.by,
             started=progress.started,
-            finished=now(config),
+            finished=now(config, state_dir),
             agent=VERSION,
             config_sha256=config_sha256,
             board=progress.board,
@@ -228,7 +230,7 @@ def commission(
     return record, path if path.exists() else path.with_suffix(".sent")
 
 
-def _hand_in(client: HubClient, state_dir: Path, console: Console) -> None:
+def _hand_in(client: HubClient, state_dir: Path, console: terminal.Screen) -> None:
     """Hand the record in, as no agent runs; if the hub does not answer, the next agent will."""
 
     async def send() -> None:
@@ -277,13 +279,13 @@ def _alone(state_dir: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _begun(file: WalkFile, config: NodeConfig, digest: str, options: Options, console: Console) -> Progress:
+def _begun(file: WalkFile, digest: str, started: Stamp, options: Options, console: terminal.Screen) -> Progress:
     if options.again:
         file.remove()
     progress = file.load()
     if progress is None:
         by = options.by or _name(console)
-        return Progress(id=secrets.token_hex(16), by=by, site=options.site, started=now(config), config_sha256=digest)
+        return Progress(id=secrets.token_hex(16), by=by, site=options.site, started=started, config_sha256=digest)
     names = ", ".join(f"{c.datastream} {c.outcome}" for c in progress.sensors) or "nothing yet"
     console.print(f"Going on with the walk of {progress.by}; done: {names}", markup=False, soft_wrap=True)
     return msgspec.structs.replace(
@@ -296,7 +298,7 @@ def is_label(text: str) -> bool:
     return len(text.strip()) > 0 and len(text) <= 64 and text.isprintable()
 
 
-def _name(console: Console) -> str:
+def _name(console: terminal.Screen) -> str:
     if sys.stdin.isatty():
         with contextlib.suppress(EOFError):
             typed = console.input("Who walks? Your name: ").strip()
@@ -305,7 +307,7 @@ def _name(console: Console) -> str:
     raise CommissionError("the record says who walked: give --by NAME, 1 to 64 characters")
 
 
-def _walk_what_remains(walk: Walk, config: NodeConfig, folder: Path, state_dir: Path, console: Console) -> None:
+def _walk_what_remains(walk: Walk, config: NodeConfig, folder: Path, state_dir: Path, console: terminal.Screen) -> None:
     agent = agent_runs(state_dir)
     names = {t.datastream for t in walk.remaining}
     live = Live(config, state_dir, agent=agent, names=names, on_move=walk.on_move, folder=folder)
@@ -320,7 +322,7 @@ def _walk_what_remains(walk: Walk, config: NodeConfig, folder: Path, state_dir: 
         live.give_back()
 
 
-async def _at_terminal(walk: Walk, live: Live, console: Console) -> None:
+async def _at_terminal(walk: Walk, live: Live, console: terminal.Screen) -> None:
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     assert task is not None  # noqa: S101
@@ -328,13 +330,15 @@ async def _at_terminal(walk: Walk, live: Live, console: Console) -> None:
         loop.add_signal_handler(number, task.cancel)
     try:
         await live.start()
+        if nobody_answers():
+            raise CommissionError("there is no input: a person answers here, run it at a terminal")
         with Keys(sys.stdin.fileno())() as keys, Screen(console) as screen:
             await walk.run(live, screen, keys)
     finally:
         await live.stop()
 
 
-def _examined(config: NodeConfig, folder: Path, state_dir: Path, console: Console) -> Iterator[DoctorFinding]:
+def _examined(config: NodeConfig, folder: Path, state_dir: Path, console: terminal.Screen) -> Iterator[DoctorFinding]:
     """The doctor's checks. An agent gets its board back first."""
     if agent_runs(state_dir) and config.board is not None:
         console.print("Waiting for the agent to take its board back")

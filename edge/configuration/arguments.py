@@ -7,22 +7,45 @@ from typing import Annotated
 
 import typer
 
-from wayside.contracts.node_config import Loaded, NodeConfig, read_node_config
+from wayside.contracts.node_config import NODE_FILE, Loaded, NodeConfig, read_node_config
 from wayside.contracts.wire import ContractError
+from wayside.edge.errors import EdgeError
 from wayside.text import read_toml
 
-Config = Annotated[Path, typer.Argument(help="the node's TOML file (docs/node.md)", metavar="CONFIG")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+DEFAULT = Path(NODE_FILE)
 
 
-def failed(message: str) -> typer.Exit:
-    """To be raised: says ``message`` and ends the program with status 1."""
-    typer.echo(f"wayside: {message}", err=True)
-    return typer.Exit(1)
+def default_file() -> Path:
+    """The node's file where a card has it. Raises: BadParameter: this computer has none there."""
+    if not DEFAULT.exists():
+        raise typer.BadParameter(f"name the node's TOML file; there is no {DEFAULT} here", param_hint="CONFIG")
+    return DEFAULT
 
 
-def unreadable(path: Path, exc: OSError) -> typer.Exit:
-    return failed(f"{path}: {exc.strerror or exc}")
+Config = Annotated[
+    Path,
+    typer.Argument(
+        default_factory=default_file,
+        help="The node's TOML file (docs/node.md).",
+        metavar="CONFIG",
+        show_default=NODE_FILE,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class CommandFailed(EdgeError):  # noqa: N818  (what happened)
+    """A verb cannot do what it was asked for."""
+
+
+def failed(message: str) -> CommandFailed:
+    """To be raised."""
+    return CommandFailed(message)
+
+
+def unreadable(path: Path, exc: OSError) -> CommandFailed:
+    fix = "; run this with sudo, or as the agent's user" if isinstance(exc, PermissionError) else ""
+    return failed(f"{path}: {exc.strerror or exc}{fix}")
 
 
 def read(path: Path) -> Loaded:

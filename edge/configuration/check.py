@@ -6,37 +6,45 @@ Changes nothing. What needs no more than the text is judged in :mod:`wayside.con
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-import msgspec
 
-from wayside.contracts.actuator_config import SignalConfig
+from wayside.contracts.actuator_config import SetpointConfig
 from wayside.contracts.fit import misfits
-from wayside.contracts.mistakes import Mistake, spelled
+from wayside.contracts.hub_address import hub_address
+from wayside.contracts.mistakes import Mistake, Place, spelled
 from wayside.contracts.modbus_config import of_manual
-from wayside.contracts.node_check import Python, obstacles
-from wayside.contracts.node_config import NodeConfig, read_node_config, with_lines_listed
+from wayside.contracts.node_check import Sound, obstacles
+from wayside.contracts.node_config import (
+    HubConfig,
+    Loaded,
+    NodeConfig,
+    NodeSections,
+    Python,
+    loaded,
+    read_draft,
+    runtimes_for,
+)
 from wayside.contracts.passport import MAX_BUNDLE_BYTES, Passport
 from wayside.contracts.version import VERSION
-from wayside.contracts.wire import ContractError, decode, parsed_toml
+from wayside.contracts.wire import ContractError, decode
+from wayside.edge.configuration import state_dir
 from wayside.edge.doctor.hub import check_root
 from wayside.edge.errors import EdgeError
 from wayside.edge.hub_tls import HubTls, TlsError
-from wayside.edge.policies.policy import check as policy_mistakes
-from wayside.edge.policies.policy import check_beat as beat_mistakes
+from wayside.edge.policies.node_file import mistakes as policies_mistakes
 from wayside.edge.policies.policy import refused as refused_policies
 from wayside.edge.runtimes.load import available
 from wayside.edge.sensors import video
 from wayside.edge.trusted_bundle import open_bundle
-from wayside.text import read_toml
-
-ALONE = ("node", "state_dir", "clock", "hub", "model", "board", "modbus", "storage")
-"""Sections that are right or wrong whatever the others say."""
+from wayside.hub_http.proxy import ProxyError, route
+from wayside.hub_http.proxy import mistakes as proxy_mistakes
+from wayside.paths import homeless, placed
+from wayside.text import TextError, decode_unicode, read_file, read_toml
 
 
 class TaskMisfit(NamedTuple):
@@ -73,52 +81,49 @@ def check_file(path: Path, passports: Sequence[Passport] = (), python: Python | 
         OSError: the file cannot be read.
     """
     file, folder = read_toml(path), path.resolve().parent
-    judged_for = python or (sys.version_info[0], sys.version_info[1])
     try:
-        loaded = read_node_config(file)
+        draft = read_draft(file)
     except ContractError as exc:
-        return Checked(None, tuple(dict.fromkeys((*exc.mistakes, *_beside(exc.mistakes, file, folder, judged_for)))))
-    config = loaded.config
-    mistakes = [*obstacles(config, judged_for)]
-    judged = {m.place for m in mistakes}
-    if python is None:
-        mistakes += _cameras(config)
-    mistakes += [
-        m
-        for m in (*_policies(config), *_beat(config), *_sunspec(config), *_on_this_machine(config, folder))
-        if m.place not in judged
-    ]
-    hints = [*loaded.hints, *refused_policies(), *_manual_numbers(config)]
-    if python is None and config.model.runtime not in available():
-        hints.append(
+        return Checked(None, exc.mistakes)
+    judged_for = python or (sys.version_info[0], sys.version_info[1])
+    sound = Sound(draft)
+    config = sound.config
+    mistakes: dict[Place, Mistake] = {}
+    for mistake in (
+        *obstacles(config, judged_for),
+        *(() if python else _cameras(config)),
+        *_sunspec(config),
+        *policies_mistakes(config),
+        *_on_this_machine(config, folder, elsewhere=python is not None),
+    ):
+        mistakes.setdefault(mistake.place, mistake)
+    proven = sound.proven(mistakes.values())
+    if draft.mistakes:
+        return Checked(None, draft.refusal(proven).mistakes)
+    node = loaded(draft)
+    written = tuple(dict.fromkeys((spelled(node.as_written(m.place)), m.rule) for m in proven))
+    hints = (*node.hints, *_hints(node, elsewhere=python is not None))
+    if python is None and ("state_dir",) not in mistakes:
+        hints += tuple(f"$.state_dir: {whose}" for whose in state_dir.hints(placed(folder, config.state_dir)))
+    return Checked(node.config, written, hints, *_fit(node.config, passports, runtimes_for(judged_for)))
+
+
+def _hints(node: Loaded, *, elsewhere: bool) -> Iterator[str]:
+    """What keeps nothing from working, and is perhaps not what was meant."""
+    config = node.config
+    yield from refused_policies()
+    yield from _manual_numbers(config)
+    if config.hub is not None and config.hub.proxy is None:
+        yield from proxy_mistakes()
+    if not elsewhere:
+        yield from (f"{spelled(node.as_written(p))}: {said}" for p, path in config.paths() if (said := homeless(path)))
+    if not elsewhere and config.model.runtime == "auto" and not available():
+        yield '$.model.runtime: this computer has none, so no model runs here: pip install "wayside[edge]"'
+    elif not elsewhere and config.model.runtime not in ("auto", *available()):
+        yield (
             f'$.model.runtime: {config.model.runtime} is not installed on this computer: pip install "wayside[edge]", '
             "unless the file is for another"
         )
-    written = tuple(dict.fromkeys((spelled(loaded.as_written(m.place)), m.rule) for m in mistakes))
-    return Checked(config, written, tuple(hints), *_fit(config, passports))
-
-
-def _beside(
-    mistakes: Sequence[tuple[str, str]], file: bytes, folder: Path, python: Python
-) -> Iterator[tuple[str, str]]:
-    """What cannot work in the sections of a file that have no part in its ``mistakes`` and stand alone."""
-    broken = {m[1] for field, _ in mistakes if (m := re.match(r"\$\.([A-Za-z0-9_-]+)", field))}
-    try:
-        given = parsed_toml(file)
-        sound = {name: given[name] for name in ALONE if name in given and name not in broken}
-        sound = with_lines_listed(sound)
-        if isinstance(sound.get("modbus"), list):  # a line to which only actuators belong needs them
-            sound["modbus"] = [line for line in sound["modbus"] if "registers" in line or "sunspec" in line]
-        config = msgspec.convert({"node": "unnamed", "state_dir": ".", **sound}, NodeConfig)
-    except (ContractError, msgspec.ValidationError, RecursionError):
-        return
-    for mistake in (*obstacles(config, python), *_sunspec(config), *_on_this_machine(config, folder)):
-        section = mistake.place[0]
-        if section not in broken:
-            place = mistake.place if section in sound else ()
-            if section == "modbus" and isinstance(given.get("modbus"), dict):
-                place = ("modbus", *place[2:])
-            yield spelled(place), mistake.rule
 
 
 def read_passport(path: Path) -> Passport:
@@ -128,18 +133,19 @@ def read_passport(path: Path) -> Passport:
         EdgeError: it is neither.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_BUNDLE_BYTES + 1)
-    if not content.lstrip().startswith(b"{"):
+    content = read_file(path, MAX_BUNDLE_BYTES)
+    if content.startswith(b"PK"):
         return open_bundle(content, agent_version=None).passport
     try:
-        return decode(content, Passport)
-    except ContractError as exc:
+        return decode(decode_unicode(content).encode(), Passport)
+    except (ContractError, TextError) as exc:
         raise EdgeError(f"is no passport: {exc}") from exc
 
 
-def _fit(config: NodeConfig, passports: Sequence[Passport]) -> tuple[tuple[TaskMisfit, ...], tuple[str, ...]]:
-    offer = config.offer(VERSION)
+def _fit(
+    config: NodeConfig, passports: Sequence[Passport], runtimes: Sequence[str]
+) -> tuple[tuple[TaskMisfit, ...], tuple[str, ...]]:
+    offer = config.offer(VERSION, runtimes)
     wrong: list[TaskMisfit] = []
     fitting: list[str] = []
     for passport in passports:
@@ -156,56 +162,28 @@ def _fit(config: NodeConfig, passports: Sequence[Passport]) -> tuple[tuple[TaskM
     return tuple(wrong), tuple(fitting)
 
 
-def _cameras(config: NodeConfig) -> Iterator[Mistake]:
+def _cameras(config: NodeSections) -> Iterator[Mistake]:
     for i, camera in enumerate(config.cameras):
         if camera.url is not None and not video.available():
             yield Mistake(("cameras", i, "url"), f"cannot be read here: {video.INSTALL}")
 
 
-def _policies(config: NodeConfig) -> Iterator[Mistake]:
-    actuators = {a.name: a for a in config.actuators}
-    for i, task in enumerate(config.tasks):
-        if task.policy is None or task.actuator is None:
-            continue
-        for sentence in policy_mistakes(task, actuators[task.actuator]):
-            rule = sentence.removeprefix(f"task {task.name}, policy {task.policy}: ").removeprefix(
-                f"task {task.name}: "
-            )
-            setting = rule.removeprefix("settings.").split(":")[0].split(".")[0].split("[")[0]
-            if rule.startswith("settings.") and setting in task.settings:
-                yield Mistake(("tasks", i, "settings", setting), rule.removeprefix(f"settings.{setting}").lstrip(": "))
-            else:
-                yield Mistake(("tasks", i, "policy"), f"{task.policy}: {rule}")
-
-
-def _beat(config: NodeConfig) -> Iterator[Mistake]:
-    for i, actuator in enumerate(config.actuators):
-        if not isinstance(actuator, SignalConfig) or actuator.beat is None:
-            continue
-        place = ("actuators", i, "beat")
-        policy, settings = actuator.beat.policy, actuator.beat.settings
-        for sentence in beat_mistakes(actuator):
-            rule = sentence.removeprefix(f"{actuator.name}, policy {policy}: ").removeprefix(f"{actuator.name}: ")
-            setting = rule.removeprefix("settings.").split(":")[0].split(".")[0].split("[")[0]
-            if rule.startswith("settings.") and setting in settings:
-                told = rule.removeprefix(f"settings.{setting}").lstrip(": ")
-                yield Mistake((*place, "settings", setting), told)
-            else:
-                yield Mistake((*place, "policy"), rule)
-
-
 def _manual_numbers(config: NodeConfig) -> Iterator[str]:
     """Register addresses that may be copied from a manual, which counts from 1 behind a digit for the table."""
+    named: list[tuple[Place, int]] = []
     for i, line in enumerate(config.modbus):
-        for j, register in enumerate(line.registers):
-            manual = of_manual(register.address)
-            if manual is not None:
-                where = spelled(("modbus", i, "registers", j, "address"))
-                write = f'address = {manual[1]}, table = "{manual[0]}"'
-                yield f"{where}: if {register.address} is the manual's number, write {write}"
+        named += [(("modbus", i, "registers", j), register.address) for j, register in enumerate(line.registers)]
+    for i, actuator in enumerate(config.actuators):
+        if isinstance(actuator, SetpointConfig) and actuator.register is not None:
+            named.append((("actuators", i, "register"), actuator.register.address))
+    for place, address in named:
+        manual = of_manual(address)
+        if manual is not None and (manual[0] == "holding" or place[0] == "modbus"):  # what is set is written
+            write = f'address = {manual[1]}, table = "{manual[0]}"'
+            yield f"{spelled((*place, 'address'))}: if {address} is the manual's number, write {write}"
 
 
-def _sunspec(config: NodeConfig) -> Iterator[Mistake]:
+def _sunspec(config: NodeSections) -> Iterator[Mistake]:
     if not any(line.sunspec for line in config.modbus):
         return
     from wayside.edge.sensors.sunspec_model import mistakes
@@ -215,30 +193,49 @@ def _sunspec(config: NodeConfig) -> Iterator[Mistake]:
             yield from (m._replace(place=("modbus", i, "sunspec", j, *m.place)) for m in mistakes(device))
 
 
-def _on_this_machine(config: NodeConfig, folder: Path) -> Iterator[Mistake]:
+def _hub_http(hub: HubConfig) -> Iterator[Mistake]:
+    """What the client itself refuses of an address and a proxy that are spelled well."""
+    try:
+        address = hub_address(hub.url)
+        _ = httpx.URL(address.url).host
+        route(address, hub.proxy)
+    except ContractError:
+        return  # judged with the text
+    except (httpx.InvalidURL, UnicodeError) as exc:  # UnicodeError: a name that stands for no letters
+        yield Mistake(("hub", "url"), f"is no URL that can be used: {exc}")
+    except ProxyError as exc:
+        if hub.proxy is not None:
+            yield Mistake(("hub", "proxy"), str(exc).removeprefix("hub.proxy="))
+
+
+def _on_this_machine(config: NodeSections, folder: Path, *, elsewhere: bool) -> Iterator[Mistake]:
     """What the file names and this computer has not, or has twice."""
     if config.hub is not None:
-        try:
-            _ = httpx.URL(config.hub.url).host
-        except (httpx.InvalidURL, UnicodeError) as exc:  # UnicodeError: a name that stands for no letters
-            yield Mistake(("hub", "url"), f"is no URL that can be used: {exc}")
-        root = check_root(folder / config.model.tuf_root)
+        yield from _hub_http(config.hub)
+        root = check_root(placed(folder, config.model.tuf_root))
         if root.state == "fail":
             yield Mistake(("model", "tuf_root"), f"there is no trust root: {root.said}; {root.fix}")
         try:
             HubTls(config.hub, folder).context()
         except TlsError as exc:
             yield Mistake(("hub", "ca"), str(exc).removeprefix("hub.ca: "))
-    state_dir = folder / config.state_dir
-    try:
-        there = next(p for p in (state_dir, *state_dir.parents) if p.exists())
-        if not there.is_dir():
-            yield Mistake(("state_dir",), f"{there} is a file, so there can be no such folder")
-    except (OSError, ValueError) as exc:
-        yield Mistake(("state_dir",), f"cannot be looked at: {getattr(exc, 'strerror', None) or exc}")
+    for rule in state_dir.mistakes(placed(folder, config.state_dir), elsewhere=elsewhere):
+        yield Mistake(("state_dir",), rule)
+    if not elsewhere:
+        yield from _inputs(config, folder)
     taken = {os.path.realpath(config.board.port): "the board"} if config.board and "\0" not in config.board.port else {}
     for i, line in enumerate(config.modbus):
         port = os.path.realpath(line.port) if "\0" not in line.port else ""
         if port in taken and Path(port).exists():
             yield Mistake(("modbus", i, "port"), f"is {taken[port]}'s by another name: both are {port}")
         taken.setdefault(port, line.label)
+
+
+def _inputs(config: NodeSections, folder: Path) -> Iterator[Mistake]:
+    """A folder where a file should be, or a file in place of a folder; what is not there yet may come."""
+    for i, camera in enumerate(config.cameras):
+        if camera.folder is not None and os.path.isfile(placed(folder, camera.folder)):  # noqa: PTH113 -- raises nothing
+            yield Mistake(("cameras", i, "folder"), f"{camera.folder} is a file, and pictures come into a folder")
+    for i, file in enumerate(config.manual.files if config.manual else ()):
+        if os.path.isdir(placed(folder, file.path)):  # noqa: PTH112 -- as above
+            yield Mistake(("manual", "files", i, "path"), f"{file.path} is a folder: name the CSV file")

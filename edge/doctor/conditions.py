@@ -17,7 +17,8 @@ FIXES = {
     "model_worse": "start a rollout of a better version, or of the one before: `wayside rollout back`",
     "model_nan": "start a rollout of a better version, or of the one before: `wayside rollout back`",
     "model_constant": "start a rollout of a better version, or of the one before: `wayside rollout back`",
-    "storage": "free room; if the card became read-only, replace it",
+    "routine_fails": "sensing goes on; report it with the agent's log, `journalctl -u wayside-agent`",
+    "storage_fails": "free room; if the card became read-only, replace it",
 }
 DEFAULT_FIX = "mend what it names; the condition ends by itself when that is over"
 

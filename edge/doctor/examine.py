@@ -15,13 +15,14 @@ from wayside.contracts.node_config import NodeConfig
 from wayside.edge.doctor.cameras import check_cameras
 from wayside.edge.doctor.conditions import check_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
-from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_root
+from wayside.edge.doctor.hub import check_enrolment, check_hub, check_notices, check_proxy, check_root
 from wayside.edge.doctor.machine import Machine, check_disk, check_power, check_temperature, check_time
 from wayside.edge.doctor.manual import check_manual
 from wayside.edge.doctor.meters import check_lines, check_relays
 from wayside.edge.doctor.model import check_models
 from wayside.edge.doctor.running import check_agent, running_agent
 from wayside.edge.doctor.sensors import check_board, check_sensors
+from wayside.paths import placed, settled
 
 
 def check_configuration(config: NodeConfig) -> Iterator[Finding]:
@@ -39,7 +40,7 @@ def examine(
         listen_s: how long to wait for the board.
     """
     machine = machine or Machine()
-    state_dir = (folder / config.state_dir).resolve()
+    state_dir = settled(folder, config.state_dir)
     agent = running_agent(state_dir)
     yield from check_configuration(config)
     yield check_time(config, agent)
@@ -63,7 +64,9 @@ def examine(
         yield check_sensors(config, agent)
     if config.hub is not None:
         yield check_hub(config, folder, agent)
+        if config.hub.proxy is None and (proxies := check_proxy()) is not None:
+            yield proxies
         yield looked_at("enrolment", lambda: check_enrolment(config, state_dir, agent))
         yield check_notices(agent)
-        yield check_root(folder / config.model.tuf_root)
+        yield check_root(placed(folder, config.model.tuf_root))
     yield from check_models(config, state_dir, agent)

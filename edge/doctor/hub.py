@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
+from wayside.contracts.hub_address import HubAddress, hub_address, rules_broken
 from wayside.contracts.node_config import NodeConfig
+from wayside.contracts.wire import ContractError
 from wayside.edge.doctor.finding import Finding
+from wayside.edge.hub_client import printable
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.identity import KEY_FILE
 from wayside.edge.outbox import peek
 from wayside.edge.status import OUTBOX_FILE
+from wayside.hub_http.client import TrustError, client
+from wayside.hub_http.failure import FAULTS, failure, unexpected
+from wayside.hub_http.proxy import ProxyError, Route, mistakes, route
+from wayside.text import TextError, loads_json, read_file
+
+HEALTH_BYTES = 64  # of an answer are enough to see what it is
+T = TypeVar("T")
 
 
 def check_hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) -> Finding:
@@ -26,40 +34,71 @@ def check_hub(config: NodeConfig, folder: Path, agent: dict[str, Any] | None) ->
     assert hub is not None  # noqa: S101  (the caller checked)
     trouble = (agent or {}).get("trouble", {}).get("hub")
     tls = HubTls(hub, folder)
-    url = f"{hub.url.rstrip('/')}/healthz"
-    begun, patience_s = time.monotonic(), 2 * hub.timeout_s
     try:
-        verify = tls.context() or True
-        status = _in_time(lambda: _status_of(url, hub.timeout_s, verify), patience_s)
-    except TlsError as exc:
-        return Finding("hub", "fail", str(exc), "copy the authority's certificate there, or correct hub.ca")
-    except TimeoutError:
-        late = f"{hub.url} has not answered in {patience_s:g} s"
-        return Finding("hub", "fail", late, "check the SIM or cable, the name server, and what lies in between")
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        return _unreachable(hub.url, exc, tls.why(exc))
+        address = hub_address(hub.url)
+        way = route(address, hub.proxy)
+        http = client(address, timeout_s=hub.timeout_s, verify=tls.context(), proxy=hub.proxy)
+    except ContractError as exc:
+        return Finding("hub", "fail", f"{hub.url}: {rules_broken(exc)}", "correct hub.url and restart the agent")
+    except (ProxyError, TrustError, TlsError) as exc:
+        what = "copy the authority's certificate there, or correct hub.ca, " if isinstance(exc, TlsError) else ""
+        return Finding("hub", "fail", str(exc), f"{what}then restart the agent")
+    begun = time.monotonic()
+    if (wrong := _wrong(http, address, way, tls, 2 * hub.timeout_s)) is not None:
+        return wrong
     took_ms = (time.monotonic() - begun) * 1000
-    if status != httpx.codes.OK:
-        return Finding("hub", "fail", f"{hub.url} answers {status}", "look at the hub's own log")
+    via = f" through the proxy {way.shown}" if way.proxy else ""
     if trouble:
         fix = "see the hub's notices below" if _shut_out(agent) else "wait for the next sync"
-        return Finding("hub", "warn", f"{hub.url} answers; the agent last said: {trouble}", fix)
-    return Finding("hub", "ok", f"{hub.url} answers in {took_ms:.0f} ms")
+        return Finding("hub", "warn", f"{address.url} answers{via}; the agent last said: {trouble}", fix)
+    return Finding("hub", "ok", f"{address.url} answers in {took_ms:.0f} ms{via}")
 
 
-def _status_of(url: str, timeout_s: float, verify: ssl.SSLContext | bool) -> int:
-    with httpx.stream("GET", url, timeout=timeout_s, follow_redirects=False, verify=verify) as reply:
-        return reply.status_code  # the body is not read: it may have no end
+def _wrong(http: httpx.Client, address: HubAddress, way: Route, tls: HubTls, patience_s: float) -> Finding | None:
+    """Why no hub answers; None: one does."""
+    try:
+        status, location, is_hub = _in_time(lambda: _asked(http), patience_s)
+    except TimeoutError:
+        late = f"{address.url} has not answered in {patience_s:g} s"
+        return Finding("hub", "fail", late, "check the SIM or cable, the name server, and what lies in between")
+    except FAULTS as exc:
+        if (untrusted := tls.why(exc)) is not None:
+            return Finding("hub", "fail", f"{address.url} answers and is not trusted", untrusted)
+        why = failure(exc, address, way)
+        return Finding("hub", "fail", f"{address.url}: {printable(why.said)}", why.fix)
+    if status == httpx.codes.OK and is_hub:
+        return None
+    why = unexpected(status, location, address, way)
+    return Finding("hub", "fail", f"{address.url} {printable(why.said)}", why.fix)
 
 
-def _in_time(ask: Callable[[], int], seconds: float) -> int:
+def check_proxy() -> Finding | None:
+    """Of the environment's variables; None: there is nothing to say."""
+    wrong = list(mistakes())
+    if not wrong:
+        return None
+    return Finding("proxy", "warn", "; ".join(wrong), "or set hub.proxy in the node's file, which then decides alone")
+
+
+def _asked(http: httpx.Client) -> tuple[int, str | None, bool]:
+    """Status and new location of a hub's answer, and whether it begins as a hub's does: there may be no end of it."""
+    with http, http.stream("GET", "/healthz") as reply:
+        begin = b""
+        for part in reply.iter_bytes():
+            begin += part
+            if len(begin) >= HEALTH_BYTES:
+                break
+        return reply.status_code, reply.headers.get("location"), begin.lstrip().startswith(b"{")
+
+
+def _in_time(ask: Callable[[], T], seconds: float) -> T:
     """The answer of ``ask``, which runs in a thread that is abandoned when it is late: looking up a name has no
     deadline, and a server that sends one byte at a time keeps within every time-out of a single read.
 
     Raises:
         TimeoutError: and whatever ``ask`` raises.
     """
-    answer: Future[int] = Future()
+    answer: Future[T] = Future()
 
     def asks() -> None:
         try:
@@ -69,14 +108,6 @@ def _in_time(ask: Callable[[], int], seconds: float) -> int:
 
     threading.Thread(target=asks, daemon=True).start()
     return answer.result(seconds)
-
-
-def _unreachable(url: str, exc: Exception, untrusted: str | None) -> Finding:
-    if untrusted is not None:
-        return Finding("hub", "fail", f"{url} answers and is not trusted", untrusted)
-    if isinstance(exc, httpx.ConnectError):
-        return Finding("hub", "fail", f"{url}: {exc}", "check the SIM or cable, the address, and the hub itself")
-    return Finding("hub", "fail", f"{url}: {type(exc).__name__} {exc}".rstrip(), "is something in between?")
 
 
 def check_enrolment(config: NodeConfig, state_dir: Path, agent: dict[str, Any] | None) -> Finding:
@@ -120,10 +151,13 @@ def check_notices(agent: dict[str, Any] | None) -> Finding:
 
 def check_root(path: Path) -> Finding:
     try:
-        pinned = json.loads(path.read_bytes())
+        pinned = loads_json(read_file(path))
         version = pinned["signed"]["version"]
     except OSError as exc:
         return Finding("trust root", "fail", f"{path}: {exc.strerror}", "copy the root.json that `release init` made")
-    except (ValueError, KeyError, TypeError):
-        return Finding("trust root", "fail", f"{path} is no TUF root", "copy the root.json that `release init` made")
+    except (TextError, KeyError, TypeError) as exc:
+        why = f": {exc}" if isinstance(exc, TextError) else ""
+        return Finding(
+            "trust root", "fail", f"{path} is no TUF root{why}", "copy the root.json that `release init` made"
+        )
     return Finding("trust root", "ok", f"version {version}")

@@ -11,6 +11,7 @@ from wayside.contracts.manual_config import ManualConfig, ManualFileConfig
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.sensors.csv_rows import LineUnreadable
 from wayside.edge.sensors.manual import last_row
+from wayside.paths import placed
 
 HOST = "127.0.0.1"
 
@@ -54,7 +55,7 @@ def _port(port: int, agent: bool) -> Finding:
 
 
 def _file(file: ManualFileConfig, folder: Path, timezone: str, config: ManualConfig) -> Finding:
-    path = folder / file.path
+    path = placed(folder, file.path)
     try:
         entries = last_row(file, folder, timezone, config)
     except OSError as exc:

@@ -15,6 +15,7 @@ from wayside.contracts.wire import ContractError, from_builtins
 from wayside.edge.doctor.conditions import open_conditions
 from wayside.edge.doctor.finding import Finding, looked_at
 from wayside.edge.errors import EdgeError
+from wayside.edge.runtimes.load import available
 from wayside.edge.trusted_bundle import open_bundle
 from wayside.edge.update.layout import slots_folder
 from wayside.edge.update.slots import NAMES, Slots
@@ -50,7 +51,7 @@ def check_installed(config: NodeConfig, task: TaskConfig, state_dir: Path) -> Fi
         try:
             bundle = open_bundle(slot.content, agent_version=VERSION)
             passport = bundle.passport
-            wrong = misfits(passport, task.offered(), config.offer(VERSION))
+            wrong = misfits(passport, task.offered(), config.offer(VERSION, available()))
             if wrong:
                 reasons = "; ".join(misfit.message for misfit in wrong)
                 return Finding(
@@ -65,9 +66,10 @@ def check_installed(config: NodeConfig, task: TaskConfig, state_dir: Path) -> Fi
         except EdgeError as exc:
             fix = "start a rollout of a good version; the agent falls back to the other slot"
             return Finding(check, "fail", f"slot {slot.name}: {exc}", fix)
+        name = runtime.name
         runtime.close()
         tested = f"golden test passed, {result.max_abs_diff:.3g} of {variant.tolerance:.3g}"
-        runs = f"{passport.bundle} {passport.version} ({variant.name} on {config.model.runtime})"
+        runs = f"{passport.bundle} {passport.version} ({variant.name} on {name})"
         return Finding(check, "ok", f"{runs}: {tested}")
     if slots.damaged:
         damage = "; ".join(f"slot {name}: {why}" for name, why in slots.damaged.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from wayside.edge.doctor.conditions import open_conditions
 from wayside.edge.doctor.finding import Finding
 from wayside.edge.status import STATUS_FILE
+from wayside.text import loads_json, open_file, read_file
 
 FRESH_S = 15.0  # of the agent's status file
 
@@ -22,7 +22,7 @@ def running_agent(state_dir: Path) -> dict[str, Any] | None:
     try:
         if abs(time.time() - path.stat().st_mtime) > FRESH_S:
             return None
-        status = json.loads(path.read_bytes())
+        status = loads_json(read_file(path))
         return status if isinstance(status, dict) and _lives(int(status["pid"])) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -56,7 +56,7 @@ def check_agent(agent: dict[str, Any] | None, state_dir: Path) -> Finding:
         return Finding("agent", "fail", silent, "was it started just now? else see `journalctl -u wayside-agent`")
     if agent is None:
         try:
-            (state_dir / STATUS_FILE).open().close()
+            open_file(state_dir / STATUS_FILE).close()
         except PermissionError as exc:
             return Finding(
                 "agent", "warn", f"{exc.filename}: {exc.strerror}", "run this as the agent's user, or with sudo"

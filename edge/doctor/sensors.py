@@ -20,6 +20,7 @@ from wayside.firmware_bridge.line.finder import find_board, is_pattern, matching
 from wayside.firmware_bridge.line.messages import Identity, Status
 
 DEAD = ("stuck_on", "chatter", "no_hit")  # what the quality rules say of a detector that does not work
+SETTLED_S = 10.0  # an agent that runs so long has its board, if it can be had
 LENT = Finding("board", "warn", "is lent to another command of a technician", "let that command finish")
 
 
@@ -30,7 +31,7 @@ def check_board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: flo
             yield LENT
             return
         if not board.get("connected"):
-            yield Finding("board", "fail", f"the agent does not reach {config.port}", "check the cable and the port")
+            yield _unreached(config, (agent or {}).get("uptime_s"))
             return
         safe = ", in fail-safe" if board.get("fail_safe") else ""
         state: Literal["warn", "ok"] = "warn" if safe else "ok"
@@ -52,6 +53,14 @@ def check_board(config: BoardConfig, agent: dict[str, Any] | None, listen_s: flo
         yield Finding("board", "ok", f"{identity.board} firmware {identity.firmware} at {port}")
         if status.fail_safe:
             yield Finding("fail-safe", "ok", "holds the fixed plan, as it should without an agent")
+
+
+def _unreached(config: BoardConfig, uptime_s: object) -> Finding:
+    fix = "check the cable and the port"
+    if isinstance(uptime_s, int | float) and uptime_s < SETTLED_S:
+        early = f"the agent runs since {uptime_s:.0f} s and has not reached {config.port} yet"
+        return Finding("board", "fail", early, f"ask again in {SETTLED_S:g} s; then {fix}")
+    return Finding("board", "fail", f"the agent does not reach {config.port}", fix)
 
 
 def _pattern(pattern: str) -> Finding:

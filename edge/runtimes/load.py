@@ -6,12 +6,14 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from wayside.contracts.node_config import runtimes_for
 from wayside.edge.runtimes.runtime import FORMATS, MODULES, Runtime, RuntimeLoadError
+from wayside.text import read_file
 
 
 def available() -> tuple[str, ...]:
-    """Names of the runtimes whose package is installed here. Nothing is imported."""
-    return tuple(name for name, module in MODULES.items() if importlib.util.find_spec(module) is not None)
+    """Names of the runtimes whose package is installed here, best first. Nothing is imported."""
+    return tuple(name for name in runtimes_for() if importlib.util.find_spec(MODULES[name]) is not None)
 
 
 def load_runtime(
@@ -40,7 +42,7 @@ def load_runtime(
     if kind not in FORMATS:
         raise RuntimeLoadError(f"there is no runtime {kind!r}; choose one of {', '.join(FORMATS)}")
     try:
-        content = model if isinstance(model, bytes) else model.read_bytes()
+        content = model if isinstance(model, bytes) else read_file(model)
     except OSError as exc:
         raise RuntimeLoadError(f"the model cannot be read: {exc}") from exc
     try:

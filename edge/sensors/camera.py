@@ -27,6 +27,7 @@ from wayside.edge.clock import Clock, stamp
 from wayside.edge.node import Node
 from wayside.edge.sensors.folder import CameraError, CameraMissing, Folder, Taken
 from wayside.edge.sources.view import Seen, View
+from wayside.paths import placed
 
 RETRY_S = 5.0
 HANDED_OVER_S = 10.0  # the loop takes what it is given, or does not live
@@ -58,7 +59,7 @@ def open_reader(config: CameraConfig, folder: Path, *, late_s: float, after: tup
         CameraError: it cannot be opened.
     """
     if config.folder is not None:
-        return Folder(folder / config.folder, delete=config.after == "delete", late_s=late_s, after=after)
+        return Folder(placed(folder, config.folder), delete=config.after == "delete", late_s=late_s, after=after)
     from wayside.edge.sensors.video import Video
 
     return Video(config.url or "", folder, config.every_s)

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from wayside.contracts.manual_config import ManualFileConfig
+from wayside.csv_dialect import separator_of
 from wayside.edge.errors import EdgeError
 from wayside.edge.sources.entry import Entry
+from wayside.text import TextError, decode
 
-SEPARATORS = (",", ";", "\t")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 _ID_CHARS = 128
 
@@ -42,9 +43,8 @@ class CsvRows:
         self.last_ms = 0
         text = _text(header.removeprefix(b"\xef\xbb\xbf"), config.encoding)
         wanted = [config.time, *config.columns, *([config.id] if config.id is not None else [])]
-        layouts = {separator: [name.strip() for name in _fields(text, separator)] for separator in SEPARATORS}
-        self._separator = max(SEPARATORS, key=lambda s: sum(name in layouts[s] for name in wanted))
-        names = layouts[self._separator]
+        self._separator = separator_of(text, wanted)
+        names = [name.strip() for name in _fields(text, self._separator)]
         for name in wanted:
             if names.count(name) != 1:
                 many = "no" if name not in names else "more than one"
@@ -109,8 +109,8 @@ class CsvRows:
 
 def _text(line: bytes, encoding: str) -> str:
     try:
-        return line.decode(encoding)
-    except UnicodeDecodeError as exc:
+        return decode(line, encoding).text
+    except TextError as exc:
         raise LineUnreadable(f"is no {encoding} text: encoding says what it is") from exc
 
 

@@ -12,6 +12,7 @@ from wayside.edge.sensors.csv_file import HEADER_BYTES, LINE_BYTES, Look, Mark, 
 from wayside.edge.sensors.csv_rows import CsvRows, LineUnreadable
 from wayside.edge.sources.entry import Entry, EntryRefused
 from wayside.edge.sources.manual import Desk
+from wayside.paths import placed
 
 FILE_POLL_S = 2.0
 PATIENCE_LOOKS = 3  # in vain: between two files of a rotation there may be none for a moment
@@ -25,7 +26,7 @@ def last_row(file: ManualFileConfig, folder: Path, timezone: str, told: ManualCo
         OSError: it cannot be read.
         LineUnreadable: its first or last line.
     """
-    path = folder / file.path
+    path = placed(folder, file.path)
     with path.open("rb") as handle:
         header, end, _ = handle.readline(HEADER_BYTES).partition(b"\n")
         if not end:
@@ -132,7 +133,7 @@ class ManualInputs:
     def __init__(self, config: ManualConfig, folder: Path, timezone: str, desk: Desk) -> None:
         """``folder``: relative paths begin there."""
         self._config, self._desk = config, desk
-        self._files = [FileFeed(f, folder / f.path, timezone, config.totals, desk) for f in config.files]
+        self._files = [FileFeed(f, placed(folder, f.path), timezone, config.totals, desk) for f in config.files]
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

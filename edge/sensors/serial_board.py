@@ -77,6 +77,8 @@ class SerialBoard:
         self._raw_before = self._errors_before = self._frames_before = 0  # of the links before this one
         self.connected = False
         self.lent = False  # to a technician's command
+        self.on_loan: Callable[[], None] = lambda: None  # called when a loan begins, and when the board is back
+        self._was_lent = False
         self.heard_at = float("-inf")  # loop time of the last good frame
 
     @property
@@ -129,8 +131,9 @@ class SerialBoard:
         return self._frames_before + self._link.counts.frames + self._link.counts.dropped
 
     async def _wait_for_return(self, port: str) -> None:
-        self.lent = True
+        self.lent = self._was_lent = True
         log.info("board lent", port=port)
+        self.on_loan()
         try:
             while is_lent(port):  # noqa: ASYNC110 -- a file lock of another process tells nobody when it ends
                 await asyncio.sleep(HEARTBEAT_S)
@@ -162,6 +165,9 @@ class SerialBoard:
                 self.heard_at = max(self.heard_at, conversation.heard_s)
                 if not self.connected and self._link.received.statuses > statuses:
                     self.connected = True
+                    if self._was_lent:
+                        self._was_lent = False
+                        self.on_loan()
                     self._conditions.end("line_lost", SUBJECT)
                     self._conditions.end("wrong_board", SUBJECT)
                 self._judge_noise()

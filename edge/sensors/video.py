@@ -14,6 +14,7 @@ from wayside.contracts.camera_config import SCHEMES, shown
 from wayside.contracts.picture import UInt8, check_size
 from wayside.contracts.wire import ContractError
 from wayside.edge.sensors.folder import CameraError, CameraMissing, Taken
+from wayside.paths import placed
 
 WAIT_S = 5.0  # for a connection, and for the next packet
 INSTALL = 'PyAV is not installed: pip install "wayside[camera]"'
@@ -54,11 +55,13 @@ class Video:
         elif url.startswith("/dev/"):
             form = "v4l2"
         if not url.startswith(SCHEMES):
-            url = str(folder / url)
+            url = str(placed(folder, url))
             if not Path(url).exists():
                 raise CameraMissing(f"there is no {self._shown}: plug the camera in, or correct cameras.url")
         try:
-            self._container: Any = av.open(url, format=form, options=options, timeout=(WAIT_S, WAIT_S))
+            # To FFmpeg "a:b" is a protocol and "%d" a counter; after "file:" a name is a name.
+            source = url if self._live else f"file:{url}"
+            self._container: Any = av.open(source, format=form, options=options, timeout=(WAIT_S, WAIT_S))
             self._frames = self._decode(self._container)
         except Exception as exc:  # FFmpeg's errors are of many kinds
             raise CameraError(f"{self._shown} cannot be opened: {_why(exc)}") from exc

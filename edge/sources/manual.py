@@ -108,10 +108,9 @@ class ManualSource:
         name, value = config.datastream, entry.value
         if value is None:
             return
-        low, high = config.lowest, config.high
-        if (low is not None and value < low) or (high is not None and value > high):
-            low_text, high_text = ("" if low is None else f"{low:g}"), ("" if high is None else f"{high:g}")
-            raise EntryRefused(f"{name}: {value:g} is not within {low_text}..{high_text}")
+        low, high = config.bounds
+        if not low <= value <= high:
+            raise EntryRefused(f"{name}: {value:g} is not within {low:g}..{high:g}")
         if config.kind == "events" and entry.id is None:
             raise EntryRefused(f"{name} counts events: each needs an id, so that a repeated one counts once")
         if config.kind == "events" and value % 1:

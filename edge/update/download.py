@@ -54,7 +54,7 @@ class Request(Document, frozen=True, kw_only=True):
 
     desired: Desired
     hub_url: str
-    hub: HubConfig | None = None  # of a hub whose certificate is to be verified; None: plain HTTP
+    hub: HubConfig | None = None  # how it is reached and verified; None: plain HTTP, as the environment says
     ca_folder: str = ""  # where ``hub.ca`` begins
     root: str  # the pinned trust root
     state_dir: str

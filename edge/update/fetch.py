@@ -18,7 +18,12 @@ import httpx
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient.fetcher import FetcherInterface
 
+from wayside.contracts.hub_address import hub_address
+from wayside.contracts.node_config import HubConfig
 from wayside.edge.hub_tls import HubTls
+from wayside.hub_http.client import async_client
+from wayside.hub_http.failure import FAULTS, failure
+from wayside.hub_http.proxy import route
 
 POLL_S = 0.2
 SILENCE_S = 20.0  # without a byte
@@ -43,19 +48,24 @@ class Fetcher(FetcherInterface):
     the deadline of :meth:`allow`; any, as soon as ``cancel`` is set. No redirects: the hub sends nobody elsewhere.
     """
 
-    def __init__(self, tls: HubTls | None, cancel: threading.Event | None = None) -> None:
+    def __init__(self, hub: HubConfig, tls: HubTls | None, cancel: threading.Event | None = None) -> None:
         """Belongs to one thread, which has no event loop running.
 
         Raises:
+            ContractError: ``hub.url`` is no address.
+            ProxyError, TrustError: its way leads through a proxy, or by authorities, that cannot be used.
             TlsError: ``hub.ca`` cannot be used.
         """
+        self._address = hub_address(hub.url)
+        self._way = route(self._address, hub.proxy)
         context = tls.context() if tls is not None else None
         self._cancel = cancel or threading.Event()
         self._loop = asyncio.new_event_loop()
-        self._http = httpx.AsyncClient(
-            timeout=SILENCE_S,
-            follow_redirects=False,
-            verify=context if context is not None else True,
+        self._http = async_client(
+            self._address,
+            timeout_s=SILENCE_S,
+            verify=context,
+            proxy=hub.proxy,
             headers={"Accept-Encoding": "identity"},  # lengths and hashes are of what is sent
         )
         self._deadline = float("inf")
@@ -110,6 +120,8 @@ class Fetcher(FetcherInterface):
             raise
         except httpx.TimeoutException as exc:
             raise SlowRetrievalError(f"no byte for {SILENCE_S:g} s") from exc
+        except FAULTS as exc:
+            raise DownloadError(str(failure(exc, self._address, self._way))) from exc
         except Exception as exc:  # whatever a hostile answer does to the parsers below
             raise DownloadError(_deepest(exc)) from exc
         finally:

@@ -237,7 +237,8 @@ async def _in_thread(work: Callable[[], T], cancel: threading.Event) -> T:
         try:
             result = work()
         except BaseException as exc:  # raised where it is awaited
-            failure = exc
+            # a future takes no StopIteration, and would be waited for without end
+            failure = RuntimeError(f"{exc!r} in an install") if isinstance(exc, StopIteration) else exc
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result, failure)
 

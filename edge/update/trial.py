@@ -15,7 +15,7 @@ from wayside.contracts.task_config import Offer, TaskOffer
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 from wayside.durable import replace_file
 from wayside.edge import golden
-from wayside.edge.runtimes.load import load_runtime
+from wayside.edge.runtimes.load import available, load_runtime
 from wayside.edge.runtimes.runtime import Runtime, RuntimeLoadError, RuntimeRunError
 from wayside.edge.trusted_bundle import Bundle, BundleRefused
 
@@ -48,18 +48,23 @@ def check_fit(passport: Passport, task: TaskOffer, offer: Offer) -> None:
 
 
 def choose(config: ModelConfig, passport: Passport) -> Variant:
-    """The variant that a node of ``config`` runs.
+    """The variant that a node of ``config`` runs, on the best of its runtimes that the bundle has one for.
 
     Raises:
         BundleRefused: the bundle has none for it.
     """
-    for variant in passport.variants:
-        if variant.precision == config.precision and config.runtime in variant.runtimes:
-            return variant
+    for runtime in runtimes_of(config):
+        for variant in passport.variants:
+            if variant.precision == config.precision and runtime in variant.runtimes:
+                return variant
     offers = "; ".join(f"{v.name} for {', '.join(v.runtimes)}" for v in passport.variants)
-    raise BundleRefused(
-        Refusal.UNSUPPORTED, f"this node runs {config.precision} on {config.runtime}; the bundle has {offers}"
-    )
+    runs = " or ".join(runtimes_of(config)) or "no runtime, for none is installed"
+    raise BundleRefused(Refusal.UNSUPPORTED, f"this node runs {config.precision} on {runs}; the bundle has {offers}")
+
+
+def runtimes_of(config: ModelConfig) -> tuple[str, ...]:
+    """The runtimes that a node of ``config`` may take, best first; "auto": all that are installed here."""
+    return available() if config.runtime == "auto" else (config.runtime,)
 
 
 def try_out(config: ModelConfig, bundle: Bundle, variant: Variant) -> tuple[Runtime, golden.GoldenResult]:
@@ -68,10 +73,9 @@ def try_out(config: ModelConfig, bundle: Bundle, variant: Variant) -> tuple[Runt
     Raises:
         BundleRefused: it does not load, has another shape than its task, or answers other than torch did.
     """
+    kind = next((name for name in runtimes_of(config) if name in variant.runtimes), config.runtime)
     try:
-        runtime = load_runtime(
-            config.runtime, bundle.files[variant.file], threads=config.threads, providers=config.providers
-        )
+        runtime = load_runtime(kind, bundle.files[variant.file], threads=config.threads, providers=config.providers)
     except RuntimeLoadError as exc:
         raise BundleRefused(Refusal.LOAD, f"{variant.name}: {exc}") from exc
     task = bundle.passport.task

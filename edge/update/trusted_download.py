@@ -19,14 +19,18 @@ from tuf.api.metadata import TargetFile  # type: ignore[attr-defined]
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater as TufClient
 
+from wayside.contracts.node_config import HubConfig
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
 from wayside.contracts.rollout import Refusal
-from wayside.contracts.wire import decode, encode
+from wayside.contracts.wire import ContractError, decode, encode
 from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.trusted_bundle import BundleRefused
 from wayside.edge.update.download import MAX_REASON, Answer, FetchCancelled, RefusedBefore, Request
 from wayside.edge.update.fetch import Fetcher, RequestCancelled
 from wayside.edge.update.layout import INCOMING, make_folder, tuf_folder
+from wayside.hub_http.client import TrustError
+from wayside.hub_http.proxy import ProxyError
+from wayside.text import TextError, decode_unicode, read_file
 
 METADATA_BYTES = 1_000_000  # of all metadata together, as far as their deadline is concerned
 
@@ -46,8 +50,8 @@ def download(request: Request, cancel: threading.Event, tls: HubTls | None) -> P
         OSError: the disk.
     """
     try:
-        fetcher = Fetcher(tls, cancel)
-    except TlsError as exc:
+        fetcher = Fetcher(request.hub or HubConfig(url=request.hub_url), tls, cancel)
+    except (ContractError, ProxyError, TrustError, TlsError) as exc:
         raise BundleRefused(Refusal.DOWNLOAD, str(exc)) from exc
     try:
         with fetcher:
@@ -75,11 +79,13 @@ class _Download:
 
     def _look_up(self) -> tuple[TufClient, TargetFile]:
         try:
-            root = self._root.read_bytes()
+            root = decode_unicode(read_file(self._root)).encode()
         except OSError as exc:
             raise BundleRefused(
                 Refusal.METADATA, f"the trust root {self._root}: {exc.strerror}; `wayside release init` writes it"
             ) from exc
+        except TextError as exc:
+            raise BundleRefused(Refusal.METADATA, f"the trust root {self._root}: {exc}") from exc
         try:
             make_folder(tuf_folder(self._state_dir))
             client = TufClient(

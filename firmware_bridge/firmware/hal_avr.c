@@ -51,7 +51,8 @@
 #define INPUT_MASK ((1u << INPUTS) - 1u)
 #define BOOT_COUNTER 508u /* last bytes of the 512 */
 
-/* The label by which a flash identifies the image, and into which it writes the board's name (docs/wire.md 1.11). */
+/* The label by which a flash identifies the image, and into which it writes the board's name (docs/wire.md 1.11). The
+ * builder fills in length and CRC-32. */
 #define TEXT_OF(name) #name
 #define TEXT(name) TEXT_OF(name)
 static const struct __attribute__((packed)) {
@@ -60,8 +61,10 @@ static const struct __attribute__((packed)) {
     uint32_t schema;
     uint8_t major, minor, patch;
     char chip[12], board[BOARD_NAME_BYTES];
+    uint8_t seal[4];
+    uint32_t length, crc;
 } label PROGMEM = {{0x89, 'W', 'A', 'Y', 'S', 'I', 'D', 'E'}, PROTOCOL, SCHEMA, FIRMWARE_MAJOR, FIRMWARE_MINOR,
-    FIRMWARE_PATCH, TEXT(__AVR_DEVICE_NAME__), BOARD_NAME};
+    FIRMWARE_PATCH, TEXT(__AVR_DEVICE_NAME__), BOARD_NAME, {'S', 'E', 'A', 'L'}, 0, 0};
 
 static board the_board;
 static volatile uint32_t ms;

@@ -135,12 +135,28 @@ static bool numbers(char *text, uint64_t *to, int count) {
     return true;
 }
 
+/* The file, behind the byte order mark that some editors put at its begin. */
+static FILE *open_text(const char *path) {
+    FILE *f = fopen(path, "re");
+    unsigned char mark[3];
+    if (f && (fread(mark, 1, sizeof mark, f) != sizeof mark || memcmp(mark, "\xEF\xBB\xBF", sizeof mark) != 0)) rewind(f);
+    return f;
+}
+
+/* Whether a line is this header. */
+static bool is_header(const char *text, const char *header) {
+    size_t length = strlen(header);
+    return strncmp(text, header, length) == 0 && text[length + strspn(text + length, "\r\n")] == 0;
+}
+
+static long feed_begin;
+
 static bool read_edge(void) {
     char text[64];
     uint64_t v[4];
     has_pending = false;
     if (!feed || !fgets(text, sizeof text, feed)) return false;
-    if (++feed_line == 1 && strncmp(text, "ms,kind,channel,value", 21) == 0) return read_edge();
+    if (++feed_line == 1 && is_header(text, "ms,kind,channel,value")) return read_edge();
     if (!numbers(text, v, 4) || v[1] < 1 || v[1] > EVENT_KIND_ANALOG || v[2] > 255 || v[3] > UINT16_MAX)
         die("%s, line %lu: expected ms,kind,channel,value with kind 1 to %d, channel to 255 and value to 65535",
             options.feed, feed_line, EVENT_KIND_ANALOG);
@@ -152,11 +168,12 @@ static bool read_edge(void) {
 
 static void open_feed(void) {
     if (!options.feed) return;
-    feed = fopen(options.feed, "re");
+    feed = open_text(options.feed);
     if (!feed) die("cannot read the feed %s: %s", options.feed, strerror(errno));
+    feed_begin = ftell(feed);
     while (read_edge()) continue; /* check the whole file before the start */
     if (ferror(feed)) die("cannot read the feed %s: %s", options.feed, strerror(errno));
-    rewind(feed);
+    (void)fseek(feed, feed_begin, SEEK_SET);
     feed_line = 0;
     last_edge_ms = 0;
     (void)read_edge();
@@ -179,11 +196,11 @@ static void open_plan(plan *p) {
     uint64_t v[6];
     unsigned long at = 0;
     if (!options.plan) return;
-    FILE *f = fopen(options.plan, "re");
+    FILE *f = open_text(options.plan);
     if (!f) die("cannot read the plan %s: %s", options.plan, strerror(errno));
     p->own = own_limits;
     while (fgets(text, sizeof text, f)) {
-        if (++at == 1 && strncmp(text, "phase,", 6) == 0) continue;
+        if (++at == 1 && is_header(text, "phase,ring,min_green,max_green,clearance,green")) continue;
         if (p->own_count == MAX_PHASES || !numbers(text, v, 6) || v[0] < 1 || v[0] > 255 || v[1] < 1 || v[1] > 2 ||
             v[2] > v[5] || v[5] > v[3] || v[3] > UINT16_MAX || v[4] < 30 || v[4] > 120)
             die("%s, line %lu: expected phase,ring,min_green,max_green,clearance,green in 0.1 s, "

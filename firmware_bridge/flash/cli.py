@@ -11,15 +11,15 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from wayside.firmware_bridge.exits import sentences
+from wayside.command_line import App
 from wayside.firmware_bridge.flash import flash as flashing
 from wayside.firmware_bridge.flash.avr import Progress as Step
 from wayside.firmware_bridge.flash.record import Record, Seen
+from wayside.terminal import Bars, Screen
 
-flash = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+flash = App("flash", interrupted="run the same command again")
 STAGES = {
     "build": "building the firmware",
     "ask": "asking who is there",
@@ -34,7 +34,7 @@ STAGES = {
 def run(
     port: Annotated[str, typer.Argument(help="Device path, or a pattern such as '/dev/serial/by-id/*'.")],
     mcu: Annotated[
-        str | None, typer.Option(help="atmega328p, atmega2560, esp32, esp32s3 …; else it is detected.")
+        str | None, typer.Option(help="Its chip: atmega328p, atmega2560, esp32, esp32s3 …; else it is detected.")
     ] = None,
     file: Annotated[
         Path | None,
@@ -47,6 +47,9 @@ def run(
         bool, typer.Option("--rename", help="Give a board that has another name the one of --id.")
     ] = False,
     baud: Annotated[int, typer.Option(help="Bits per second, of bootloader and firmware.")] = 115_200,
+    foreign: Annotated[
+        bool, typer.Option("--foreign", help="Flash a file of another maker, which cannot show that it is whole.")
+    ] = False,
     address: Annotated[
         str, typer.Option(help="Where an ESP32's flash has its application.")
     ] = f"{flashing.Order(port='').address:#x}",
@@ -65,25 +68,24 @@ def run(
     ESP32s go through esptool: checks and --dry-run are tested, writing is
     not, for want of an emulator.
     """
-    with sentences("flash"):
-        order = flashing.Order(port, file, mcu, board, baud, rename, record, _number(address))
+    order = flashing.Order(port, file, mcu, board, baud, rename, record, _number(address), foreign)
 
-        def agree(plan: flashing.Plan) -> bool:
-            if yes:
-                return True
-            typer.echo(_plan(plan), err=True)
-            if not sys.stdin.isatty():
-                typer.echo("wayside flash: nobody can be asked here; add --yes", err=True)
-                return False
-            return typer.confirm("Flash it?", default=True, err=True)
+    def agree(plan: flashing.Plan) -> bool:
+        if yes:
+            return True
+        typer.echo(_plan(plan), err=True)
+        if not sys.stdin.isatty():
+            typer.echo("wayside flash: nobody can be asked here; add --yes", err=True)
+            return False
+        return typer.confirm("Flash it?", default=True, err=True)
 
-        with _shown_progress() as (step, pause):
-            confirm = agree if yes else lambda plan: pause(lambda: agree(plan))
-            done = flashing.flash(order, confirm, step, dry_run=dry_run)
-        if as_json:
-            typer.echo(json.dumps(msgspec.to_builtins(done.record), indent=2))
-        else:
-            typer.echo(_outcome(done))
+    with _shown_progress() as (step, pause):
+        confirm = agree if yes else lambda plan: pause(lambda: agree(plan))
+        done = flashing.flash(order, confirm, step, dry_run=dry_run)
+    if as_json:
+        typer.echo(json.dumps(msgspec.to_builtins(done.record), indent=2))
+    else:
+        typer.echo(_outcome(done))
 
 
 def _number(text: str) -> int:
@@ -121,10 +123,6 @@ def _table(record: Record) -> str:
     return "no plan table" if table == "00000000" else f"plan table {table}"
 
 
-def _console() -> Console:
-    return Console(stderr=True)
-
-
 @contextmanager
 def _shown_progress() -> Iterator[tuple[Step, Callable[[Callable[[], bool]], bool]]]:
     """A bar for each stage on the error stream, while that is a terminal; and how to step aside for a question."""
@@ -134,7 +132,7 @@ def _shown_progress() -> Iterator[tuple[Step, Callable[[Callable[[], bool]], boo
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=_console(), disable=not sys.stderr.isatty()) as bars:
+    with Bars(*columns, screen=Screen(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
         def step(stage: str, part: float) -> None:

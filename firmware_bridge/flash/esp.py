@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 APP_AT = 0x10000  # where the common partition table has the application
 FAST_BAUD = 460_800
+_DIGEST_BYTES = 32
 ATTEMPTS = 3  # to enter the chip's loader, about 4 s each
 
 
@@ -44,8 +45,11 @@ def chip_of(image: Image) -> str:
     raise FlashError(f"{image.file} is an image for no ESP32 that esptool knows")
 
 
-def check(image: Image, mcu: str | None) -> str:
+def check(image: Image, mcu: str | None, *, foreign: bool = False) -> str:
     """Whether the image is whole and for ``mcu``; returns its chip.
+
+    Args:
+        foreign: an image without a SHA-256 of its own, or with something behind its end, is taken.
 
     Raises:
         WrongPart: it is for another chip.
@@ -66,6 +70,17 @@ def check(image: Image, mcu: str | None) -> str:
         whole = whole and program.stored_digest == program.calc_digest
     if not whole:
         raise FlashError(f"{image.file} is damaged: its checksum is wrong; copy it again")
+    if not foreign:
+        if not program.append_digest:
+            raise FlashError(
+                f"{image.file} carries no SHA-256, so nothing shows that it is whole: build it with one (esptool's "
+                "default), or --foreign flashes it as it is; nothing was written"
+            )
+        if (more := len(image.data) - program.data_length - _DIGEST_BYTES) > 0:
+            raise FlashError(
+                f"{image.file} has {more} bytes behind its end: it is damaged, or two files in one, or signed; "
+                "--foreign flashes it as it is; nothing was written"
+            )
     return chip
 
 

@@ -17,8 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from wayside.firmware_bridge import native
-from wayside.firmware_bridge.errors import BuildError, FlashError, LineError, LineUnavailable, MessageError, WrongPart
+from wayside.firmware_bridge import avr_build
+from wayside.firmware_bridge.errors import (
+    BuildError,
+    FlashError,
+    LineError,
+    LineUnavailable,
+    MessageError,
+    NotAgreed,
+    WrongPart,
+)
 from wayside.firmware_bridge.flash import avr, esp
 from wayside.firmware_bridge.flash import record as flash_record
 from wayside.firmware_bridge.flash.avr import Progress
@@ -44,6 +52,7 @@ class Order(NamedTuple):
     rename: bool = False
     records: Path | None = None
     address: int = esp.APP_AT  # of an ESP32's application
+    foreign: bool = False  # a file that nothing shows to be whole is flashed all the same
 
 
 class Plan(NamedTuple):
@@ -70,6 +79,7 @@ def flash(order: Order, agree: Callable[[Plan], bool], progress: Progress, *, dr
 
     Raises:
         WrongPart: the chip or the board is another; nothing was written.
+        NotAgreed: ``agree`` did not; nothing was written.
         FlashError: anything else; the message says whether anything was written.
         LineUnavailable: the port is not there, not ours to open, or an agent or a command does not give it up.
     """
@@ -79,7 +89,7 @@ def flash(order: Order, agree: Callable[[Plan], bool], progress: Progress, *, dr
     if image is None and order.mcu is not None:
         image = _built(order.mcu, progress)
     if image is not None:
-        _fits(image, order.mcu)
+        _fits(image, order.mcu, foreign=order.foreign)
     if image is None or image.kind == "avr":
         avr.tool()  # before the port is opened: that resets the board
     folder = order.records or flash_record.default_folder()
@@ -97,7 +107,7 @@ def flash(order: Order, agree: Callable[[Plan], bool], progress: Progress, *, dr
         if dry_run:
             return Done(record, None)
         if not agree(plan):
-            raise FlashError("not agreed to: nothing was written")
+            raise NotAgreed("not agreed to: nothing was written")
         return _write(plan, record, folder, order, loan, progress)
 
 
@@ -143,14 +153,21 @@ def _port_of(order: Order) -> str:
     return asyncio.run(find_board(port, order.baud, order.board))
 
 
-def _fits(image: Image, mcu: str | None) -> None:
+def _fits(image: Image, mcu: str | None, *, foreign: bool) -> None:
     """Refuse what the file alone shows to be wrong, before the port is touched."""
     label = image.label
     if mcu is not None and label is not None and label.chip != mcu:
         raise WrongPart(f"{image.file} is firmware for {label.chip}, not for {mcu}: nothing was written")
     if image.kind == "esp":
-        esp.check(image, mcu)
+        esp.check(image, mcu, foreign=foreign)
         return
+    if not image.sealed and not foreign:
+        lacks = "no label" if label is None else "a label without length and CRC-32"
+        holes = f", and bytes {image.holes[0][0]:#x} to {image.holes[0][1]:#x} are empty" if image.holes else ""
+        raise FlashError(
+            f"{image.file} has {lacks}{holes}: it is another maker's or an older release's, or it is damaged, and "
+            "nothing shows which. --foreign flashes it as it is; nothing was written"
+        )
     chip = label.chip if label is not None else mcu
     if chip is None:
         raise FlashError(f"{image.file} has no label that says what it is for: name the chip with --mcu")
@@ -179,12 +196,12 @@ def _image_and_chip(
 
 
 def _built(chip: str, progress: Progress) -> Image:
-    if chip not in native.AVR:
+    if chip not in avr_build.AVR:
         raise FlashError(f"this release has no firmware for {chip}: give a file of its maker with --hex")
     progress("build", 0)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            image = load_image(native.build_avr(chip, Path(scratch)).hex)
+            image = load_image(avr_build.build_avr(chip, Path(scratch)).hex)
     except BuildError as exc:
         raise FlashError(
             f"{exc}; or let the office run `wayside board build --mcu {chip} --out DIR`, "

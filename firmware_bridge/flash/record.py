@@ -18,6 +18,8 @@ import msgspec
 from wayside.durable import replace_file
 from wayside.firmware_bridge.errors import FlashError
 from wayside.firmware_bridge.line.messages import Identity
+from wayside.paths import placed
+from wayside.text import read_file
 
 VERSION = 1
 MAX_RECORD_BYTES = 65_536
@@ -66,7 +68,9 @@ def now() -> str:
 
 def default_folder() -> Path:
     """The XDG base directory specification's place for state."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "wayside" / "flashes"
+    given = os.environ.get("XDG_STATE_HOME", "")
+    state = given if given.startswith("/") else "~/.local/state"  # a relative one is invalid, the specification says
+    return placed(Path(), state) / "wayside" / "flashes"
 
 
 def new_path(folder: Path, record: Record) -> Path:
@@ -95,7 +99,7 @@ def unfinished(folder: Path, port: str) -> tuple[str, Record] | None:
         with contextlib.suppress(OSError, msgspec.MsgspecError):  # not ours, or damaged: no record
             if path.stat().st_size > MAX_RECORD_BYTES:
                 continue
-            record = msgspec.json.decode(path.read_bytes(), type=Record)
+            record = msgspec.json.decode(read_file(path), type=Record)
             if record.port != port or record.outcome == "refused":
                 continue
             mended.add(record.recovers)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from wayside.firmware_bridge.errors import ImageError
 from wayside.firmware_bridge.image.disk import Disk, Ext4
+from wayside.text import TextError, decode_unicode, read_file
 
 BLOCK = 4096
 _CHUNK = 1 << 20
@@ -144,11 +145,9 @@ def load_bmap(path: Path) -> Bmap:
         ImageError: there is none, or it is not whole.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ImageError(f"{path} is no block map: it is too large")
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ImageError(f"{path}: {getattr(exc, 'strerror', None) or 'is not text'}; build the image again") from exc
+        text = decode_unicode(read_file(path, _MAX_BYTES)).replace("\r\n", "\n")
+    except (OSError, TextError) as exc:
+        raise ImageError(f"{path}: {getattr(exc, 'strerror', None) or exc}; build the image again") from exc
     size = re.search(r"<ImageSize> ?(\d{1,18}) ?</ImageSize>", text)
     block = re.search(rf"<BlockSize> ?{BLOCK} ?</BlockSize>", text)
     claimed = re.search(r"<BmapFileChecksum> ?([0-9a-f]{64}) ?</BmapFileChecksum>", text)

@@ -24,14 +24,21 @@ import msgspec
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 from wayside.durable import finish_file, remove, replace_file
 from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.image.base import Base, read_base
 from wayside.firmware_bridge.image.bmap import BLOCK, Bmap, first_difference, load_bmap, make_bmap
 from wayside.firmware_bridge.image.disk import Disk, Entry, Ext4, read_disk
-from wayside.firmware_bridge.image.files import Personality, base_python, root_entries
+from wayside.firmware_bridge.image.files import Personality, root_entries
+from wayside.firmware_bridge.image.needs import doubts, unfit
 from wayside.firmware_bridge.image.seed import NETWORK, cloud_config, pointed_to_seed, seed_files
 from wayside.firmware_bridge.image.wheels import Sha256, WheelSet, load_wheels
+from wayside.text import read_file
 
 _CHUNK = 1 << 20
+_PACKED = {
+    b"\xfd7zXZ\0": ".xz", b"\x1f\x8b": ".gz", b"PK\3\4": ".zip", b"\x28\xb5\x2f\xfd": ".zst", b"BZh": ".bz2",
+}  # fmt: skip
 _FICLONE = 0x40049409  # linux/fs.h
+MAX_MANIFEST_BYTES = 4 << 20  # a few hundred files
 _SPARE = 4 << 20  # bytes of the root file system left free besides the files
 Progress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all (0: unknown)
 
@@ -69,6 +76,7 @@ class Built(NamedTuple):
     bmap: Path
     manifest_path: Path
     manifest: ImageManifest
+    hints: tuple[str, ...] = ()  # what works, perhaps, and should be known
 
 
 def names_of(image: Path) -> tuple[Path, Path]:
@@ -132,7 +140,7 @@ def build(base: Path | PlainBase, out: Path, who: Personality, wheels: Path, pro
                 wayside=personalized.wheels.manifest.wayside,
                 files=personalized.files,
             )
-            return _publish(part, out, bmap, manifest)
+            return _publish(part, out, bmap, manifest)._replace(hints=personalized.hints)
     except OSError as exc:
         raise ImageError(f"{exc.filename or out}: {exc.strerror or exc}; look at the base image and at --out") from exc
 
@@ -145,7 +153,7 @@ def _refuse_to_replace(base: Path, out: Path) -> None:
         raise ImageError(f"{out} is the base itself: give the image another name")
     manifest = names_of(out)[1]
     try:
-        decode(manifest.read_bytes(), ImageManifest)
+        decode(read_file(manifest, MAX_MANIFEST_BYTES), ImageManifest)
     except FileNotFoundError:
         return
     except ContractError as exc:
@@ -158,6 +166,7 @@ class Personalized(NamedTuple):
     instance: str
     wheels: WheelSet
     files: tuple[ImageFile, ...]
+    hints: tuple[str, ...]
 
 
 def personalize(image: Path, who: Personality, wheels_folder: Path) -> Personalized:
@@ -165,11 +174,14 @@ def personalize(image: Path, who: Personality, wheels_folder: Path) -> Personali
     disk = read_disk(image)
     root, fat = disk.ext4, disk.fat
     root.recover()
-    wheels = load_wheels(wheels_folder, base_python(root))
+    base = read_base(root)
+    wheels = load_wheels(wheels_folder, base.python)
+    if wrong := list(unfit(who, wheels, base)):
+        raise ImageError("; ".join(wrong))
     instance = _instance(who, wheels)
-    has_cloud_init = root.inode("/usr/bin/cloud-init") is not None
-    entries = root_entries(who, wheels, root, instance)
-    seed = seed_files(who.config.node, instance, _network(who, root))
+    has_cloud_init = base.cloud_init
+    entries = root_entries(who, wheels, root, base, instance)
+    seed = seed_files(who.config.node, instance, _network(who, base))
     boot: dict[str, bytes] = {}
     if fat is not None:
         boot = dict(seed)
@@ -182,13 +194,7 @@ def personalize(image: Path, who: Personality, wheels_folder: Path) -> Personali
     elif has_cloud_init:
         entries += [Entry(f"/var/lib/cloud/seed/nocloud/{name}", data) for name, data in seed.items()]
         entries.append(Entry("/etc/cloud/cloud.cfg.d/99-wayside.cfg", cloud_config(None)))
-    need, free = root.room_for(entries)
-    if need + _SPARE > free:
-        short = -(-(need + _SPARE - free) // 1_000_000)
-        raise ImageError(
-            f"the root file system of the base lacks {short} MB for the agent ({free // 1_000_000} MB are free): "
-            "take a base with more room, or enlarge it first (truncate, sfdisk, resize2fs)"
-        )
+    check_room(root, entries)
     root.write(entries)
     if fat is not None:
         fat.write(boot)
@@ -196,15 +202,26 @@ def personalize(image: Path, who: Personality, wheels_folder: Path) -> Personali
     files = _described(entries, boot)
     if wrong := differences(disk, files):
         raise ImageError(f"the image does not read back as it was written: {wrong[0]}")
-    return Personalized(instance, wheels, files)
+    return Personalized(instance, wheels, files, tuple(doubts(who.network, base)))
 
 
-def _network(who: Personality, root: Ext4) -> str | None:
+def check_room(root: Ext4, entries: list[Entry]) -> None:
+    """Raises: ImageError: they do not fit into the base."""
+    need, free = root.room_for(entries)
+    if need + _SPARE > free:
+        short = -(-(need + _SPARE - free) // 1_000_000)
+        raise ImageError(
+            f"the root file system of the base lacks {short} MB for the agent ({free // 1_000_000} MB are free): "
+            "take a base with more room, or enlarge it first (truncate, sfdisk, resize2fs)"
+        )
+
+
+def _network(who: Personality, base: Base) -> str | None:
     if who.network is not None:
-        return who.network
+        return who.network.text
     # Of cloud-init's ways to set up a network netplan alone takes name patterns; ifupdown, networkd and NetworkManager
     # would wait for an interface named "wired". Without it, cloud-init's default: DHCP on the first wired interface.
-    return NETWORK if root.inode("/usr/sbin/netplan") else None
+    return NETWORK if base.netplan else None
 
 
 def _knows_its_seed(root: Ext4) -> bool:
@@ -217,7 +234,8 @@ def _knows_its_seed(root: Ext4) -> bool:
 
 def _instance(who: Personality, wheels: WheelSet) -> str:
     """An id that changes with the configuration, so that cloud-init runs again."""
-    parts = (who.config_text.encode(), who.root, who.hub_ca or b"", (who.network or "").encode(), wheels.id.encode())
+    network = who.network.text.encode() if who.network else b""
+    parts = (who.config_text.encode(), who.root, who.hub_ca or b"", network, wheels.id.encode())
     return f"wayside-{hashlib.sha256(b''.join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]}"
 
 
@@ -277,11 +295,19 @@ def load_built(image: Path, manifest_path: Path | None = None) -> tuple[ImageMan
         raise ImageError(f"{image} does not exist: `wayside image build` makes one")
     if image.is_dir():
         raise ImageError(f"{image} is a folder: name the image in it")
+    if not (image.is_file() or image.is_block_device()):
+        raise ImageError(f"{image} is a pipe or a device without blocks: name the image, or the card")
     path = manifest_path or names_of(image)[1]
     try:
-        manifest = decode(path.read_bytes(), ImageManifest)
+        manifest = decode(read_file(path, MAX_MANIFEST_BYTES), ImageManifest)
     except FileNotFoundError as exc:
-        raise ImageError(f"{path} is missing: the image is not finished; run `wayside image build` again") from exc
+        if manifest_path is not None:
+            why = "does not exist: --manifest takes the OUT.json that lies beside the image"
+        elif image.suffix != ".img":
+            why = f"does not exist: if {image} is a card, name its image's with --manifest OUT.json"
+        else:
+            why = "is missing: the image is not finished; run `wayside image build` again"
+        raise ImageError(f"{path} {why}") from exc
     except OSError as exc:
         raise ImageError(f"cannot read the manifest {path}: {exc.strerror}; name it with --manifest") from exc
     except ContractError as exc:
@@ -312,7 +338,7 @@ def verify(target: Path, manifest: ImageManifest, bmap: Bmap, progress: Progress
         raise ImageError(f"{target}: {exc.strerror}") from exc
     if span is not None:
         raise ImageError(
-            f"{target} differs from the image in blocks {span.first}-{span.last} "
+            f"{target} differs from the image of {manifest.node} in blocks {span.first}-{span.last} "
             f"(bytes {span.first * BLOCK} to {(span.last + 1) * BLOCK - 1})"
         )
     progress("checking the personalization", 0, 0)
@@ -324,6 +350,7 @@ def copy_base(base: Path, out: Path, progress: Progress) -> str:
     """Copy or decompress ``base`` into ``out``, holes kept; the SHA-256 of ``base`` as it lies there."""
     digest = hashlib.sha256()
     try:
+        refuse_another_kind(base)
         total = base.stat().st_size
         with base.open("rb") as raw:
             read = 0
@@ -340,8 +367,6 @@ def copy_base(base: Path, out: Path, progress: Progress) -> str:
             source: Any = Counted()
             if base.suffix == ".xz":
                 source = _Unpacked(source)
-            elif base.suffix in (".gz", ".zip", ".zst", ".bz2"):
-                raise ImageError(f"{base}: unpack it first; .img and .img.xz are taken as they are")
             with out.open("r+b") as file:
                 file.truncate(0)
                 _copy_sparse(source, file)
@@ -352,6 +377,27 @@ def copy_base(base: Path, out: Path, progress: Progress) -> str:
             raise ImageError(f"{out.parent}: {exc.strerror}; make room, or build elsewhere with --out") from exc
         raise ImageError(f"cannot copy the base image {base}: {exc.strerror}; name the stock image") from exc
     return digest.hexdigest()
+
+
+def refuse_another_kind(base: Path) -> None:
+    """Look at the first bytes, so that no long file is read in vain.
+
+    Raises:
+        OSError: it cannot be read.
+        ImageError: it is packed otherwise than its name says, or no file.
+    """
+    if not (base.is_file() or base.is_block_device() or base.is_dir()):
+        base.stat()
+        raise ImageError(f"the base image {base} is a pipe or a device, not a file: name the stock image")
+    with base.open("rb") as file:
+        head = file.read(8)
+    packed = next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), None)
+    if base.suffix == ".xz" and packed != ".xz":
+        raise ImageError(f"{base} is no xz file: download it again, or name it .img if it is unpacked")
+    if base.suffix != ".xz" and packed == ".xz":
+        raise ImageError(f"{base} is packed: name it {base.name}.xz, or unpack it with `unxz`")
+    if packed not in (None, ".xz") or base.suffix in (".gz", ".zip", ".zst", ".bz2"):
+        raise ImageError(f"{base}: unpack it first; .img and .img.xz are taken as they are")
 
 
 def clone(source: Path, out: Path, progress: Progress) -> None:

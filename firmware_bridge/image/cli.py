@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from wayside.firmware_bridge.errors import BridgeError
-from wayside.firmware_bridge.exits import sentences
+from wayside.command_line import App
+from wayside.firmware_bridge.errors import BridgeError, ImageError, NotAgreed
 from wayside.firmware_bridge.image import build as images
 from wayside.firmware_bridge.image import card
-from wayside.firmware_bridge.image.files import personality, read_named, read_named_text
-from wayside.firmware_bridge.image.wheels import fetch_wheels
+from wayside.firmware_bridge.image.card_files import CardFiles, noted, of_file, read_card_files, read_named_text
+from wayside.firmware_bridge.image.credentials import UNKNOWN_TOKEN, token_of
+from wayside.firmware_bridge.image.files import Personality, personality
+from wayside.firmware_bridge.image.wheels import GLIBC, fetch_wheels
+from wayside.terminal import Bars, Screen
 
-image = typer.Typer(
+image = App(
+    "image",
     help="Make a node's card image from a stock one, and write it. No root is needed to make one.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    interrupted="run the same command again",
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Wheels = Annotated[Path, typer.Option(help="Folder that `wayside image wheels` filled.")]
@@ -41,9 +42,9 @@ class ProgressDisplay(NamedTuple):
 @contextmanager
 def shown_progress() -> Iterator[ProgressDisplay]:
     """One bar on the error stream, while that is a terminal: what is being done now, and how far it is."""
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True)
     columns = TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.fields[size]}"), TimeElapsedColumn()
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bars:
+    with Bars(*columns, screen=console, transient=True) as bars:
         task = bars.add_task("", total=None, size="")
         now = ""
 
@@ -56,36 +57,37 @@ def shown_progress() -> Iterator[ProgressDisplay]:
                 size = f"{done / 1e6:,.0f} / {total / 1e6:,.0f} MB"
                 bars.update(task, completed=done, total=total, size=size)
 
-        yield ProgressDisplay(step, lambda text: console.print(text, markup=False, soft_wrap=True))
+        yield ProgressDisplay(step, lambda text: console.print(text, soft_wrap=True))
 
 
 @image.command()
 def wheels(
     folder: Annotated[Path, typer.Argument(help="Where they go: a folder per Python, such as cp311.")],
     python: Annotated[list[str] | None, typer.Option(help="Python of the node; may be given again.")] = None,
-    wayside: Annotated[Path | None, typer.Option(help="wayside's own wheel or source; else the one that runs.")] = None,
+    wayside: Annotated[
+        Path | None, typer.Option(help="Wheel or source of wayside itself; else the one that runs.")
+    ] = None,
+    camera: Annotated[bool, typer.Option("--camera", help="Also what reads cameras that have a url.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Download the agent and all that it needs for 64-bit ARM nodes. The one step that needs the package index.
 
-    Debian 12 has Python 3.11, Debian 13 has 3.13; both by default. Where packages come from is pip's configuration.
+    Debian 12 has Python 3.11, Ubuntu 24.04 3.12, Debian 13 3.13; all by default. Where packages come from is pip's
+    configuration.
     """
-    with sentences("image wheels"):
-        fetched = []
-        for version in python or ["3.11", "3.13"]:
-            made = fetch_wheels(folder, version, wayside=wayside, say=lambda text: typer.echo(text, err=True))
-            size = sum(path.stat().st_size for path in made.files)
-            fetched.append({"python": version, "folder": str(made.folder), "wheels": len(made.files), "bytes": size})
-            if not as_json:
-                typer.echo(
-                    f"{made.folder}: {len(made.files)} wheels, {size / 1e6:.0f} MB, wayside {made.manifest.wayside}"
-                )
-                if version == "3.13":
-                    typer.echo(
-                        "  no wheel of lgpio exists for 3.13: GPIO contacts need Debian's python3-lgpio in the base"
-                    )
-        if as_json:
-            typer.echo(json.dumps(fetched))
+    fetched = []
+    for version in python or GLIBC:
+        made = fetch_wheels(
+            folder, version, wayside=wayside, camera=camera, say=lambda text: typer.echo(text, err=True)
+        )
+        size = sum(path.stat().st_size for path in made.files)
+        fetched.append({"python": version, "folder": str(made.folder), "wheels": len(made.files), "bytes": size})
+        if not as_json:
+            typer.echo(f"{made.folder}: {len(made.files)} wheels, {size / 1e6:.0f} MB, wayside {made.manifest.wayside}")
+            if version == "3.13":
+                typer.echo("  no wheel of lgpio exists for 3.13: GPIO contacts need Debian's python3-lgpio in the base")
+    if as_json:
+        typer.echo(json.dumps(fetched))
 
 
 @image.command()
@@ -101,24 +103,23 @@ def build(
     ssh_key: Annotated[
         Path | None, typer.Option(help="Public key of the technician; without it nobody logs in.")
     ] = None,
-    network_config: Annotated[Path | None, typer.Option(help="cloud-init network-config; else wired DHCP.")] = None,
+    network_config: Annotated[
+        Path | None, typer.Option(help="Network configuration for cloud-init; else wired DHCP.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one node's image: its configuration, trust, token and the agent for installation without a network.
 
     Writes OUT.img, its block map OUT.img.bmap and its manifest OUT.json. Nothing is mounted; no root is needed.
     """
-    with sentences("image build"), shown_progress() as shown:
-        who = personality(
-            read_named_text(config, "--config"),
-            read_named(root, "--root"),
-            token=read_named_text(token_file, "--token-file") if token_file else None,
-            hub_ca=read_named(hub_ca, "--hub-ca") if hub_ca else None,
-            site=site,
-            ssh_key=read_named_text(ssh_key, "--ssh-key") if ssh_key else None,
-            network=read_named_text(network_config, "--network-config") if network_config else None,
-        )
+    with shown_progress() as shown:
+        files = read_card_files(root, hub_ca, ssh_key, network_config)
+        who = _personality(files, config, token_file, site)
+        for hint in files.hints:
+            shown.say(f"hint: {hint}")
         made = images.build(base, out, who, wheels, shown.step)
+        for hint in made.hints:
+            shown.say(f"hint: {hint}")
     if as_json:
         typer.echo(made.manifest_path.read_text())
     else:
@@ -126,6 +127,28 @@ def build(
         typer.echo(f"{made.image}: node {it.node}, hub {it.hub}, instance {it.instance}")
         typer.echo(f"  wayside {it.wayside} for Python {it.python}, {it.size / 1e6:,.0f} MB, sha256 {it.sha256[:16]}…")
         typer.echo(f"  write it with: wayside image write {made.image} /dev/DEVICE")
+
+
+def _personality(files: CardFiles, config: Path, token_file: Path | None, site: str | None) -> Personality:
+    """Raises: ImageError: everything that is wrong with the files of this card."""
+    wrong = [*files.wrong]
+    token = who = None
+    with noted(wrong):
+        token = of_file("--token-file", token_file, token_of) if token_file else None
+    with noted(wrong):
+        who = personality(
+            read_named_text(config, "--config"),
+            files.root,
+            token=token if token or not token_file else UNKNOWN_TOKEN,
+            hub_ca=files.hub_ca,
+            site=site,
+            ssh_key=files.ssh_key,
+            network=files.network,
+            name=f"--config {config}",
+        )
+    if wrong or who is None:
+        raise ImageError("; ".join(wrong))
+    return who
 
 
 @image.command()
@@ -136,28 +159,37 @@ def write(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. For benches.")] = False,
     manifest: Manifest = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check image and card, write nothing.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write an image to a card, verify it, and read this node's files back from it. Everything on the card is lost.
 
     Refuses the running system's disk and whatever is mounted. The first block is written last: an interrupted card
     does not boot, and the same command begins again.
     """
-    with sentences("image write"):
-        facts, bmap = images.load_built(image_file, manifest)
-        target = card.look_at(device)
-        typer.echo(f"{image_file}: node {facts.node}, {bmap.mapped_bytes / 1e6:,.0f} MB to write", err=True)
-        typer.echo(f"this will be ERASED:\n{target.description}", err=True)
-        if not yes:
-            if not sys.stdin.isatty():
-                raise BridgeError("there is nobody to ask: --yes writes without asking; nothing was written")
-            typed = typer.prompt(f"type {device} to erase it", default="", show_default=False, err=True)
-            if typed.strip() != str(device):
-                raise BridgeError(f"{typed.strip()!r} is not {device}: nothing was written")
-            if card.look_at(device) != target:
-                raise BridgeError(f"{device} is no longer what was shown: nothing was written; run the command again")
-        with shown_progress() as shown:
-            card.write(image_file, target, facts, bmap, shown.step)
-    typer.echo(f"{device} is node {facts.node}'s: written, read back, whole; it may be taken out")
+    facts, bmap = images.load_built(image_file, manifest)
+    target = card.look_at(device)
+    typer.echo(f"{image_file}: node {facts.node}, {bmap.mapped_bytes / 1e6:,.0f} MB to write", err=True)
+    typer.echo(f"this {'would' if dry_run else 'will'} be ERASED:\n{target.description}", err=True)
+    if dry_run:
+        facts_only = {"dry_run": True, "device": str(device), "node": facts.node, "bytes": bmap.mapped_bytes}
+        typer.echo(json.dumps(facts_only) if as_json else f"nothing was written: {device} would be node {facts.node}'s")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise NotAgreed("there is nobody to ask: --yes writes without asking; nothing was written")
+        typed = typer.prompt(f"type {device} to erase it", default="", show_default=False, err=True)
+        if typed.strip() != str(device):
+            raise NotAgreed(f"{typed.strip()!r} is not {device}: nothing was written")
+        if card.look_at(device) != target:
+            raise BridgeError(f"{device} is no longer what was shown: nothing was written; run the command again")
+    with shown_progress() as shown:
+        card.write(image_file, target, facts, bmap, shown.step)
+    if as_json:
+        done = {"device": str(device), "node": facts.node, "instance": facts.instance, "bytes": bmap.mapped_bytes}
+        typer.echo(json.dumps(done))
+    else:
+        typer.echo(f"{device} is node {facts.node}'s: written, read back, whole; it may be taken out")
 
 
 @image.command()
@@ -167,7 +199,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read an image or a card back: every block that counts, and that it is this node's."""
-    with sentences("image verify"), shown_progress() as shown:
+    with shown_progress() as shown:
         if manifest is None and target.is_block_device():
             raise BridgeError(f"{target} is a device: say which image with --manifest OUT.json")
         facts, bmap = images.load_built(target, manifest)

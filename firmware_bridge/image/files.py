@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 from collections.abc import Iterator
 from importlib.resources import files as package_files
-from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from wayside.contracts.node_check import checked_node_config
-from wayside.contracts.node_config import NodeConfig, Runtime
+from wayside.contracts.node_config import NODE_FILE, NodeConfig
 from wayside.contracts.wire import ContractError, parsed_toml
+from wayside.edge.policies.node_file import mistakes as policies_mistakes
 from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.image import credentials
+from wayside.firmware_bridge.image.base import Base
+from wayside.firmware_bridge.image.card_files import noted
 from wayside.firmware_bridge.image.disk import Entry, Ext4
+from wayside.firmware_bridge.image.network import Network
 from wayside.firmware_bridge.image.seed import hostname
-from wayside.firmware_bridge.image.wheels import GLIBC, WheelSet
-from wayside.text import TextError, decode_unicode
+from wayside.firmware_bridge.image.wheels import WheelSet
 
 STATE_DIR = "/var/lib/wayside"  # the unit's StateDirectory
-CONFIG = "/etc/wayside/node.toml"
 CA_FILE = "hub-ca.pem"
 MAX_MISTAKES = 20  # that are named of one configuration
 _UNITS = "/etc/systemd/system"
-_SSH_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+|sk-\S+@openssh\.com) [A-Za-z0-9+/=]{40,}( [^\n]*)?")
-_AARCH64 = 183  # ELF e_machine
 
 
 class Personality(NamedTuple):
@@ -37,7 +36,7 @@ class Personality(NamedTuple):
     hub_ca: bytes | None = None
     site: str | None = None
     ssh_key: str | None = None
-    network: str | None = None
+    network: Network | None = None
 
     @property
     def hub(self) -> str:
@@ -46,66 +45,76 @@ class Personality(NamedTuple):
 
 def personality(
     config_text: str,
-    root: bytes,
+    root: bytes | None,
     *,
     token: str | None = None,
     hub_ca: bytes | None = None,
     site: str | None = None,
     ssh_key: str | None = None,
-    network: str | None = None,
+    network: Network | None = None,
+    name: str = "the node's configuration",
 ) -> Personality:
-    """Put token and CA into a node's configuration and check all that is to go onto its card.
+    """Put token and CA into a node's configuration and check that it can work on a card.
+
+    Args:
+        root, hub_ca, ssh_key, network: as :mod:`wayside.firmware_bridge.image.card_files` reads them. ``root`` None:
+            what is wrong with it is said elsewhere, and no card is made.
+        name: what the configuration is called in messages.
 
     Raises:
-        ImageError: naming what is wrong and where to mend it.
+        ImageError: naming everything that is wrong and where to mend it.
     """
-    text = config_text.removeprefix("\ufeff")
-    if token is not None:
-        text = with_hub_key(text, "token", token.strip())
-    if hub_ca is not None:
-        _check_authority(hub_ca)
-        text = with_hub_key(text, "ca", CA_FILE)
-    try:
-        config = checked_node_config(text).config
-    except ContractError as exc:
-        listed = "; ".join(f"{field}: {rule}" for field, rule in exc.mistakes[:MAX_MISTAKES])
-        raise ImageError(f"the node's configuration: {listed}") from exc
-    if config.hub is None:
-        raise ImageError("the node's configuration has no [hub]: the node would never report; add hub.url")
-    if config.hub.token is None:
-        raise ImageError("there is no enrolment token: --token-file gives one, `wayside hub token` makes one")
-    if config.state_dir != STATE_DIR:
-        raise ImageError(f'state_dir is "{config.state_dir}"; on a card it is "{STATE_DIR}", where the unit may write')
-    if "/" in config.model.tuf_root or config.model.tuf_root in ("", ".", ".."):
-        raise ImageError('model.tuf_root is a plain file name beside node.toml, such as "root.json"')
-    try:
-        signed = json.loads(root)["signed"]["_type"]
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise ImageError("the trust root is no TUF root.json; `wayside release init` makes one") from exc
-    if signed != "root":
-        raise ImageError(f"the trust root is TUF {signed!r} metadata, not root")
+    wrong: list[str] = []
+    config = None
+    with noted(wrong):
+        config_text, config = node_file(config_text, name, token=token, ca=hub_ca is not None)
     if site is not None and (len(site) > 64 or not site.isprintable()):
-        raise ImageError("the site's name has more than 64 characters, or one that cannot be printed")
-    if ssh_key is not None and not _SSH_KEY.fullmatch(ssh_key.strip()):
-        raise ImageError("the SSH key is not one public key in OpenSSH's form (ssh-ed25519 AAAA… name)")
-    return Personality(config, text, root, hub_ca, site, ssh_key.strip() if ssh_key else None, network)
+        wrong.append("the site's name has more than 64 characters, or one that cannot be printed")
+    if wrong or config is None:
+        raise ImageError("; ".join(wrong))
+    return Personality(config, config_text, root or b"", hub_ca, site, ssh_key, network)
 
 
-def _check_authority(pem: bytes) -> None:
-    if b"PRIVATE KEY-----" in pem:
-        raise ImageError("the hub's CA file holds a private key, which no node may have: give the certificate alone")
+def node_file(text: str, name: str, *, token: str | None = None, ca: bool = False) -> tuple[str, NodeConfig]:
+    """The node's file with its enrolment in it, and what it says.
+
+    Raises:
+        ImageError: naming everything in it that cannot work on a card.
+    """
+    text = text.removeprefix("\ufeff")
+    if token is not None:
+        text = with_hub_key(text, "token", credentials.checked_token(token.strip()), name)
+    if ca:
+        text = with_hub_key(text, "ca", CA_FILE, name)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii", "ignore"))
-    except (ssl.SSLError, ValueError) as exc:
-        raise ImageError(f"the hub's CA is no PEM certificate: {exc}") from exc
+        config = checked_node_config(text, also=policies_mistakes).config
+    except ContractError as exc:
+        lines = [f"{field}: {rule}" if field != "$" else rule for field, rule in exc.mistakes[:MAX_MISTAKES]]
+        raise ImageError(f"{name}: {'; '.join(lines)}") from exc
+    wrong = []
+    if config.hub is None:
+        wrong.append("there is no [hub]: the node would never report; add hub.url")
+    elif config.hub.token is None:
+        wrong.append("there is no enrolment token: --token-file gives one, `wayside hub token` makes one")
+    elif config.hub.ca is not None and not ca:
+        wrong.append("hub.ca names a file that is not on the card: give it with --hub-ca")
+    if config.state_dir != STATE_DIR:
+        wrong.append(f'state_dir is "{config.state_dir}"; on a card it is "{STATE_DIR}", where the unit may write')
+    if "/" in config.model.tuf_root or config.model.tuf_root in ("", ".", ".."):
+        wrong.append('model.tuf_root is a plain file name beside node.toml, such as "root.json"')
+    elif config.model.tuf_root in ("node.toml", "image.json", CA_FILE, "technician.pub"):
+        wrong.append(f'model.tuf_root is "{config.model.tuf_root}", which is another file\'s name: write "root.json"')
+    if wrong:
+        raise ImageError(f"{name}: {'; '.join(wrong)}")
+    return text, config
 
 
-def with_hub_key(text: str, key: str, value: str) -> str:
+def with_hub_key(text: str, key: str, value: str, name: str) -> str:
     """``text`` with ``key = value`` in its [hub] table, comments and all else untouched."""
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
     table = re.search(r"^[ \t]*\[[ \t]*hub[ \t]*\][^\n]*\n?", text, re.MULTILINE)
     if table is None:
-        raise ImageError("the node's configuration has no [hub] table to put the enrolment into")
+        raise ImageError(f"{name}: there is no [hub] table to put the enrolment into; is it a node's file?")
     following = re.search(r"^[ \t]*\[", text[table.end() :], re.MULTILINE)
     end = table.end() + following.start() if following else len(text)
     inside = re.sub(rf"^[ \t]*{key}[ \t]*=.*\n?", "", text[table.end() : end], flags=re.MULTILINE)
@@ -114,58 +123,20 @@ def with_hub_key(text: str, key: str, value: str) -> str:
     try:
         hub = parsed_toml(made).get("hub", {})
     except ContractError as exc:
-        raise ImageError(f"the node's configuration: {exc}") from exc
+        raise ImageError(f"{name}: {exc.rule}") from exc
     if not isinstance(hub, dict) or hub.get(key) != value:
-        raise ImageError(f"hub.{key} could not be put into the node's configuration: write [hub] as a plain table")
+        raise ImageError(f"{name}: hub.{key} could not be put into it: write [hub] as a plain table")
     return made
 
 
-def base_python(root: Ext4) -> str:
-    """The Python that the base will run the agent with, such as ``3.11``: its own, or a supported one beside it.
-
-    Raises:
-        ImageError: there is none that is supported, or the base is not for 64-bit ARM.
-    """
-    link = root.inode("/usr/bin/python3")
-    own = re.fullmatch(r"(?:/usr/bin/)?python(3\.\d+)", (link.link or "") if link else "")
-    there = [version for version in GLIBC if root.inode(f"/usr/bin/python{version}") is not None]
-    if not there:
-        if own is None:
-            raise ImageError("the base image has no /usr/bin/python3: take Raspberry Pi OS, or Debian with python3")
-        raise ImageError(
-            f"the base image has Python {own[1]}, for which there are no wheels of the agent; {', '.join(GLIBC)} are "
-            "supported: install one of them into the base beside its own (Ubuntu 22.04: python3.11 of universe)"
-        )
-    python = own[1] if own is not None and own[1] in there else there[0]
-    head = (root.read(f"/usr/bin/python{python}") or b"")[:20]
-    if head[:4] != b"\x7fELF" or head[4] != 2 or int.from_bytes(head[18:20], "little") != _AARCH64:
-        raise ImageError("the base image is not for 64-bit ARM (aarch64): take the 64-bit variant")
-    return python
-
-
-def root_entries(who: Personality, wheels: WheelSet, root: Ext4, instance: str) -> list[Entry]:
-    """Everything for the root file system, given what the base already has.
-
-    Raises:
-        ImageError: what the configuration asks for is not among the wheels or in the base.
-    """
-    runtime = who.config.model.runtime
-    if not any(wheel.startswith(f"{runtime.replace('-', '_')}-") for wheel in wheels.manifest.files):
-        raise ImageError(
-            f"model.runtime is {runtime}, and the wheels for Python {wheels.manifest.python} have none of it: "
-            f"write {' or '.join(_runtimes(wheels)) or 'one that they have'}, or take a base with another Python"
-        )
+def root_entries(who: Personality, wheels: WheelSet, root: Ext4, base: Base, instance: str) -> list[Entry]:
+    """Everything for the root file system, given what the base already has."""
     return [
         *_config(who, instance),
         *_agent(wheels),
         *_system(who, root),
-        *(_technician(who.ssh_key, root) if who.ssh_key else ()),
+        *(_technician(who.ssh_key, base.ssh_unit) if who.ssh_key and base.ssh_unit else ()),
     ]
-
-
-def _runtimes(wheels: WheelSet) -> list[str]:
-    projects = {wheel.split("-")[0].replace("_", "-") for wheel in wheels.manifest.files}
-    return [runtime for runtime in get_args(Runtime) if runtime in projects]
 
 
 def _part(name: str) -> bytes:
@@ -174,7 +145,7 @@ def _part(name: str) -> bytes:
 
 def _config(who: Personality, instance: str) -> Iterator[Entry]:
     # Readable by root alone: it holds the token. The first boot creates the agent's user and hands the file over.
-    yield Entry(CONFIG, who.config_text.encode(), mode=0o600)
+    yield Entry(NODE_FILE, who.config_text.encode(), mode=0o600)
     yield Entry(f"/etc/wayside/{who.config.model.tuf_root}", who.root)
     if who.hub_ca is not None:
         yield Entry(f"/etc/wayside/{CA_FILE}", who.hub_ca)
@@ -192,6 +163,7 @@ def _agent(wheels: WheelSet) -> Iterator[Entry]:
     yield Entry(f"{folder}/id", wheels.id.encode() + b"\n")
     yield Entry(f"{folder}/installed-kilobytes", f"{wheels.installed_kilobytes}\n".encode())
     yield Entry("/usr/local/sbin/wayside-first-boot", _part("wayside-first-boot"), mode=0o755)
+    yield Entry("/usr/local/bin/wayside", link="/opt/wayside/bin/wayside")  # there once the first boot has installed it
     # The unit of the version that will run, not of the version that writes the card.
     units = {"wayside-agent": wheels.agent_unit, "wayside-first-boot": _part("wayside-first-boot.service")}
     for name, unit in units.items():
@@ -221,16 +193,11 @@ def _system(who: Personality, root: Ext4) -> Iterator[Entry]:
         yield Entry(f"{_UNITS}/userconfig.service", link="/dev/null")
 
 
-def _technician(key: str, root: Ext4) -> Iterator[Entry]:
-    unit = next(
-        (u for u in ("/usr/lib/systemd/system/ssh.service", "/lib/systemd/system/ssh.service") if root.inode(u)), None
-    )
-    if unit is None:
-        raise ImageError("--ssh-key: the base image has no OpenSSH server")
+def _technician(key: str, ssh_unit: str) -> Iterator[Entry]:
     yield Entry("/etc/wayside/technician.pub", f"{key}\n".encode())
     yield Entry("/etc/ssh/sshd_config.d/10-wayside.conf", _part("sshd.conf"))
     yield Entry("/etc/sudoers.d/wayside", b"technician ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
-    yield Entry(f"{_UNITS}/multi-user.target.wants/ssh.service", link=unit)
+    yield Entry(f"{_UNITS}/multi-user.target.wants/ssh.service", link=ssh_unit)
 
 
 def sparing_fstab(fstab: bytes) -> bytes:
@@ -252,31 +219,3 @@ def sparing_fstab(fstab: bytes) -> bytes:
 
 def _text(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
-
-
-def read_named(path: Path, what: str, limit: int = 1 << 20) -> bytes:
-    """A small file that a person named; ``what`` is the option, or what the file is.
-
-    Raises:
-        ImageError: unreadable, or far too large to be it.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as exc:
-        raise ImageError(f"{what}: cannot read {path}: {exc.strerror}; name the right file") from exc
-    if len(data) > limit:
-        raise ImageError(f"{what}: {path} is larger than {limit} bytes; is it the right file?")
-    return data
-
-
-def read_named_text(path: Path, what: str, limit: int = 1 << 20) -> str:
-    """The same, of text in UTF-8, or in UTF-16 with its mark.
-
-    Raises:
-        ImageError: as :func:`read_named`, or it is no such text.
-    """
-    try:
-        return decode_unicode(read_named(path, what, limit))
-    except TextError as exc:
-        raise ImageError(f"{what}: {path}: {exc}") from exc

@@ -6,7 +6,6 @@ their hashes. A folder such as ``cp311`` is complete or absent.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import re
@@ -21,17 +20,21 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from wayside.contracts.version import VERSION
+import wayside
 from wayside.contracts.wire import ContractError, Document, decode, encode, wire_field
 from wayside.durable import rename, sync_folder
 from wayside.firmware_bridge.errors import ImageError
+from wayside.firmware_bridge.image.own_wheel import own_wheel
+from wayside.firmware_bridge.image.package_index import uv_sources
+from wayside.text import read_file
 
 MANIFEST = "wheels.json"
+MAX_MANIFEST_BYTES = 4 << 20
 # Minor version of glibc 2.x, the oldest that the Python comes with: Ubuntu 22.04 (a Jetson's; Debian 12 has 36),
 # Ubuntu 24.04, Debian 13 (41; uv knows tags up to 40). The order is that of preference.
 GLIBC = {"3.11": 35, "3.12": 39, "3.13": 40}
+CONSTRAINTS = Path(wayside.__file__).parent / "constraints.txt"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}\.whl"
-_SOURCE = Path(__file__).resolve().parents[2]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 WheelName = Annotated[str, msgspec.Meta(pattern=f"^{_NAME}$")]
 
@@ -53,6 +56,11 @@ class WheelSet(NamedTuple):
     @property
     def files(self) -> list[Path]:
         return [self.folder / name for name in sorted(self.manifest.files)]
+
+    def has(self, project: str) -> bool:
+        """Whether a wheel of ``project`` is among them."""
+        name = project.replace("-", "_").lower()
+        return any(wheel.split("-")[0].lower() == name for wheel in self.manifest.files)
 
     @property
     def requirements(self) -> bytes:
@@ -98,13 +106,20 @@ def load_wheels(folder: Path, python: str) -> WheelSet:
     place = folder / _tag(python)
     again = f"run `wayside image wheels {folder} --python {python}` where the package index can be reached"
     try:
-        manifest = decode((place / MANIFEST).read_bytes(), WheelManifest)
+        manifest = decode(read_file(place / MANIFEST, MAX_MANIFEST_BYTES), WheelManifest)
+    except FileNotFoundError as exc:
+        others = [version for version in GLIBC if (folder / _tag(version) / MANIFEST).exists()]
+        only = f", only for {', '.join(others)}" if others else ""
+        raise ImageError(f"{folder} has no wheels for Python {python}{only}: {again}") from exc
     except OSError as exc:
-        raise ImageError(f"{folder} has no wheels for Python {python}: {again}") from exc
+        raise ImageError(f"{place / MANIFEST}: {exc.strerror}; {again}") from exc
     except ContractError as exc:
         raise ImageError(f"{place / MANIFEST}: {exc}; {again}") from exc
     for name, sha256 in manifest.files.items():
         try:
+            if not (place / name).is_file():
+                (place / name).stat()
+                raise ImageError(f"{place / name} is no file; remove {place} and {again}")
             with (place / name).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as exc:
@@ -121,12 +136,14 @@ def fetch_wheels(
     python: str,
     *,
     wayside: Path | None = None,
+    camera: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> WheelSet:
     """Download what a node with ``python`` needs, unless it is there.
 
     Args:
-        wayside: its wheel or source folder; None: the source that this runs from, or else the index.
+        wayside: its wheel or source folder; None: the source that this runs from, or else what is installed.
+        camera: with what reads video.
 
     Raises:
         ImageError: the index cannot be reached, or something has no wheel for the node.
@@ -135,16 +152,19 @@ def fetch_wheels(
         raise ImageError(f"Python {python} is of no supported system; known are {', '.join(GLIBC)}")
     place = folder / _tag(python)
     if (place / MANIFEST).exists():
-        return load_wheels(folder, python)
+        there = load_wheels(folder, python)
+        if camera and not there.has("av"):
+            raise ImageError(f"{place} was fetched without --camera: name another folder, or remove it first")
+        return there
     part = folder / f".{place.name}.part"
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         say(f"Python {python}: wayside's own wheel")
-        own = _own_wheel(wayside, part)
+        own = own_wheel(wayside, part)
         say(f"Python {python}: choosing versions for aarch64")
         requirements = part / "requirements.txt"
-        requirements.write_bytes(_chosen(own, python))
+        requirements.write_bytes(_chosen(own, python, "camera" if camera else "edge"))
         say(f"Python {python}: downloading {requirements.read_text().count('==')} wheels")
         _download(requirements, part, python)
         requirements.unlink()
@@ -189,52 +209,16 @@ def _tag(python: str) -> str:
     return "cp" + python.replace(".", "")
 
 
-def _own_wheel(given: Path | None, out: Path) -> Path:
-    if given is not None and given.suffix == ".whl":
-        _check_wheel(given)
-        return Path(shutil.copy(given, out))
-    source = given or (_SOURCE if (_SOURCE / "pyproject.toml").exists() else None)
-    with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
-        if source is None:
-            what = [f"wayside=={VERSION}", "--only-binary", ":all:"]
-            _run([sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(out), *what], "wayside's wheel")
-        else:
-            # From a copy: building leaves files beside the source.
-            copy = Path(folder) / "wayside"
-            left = shutil.ignore_patterns(".*", "__pycache__", "build", "var", "tests", "docs", "*.egg-info")
-            shutil.copytree(source, copy, ignore=left)
-            what = ["--no-deps", "--wheel-dir", str(out), str(copy)]
-            _run(
-                [sys.executable, "-m", "pip", "wheel", "--quiet", *what],
-                "wayside's wheel",
-                SOURCE_DATE_EPOCH="1600000000",
-            )
-    return next(out.glob("wayside-*.whl"))
-
-
-def _check_wheel(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.getinfo("wayside/edge/wayside-agent.service")
-    except (OSError, zipfile.BadZipFile, KeyError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it holds no agent"
-        raise ImageError(
-            f"{path} is no wheel of wayside: {reason}; `pip wheel --no-deps wayside` makes one, or leave --wayside out"
-        ) from exc
-
-
-def _chosen(own: Path, python: str) -> bytes:
+def _chosen(own: Path, python: str, extra: str) -> bytes:
     """Names, versions and hashes of all that the agent needs on the node, its own wheel left out."""
     with tempfile.TemporaryDirectory(prefix="wayside-") as folder:
         wanted, chosen = Path(folder) / "wanted.in", Path(folder) / "chosen.txt"
-        wanted.write_text(f"wayside[edge] @ {own.resolve().as_uri()}\npip\n")
+        wanted.write_text(f"wayside[{extra}] @ {own.resolve().as_uri()}\npip\n")
         # Versions that stand in the output file already are preferred, and given up where the node cannot have them.
-        tested = _SOURCE / "constraints.txt"
-        if tested.exists():
-            shutil.copy(tested, chosen)
+        shutil.copy(CONSTRAINTS, chosen)
         command = ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes"]
-        command += ["--only-binary", ":all:", "--python-version", python, "--index-strategy", "unsafe-best-match"]
-        command += ["--python-platform", f"aarch64-manylinux_2_{GLIBC[python]}", *uv_index(pip_config())]
+        command += ["--only-binary", ":all:", "--python-version", python]
+        command += ["--python-platform", f"aarch64-manylinux_2_{GLIBC[python]}", *uv_sources().options]
         _run([*command, "--output-file", str(chosen), str(wanted)], f"the agent's packages for Python {python}")
         text = chosen.read_text()
     # wayside itself stands there as a file, with its extra; it is in the folder already.
@@ -251,39 +235,11 @@ def _download(requirements: Path, out: Path, python: str) -> None:
     _run([*command, "--dest", str(out), "--requirement", str(requirements)], f"the wheels for Python {python}")
 
 
-def pip_config() -> dict[str, str]:
-    """pip's settings that say where packages come from; the environment's win, as for pip."""
-    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-    settings: dict[str, str] = {}
-    for line in sorted(
-        done.stdout.splitlines(), key=lambda line: (line.startswith(":env:"), line.startswith("install."))
-    ):
-        name, _, value = line.partition("=")
-        try:
-            settings[name.rpartition(".")[2]] = str(ast.literal_eval(value))
-        except (ValueError, SyntaxError):
-            continue
-    return settings
-
-
-def uv_index(pip: dict[str, str]) -> list[str]:
-    """The same places for uv, which does not read pip's configuration."""
-    main = pip.get("index-url", "https://pypi.org/simple")
-    # pip takes all places as one; uv takes a version from the first that has it, maybe a mirror's for other machines.
-    options = ["--default-index", main, "--index", main]
-    for value in pip.get("extra-index-url", "").split():
-        options += ["--index", value]
-    for value in pip.get("find-links", "").split():
-        options += ["--find-links", value]
-    return [*options, "--no-index"] if pip.get("no-index", "").lower() in ("1", "true", "yes", "on") else options
-
-
 def _run(command: Sequence[str], what: str, **environment: str) -> None:
     beside = Path(sys.executable).parent
     path = f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"
     variables = os.environ | {"PATH": path, "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | environment
-    if "cert" in (pip := pip_config() if command[0] == "uv" else {}):
-        variables.setdefault("SSL_CERT_FILE", pip["cert"])
+    variables |= uv_sources().environment if command[0] == "uv" else {}
     try:
         finished = subprocess.run(list(command), capture_output=True, text=True, env=variables, check=False)
     except FileNotFoundError as exc:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from wayside.firmware_bridge.errors import LineLost, LineUnavailable
+from wayside.text import read_file
 
 FORMAT = 1
+LARGEST = 512 << 20  # some days of a line; it is read whole
 
 
 class Head(msgspec.Struct):
@@ -67,7 +68,7 @@ def load(path: Path) -> list[Transmission]:
         LineUnavailable: no such file, or it is no recording; the message names the line.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_file(path, LARGEST).split(b"\n")[:-1]
     except OSError as exc:
         raise LineUnavailable(
             f"cannot replay {path}: {exc.strerror}; `wayside board watch PORT --record FILE` makes a recording"
@@ -95,15 +96,16 @@ class ReplayLine:
         """Raises:
         LineUnavailable: the recording cannot be read, or the speed is no positive number.
         """
-        parts = urlsplit(url)
+        # By hand: to urlsplit a ? or # of a file's name would end the path.
+        path, mark, speed = url.removeprefix("replay://").rpartition("?speed=")
         self.url = url
         try:
-            self._speed = float(parse_qs(parts.query).get("speed", ["1"])[0])
+            self._speed = float(speed) if mark else 1.0
         except ValueError:
             self._speed = 0.0
         if not 0 < self._speed < float("inf"):
             raise LineUnavailable(f"{url}: the speed is a positive number")
-        self._rows = [row for row in load(Path(parts.netloc + parts.path)) if row.speaker == "board"]
+        self._rows = [row for row in load(Path(path if mark else speed)) if row.speaker == "board"]
         self._begun = time.monotonic()
         self._closed = asyncio.Event()
 

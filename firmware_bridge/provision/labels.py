@@ -15,13 +15,18 @@ import segno
 from wayside.firmware_bridge.image.build import ImageManifest
 from wayside.firmware_bridge.image.disk import EPOCH
 
+MAX_LABEL_BYTES = 1200  # that a phone still reads; the largest code of level M holds 2331
 COLUMNS, ROWS = 2, 6  # on a sheet of A4
 _WIDTH_MM, _HEIGHT_MM, _MARGIN_MM, _QR_MM = 95.0, 46.0, 10.0, 38.0
 
 
 def label_text(manifest: ImageManifest) -> str:
     """What the QR code holds: plain lines, so that any phone shows them."""
-    rows = {"node": manifest.node, "site": manifest.site or "", "hub": manifest.hub, "image": manifest.sha256[:16]}
+    return label_text_of(manifest.node, manifest.site, manifest.hub, manifest.sha256[:16])
+
+
+def label_text_of(node: str, site: str | None, hub: str, image: str = "0" * 16) -> str:
+    rows = {"node": node, "site": site or "", "hub": hub, "image": image}
     return "\n".join(["wayside", *(f"{name}: {value}" for name, value in rows.items() if value)])
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
 
+from wayside import csv_dialect
 from wayside.contracts.reading import Name
 from wayside.contracts.wire import ContractError, Document, from_builtins
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
-from wayside.firmware_bridge.image.files import Personality, read_named_text
+from wayside.firmware_bridge.image.card_files import read_named, read_named_text
+from wayside.firmware_bridge.image.files import Personality
 from wayside.firmware_bridge.image.seed import hostname
+from wayside.text import TextError
 
 MAX_BYTES, MAX_ROWS, MAX_SAID = 8 << 20, 10_000, 20
 Cell = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*\Z")]  # no control characters
 SiteName = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+_KNOWN = ("node", "site", "config", "token")  # columns that are no place of the template
 _COLUMN = r"^[a-z_][a-z0-9_]{0,31}$"
 
 
@@ -50,51 +52,81 @@ class Site(NamedTuple):
     config_text: str  # filled in, without token
 
 
-def read_sites(path: Path, template: Path | None, check: Callable[[SiteRow, str], Personality]) -> list[Site]:
+def read_sites(
+    path: Path,
+    template: Path | None,
+    check: Callable[[SiteRow, str], Personality],
+    *,
+    also: Sequence[str] = (),
+) -> list[Site]:
     """Read, fill in and check every row.
 
     Args:
         check: makes the personality of a row and its configuration, as will be done for its image.
+        also: what is wrong beside the list; said together with the mistakes of its rows.
 
     Raises:
         ProvisionError: every mistake found, each with its line and column.
     """
-    try:
-        text = read_named_text(path, "the list of sites", MAX_BYTES)
-    except ImageError as exc:
-        raise ProvisionError(str(exc)) from exc
-    header, _, _ = text.partition("\n")
-    separator = ";" if header.count(";") > header.count(",") else ","
+    wrong = [*also]
     sites: list[Site] = []
-    wrong: list[str] = []
-    templates: dict[Path, string.Template] = {}
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        columns = [name.strip() for name in next(rows, [])]
-        _check_columns(path, columns)
-        for cells in rows:
-            if not any(cell.strip() for cell in cells):
-                continue
-            place = f"{path.name}, line {rows.line_num}"
-            if len(sites) + len(wrong) >= MAX_ROWS:
-                raise ProvisionError(f"{path} has more than {MAX_ROWS} sites: split it")
-            try:
-                row = _row(columns, cells)
-                sites.append(Site(rows.line_num, row, hostname(row.node), _filled(path, row, template, templates)))
-                check(row, sites[-1].config_text)
-            except ContractError as exc:
-                column = exc.field.removeprefix("$.").removeprefix("fields.")
-                wrong.append(f"{place}, column {column}: {_RULES.get(column, exc.rule)}")
-            except (ImageError, ProvisionError) as exc:
-                wrong.append(f"{place}: {exc}")
-    except csv.Error as exc:
-        raise ProvisionError(f"{path} is not CSV, line {rows.line_num}: {exc}") from exc
-    wrong += _twice(path, sites)
+        sites = _read(path, template, check, wrong)
+        if not sites and not wrong:
+            wrong.append(f"{path} has no sites")
+    except ProvisionError as exc:
+        wrong.append(str(exc))
+    except ImageError as exc:  # the file itself
+        wrong.append(str(exc))
     if wrong:
         more = f"\n  and {len(wrong) - MAX_SAID} more" if len(wrong) > MAX_SAID else ""
         raise ProvisionError("nothing was made; mend these first:\n  " + "\n  ".join(wrong[:MAX_SAID]) + more)
-    if not sites:
-        raise ProvisionError(f"{path} has no sites")
+    return sites
+
+
+def _read(
+    path: Path,
+    template: Path | None,
+    check: Callable[[SiteRow, str], Personality],
+    wrong: list[str],
+) -> list[Site]:
+    try:
+        given = csv_dialect.read(read_named(path, "the list of sites", MAX_BYTES), names=_KNOWN)
+    except TextError as exc:
+        raise ProvisionError(f"{path}: {exc}") from exc
+    if given.encoding == "cp1252":  # a guess, and what it says would be baked into cards
+        raise ProvisionError(f'{path} is not UTF-8 text: save it again as "CSV UTF-8"')
+    sites: list[Site] = []
+    once = _Once(path)
+    templates: dict[Path, string.Template] = {}
+    try:
+        rows = given.rows()
+        columns = [name.strip() for name in next(rows, csv_dialect.Row(1, [])).cells]
+        while columns and not columns[-1]:  # a separator at the end of each line
+            columns.pop()
+        _check_columns(path, columns)
+        for line, cells in rows:
+            place = f"{path.name}, line {line}"
+            if len(sites) >= MAX_ROWS:
+                raise ProvisionError(f"{path} has more than {MAX_ROWS} sites: split it")
+            try:
+                row = _row(columns, cells)
+            except ContractError as exc:
+                column = exc.field.removeprefix("$.").removeprefix("fields.")
+                wrong.append(f"{place}, column {column}: {_RULES.get(column, exc.rule)}")
+                continue
+            except ProvisionError as exc:
+                wrong.append(f"{place}: {exc}")
+                continue
+            wrong += once.named(line, row)
+            try:
+                filled = _filled(path, row, template, templates)
+                sites.append(Site(line, row, hostname(row.node), filled))
+                check(row, filled)
+            except (ImageError, ProvisionError) as exc:
+                wrong.append(f"{place}: {exc}")
+    except TextError as exc:
+        raise ProvisionError(f"{path}: {exc}") from exc
     return sites
 
 
@@ -102,15 +134,17 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     if "node" not in columns:
         listed = ", ".join(columns)[:200]
         raise ProvisionError(f"{path}, line 1: there is no column 'node'; the columns are: {listed!r}")
-    if twice := next((name for name in columns if columns.count(name) > 1), None):
+    if twice := csv_dialect.twice(columns):
         raise ProvisionError(f"{path}, line 1: column {twice!r} stands there twice")
+    if wrong := csv_dialect.misnamed(columns):
+        raise ProvisionError(f"{path}, line 1: the column {wrong}")
 
 
 def _row(columns: list[str], cells: list[str]) -> SiteRow:
-    if len(cells) != len(columns):
+    if len(cells) < len(columns) or any(cell.strip() for cell in cells[len(columns) :]):
         raise ProvisionError(f"{len(cells)} cells under {len(columns)} columns")
-    values = {name: cell.strip() for name, cell in zip(columns, cells, strict=True) if cell.strip()}
-    known = {name: values.pop(name) for name in ("node", "site", "config", "token") if name in values}
+    values = {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}
+    known = {name: values.pop(name) for name in _KNOWN if name in values}
     return from_builtins({**known, "fields": values}, SiteRow)
 
 
@@ -130,13 +164,24 @@ def _filled(path: Path, row: SiteRow, template: Path | None, templates: dict[Pat
         raise ProvisionError(f"the template {source.name}: {exc}; a plain dollar sign is written $$") from exc
 
 
-def _twice(path: Path, sites: list[Site]) -> list[str]:
-    seen: dict[str, Site] = {}
-    wrong = []
-    for site in sites:
-        if (first := seen.setdefault(site.slug, site)) is not site:
-            same = "the same node" if first.row.node == site.row.node else f"named {site.slug} like {first.row.node}"
-            wrong.append(
-                f"{path.name}, line {site.line}, column node: {site.row.node} is {same} as in line {first.line}"
+class _Once:
+    """What no two rows may share: a name, what the name becomes as a host's, a token."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.name
+        self._first: dict[tuple[str, str], tuple[int, str]] = {}  # kind and value → line and node
+
+    def named(self, line: int, row: SiteRow) -> Iterator[str]:
+        if first := self._before(line, row, "host", hostname(row.node)):
+            same = "the same node" if first[1] == row.node else f"named {hostname(row.node)} like {first[1]}"
+            yield f"{self._file}, line {line}, column node: {row.node} is {same} as in line {first[0]}"
+        if row.token and (first := self._before(line, row, "token", row.token)):
+            yield (
+                f"{self._file}, line {line}, column token: it is that of {first[1]} in line {first[0]}; "
+                "a token enrols one node"
             )
-    return wrong
+
+    def _before(self, line: int, row: SiteRow, kind: str, value: str) -> tuple[int, str] | None:
+        """The first row that had ``value``, if another did."""
+        first = self._first.setdefault((kind, value), (line, row.node))
+        return None if first[0] == line else first

@@ -16,9 +16,11 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from wayside.distribution.mirror import mirror
+
 HERE = Path(__file__).parent
 RELEASE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
+MIRROR = mirror(RELEASE)  # None: apt here has no archive of Debian's
 PACKAGES = (
     "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "netbase", "passwd", "login",
     "python3", "python3-venv", "cloud-init", "ca-certificates",
@@ -81,10 +83,17 @@ def missing() -> str | None:
     """Why no image can be made here, with what to type; None if it can."""
     if os.geteuid() != 0:
         return "needs root, to run another machine's binaries through binfmt_misc: run `sudo make test-device`"
+    if MIRROR is None:
+        return "apt here is configured with no archive of Debian's: nothing says where its packages come from"
     absent = [tool for tool in TOOLS if shutil.which(tool, path=_PATH) is None]
     if absent:
         return f"{', '.join(absent)} missing: run `make test-device`, which installs them"
     return None
+
+
+def _uri() -> str:
+    assert MIRROR is not None, "missing() says so first"
+    return MIRROR.uri
 
 
 _PATH = os.environ.get("PATH", "") + ":/sbin:/usr/sbin"
@@ -95,8 +104,8 @@ class BaseImage:
 
     def __init__(self, folder: Path, say: Say = lambda _: None) -> None:
         self.folder, self.say = folder, say
-        self.root = folder / f"root-{_digest(RELEASE, MIRROR, *PACKAGES)}"
-        self.kernel = folder / f"kernel-{_digest(RELEASE, MIRROR)}"
+        self.root = folder / f"root-{_digest(str(MIRROR), *PACKAGES)}"
+        self.kernel = folder / f"kernel-{_digest(str(MIRROR))}"
         here = Path(__file__).read_text()
         self.image = folder / f"base-{_digest(here)}.img"
         self.dtb = folder / f"node-{_digest(here)}.dtb"
@@ -143,7 +152,7 @@ class BaseImage:
         # check/qemu: it looks for a package (arch-test) that does no more than the lines above.
         _run(
             "mmdebstrap", "--arch=arm64", "--variant=minbase", "--format=directory", "--skip=check/qemu",
-            f"--include={','.join(PACKAGES)}", RELEASE, str(part), MIRROR,
+            f"--include={','.join(PACKAGES)}", RELEASE, str(part), _uri(),
         )  # fmt: skip
 
     def _device_tree(self, part: Path) -> None:
@@ -249,7 +258,7 @@ def unpack_arm64(part: Path, names: Callable[[dict[str, str]], Sequence[str]]) -
     for name in ("state/lists/partial", "cache/archives/partial", "etc"):
         (part / "apt" / name).mkdir(parents=True)
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    (part / "sources.list").write_text(f"deb [signed-by={keys}] {MIRROR} {RELEASE} main\n")
+    (part / "sources.list").write_text(f"deb [signed-by={keys}] {_uri()} {RELEASE} main\n")
     (part / "apt.conf").write_text(
         f'APT::Architecture "arm64"; APT::Architectures {{ "arm64"; }}; APT::Sandbox::User "root";\n'
         f'Dir::State "{part}/apt/state"; Dir::State::status "/dev/null"; Dir::Cache "{part}/apt/cache";\n'

@@ -45,7 +45,6 @@ pytestmark = [pytest.mark.device, pytest.mark.timeout(5400)]
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "device"
 PATIENCE_S = 900.0  # for what takes seconds on a Pi and minutes in an emulator on a busy machine
-CONFIG = "/etc/wayside/node.toml"
 PRESS_S = 0.3
 CARD_BYTES = 4 << 30
 
@@ -195,7 +194,7 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         )
         begun, ended = sorted(int(line.partition("=")[2]) for line in took.splitlines())
         unit = guest.shell("systemctl show -P FragmentPath wayside-agent; systemctl show -P User wayside-agent")
-        version = guest.shell("/opt/wayside/bin/wayside --version; readlink /opt/wayside")
+        version = guest.shell("wayside --version; readlink /opt/wayside")
         result = json.loads(guest.wait("cat /run/cloud-init/result.json", PATIENCE_S, 5))["v1"]
         assert not result["errors"], result
         # This machine answers there, were the guest's network not closed.
@@ -242,10 +241,21 @@ def live(report: Report, hub: HubAtOffice, guest: Guest) -> None:
         rows = until("three forecasts", lambda: len(r := forecasts(hub.rows())) >= 3 and r)
         step.saw(**{row["datastream"]: f"{row['value']:g} forecast {row['forecast']:.1f}" for row in rows[-3:]})
     with report.step("`wayside doctor` on the node finds nothing wrong") as step:
-        states = doctor(guest.shell(f"/opt/wayside/bin/wayside doctor {CONFIG} --json", 300))
+        states = doctor(guest.shell("wayside doctor --json", 300))  # by its name, and the node's own file
         assert "fail" not in states.values(), states
         memory = (hub.node() or {})["heartbeat"]["rss_bytes"]
         step.saw(**states, agent_megabytes=memory // 1_000_000)
+    with report.step("`wayside node install-service` makes the unit that runs, and systemd takes it") as step:
+        made = guest.shell("wayside node install-service --dry-run 2>/dev/null")
+        has = guest.shell("cat /etc/systemd/system/wayside-agent.service")
+        differs = {*made.splitlines()} ^ {*has.splitlines()}
+        assert not differs, differs
+        run = (hub.node() or {})["heartbeat"]["at"]["boot"]
+        told = guest.shell("wayside node install-service && systemctl restart wayside-agent && echo restarted", 300)
+        assert told.endswith("restarted"), told
+        until("the restarted agent", lambda: (n := hub.node()) and n["heartbeat"]["at"]["boot"] != run)
+        until("the board again", lambda: (hub.node() or {})["heartbeat"]["board"]["connected"])
+        step.saw(told=told.splitlines()[0], command=guest.shell("systemctl show -P ExecStart wayside-agent")[:120])
     before = hub.node() or {}
     with report.step("the power is cut: it comes back by itself, with the same key, and loses no row") as step:
         boot = before["heartbeat"]["at"]["boot"]

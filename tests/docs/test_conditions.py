@@ -13,7 +13,7 @@ import pytest
 
 from wayside.contracts import alarm
 from wayside.contracts.condition import MAX_CONDITIONS
-from wayside.edge import actuators, ledger
+from wayside.edge import actuators, ledger, supervisor
 from wayside.edge.sensors import manual, serial_board
 from wayside.edge.sensors.uart import confirm
 from wayside.edge.sources import board, values, view
@@ -102,6 +102,7 @@ def test_a_condition_that_the_table_lacks_would_be_seen() -> None:
         (r"(\d+) looks in a row", manual.PATIENCE_LOOKS),
         (r"more than (\d+) s ahead", told.AHEAD_MS / 1000),
         (r"(\d+) attempts in a row to install", installs.LASTS),
+        (r"has run for (\d+) minutes without one", supervisor.STEADY_S / 60),
         (r"(\d+) attempts in a row to write", actuators.UNCONFIRMED_AFTER),
         (r"(\d+) answers of a site in a row", health.CONSTANT),
         (r"more than (\d+) residual standard deviations", health.MOVED),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import node_table
+from tests.fuzz.damage import DAMAGE, TABLES
 from wayside.contracts.node_config import load_node_config
 from wayside.contracts.wire import ContractError
 
@@ -26,6 +27,11 @@ def test_every_link_and_every_named_file_exists(page: Path) -> None:
         path, test = ROOT / named[0], named[1]
         assert path.exists(), named[0]
         assert not test or re.search(rf"(?:def|class) {test}\b", path.read_text()), test
+
+
+def test_the_readme_counts_the_kinds_of_damage() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert f"damaged in {len((*DAMAGE, *TABLES))} ways" in " ".join(readme.split())
 
 
 def test_the_example_configuration_is_valid() -> None:

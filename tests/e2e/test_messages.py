@@ -22,8 +22,8 @@ NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 NODE = 'node = "n"\nstate_dir = "state"\n'
 
 
-def complaint(said: Done, *parts: str) -> None:
-    assert said.status == 1, said
+def complaint(said: Done, *parts: str, status: int = 1) -> None:
+    assert said.status == status, said
     assert "Traceback" not in said.err
     assert "╭" not in said.err, "a traceback in a box is a traceback"
     assert said.err.strip().count("\n") == 0, said.err
@@ -41,7 +41,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     texts = {
         "typo.toml": "node = ",
         "unknown.toml": NODE + 'stat_dir = "x"\n',
-        "url.toml": NODE + '[hub]\nurl = "ftp://hub"\n',
         "zone.toml": NODE + '[clock]\ntimezone = "Mars/Base"\n',
         "key.toml": 'node = "n"\nstate_dir = "spoilt"\n[hub]\nurl = "http://127.0.0.1:9"\n',
         "directory.toml": 'node = "n"\nstate_dir = "locked"\n[hub]\nurl = "http://127.0.0.1:9"\n',
@@ -69,8 +68,7 @@ AGENT = [
     ("typo.toml", "typo.toml: no TOML: Invalid value"),
     ("binary.toml", "binary.toml: line 1: bytes that utf-16-le has not"),
     ("unknown.toml", "$.stat_dir: is unknown here; is state_dir meant?"),
-    ("url.toml", "$.hub.url"),
-    ("zone.toml", "no time zone 'Mars/Base'", "IANA"),
+    ("zone.toml", "'Mars/Base' is no time zone", "IANA"),
     ("key.toml", "node.key is not a key", "enrol this node anew"),
     ("directory.toml", "node.key", "must be able to read it"),
     ("state.toml", "Not a directory", "needs to write there"),
@@ -91,11 +89,11 @@ OTHERS = [
     ("hub run --data nowhere", "wayside hub init --data nowhere"),
     ("hub run --data a-file", "a-file"),
     ("hub run --data taken", "no operator token", "wayside hub init"),
-    ("hub init --data a-file", "cannot use a-file"),
+    ("hub init --data a-file", "a-file is a file, not a folder", "--data"),
     ("hub token --data nowhere", "wayside hub init --data nowhere"),
     ("train --out r --data missing.csv", "missing.csv", "No such file"),
-    ("train --out r --data header.csv", "row 1", "column timestamp is missing"),
-    ("train --out r --data number.csv", "row 2", "'many' is not a number"),
+    ("train --out r --data header.csv", "line 1", "column timestamp is missing"),
+    ("train --out r --data number.csv", "line 2", "'many' is not a number"),
     ("train --out r --data empty.csv", "empty.csv", "header"),
     ("train --out r --task nonsense", "no task 'nonsense'", "traffic_flow"),
     ("export no-run --out b", "checkpoint.pt is missing", "wayside train"),
@@ -105,7 +103,7 @@ OTHERS = [
     ("release publish not.bundle --keys no-keys --hub {nobody}", "not a sound zip"),
     ("release publish good.bundle --keys no-keys --hub {nobody}", "root.json", "wayside release init"),
     ("rollout start b 1.0.0 --hub {nobody}", "does not answer", "--hub"),
-    ("rollout start b 1.0.0 --hub nonsense", "does not answer", "http://"),
+    ("rollout start b 1.0.0 --hub nonsense", "no address of a hub", "http://"),
     ("rollout start b 1.0.0 --phases all", "not a list of percentages"),
 ]
 
@@ -139,7 +137,7 @@ def test_a_hub_that_refuses_is_quoted_with_what_to_do(
     publish = ("release", "publish", "good.bundle", "--keys", "keys", "--hub", hub.url)
     complaint(typed(*publish), "wayside release init")
     assert typed("release", "init", "--keys", "keys", "--hub", hub.url).status == 0
-    complaint(typed(*publish, "--operator-token", "wrong"), "operator's token")
+    complaint(typed(*publish, "--operator-token", "wrong"), "operator's token", status=3)
     assert typed(*publish).status == 0
     complaint(typed(*publish), "published already", "--version")
     complaint(typed(*start), "no node is enrolled")
@@ -159,7 +157,7 @@ def test_a_port_or_a_data_directory_in_use_and_a_damaged_database_are_named(
     for extra in here.glob("mine/hub.sqlite*"):
         extra.unlink()
     (here / "mine" / "hub.sqlite").write_bytes(b"\x07" * 5000)
-    complaint(typed("hub", "run", "--data", "mine", "--port", "0"), "damaged", "backup")
+    complaint(typed("hub", "run", "--data", "mine", "--port", "0"), "is no database", "backup")
 
 
 def test_an_agent_waits_for_a_port_that_is_not_there_and_a_second_one_is_refused(here: Path) -> None:

@@ -34,20 +34,23 @@ def commands() -> list[str]:
     return [line for line in lines if line]
 
 
+PROGRAM = f'exec {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / "wayside.py"))} "$@"'
+"""The checkout's own front door."""
+
+
 class Shell:
     """A person's shell: one environment and folder; a line that ends with ``&`` goes on in the background."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str, **variables: str) -> None:
+        """``program``: what the shell script ``wayside`` does with its words."""
         self.folder = folder
         self.background: list[subprocess.Popen[bytes]] = []
-        program = folder / "bin" / "wayside"
-        program.parent.mkdir()
-        program.write_text(
-            f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / "wayside.py"))} "$@"\n'
-        )
-        program.chmod(0o755)
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("WAYSIDE")}
-        self.environment |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+        path = folder / "bin" / "wayside"
+        path.parent.mkdir()
+        path.write_text(f"#!/bin/sh\n{program}\n")
+        path.chmod(0o755)
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("WAYSIDE", "PYTHONPATH"))}
+        self.environment |= {"PATH": f"{path.parent}:{os.environ['PATH']}"} | variables
 
     def type(self, line: str) -> str:
         """Run one line; returns what it printed."""
@@ -108,9 +111,13 @@ def wait_for(what: Any, shell: Shell, why: str, timeout_s: float = 60.0) -> None
 
 
 def test_the_journey_of_the_readme_ends_with_a_node_that_runs_the_released_model(tmp_path: Path) -> None:
+    walk(Shell(tmp_path, PROGRAM, PYTHONPATH=str(ROOT)))
+
+
+def walk(shell: Shell) -> None:
+    """Type every line of the journey, wait where the README says so, and see the model run."""
     lines = commands()
     hub = f"http://127.0.0.1:{free_port()}"
-    shell = Shell(tmp_path)
     try:
         for line in lines:
             line = line.replace(README_HUB, hub)  # noqa: PLW2901
@@ -122,7 +129,7 @@ def test_the_journey_of_the_readme_ends_with_a_node_that_runs_the_released_model
             if "wayside agent run" in line:
                 wait_for(lambda: answer(f"{hub}/api/v1/nodes/node-1").get("heartbeat"), shell, "the node does not sync")
             if "wayside hub token" in line:
-                (tmp_path / "node-1.toml").write_text(
+                (shell.folder / "node-1.toml").write_text(
                     f'node = "node-1"\nstate_dir = "state"\n'
                     f'[hub]\nurl = "{hub}"\ntoken = "{said.strip()}"\nsync_s = 0.5\nbackoff_max_s = 1.0\n'
                     f'[model]\ntuf_root = "keys/root.json"\n[board]\nport = "/dev/serial/by-id/usb-board-0"\n'

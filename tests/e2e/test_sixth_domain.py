@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.test_readme import Shell, answer, wait_for
+from tests.e2e.test_readme import PROGRAM, Shell, answer, wait_for
 from tests.simulators.agent import ROOT, free_port
 from tests.simulators.board import BoardProcess, Edge
 from tests.simulators.modbus import Meters
@@ -100,7 +100,7 @@ def project() -> tuple[str, float]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    one = Shell(tmp_path)
+    one = Shell(tmp_path, PROGRAM, PYTHONPATH=str(ROOT))
     one.environment["PYTHONPATH"] += f":{tmp_path / 'site'}"
     yield one
     one.stop()

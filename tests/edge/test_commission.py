@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from tests.edge.test_cli import wayside
 from tests.simulators.agent import ROOT, node_toml
 from wayside.contracts.commissioning import CommissioningRecord, DoctorFinding, SensorCheck, SignedCommissioning
 from wayside.contracts.node_config import NodeConfig, load_node_config
-from wayside.contracts.reading import Stamp
+from wayside.contracts.reading import ClockState, Stamp
 from wayside.contracts.wire import decode, encode
 from wayside.edge.commission.page import lines, page, summary
 from wayside.edge.commission.record import (
@@ -26,6 +27,7 @@ from wayside.edge.commission.record import (
     Progress,
     WalkFile,
     may_write,
+    now,
     records,
     verified,
     write_record,
@@ -33,6 +35,7 @@ from wayside.edge.commission.record import (
 from wayside.edge.commission.sensor_walk import QUIET_S, REST_S, Question, SensorWalk, State, Target, targets
 from wayside.edge.commission.walk import Options, commission
 from wayside.edge.identity import load_or_create
+from wayside.edge.status import STATUS_FILE
 
 DETECTORS = {f"det/{i}": Target(f"det/{i}", "detector", "detector", i, f"channel {i}") for i in (1, 2, 3)}
 BUTTON = Target("ped/1", "contact", "ped_button", 17, "pin 17")
@@ -266,6 +269,33 @@ def test_the_last_record_is_the_newest_also_after_the_clock_went_back(tmp_path: 
     assert [found.record.id[0] for found in records(tmp_path) if found.record] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("at", "known"),
+    [
+        ({"wall_ms": 1_900_000_000_000, "clock": "hub", "error_ms": 20}, True),
+        ({"clock": "unknown"}, False),
+        ({"wall_ms": -1, "clock": "no such"}, False),
+    ],
+)
+def test_where_this_computer_knows_no_time_the_record_has_the_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: dict[str, object], known: bool
+) -> None:
+    monkeypatch.setattr("wayside.edge.clock.kernel_sync_error_ms", lambda: None)
+    config = NodeConfig(node="n", state_dir=".")
+    assert now(config, tmp_path).wall_ms is None  # no agent runs
+    at |= {"boot": "0" * 32, "mono_ns": time.monotonic_ns() - 2 * 10**9}
+    (tmp_path / STATUS_FILE).write_text(json.dumps({"pid": os.getpid(), "at": at}))
+    stamp = now(config, tmp_path)
+    assert stamp.boot == BOOT
+    if known:
+        assert stamp.clock is ClockState.HUB
+        assert stamp.wall_ms is not None
+        assert stamp.wall_ms >= 1_900_000_002_000, "two seconds after the agent said it"
+        assert stamp.error_ms == 21
+    else:
+        assert stamp.wall_ms is None
+
+
 def test_the_golden_record_is_verified_for_ever() -> None:
     golden = Path(__file__).parents[1] / "golden" / "v1"
     signed = decode((golden / "SignedCommissioning.json").read_bytes(), SignedCommissioning)
@@ -302,6 +332,7 @@ def refused(config: NodeConfig, folder: Path, *args: str) -> str:
 
 
 MINIMAL = 'node = "n"\nstate_dir = "state"\n'
+BUTTON_TOML = '[gpio]\nfactory = "mock"\ncontacts = [{ pin = 17, datastream = "ped/1/presses", role = "ped_button" }]\n'
 
 
 def test_a_node_that_never_ran_has_no_key_and_is_told_to_start_its_agent(tmp_path: Path) -> None:
@@ -329,12 +360,13 @@ def test_without_input_or_with_a_name_that_cannot_be_written_nobody_walks(tmp_pa
     load_or_create(tmp_path / "state")
     assert "64 characters that can be printed" in refused(node(), tmp_path, "--site", "5th\nMain")
     assert "64 characters that can be printed" in refused(node(), tmp_path, "--site", "M\udcfcller")  # Latin-1 typed
+    (tmp_path / "node.toml").write_text(MINIMAL + BUTTON_TOML)
     done = subprocess.run(
         ["sh", "-c", f"exec {sys.executable} {ROOT}/wayside.py commission {tmp_path}/node.toml --by A <&-"],
         capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr == "wayside: there is no input: a person answers here, run it at a terminal\n"
+    assert done.stderr == "wayside commission: there is no input: a person answers here, run it at a terminal\n"
 
 
 def test_a_full_disk_is_said_before_anybody_walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

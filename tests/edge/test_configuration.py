@@ -133,7 +133,7 @@ def test_the_verb_lists_all_mistakes_in_words_and_in_json(tmp_path: Path) -> Non
     told = json.loads(wayside("node", "check", str(path), "--json").stdout)
     assert [m["field"] for m in told["mistakes"]] == ["$.board.baud", "$.actuators[0].cycle_s"]
     agent = wayside("agent", "run", str(path))
-    assert (agent.returncode, agent.stderr) == (1, said.stderr)
+    assert (agent.returncode, agent.stderr) == (1, said.stderr.replace("node check:", "agent run:"))
     assert not (tmp_path / "state").exists()
 
 

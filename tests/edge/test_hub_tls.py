@@ -22,6 +22,7 @@ from tests.simulators.agent import AgentProcess
 from tests.simulators.authority import Authority
 from tests.simulators.signed_hub import SignedHub, offer_of
 from tests.simulators.tuf_repository import TufRepository
+from wayside.contracts.node_check import checked_node_config
 from wayside.contracts.node_config import HubConfig, ModelConfig, load_node_config
 from wayside.contracts.reading import Stamp
 from wayside.contracts.rollout import Refusal
@@ -29,7 +30,7 @@ from wayside.contracts.sync import Desired, Heartbeat, Reported, SyncRequest
 from wayside.contracts.wire import ContractError
 from wayside.edge.doctor.hub import check_hub
 from wayside.edge.hub_client import HubClient, HubUnreachable
-from wayside.edge.hub_tls import HubTls
+from wayside.edge.hub_tls import HubTls, TlsError
 from wayside.edge.identity import load_or_create
 from wayside.edge.update.fetch import Fetcher
 from wayside.edge.update.updater import Updater
@@ -67,7 +68,7 @@ def server(certificate: Path, key: Path, answers: type[Answers] = Answers) -> It
 
 
 def fetch(tls: HubTls, url: str) -> None:
-    with Fetcher(tls) as fetcher:
+    with Fetcher(tls.hub, tls) as fetcher:
         assert b"".join(fetcher.fetch(f"{url}/tuf/metadata/1.root.json"))
 
 
@@ -110,7 +111,7 @@ async def test_a_hub_of_another_authority_is_refused_and_the_message_says_what_t
         with pytest.raises(HubUnreachable, match=r"name it in hub\.ca"):
             await talk(url, tmp_path, None, disciplined=disciplined)
         tls = HubTls(HubConfig(url=url, ca=str(city.ca)), tmp_path, lambda: disciplined)
-        with pytest.raises(DownloadError, match="certificate verify failed") as refused:
+        with pytest.raises(DownloadError, match="is not trusted") as refused:
             await asyncio.to_thread(fetch, tls, url)
         assert "another machine answers" in str(tls.why(refused.value)), "the updater says it in the same words"
 
@@ -209,9 +210,15 @@ def test_the_updater_is_not_sent_elsewhere(tmp_path: Path, city: Authority) -> N
             thread.join()
 
 
-def test_an_authority_without_https_is_a_mistake_that_is_named() -> None:
-    with pytest.raises(ContractError, match="ca is for a url that begins with https"):
-        load_node_config(TOML % ("http://hub", "ca.pem"))
+def test_an_authority_without_https_is_refused_by_the_check_and_never_talked_around(tmp_path: Path) -> None:
+    config = load_node_config(TOML % ("http://127.0.0.1:9", "ca.pem"))  # an agent starts with it, and senses
+    with pytest.raises(ContractError, match="is for a url that begins with https"):
+        checked_node_config(TOML % ("http://127.0.0.1:9", "ca.pem"))
+    assert config.hub is not None
+    with pytest.raises(TlsError, match="one of the two is wrong"):
+        HubTls(config.hub, tmp_path).context()
+    told = check_hub(config, tmp_path, None)
+    assert (told.state, "one of the two is wrong" in told.said) == ("fail", True)
 
 
 async def test_a_real_hub_with_a_certificate_of_its_own_city(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import importlib
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -14,9 +16,13 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from tests.simulators.exported_bundle import failing_onnx
+from wayside.contracts.node_config import ModelConfig
+from wayside.contracts.passport import Passport
+from wayside.contracts.wire import decode
 from wayside.edge.errors import EdgeError
 from wayside.edge.runtimes.load import available, load_runtime
 from wayside.edge.runtimes.runtime import FORMATS, RuntimeLoadError, RuntimeRunError
+from wayside.edge.update.trial import BundleRefused, choose
 
 
 def tiny_onnx(shape=(1, 4, 3), dtype=TensorProto.FLOAT, outputs=1) -> bytes:
@@ -48,6 +54,35 @@ def tiny_onnx(shape=(1, 4, 3), dtype=TensorProto.FLOAT, outputs=1) -> bytes:
 def test_this_machine_names_its_runtimes():
     assert set(available()) <= set(FORMATS)
     assert "onnxruntime" in available()
+
+
+@pytest.mark.parametrize(
+    ("installed", "variant"),
+    [
+        (("onnxruntime", "tflite-runtime"), "onnx-int8"),
+        (("ai-edge-litert",), "tflite-int8"),
+        (("tflite-runtime",), "tflite-int8"),
+        ((), None),
+    ],
+)
+def test_without_a_word_a_node_takes_the_best_runtime_that_is_installed(monkeypatch, installed, variant):
+    monkeypatch.setattr("wayside.edge.update.trial.available", lambda: installed)
+    passport = decode((Path(__file__).parents[1] / "golden" / "v1" / "Passport.json").read_bytes(), Passport)
+    onnx_variant = passport.variants[0]
+    tflite = msgspec.structs.replace(
+        onnx_variant,
+        name="tflite-int8",
+        file="model.int8.tflite",
+        format="tflite",
+        runtimes=("tflite-runtime", "ai-edge-litert"),
+    )
+    passport = msgspec.structs.replace(passport, variants=(tflite, onnx_variant))
+    if variant is None:
+        with pytest.raises(BundleRefused, match="none is installed"):
+            choose(ModelConfig(), passport)
+    else:
+        assert choose(ModelConfig(), passport).name == variant
+        assert choose(ModelConfig(runtime="tflite-runtime"), passport).name == "tflite-int8", "a file may name one"
 
 
 def test_a_model_loads_from_a_file_and_from_verified_bytes(tmp_path):

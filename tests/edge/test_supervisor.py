@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wayside.contracts.sensor_config import ContactConfig, GpioConfig
+from wayside.edge import supervisor
 from wayside.edge.backoff import full_jitter
 from wayside.edge.sensors.gpio import FIFO, Contacts
-from wayside.edge.supervisor import Notifier
+from wayside.edge.supervisor import Notifier, outlive
 
 CONTACTS = GpioConfig(
     factory="mock",
@@ -53,6 +54,29 @@ def test_every_wait_is_within_the_cap_and_jitters_fully_even_there(attempt: int,
     draws = [full_jitter(attempt, 1.0, 900.0, random.Random(seed + i)) for i in range(20)]
     assert all(0 <= d <= 900 for d in draws)
     assert len({round(d, 6) for d in draws}) > 1
+
+
+async def test_a_fault_is_over_when_the_routine_has_run_for_a_while_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"RESTART_BASE_S": 0.01, "RESTART_CAP_S": 0.02, "STEADY_S": 0.3}.items():
+        monkeypatch.setattr(supervisor, name, value)
+    faults = iter([KeyError("x"), asyncio.CancelledError(), ExceptionGroup("all", [OSError(5, "disk")])])
+    told: list[str] = []
+
+    async def work() -> None:
+        if (fault := next(faults, None)) is not None:
+            raise fault
+        await asyncio.sleep(3600)
+
+    life = asyncio.create_task(outlive("sync", work, told.append, lambda: told.append("over")))
+    async with asyncio.timeout(30):
+        while "over" not in told:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    life.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await life
+    assert [t.split(": ")[1:2] for t in told] == [["KeyError"], ["CancelledError"], ["ExceptionGroup"], []]
 
 
 async def drive(fifo: Path, lines: bytes, done: Callable[[], bool]) -> None:

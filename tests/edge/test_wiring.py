@@ -172,7 +172,8 @@ def test_a_log_in_indianas_codes_is_read_as_the_board_tells_it(tmp_path: Path) -
         ("TimeStamp,EventId,Parameter\ninf,82,1\n", "line 2"),
         ("TimeStamp,DeviceId,EventId,Parameter\n1,7,82,1\n2,8,82,1\n", "2 devices"),
         ('{"format": 9}\n', "recording"),
-        ("\x00\x01", "head line"),
+        ("\x00\x01", "a NUL byte"),
+        ('TimeStamp,EventId,Parameter\n1,82,"1\n', "line 2: no CSV"),
     ],
 )
 def test_what_is_no_log_is_refused_with_the_reason(tmp_path: Path, text: str, why: str) -> None:

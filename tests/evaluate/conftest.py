@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.simulators.odd_names import ODD
+
 TASK = """
 [task]
 wire = 1
@@ -61,7 +63,8 @@ def write(path: Path, first: str, days: int, seed: int) -> None:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("evaluate")
+    made = tmp_path_factory.mktemp("evaluate") / ODD
+    made.mkdir(parents=True)
     (made / "small.toml").write_text(TASK)
     (made / "data").mkdir()
     (made / "later").mkdir()

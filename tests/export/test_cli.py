@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.simulators.exported_bundle import exported, trained
+from tests.simulators.odd_names import ODD
 from tests.simulators.signed_hub import bundle, signed_hub
 from tests.simulators.trained_run import build
 from tests.simulators.tuf_repository import TufRepository
@@ -34,13 +35,14 @@ def call(app, *args: object):
 
 class TestExport:
     def test_it_prints_each_stage_with_its_time_and_writes_the_bundle(self, tmp_path):
-        result = call(cli.export, trained(), "--out", tmp_path)
+        out = tmp_path / ODD
+        result = call(cli.export, trained(), "--out", out)
         assert result.exit_code == 0, result.output
         lines = result.output.splitlines()
         assert [line.split()[0] for line in lines[:6]] == ["train", "graph", "quantize", "parity", "passport", "bundle"]
         assert all(line.endswith(" s)") for line in lines[:6])
         assert "onnx-int8" in result.output
-        assert (tmp_path / "traffic-flow-1.0.0.bundle").read_bytes() == exported().bundle
+        assert (out / "traffic-flow-1.0.0.bundle").read_bytes() == exported().bundle
 
     def test_json_has_stages_passport_and_files(self, tmp_path):
         result = call(
@@ -106,6 +108,29 @@ class TestRelease:
             shown = json.loads(call(cli.release, "show", *hub, "--root", tmp_path / "keys/root.json", "--json").stdout)
             assert [r["version"] for r in shown["releases"]] == ["1.0.0"]
             assert shown["roles"]["targets"]["version"] == 2
+
+    def test_a_dry_run_signs_and_sends_nothing_and_finds_what_would_fail(self, tmp_path):
+        path = tmp_path / "b.bundle"
+        path.write_bytes(bundle())
+
+        def files():
+            return {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+        with TufRepository() as repository:
+            at = ("--keys", tmp_path / "keys", "--hub", repository.url, "--operator-token", repository.token)
+            call(cli.release, "keys", tmp_path / "keys")
+            for args in (["init"], ["publish", path], ["renew", "targets"]):
+                before = files(), dict(repository.served)
+                done = call(cli.release, *args, *at, "--dry-run")
+                assert done.exit_code == 0, done.output
+                assert "would be" in done.stdout
+                assert json.loads(call(cli.release, *args, *at, "--dry-run", "--json").stdout)["dry_run"] is True
+                assert (files(), repository.served) == before
+                assert repository.staged == {}
+                if args == ["init"]:
+                    call(cli.release, *args, *at)
+            assert call(cli.release, "publish", path, *at).exit_code == 0
+            assert "published already" in call(cli.release, "publish", path, *at, "--dry-run").stderr
 
     def test_publish_prints_json(self, tmp_path):
         path = tmp_path / "b.bundle"

@@ -10,7 +10,7 @@ from tuf.api.metadata import Metadata
 from tests.simulators.signed_hub import SignedHub, bundle, signed_hub
 from tests.simulators.tuf_repository import TufRepository
 from wayside.export import release
-from wayside.export.errors import ReleaseError
+from wayside.export.errors import BundleError, ReleaseError
 from wayside.export.keys import NAMES, make_keys, signer
 
 
@@ -137,7 +137,7 @@ class TestPublish:
         broken = bytearray(bundle())
         broken[len(broken) // 2] ^= 1
         for content in (b"not a bundle", bytes(broken)):
-            with pytest.raises(ReleaseError, match="would be refused by every node"):
+            with pytest.raises(BundleError, match="would be refused by every node"):
                 hub.publish(content)
         assert hub.repository.metadata["models"].signed.version == 1
 

@@ -45,8 +45,8 @@ def test_a_release_travels_from_the_keys_through_the_hub_onto_a_node(hub, tmp_pa
     url, token = hub
     keys = tmp_path / "keys"
     call("keys", keys)
-    refused = call("init", "--keys", keys, "--hub", url, token="w" * 64, status=1)
-    assert "HTTP 401" in refused
+    refused = call("init", "--keys", keys, "--hub", url, token="w" * 64, status=3)
+    assert "set WAYSIDE_OPERATOR_TOKEN" in refused
     for _ in range(2):  # the second changes nothing
         assert "pin" in call("init", "--keys", keys, "--hub", url, token=token)
     node = node_updater(tmp_path / "node", keys / "root.json", url)

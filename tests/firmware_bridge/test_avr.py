@@ -11,6 +11,7 @@ import pytest
 from tests.firmware_bridge.test_board_process import Host
 from tests.firmware_bridge.test_signal_plan import PLAN, answer, known, lengths, seen, table
 from tests.simulators.avr import AvrBoard, end_of_data, needs_avrdude, needs_simavr, program, symbols
+from wayside.firmware_bridge.avr_build import AVR
 from wayside.firmware_bridge.flash.firmware_file import load_image
 from wayside.firmware_bridge.line.messages import (
     Action,
@@ -22,7 +23,6 @@ from wayside.firmware_bridge.line.messages import (
     SignalMode,
     Status,
 )
-from wayside.firmware_bridge.native import AVR
 
 pytestmark = needs_simavr
 FLASH = {"atmega328p": 32_768 - 512, "atmega2560": 262_144 - 8_192}  # without the bootloader

@@ -190,7 +190,7 @@ def test_a_port_that_is_closed_or_none_is_one_sentence(
     result = CliRunner().invoke(board, [*words, port])
     message = last_message(result)
     assert result.exit_code == 1
-    assert message.startswith(f"wayside board: cannot open {port}: ")
+    assert message.startswith(f"wayside board {words[0]}: cannot open {port}: ")
     assert message.count("\n") == 1
     assert "[Errno" not in message
 

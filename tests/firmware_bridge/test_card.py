@@ -333,7 +333,7 @@ def test_it_asks_for_the_cards_name_and_writes_nothing_on_another(built: images.
     child.expect("nothing was written")
     child.expect(pexpect.EOF)
     child.close()
-    assert child.exitstatus == 1
+    assert child.exitstatus == 3
     assert path.read_bytes() == before
 
 
@@ -371,7 +371,7 @@ def test_without_a_terminal_it_does_not_write_unless_told_so(built: images.Built
     path = a_card(tmp_path)
     command = [sys.executable, str(ROOT / "wayside.py"), "image", "write", str(built.image), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "--yes" in done.stderr
 
 

@@ -87,7 +87,8 @@ def test_a_boards_name_is_shown_as_it_is(tmp_path: Path) -> None:
     ("args", "complaint"),
     [
         (("watch", "/dev/no-such-port"), "cannot open /dev/no-such-port"),
-        (("run", "--feed", "no-such-feed.csv"), "cannot read the feed no-such-feed.csv"),
+        (("watch", "loop://", "--seconds", "0.2"), "no board answered within 0.2 s"),
+        (("run", "--feed", "no-such-feed.csv"), "--feed no-such-feed.csv cannot be read"),
     ],
 )
 def test_a_users_mistake_is_one_sentence_and_status_1(tmp_path: Path, args: tuple[str, ...], complaint: str) -> None:

@@ -25,7 +25,7 @@ from tests.firmware_bridge.test_signal_plan import PLAN, answer, known, table
 from tests.simulators.agent import ROOT, AgentProcess, node_toml
 from tests.simulators.avr import AvrBoard, needs_avrdude, newer, program
 from tests.simulators.interrupted import killed_then_run_again
-from wayside.firmware_bridge.errors import BridgeError, FlashError, WrongPart
+from wayside.firmware_bridge.errors import BridgeError, FlashError, NotAgreed, WrongPart
 from wayside.firmware_bridge.flash import avr as flash_avr
 from wayside.firmware_bridge.flash.firmware_file import load_image
 from wayside.firmware_bridge.flash.flash import Order, Plan, flash
@@ -305,7 +305,7 @@ def test_a_board_that_takes_long_to_start_keeps_its_name(tmp_path: Path) -> None
             time.sleep(0.5)
 
     plans: list[Plan] = []
-    with device(behaves) as port, pytest.raises(FlashError, match="not agreed to"):
+    with device(behaves) as port, pytest.raises(NotAgreed, match="not agreed to"):
         flash(
             Order(port, program("atmega328p").hex, records=tmp_path),
             lambda plan: plans.append(plan) or False,
@@ -345,6 +345,6 @@ def test_without_somebody_to_ask_nothing_is_written(tmp_path: Path) -> None:
             check=False,
         )
         assert board.holds(load_image(program("atmega328p").hex).named("WS-1"))
-    assert asked.returncode == 1
+    assert asked.returncode == 3
     assert "--yes" in asked.stderr
     assert re.search(r"now +WS-1, firmware 2.1.0\nbecomes +WS-1, firmware 3.0.1", asked.stderr)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import tty
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,7 +20,7 @@ from tests.simulators.avr import needs_simavr, newer, program
 from wayside.firmware_bridge.errors import BridgeError, BuildError, FlashError, WrongPart
 from wayside.firmware_bridge.flash import esp as flash_esp
 from wayside.firmware_bridge.flash import record as flash_record
-from wayside.firmware_bridge.flash.firmware_file import MAGIC, Image, load_image
+from wayside.firmware_bridge.flash.firmware_file import MAGIC, Image, load_image, seal_hex
 from wayside.firmware_bridge.flash.flash import Order, flash
 from wayside.firmware_bridge.flash.record import Record, save, unfinished
 from wayside.firmware_bridge.line.messages import PROTOCOL, SCHEMA
@@ -33,10 +35,19 @@ def label(chip: bytes = b"atmega328p", board: bytes = b"wayside") -> bytes:
     return head + chip.ljust(12, b"\0") + board.ljust(8, b"\0")
 
 
-def intel_hex(path: Path, data: bytes, base: int = 0) -> Path:
+UNSEALED = b"SEAL" + bytes(8)
+
+
+def intel_hex(path: Path, data: bytes, base: int = 0, *, sealed: bool = True) -> Path:
+    """A file of ``data``; sealed where its first label has room for that."""
+    if sealed and MAGIC in data:
+        end = data.index(MAGIC) + 36
+        data = data[:end] + UNSEALED + data[end:]
     program = IntelHex()
     program.frombytes(data, base)
     program.write_hex_file(str(path))
+    with contextlib.suppress(FlashError):
+        seal_hex(path)
     return path
 
 
@@ -105,11 +116,12 @@ def test_no_file_however_damaged_gets_through_as_anything_but_an_image_or_a_flas
     from wayside.firmware_bridge.flash.firmware_file import _intel_hex
 
     try:
-        base, data = _intel_hex(Path("f"), raw)
+        base, data, holes = _intel_hex(Path("f"), raw)
     except FlashError:
         return
     assert base >= 0
     assert data
+    assert all(base < first <= last < base + len(data) for first, last in holes)
 
 
 def test_what_does_not_fit_is_refused_before_the_port_is_touched(tmp_path: Path) -> None:
@@ -118,13 +130,116 @@ def test_what_does_not_fit_is_refused_before_the_port_is_touched(tmp_path: Path)
         (intel_hex(tmp_path / "high.hex", label(), 0x7E00), "does not fit an atmega328p", None),
         (intel_hex(tmp_path / "mega.hex", label(b"atmega2560")), "for atmega2560, not for atmega328p", "atmega328p"),
         (intel_hex(tmp_path / "z80.hex", label(b"z80")), "firmware for z80", None),
-        (intel_hex(tmp_path / "bare.hex", b"program"), "name the chip with --mcu", None),
+        (intel_hex(tmp_path / "bare.hex", b"program"), "has no label: it is another maker's", "atmega328p"),
         (intel_hex(tmp_path / "odd.hex", label(b"\x1b[2J")), "is damaged", None),
         (intel_hex(tmp_path / "two.hex", label() + label()), "two labels", None),
     ):
         with pytest.raises(FlashError, match=said):
             order("/dev/nothing", file, tmp_path, mcu=mcu)
     assert not (tmp_path / "records").exists()
+
+
+# --- parts taken for the whole ------------------------------------------------------------------------
+
+
+def records(path: Path) -> list[str]:
+    return path.read_text().split()
+
+
+def without(lines: list[str], first: int, count: int) -> list[str]:
+    return lines[:first] + lines[first + count :]
+
+
+WHOLE = b"\x0c\x94" + bytes(range(256)) * 3 + label() + bytes(range(255, -1, -1)) * 3
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda r: without(r, 10, 3), "bytes 0xa0 to 0xcf are missing"),
+        (lambda r: without(without(r, 60, 1), 10, 1), "and 1 more pieces are missing"),
+        (lambda r: without(r, 0, 1), "damaged: it has"),  # the beginning
+        (lambda r: without(r, len(r) - 2, 1), "damaged: it has"),  # the last bytes
+        (lambda r: without(r, 48, 4), "has no label, and bytes 0x300 to 0x33f are empty"),  # with the label itself
+        (lambda r: r + r, "more follows"),
+        (lambda r: [*r, ":0100000041BE"], "more follows"),
+        (lambda r: [*r[:5], r[4], *r[5:]], "damaged"),  # a record twice
+        (lambda r: [":0400000500010000F6", *r], "it starts at 0x10000, where it has no program"),
+        (lambda r: r[:-1], "its end is missing"),
+    ],
+)
+def test_a_part_of_our_own_firmware_is_not_taken_for_the_whole(
+    tmp_path: Path, harm: Callable[[list[str]], list[str]], said: str
+) -> None:
+    file = intel_hex(tmp_path / "f.hex", WHOLE)
+    assert load_image(file).sealed
+    file.write_text("\n".join(harm(records(file))) + "\n")
+    with pytest.raises(FlashError, match=said):
+        order("/dev/nothing", file, tmp_path, mcu="atmega328p")
+    assert not (tmp_path / "records").exists()
+
+
+@given(st.data())
+def test_no_record_can_go_or_change_unseen(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("seal")
+    whole = load_image(intel_hex(folder / "f.hex", WHOLE))
+    name = range(whole.label_at + 28, whole.label_at + 36)
+    at = data.draw(st.integers(0, len(whole.data) - 1).filter(lambda i: i not in name))
+    changed = bytearray(whole.data)
+    changed[at] ^= data.draw(st.integers(1, 255))
+    program = IntelHex()
+    program.frombytes(bytes(changed))
+    program.write_hex_file(str(folder / "g.hex"))
+    try:
+        image = load_image(folder / "g.hex")
+    except FlashError:
+        return
+    assert not image.sealed  # its label or its seal is no more one: that needs --foreign
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_hex_file_that_an_editor_saved_is_the_same_program(tmp_path: Path, encoding: str) -> None:
+    plain = load_image(intel_hex(tmp_path / "f.hex", WHOLE))
+    text = (tmp_path / "f.hex").read_text().replace("\n", "\r\n")
+    (tmp_path / "f.hex").write_bytes(text.encode(encoding))
+    if encoding == "utf-16-le":  # without its mark nothing says so
+        with pytest.raises(FlashError, match=r"is damaged|neither"):
+            load_image(tmp_path / "f.hex")
+    else:
+        assert load_image(tmp_path / "f.hex").data == plain.data
+
+
+def test_letters_that_no_record_has_are_told_by_their_line(tmp_path: Path) -> None:
+    file = intel_hex(tmp_path / "f.hex", WHOLE)
+    file.write_text(file.read_text().replace("\n", "\n;größer\n", 1))
+    with pytest.raises(FlashError, match="line 2 has what is no text"):
+        load_image(file)
+
+
+def test_a_named_firmware_is_as_whole_as_before(tmp_path: Path) -> None:
+    image = load_image(intel_hex(tmp_path / "f.hex", WHOLE)).named("WS-7")
+    (tmp_path / "g.hex").write_bytes(image.hex())
+    assert load_image(tmp_path / "g.hex").sealed
+
+
+@needs_simavr
+@pytest.mark.parametrize("mcu", ["atmega328p", "atmega2560"])
+def test_what_is_built_here_is_sealed(mcu: str) -> None:
+    image = load_image(program(mcu).hex)
+    assert image.sealed
+    assert not image.holes
+
+
+def test_another_makers_firmware_needs_to_be_called_so(tmp_path: Path) -> None:
+    bare = intel_hex(tmp_path / "bare.hex", b"program")
+    older = intel_hex(tmp_path / "older.hex", label() + bytes(64), sealed=False)
+    for file, said in ((bare, "no label"), (older, "a label without length and CRC-32")):
+        with pytest.raises(FlashError, match=f"{said}.*--foreign.*nothing was written"):
+            order("/dev/nothing", file, tmp_path, mcu="atmega328p")
+        with pytest.raises(BridgeError, match="is not there"):  # so far, and the port comes next
+            order("/dev/nothing", file, tmp_path, mcu="atmega328p", foreign=True)
+    with pytest.raises(FlashError, match="name the chip with --mcu"):
+        order("/dev/nothing", bare, tmp_path, foreign=True)
 
 
 def test_without_avrdude_the_port_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,12 +249,12 @@ def test_without_avrdude_the_port_is_not_touched(tmp_path: Path, monkeypatch: py
 
 
 def test_without_a_compiler_the_way_to_a_firmware_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wayside.firmware_bridge import native
+    from wayside.firmware_bridge import avr_build
 
     def no_compiler(*args: object) -> None:
         raise BuildError("there is no C compiler 'avr-gcc' here")
 
-    monkeypatch.setattr(native, "build_avr", no_compiler)
+    monkeypatch.setattr(avr_build, "build_avr", no_compiler)
     with pytest.raises(FlashError, match=r"wayside board build --mcu atmega328p --out DIR.*--hex"):
         flash(Order("/dev/nothing", mcu="atmega328p"), lambda plan: True, lambda stage, part: None)
     with pytest.raises(FlashError, match="no firmware for esp32"):
@@ -193,6 +308,18 @@ def test_a_damaged_esp_image_is_refused(tmp_path_factory: pytest.TempPathFactory
         flash_esp.check(whole._replace(data=bytes(data)), None)
     with pytest.raises(FlashError, match="damaged"):
         flash_esp.check(whole._replace(data=whole.data[: max(24, at)]), None)
+
+
+def test_an_esp_image_shows_that_it_is_whole_and_alone(tmp_path: Path) -> None:
+    file = esp_image(tmp_path / "app.bin")
+    twice = load_image(file)._replace(data=file.read_bytes() * 2)
+    with pytest.raises(FlashError, match="behind its end"):
+        flash_esp.check(twice, None)
+    assert flash_esp.check(twice, None, foreign=True) == "esp32"
+    bare = bytearray(file.read_bytes()[:-32])
+    bare[23] = 0  # no SHA-256 is appended
+    with pytest.raises(FlashError, match="no SHA-256"):
+        flash_esp.check(load_image(file)._replace(data=bytes(bare)), None)
 
 
 def test_a_port_without_an_esp_is_told_and_nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import lzma
 import os
 import shutil
@@ -11,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import termios
+import time
 from pathlib import Path
 
 import msgspec
@@ -34,9 +33,12 @@ from wayside.contracts.node_config import load_node_config
 from wayside.firmware_bridge.errors import ImageError
 from wayside.firmware_bridge.image import build as images
 from wayside.firmware_bridge.image.bmap import BLOCK, load_bmap, make_bmap, mapped_spans
+from wayside.firmware_bridge.image.credentials import authority_of
 from wayside.firmware_bridge.image.disk import EPOCH, Entry, read_disk, tool_environment
 from wayside.firmware_bridge.image.files import Personality, personality, sparing_fstab, with_hub_key
+from wayside.firmware_bridge.image.network import read_network
 from wayside.firmware_bridge.image.seed import hostname, pointed_to_seed
+from wayside.firmware_bridge.image.wheels import load_wheels
 
 ROOT = Path(__file__).parents[2]
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7mQ0bq1v0J3v7y1cQ2v3w4x5y6z7A8B9C0D1E2F3G4 anna@van"
@@ -129,12 +131,12 @@ def test_a_base_that_boots_by_cmdline_and_names_no_seed_is_told_the_label(things
 def test_only_netplan_is_given_an_interface_by_pattern(things: Path, built: images.Built, tmp_path: Path) -> None:
     make_base(tmp_path / "b.img", change=lambda root: (root / "usr/sbin/netplan").unlink())
     without = read_disk(images.build(tmp_path / "b.img", tmp_path / "a.img", somebody(), things / "wheels").image).fat
-    given = somebody(network="version: 2\nethernets: {eth0: {dhcp4: true}}\n")
+    given = somebody(network=read_network(b"version: 2\nethernets: {eth0: {dhcp4: true}}\n"))
     theirs = read_disk(images.build(tmp_path / "b.img", tmp_path / "c.img", given, things / "wheels").image).fat
     usual = read_disk(built.image).fat
     assert without and theirs and usual
     assert without.read("network-config") is None
-    assert theirs.read("network-config") == given.network.encode()  # type: ignore[union-attr]
+    assert theirs.read("network-config") == given.network.text.encode()  # type: ignore[union-attr]
     assert b'match: {name: "e*"}' in (usual.read("network-config") or b"")
 
 
@@ -170,6 +172,64 @@ def test_the_node_gets_wheels_units_limits_and_trust(built: images.Built, things
     asks = root.inode("/etc/systemd/system/userconfig.service")
     assert asks is not None
     assert asks.link == "/dev/null"
+    program = root.inode("/usr/local/bin/wayside")  # on the PATH of everybody, root too
+    assert program is not None
+    assert program.link == "/opt/wayside/bin/wayside"
+
+
+def test_a_stock_trixie_base_becomes_a_card_of_a_file_that_names_no_runtime(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "trixie.img", "debian", python="3.13")
+    make_wheels(wheels := tmp_path / "wheels", "3.13")
+    made = images.build(base, tmp_path / "a.img", somebody(), wheels)
+    assert (made.manifest.python, somebody().config.model.runtime) == ("3.13", "auto")
+    with pytest.raises(ImageError, match=r"Python 3\.13 have none of it"):
+        named = personality(NODE_TOML + '[model]\nruntime = "tflite-runtime"\n', ROOT_JSON, token=TOKEN)
+        images.build(base, tmp_path / "b.img", named, wheels)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "said"),
+    [
+        ("base.img.xz", bytes(8), "is no xz file: download it again"),
+        ("base.img.xz", b"\x1f\x8b", "is no xz file"),
+        ("base.img", b"\xfd7zXZ\0", r"is packed: name it base\.img\.xz"),
+        ("base.img", b"\x1f\x8b\x08", "unpack it first"),
+        ("base.img", b"PK\3\4", "unpack it first"),
+        ("base.img.gz", b"", "unpack it first"),
+    ],
+)
+def test_a_base_is_known_by_its_first_bytes_however_long_it_is(
+    things: Path, tmp_path: Path, name: str, head: bytes, said: str
+) -> None:
+    base = tmp_path / name
+    base.write_bytes(head)
+    os.truncate(base, 1 << 40)
+    with pytest.raises(ImageError, match=said):
+        images.build(base, tmp_path / "a.img", somebody(), things / "wheels")
+
+
+def test_pipes_and_endless_files_are_refused_where_a_manifest_a_map_or_an_image_is_read(tmp_path: Path) -> None:
+    pipe, long = tmp_path / "pipe", tmp_path / "long"
+    os.mkfifo(pipe)
+    long.touch()
+    os.truncate(long, 1 << 40)
+    image = tmp_path / "a.img"
+    image.touch()
+    for wrong in (pipe, long):
+        with pytest.raises(ImageError, match=r"a pipe|is it the right file"):
+            images.load_built(image, wrong)
+        with pytest.raises(ImageError, match=r"a pipe|is it the right file"):
+            load_bmap(wrong)
+        (tmp_path / "cp311").mkdir(exist_ok=True)
+        (tmp_path / "cp311/wheels.json").unlink(missing_ok=True)
+        wrong.rename(tmp_path / "cp311/wheels.json")
+        with pytest.raises(ImageError, match=r"wheels\.json: (a pipe|has more than)"):
+            load_wheels(tmp_path, "3.11")
+        (tmp_path / "cp311/wheels.json").rename(wrong)
+    with pytest.raises(ImageError, match="a pipe"):
+        images.load_built(pipe)
+    with pytest.raises(ImageError, match="a pipe"):
+        images.build(pipe, tmp_path / "b.img", somebody(), tmp_path)
 
 
 def test_the_same_inputs_give_the_same_bytes(things: Path, built: images.Built, tmp_path: Path) -> None:
@@ -380,12 +440,6 @@ def test_a_damaged_wheel_is_refused_before_it_reaches_a_card(things: Path, tmp_p
         ('node = "n"\nstate_dir = "/var/lib/wayside"\n', {}, r"no \[hub\]"),
         (NODE_TOML.replace("/var/lib/wayside", "state"), {}, "state_dir"),
         (NODE_TOML, {"token": None}, "no enrolment token"),
-        (NODE_TOML, {"hub_ca": b""}, "no PEM"),
-        (NODE_TOML, {"hub_ca": b"nonsense"}, "no PEM"),
-        (NODE_TOML, {"hub_ca": b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}, "no PEM"),
-        (NODE_TOML, {"hub_ca": b"-----BEGIN EC PRIVATE KEY-----\n"}, "a private key"),
-        (NODE_TOML, {"ssh_key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "SSH key"),
-        (NODE_TOML, {"ssh_key": f"{SSH_KEY}\n{SSH_KEY}"}, "SSH key"),
         (NODE_TOML.replace("url", "ulr"), {}, "ulr"),
         (NODE_TOML + "[[[", {}, "no TOML: "),
     ],
@@ -397,26 +451,20 @@ def test_what_is_wrong_with_a_node_is_said_before_anything_is_made(
         personality(config, ROOT_JSON, **({"token": TOKEN} | options))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("root", [b"", b"[]", b'{"signed": {"_type": "targets"}}'])
-def test_a_trust_root_that_is_none_is_refused(root: bytes) -> None:
-    with pytest.raises(ImageError, match="root"):
-        personality(NODE_TOML, root, token=TOKEN)
-
-
 def test_an_authority_with_a_comment_in_its_own_language_is_taken(things: Path) -> None:
     pem = "# Straßenverkehrsamt\n".encode() + ca(things)
-    assert somebody(hub_ca=pem).hub_ca == pem
+    assert authority_of(pem).content == b"# Straenverkehrsamt\n" + ca(things)
 
 
 def test_a_token_replaces_an_older_one_and_leaves_the_rest_alone() -> None:
     text = (
         '# mine\n[hub]  # city\nurl = "https://h"\ntoken = "an older one, spent long ago"\n[clock]\ntimezone = "UTC"\n'
     )
-    assert with_hub_key(text, "token", TOKEN) == (
+    assert with_hub_key(text, "token", TOKEN, "node.toml") == (
         f'# mine\n[hub]  # city\ntoken = "{TOKEN}"\nurl = "https://h"\n[clock]\ntimezone = "UTC"\n'
     )
     with pytest.raises(ImageError, match=r"no \[hub\] table"):
-        with_hub_key('hub = {url = "https://h"}', "token", TOKEN)
+        with_hub_key('hub = {url = "https://h"}', "token", TOKEN, "node.toml")
 
 
 @pytest.mark.parametrize(
@@ -442,7 +490,7 @@ def test_no_card_is_made_of_a_file_that_a_check_refuses(more: str, said: str) ->
 
 def test_no_card_is_made_for_a_runtime_that_its_wheels_do_not_have(things: Path, tmp_path: Path) -> None:
     who = personality(NODE_TOML + '[model]\nruntime = "tflite-runtime"\n', ROOT_JSON, token=TOKEN)
-    with pytest.raises(ImageError, match=r"wheels for Python 3\.11 have none of it: write onnxruntime, or take"):
+    with pytest.raises(ImageError, match=r'Python 3\.11 have none of it: write "auto" or "onnxruntime", or take'):
         images.build(things / "raspberry.img", tmp_path / "out.img", who, things / "wheels")
 
 
@@ -502,25 +550,18 @@ def test_pointing_to_the_seed_twice_is_pointing_once(line: str) -> None:
     assert once.split()[-1] == b"ds=nocloud;i=wayside-1"
 
 
-def waits_in_reading(pid: int, pipe: int) -> bool:
-    """It has taken everything out of the pipe and sleeps."""
-    left = int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
-    return left == 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
-
-
 def test_ctrl_c_leaves_nothing_behind(things: Path, tmp_path: Path) -> None:
-    base = tmp_path / "base.img"
-    os.mkfifo(base)
+    base, part = tmp_path / "base.img", tmp_path / "out" / ".a.img.part"
+    with base.open("wb") as file:
+        file.truncate(1 << 40)  # a hole that is read for hours
     words = [str(word) for word in command(things, tmp_path / "out" / "a.img")]
     words[words.index(str(things / "raspberry.img"))] = str(base)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    with base.open("wb") as pipe:  # open when the copying has begun, which then waits for more
-        pipe.write(bytes(100_000))
-        pipe.flush()
-        while not waits_in_reading(process.pid, pipe.fileno()):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+    while not part.exists():  # made just before the copying begins
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"run the same command again" in said
     assert list((tmp_path / "out").iterdir()) == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import lzma
 import os
 import sqlite3
 import subprocess
@@ -22,10 +24,12 @@ from tests.simulators.interrupted import few_or_many, killed_then_run_again
 from wayside.contracts.node_config import load_node_config
 from wayside.firmware_bridge.errors import ImageError, ProvisionError
 from wayside.firmware_bridge.image import build as images
+from wayside.firmware_bridge.image.card_files import CardFiles, read_card_files
 from wayside.firmware_bridge.image.disk import read_disk
 from wayside.firmware_bridge.image.files import personality
 from wayside.firmware_bridge.provision import sites as work
-from wayside.firmware_bridge.provision.site_list import read_sites
+from wayside.firmware_bridge.provision.given import Common, Hub
+from wayside.firmware_bridge.provision.site_list import Site, read_sites
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = """\
@@ -79,8 +83,8 @@ def run(things: Path, out: Path, hub_url: str | None, *, sites: str | None = Non
         things / "node.toml",
         things / "base.img",
         out,
-        common=work.Common(root=ROOT_JSON, wheels=things / "wheels"),
-        hub=work.Hub(hub_url, OPERATOR),
+        common=Common(CardFiles(ROOT_JSON), things / "wheels"),
+        hub=Hub(hub_url, OPERATOR),
         progress=lambda _what, _done, _all: None,
         say=lambda _: None,
         **options,  # type: ignore[arg-type]
@@ -124,16 +128,34 @@ def refused(tmp_path: Path, sites: str | bytes, template: str = TEMPLATE) -> str
         ("node,port,board\nn,p,b\nn,p,b\n", "line 3, column node: n is the same node as in line 2"),
         ("node,port,board\na/b,p,b\na-b,p,b\n", "line 3, column node: a-b is named a-b like a/b"),
         (f"node,port,board\nn,p,{'x' * 70}\n", "board.identity"),
-        ('node,port,board\n"n,p,b\n', "is not CSV"),
-        ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
-        (b"node,port,board\nn,p,\xff\n", "not written in UTF-8"),
-        ('node,port,board\nn,p,"a\nb"\n', "line 3, column"),
+        ('node,port,board\n"n,p,b\n', "line 2: no CSV: a quotation mark that opens a cell here is never closed"),
+        ('node,port,board\nn,p,"a\nb"\n', "line 2, column"),
+        (b"node,port,board\nn,p,\xff\n", "is not UTF-8"),
+        (b"node,port,board\nn,p,\x81\n", "neither UTF-8 nor Windows-1252"),
         (b"node,port,board\nn,p,a\0b\n", "line 2: a NUL byte"),
+        ("node,port,bo\u200bard\nn,p,b\n", "invisible character (U+200B)"),
         ("node,site,port,board\nn,a\u2028b,p,b\n", "line 2: the site's name"),
     ],
 )
 def test_a_wrong_list_is_refused_by_line_and_column(tmp_path: Path, sites: str | bytes, said: str) -> None:
     assert said in refused(tmp_path, sites)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffnode;port;board\r\nn;p;b\r\n".encode(),
+        b"sep=;\nnode;port;board\nn;p;b\n",
+        "node\tport\tboard\nn\tp\tb\n".encode("utf-16"),
+        b"node,port,board,\nn,p,b,\n",
+    ],
+)
+def test_a_list_is_read_as_spreadsheets_write_it(tmp_path: Path, content: bytes) -> None:
+    path, shape = tmp_path / "sites.csv", tmp_path / "node.toml"
+    path.write_bytes(content)
+    shape.write_text(TEMPLATE)
+    made = read_sites(path, shape, lambda _, text: personality(text, ROOT_JSON, token="x" * 43, site=None))
+    assert [(s.row.node, s.row.fields) for s in made] == [("n", {"port": "p", "board": "b"})]
 
 
 def test_every_wrong_row_is_named_at_once_and_nothing_is_made(things: Path, tmp_path: Path) -> None:
@@ -179,6 +201,134 @@ def test_a_spreadsheets_semicolons_and_byte_order_mark_are_taken(tmp_path: Path)
         tmp_path / "sites.csv", tmp_path / "node.toml", lambda _, text: personality(text, ROOT_JSON, token="x" * 43)
     )
     assert [(site.row.node, site.row.site) for site in sites] == [("n", "Üm, x")]
+
+
+TWO = "node,port,board,token\n"
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a,p,WS-1,\nb,p,WS-1,\n", "the board WS-1 is that of a, too, and one board is in one cabinet"),
+        (f"a,p,WS-1,{'t' * 43}\nb,p,WS-2,{'t' * 43}\n", "line 3, column token: it is that of a in line 2"),
+        ("a b,p,WS-1,\nb,p,WS-2,short\n", "line 2, column node"),
+    ],
+)
+def test_no_two_nodes_share_what_is_one_nodes(things: Path, tmp_path: Path, rows: str, said: str) -> None:
+    with pytest.raises(ProvisionError) as caught:
+        run(things, tmp_path / "out", "http://127.0.0.1:9", sites=TWO + rows)
+    assert said in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def refused_run(things: Path, tmp_path: Path, *, sites: str, **given: object) -> str:
+    """What one run says of everything that is wrong with it; nothing is made."""
+    words: dict[str, object] = {"root": things / "root.json", "wheels": things / "wheels", "base": things / "base.img"}
+    words |= given
+    path = tmp_path / "sites.csv"
+    path.write_text(sites)
+    template = tmp_path / "node.toml"
+    template.write_text(str(words.get("template", TEMPLATE)))
+    names = ("root", "hub_ca", "ssh_key", "network")
+    common = Common(
+        read_card_files(*(words.get(name) for name in names)),  # type: ignore[arg-type]
+        words["wheels"],  # type: ignore[arg-type]
+    )
+    with pytest.raises(ProvisionError) as caught:
+        work.provision(
+            path,
+            template,
+            words["base"],  # type: ignore[arg-type]
+            tmp_path / "out",
+            common=common,
+            hub=Hub(words.get("hub"), words.get("operator")),  # type: ignore[arg-type]
+            progress=lambda _what, _done, _all: None,
+            say=lambda _: None,
+        )
+    assert list(tmp_path.glob("out/[!.]*.img")) == []
+    return str(caught.value)
+
+
+@needs_tools
+def test_every_mistake_of_rows_files_base_and_wheels_is_said_at_once(things: Path, tmp_path: Path) -> None:
+    (tmp_path / "net").write_text("wlan0: [")
+    (tmp_path / "key").write_text("no key")
+    (tmp_path / "ca").write_text("no certificate")
+    said = refused_run(
+        things,
+        tmp_path,
+        sites="node,port,board\nbad name,p,b\nok,p,WS-1\nalso,p,WS-1\nlong,p,toolongname\n",
+        root=tmp_path / "nowhere.json",
+        wheels=tmp_path / "no-wheels",
+        network=tmp_path / "net",
+        ssh_key=tmp_path / "key",
+        hub_ca=tmp_path / "ca",
+        hub="http://127.0.0.1:80000",
+    )
+    for part in (
+        "--root: cannot read", "--network-config /", "the hub's CA is no PEM", "the SSH key is not",
+        "no-wheels has no wheels for Python 3.11", "--hub names another", "line 2, column node", "ok has no token",
+        "line 4: also has no token", "the board WS-1 is that of ok, too", "line 5: ", "board.identity",
+    ):  # fmt: skip
+        assert part in said, (part, said)
+    assert not (tmp_path / "out").exists()
+
+
+@needs_tools
+def test_a_base_for_another_python_is_refused_before_a_token_is_asked_for(things: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "trixie.img", python="3.13")
+    said = refused_run(things, tmp_path, sites=SITES, base=base, hub="http://127.0.0.1:9", operator="o" * 43)
+    assert "has no wheels for Python 3.13, only for 3.11: run `wayside image wheels" in said
+    make_wheels(tmp_path / "wheels", "3.13")
+    template = TEMPLATE + '[model]\nruntime = "tflite-runtime"\n'
+    said = refused_run(
+        things, tmp_path, sites=SITES, base=base, wheels=tmp_path / "wheels", template=template, operator="o" * 43
+    )
+    assert "model.runtime is tflite-runtime, and the wheels for Python 3.13 have none of it" in said
+
+
+@needs_tools
+def test_a_packed_base_is_looked_into_first_and_kept_for_the_next_run(things: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "old.img", python="3.9")
+    packed = base.with_name("old.img.xz")
+    packed.write_bytes(lzma.compress(base.read_bytes(), preset=0))
+    said = refused_run(things, tmp_path, sites="node,port,board\nbad name,p,b\n", base=packed)
+    assert "has Python 3.9" in said
+    assert "line 2, column node" in said
+    assert [p.name for p in (tmp_path / "out").glob(".base.img*")] == [".base.img"]
+
+
+@needs_tools
+def test_a_fixed_address_is_for_one_card(things: Path, tmp_path: Path) -> None:
+    (tmp_path / "net").write_text("version: 2\nethernets: {eth0: {addresses: [192.0.2.7/24]}}\n")
+    said = refused_run(things, tmp_path, sites=SITES, network=tmp_path / "net", operator="o" * 43)
+    assert "line 3: --network-config gives it the address 192.0.2.7/24, which the node before has, too" in said
+
+
+@needs_tools
+def test_what_an_earlier_run_left_damaged_is_said_before_the_first_card(things: Path, tmp_path: Path) -> None:
+    (tmp_path / "out/journal").mkdir(parents=True)
+    (tmp_path / "out/journal/elm-2nd.json").write_text("{")
+    assert "elm-2nd.json is damaged" in refused_run(things, tmp_path, sites=SITES, operator="o" * 43)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_spreadsheets_unicode_is_read_and_its_ansi_is_not_guessed_onto_a_card(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "node.toml").write_text(TEMPLATE)
+    text = "node\tsite\tport\tboard\r\nn\tStraße\tp\tb\r\n"
+
+    def sites(content: bytes) -> list[Site]:
+        (tmp_path / "sites.csv").write_bytes(content)
+        return read_sites(
+            tmp_path / "sites.csv",
+            tmp_path / "node.toml",
+            lambda _, text: personality(text, ROOT_JSON, token="x" * 43),
+        )
+
+    assert [site.row.site for site in sites(text.encode(encoding))] == ["Straße"]
+    with pytest.raises(ProvisionError, match='save it again as "CSV UTF-8"'):
+        sites(text.encode("cp1252"))
 
 
 # --- a whole run ----------------------------------------------------------------------------------------------------
@@ -241,17 +391,17 @@ def test_an_image_that_was_taken_away_is_made_again(things: Path, tmp_path: Path
 
 
 @needs_tools
-def test_a_site_keeps_its_token_when_its_image_fails(things: Path, tmp_path: Path, hub: HubProcess) -> None:
+def test_a_site_keeps_its_token_when_its_image_fails(
+    things: Path, tmp_path: Path, hub: HubProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, out = len(tokens_of(hub)), tmp_path / "out"
     sites = "node,port,board\nn,p,b\n"
-    wheels = things / "wheels/cp311"
-    wheels.rename(things / "away")
-    try:
-        with pytest.raises(ImageError, match="no wheels"):
-            run(things, out, hub.url, sites=sites)
-        assert [p.name for p in out.glob("*.img*")] == []
-    finally:
-        (things / "away").rename(wheels)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
+    monkeypatch.setattr(images, "make_bmap", lambda *_: (_ for _ in ()).throw(full))
+    with pytest.raises(ImageError, match="No space left"):
+        run(things, out, hub.url, sites=sites)
+    assert [p.name for p in out.glob("*.img*")] == []
+    monkeypatch.undo()
     assert run(things, out, hub.url, sites=sites).made == ["n"]
     assert len(tokens_of(hub)) == before + 1
 
@@ -286,8 +436,8 @@ def test_a_hub_that_is_away_or_refuses_is_named(things: Path, tmp_path: Path, hu
                 things / "node.toml",
                 things / "base.img",
                 tmp_path / "out",
-                common=work.Common(root=ROOT_JSON, wheels=things / "wheels"),
-                hub=work.Hub(hub.url, token),
+                common=Common(CardFiles(ROOT_JSON), things / "wheels"),
+                hub=Hub(hub.url, token),
                 progress=lambda _what, _done, _all: None,
                 say=lambda _: None,
             )

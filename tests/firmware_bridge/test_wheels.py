@@ -13,7 +13,7 @@ import pytest
 
 from tests.simulators.base_image import make_wheels, small_wheel
 from wayside.firmware_bridge.errors import ImageError
-from wayside.firmware_bridge.image import wheels as work
+from wayside.firmware_bridge.image.package_index import uv_sources
 from wayside.firmware_bridge.image.wheels import fetch_wheels, load_wheels, make_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -97,24 +97,52 @@ def test_an_unknown_python_is_refused(tmp_path: Path) -> None:
         fetch_wheels(tmp_path, "3.9")
 
 
+@pytest.mark.parametrize("content", [None, b"", b'[project]\nname = "another"\n', b"[project", b"\xff\x00"])
+def test_a_folder_that_is_not_waysides_source_is_named_before_pip_is_asked(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", None)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if content is not None:
+        (folder / "pyproject.toml").write_bytes(content)
+    with pytest.raises(ImageError, match=re.escape(f"{folder} is ") + ".*with --wayside$"):
+        fetch_wheels(tmp_path / "wheels", "3.11", wayside=folder)
+    assert list((tmp_path / "wheels").iterdir()) == []
+
+
 def test_a_folder_without_the_agent_is_no_set(tmp_path: Path) -> None:
     small_wheel(tmp_path, "pip", "26.0", {"pip/__init__.py": b""})
     with pytest.raises(ImageError, match="lacks the wheel of wayside"):
         make_manifest(tmp_path, "3.11")
 
 
-def test_pips_own_settings_say_where_packages_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_looks_where_pip_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://a.example https://b.example")
-    options = work.uv_index(work.pip_config())
+    options = uv_sources().options
     assert options[:4] == [
         "--default-index",
         "https://mirror.example/simple",
         "--index",
         "https://mirror.example/simple",
     ]
-    assert options[4:8] == ["--index", "https://a.example", "--index", "https://b.example"]
+    assert options[6:10] == ["--index", "https://a.example", "--index", "https://b.example"]
+
+
+def test_where_pip_has_another_index_beside_its_own_uv_gets_pips_own_first() -> None:
+    main = uv_sources({"extra-index-url": "https://a.example"}).options[1]
+    assert main.startswith("https://")
+    assert uv_sources({"extra-index-url": "https://a.example"}).options[-2:] == ["--index", "https://a.example"]
+
+
+def test_where_pip_has_no_setting_uvs_own_stand() -> None:
+    assert uv_sources({}) == ([], {})
+    assert uv_sources({"no-index": "true", "find-links": "a b"}).options == [
+        *("--find-links", "a", "--find-links", "b"),
+        "--no-index",
+    ]
 
 
 @pytest.mark.network

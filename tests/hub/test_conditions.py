@@ -121,6 +121,15 @@ def test_the_hub_reads_them_back_and_the_list_of_alerts_keeps_every_row(hub: Hub
             },
             [],
         ),
+        ({"healthy": False, "board": {"connected": False, "lent": True}}, []),
+        (
+            {
+                "healthy": False,
+                "board": {"connected": False, "lent": True},
+                "conditions": [{"code": "storage", "subject": "disk", "message": "full"}],
+            },
+            ["disk: full"],
+        ),
         ({"healthy": False, "conditions": [{"code": "x", "subject": "line", "message": "lost"}]}, ["line: lost"]),
         ({"healthy": True, "conditions": [{"code": "x", "subject": "a", "message": "b", "severe": False}]}, []),
     ],
@@ -129,4 +138,5 @@ def test_a_node_is_healthy_only_if_nothing_that_it_says_is_wrong(beat: dict[str,
     told = trouble(beat)
     assert len(told) == len(why)
     assert all(one.startswith(start) for one, start in zip(told, why, strict=True))
-    assert health(1.0, None, beat) == ("unhealthy" if why else "fresh")
+    lent = bool(beat.get("board", {}).get("lent"))
+    assert health(1.0, None, beat) == ("unhealthy" if why else "lent" if lent else "fresh")

@@ -11,6 +11,7 @@ import pytest
 from tests.hub.conftest import ROOT, Hub, HubProcess
 from tests.hub.scene import play
 from wayside.contracts.commissioning import DoctorFinding, WiredChannel, WiringCheck
+from wayside.contracts.sync import Board
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -114,6 +115,14 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         page.select_option("#choose-datastream", "detector/6/volume")
         page.wait_for_selector("#chart[aria-label*='detector/6']")
         page.screenshot(path=shots / "hub.png", full_page=True)
+        nodes[2].beat |= {"healthy": False, "board": Board(connected=False, lent=True)}
+        nodes[2].sync()
+        page.wait_for_selector("#nodes tr[data-node='node-3'] .lent")
+        assert row("node-3").count("lent to a technician") == 2, "its health, and its board"
+        assert page.locator("#nodes tr[data-node='node-3'] .refusal").count() == 0, "nothing is wrong"
+        assert page.inner_text("#total-nodes") == "4 of 4"
+        assert page.inner_text("#note-nodes") == "3 unhealthy, 1 lent"
+        page.screenshot(path=shots / "hub-lent.png", full_page=False)
         page.emulate_media(color_scheme="dark")
         page.reload()
         page.wait_for_selector("#chart[data-points]")

@@ -186,10 +186,32 @@ def test_least_squares_and_gradient_descent_agree_on_standardized_data() -> None
     assert (closed - walked).abs().max() < 1e-4
 
 
-def test_a_rate_that_diverges_is_refused_with_the_limit() -> None:
-    x = torch.randn(100, 3, dtype=torch.float64)
-    with pytest.raises(ValueError, match="choose one below"):
-        gradient_descent(x, x[:, :1], rate=50)
+@pytest.mark.parametrize("case", ["alike", "constant", "wide", "few"])
+def test_gradient_descent_never_climbs_whatever_the_features(case: str) -> None:
+    made = torch.Generator().manual_seed(2)
+    x = torch.randn(200, 30, dtype=torch.float64, generator=made)
+    x = {
+        "alike": x[:, :1] + 1e-3 * x,  # as a window's steps are: one eigenvalue holds nearly all
+        "constant": torch.zeros_like(x),
+        "wide": x * torch.logspace(-3, 3, 30, dtype=torch.float64),
+        "few": x[:5],  # fewer rows than features
+    }[case]
+    y = torch.stack([x.sum(dim=1), torch.ones(len(x), dtype=torch.float64)], dim=1)
+    one = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+    error = [float((one @ gradient_descent(x, y, steps=n)[0] - y).square().mean()) for n in (0, 1, 10, 100, 1000)]
+    assert error == sorted(error, reverse=True)
+    assert case == "constant" or error[-1] < 0.1 * error[0]
+
+
+def test_gradient_descent_takes_the_steps_of_the_textbook() -> None:
+    x = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    y = x[:, :1] + 1
+    one = torch.cat([x, torch.ones(50, 1, dtype=x.dtype)], dim=1)
+    rate = 1 / float(torch.linalg.eigvalsh(one.T @ one / 50)[-1])
+    w = torch.zeros(4, 1, dtype=torch.float64)
+    for _ in range(7):
+        w -= rate * one.T @ (one @ w - y) / 50
+    assert torch.allclose(gradient_descent(x, y, steps=7)[0], w, atol=1e-12)
 
 
 def test_what_cannot_be_built_is_refused_by_name() -> None:

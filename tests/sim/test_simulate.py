@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.simulators.odd_names import ODD
 from tests.simulators.verb import Done, typed
 from wayside.cloud.sim.comparison import BEST, NONE, POLICY, SHUFFLED
 from wayside.cloud.sim.errors import NothingToReplay, ScenarioError
@@ -81,7 +82,8 @@ def simulate(*options: str | Path, status: int = 0, data: Path | None = None) ->
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("simulate")
+    made = tmp_path_factory.mktemp("simulate") / ODD
+    made.mkdir(parents=True)
     (made / "small_load.toml").write_text(SMALL)
     generated.write(made / "data", 3, load_days=DAYS)
     return made
@@ -136,7 +138,7 @@ def test_made_up_data_are_said_to_be_made_up(folder: Path) -> None:
         (["--month", "2013-10"], "2013-10 is no whole month that was held out; there are 2013-12"),
         (["--config", "no.toml"], "no.toml cannot be read: No such file or directory"),
         (["--bundle", "no.bundle"], "no.bundle cannot be read"),
-        (["--bundle", "wayside.py"], "wayside.py is no bundle that a node would take"),
+        (["--bundle", "wayside.py"], "wayside.py would be refused by every node"),
         (["--model", "nothing"], "there is no task 'nothing'"),
     ],
 )

@@ -11,8 +11,8 @@ from types import TracebackType
 
 import pytest
 
+from wayside.firmware_bridge.avr_build import AvrProgram, build_avr
 from wayside.firmware_bridge.flash.firmware_file import Image
-from wayside.firmware_bridge.native import AvrProgram, build_avr
 
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
 SIMAVR = Path("/usr/include/simavr/sim_avr.h")

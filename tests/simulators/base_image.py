@@ -6,15 +6,18 @@ the table, EFI FAT with no label. ``jetson``: a bare ext4 file system.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, Root
 
 from wayside.contracts.wire import encode
 from wayside.firmware_bridge.image.disk import tool_environment
@@ -170,5 +173,22 @@ state_dir = "/var/lib/wayside"
 url = "https://hub.example.city"
 sync_s = 60
 """
-ROOT_JSON = json.dumps({"signed": {"_type": "root", "version": 1}, "signatures": []}).encode()
+
+
+def signed_root(
+    *, threshold: int = 1, expires: datetime = datetime(2126, 1, 1, tzinfo=UTC), signed: bool = True
+) -> bytes:
+    """A trust root of one key for every role."""
+    signer = CryptoSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    root = Root(expires=expires)
+    for role in root.roles:
+        root.add_key(signer.public_key, role)
+    root.roles["root"].threshold = threshold
+    metadata = Metadata(root)
+    if signed:
+        metadata.sign(signer)
+    return metadata.to_bytes()
+
+
+ROOT_JSON = signed_root()
 TOKEN = "one-time-token-of-main-5th-0123456789"

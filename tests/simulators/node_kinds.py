@@ -264,8 +264,9 @@ and concentrations from a gauge, whose steps are averaged. `observes` on a regis
 unit does not: with `observes = "pm10"` a model of PM2.5 is refused. A table of dates gives 0 or 1, so it feeds only an
 input with unit `1` and bounds 0 and 1; `i94` numbers its holidays from 1 to 11.
 
-A model with sites is used at a site of another name only if it was trained for it (`site_dropout`,
-[training.md](training.md)), its passport says how good it is at an unknown site, and that is better than naive there.
+A `site` whose name a model does not know is a misfit, and the model does not run there: it is misspelled, or of another
+city. Where `site` is left out it runs as at an unknown site, if it was trained for that (`site_dropout`,
+[training.md](training.md)), its passport says how good it is there, and that is better than naive.
 """.splitlines()  # fmt: skip
 
 if __name__ == "__main__":

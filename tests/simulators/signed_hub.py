@@ -17,6 +17,7 @@ from wayside.contracts.node_config import ModelConfig
 from wayside.contracts.passport import Passport
 from wayside.contracts.sync import Desired
 from wayside.contracts.task_config import Datastream, Offer, SiteConfig, TaskOffer
+from wayside.edge.update.trial import runtimes_of
 from wayside.edge.update.updater import Updater
 from wayside.export import release
 from wayside.export.bundle import GOLDEN_OUTPUTS, files_of, npy, pack
@@ -67,7 +68,7 @@ def node_updater(
 ) -> Updater:
     """The updater of a traffic node; called again, that of the node after a restart."""
     model = ModelConfig(**config)
-    offer = offer_of(*bundles, agent=agent, runtime=model.runtime, precision=model.precision)
+    offer = offer_of(*bundles, agent=agent, runtime=runtimes_of(model)[0], precision=model.precision)
     return Updater(state_dir, model, offer, root, url)
 
 

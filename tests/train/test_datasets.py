@@ -111,7 +111,7 @@ def test_dirty_rows_are_counted_and_become_missing(taskfile: TaskFile, tmp_path:
     path.write_text("\n".join([*lines, "", ""]))
     counts, _ = datasets.load(taskfile, path)
     q = counts.quality
-    assert (q.duplicates, q.contradicting, q.out_of_range["volume"], q.empty["volume"]) == (2, 1, 1, 1)
+    assert (q.duplicates, q.contradicting["volume"], q.out_of_range["volume"], q.empty["volume"]) == (2, 1, 1, 1)
     assert q.silent_intervals == q.missing["volume"] == 4
     assert np.flatnonzero(np.isnan(counts.values[0, :, 0])).tolist() == [2, 3, 6, 8]
     assert any("1 volume → missing" in line for line in q.lines())
@@ -124,18 +124,18 @@ FINE = HEAD + "2025-03-03T00:00,a,1\n"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("timestamp,volume\n2025-03-03T00:00,1\n", "row 1: column detector is missing"),
-        ("timestamp,detector,volume,colour\n2025-03-03T00:00,a,1,red\n", "row 1: column 'colour' is unknown"),
-        (HEAD, "row 2: there is no data"),
-        ("", "is not a CSV"),
-        (FINE + "yesterday,a,1\n", "row 3: column timestamp: 'yesterday' is not an ISO 8601 time"),
-        (FINE + "2025-03-03T00:15+01:00,a,1\n", "row 3: column timestamp: '2025-03-03T00:15+01:00' has a time zone"),
-        (FINE + "2025-03-03T00:07,a,1\n", "row 3: column timestamp: '2025-03-03T00:07' is no start of an interval"),
-        (FINE + "2025-03-03T00:15,,1\n", "row 3: column detector: '' is empty"),
-        (FINE + "\n2025-03-03T00:15,a,many\n", "row 4: column volume: 'many' is not a number"),
-        (FINE + "2025-03-03T00:15,a,1,2,3\n", "is not a CSV"),
-        (HEAD + "2025-03-03T00:00,a,1,9\n", "row 2: has more cells than the header"),
-        (FINE + "1025-03-03T00:15\n", "row 3: column timestamp"),
+        ("timestamp,volume\n2025-03-03T00:00,1\n", "line 1: column detector is missing"),
+        ("timestamp,detector,volume,colour\n2025-03-03T00:00,a,1,red\n", "line 1: column 'colour' is unknown"),
+        (HEAD, "line 2: there is no data"),
+        ("", "is empty; a CSV begins with a header line"),
+        (FINE + "yesterday,a,1\n", "line 3: column timestamp: 'yesterday' is not an ISO 8601 time"),
+        (FINE + "2025-03-03T00:15+01:00,a,1\n", "line 3: column timestamp: '2025-03-03T00:15+01:00' has a time zone"),
+        (FINE + "2025-03-03T00:07,a,1\n", "line 3: column timestamp: '2025-03-03T00:07' is no start of an interval"),
+        (FINE + "2025-03-03T00:15,,1\n", "line 3: column detector: '' is empty"),
+        (FINE + "\n2025-03-03T00:15,a,many\n", "line 4: column volume: 'many' is not a number"),
+        (FINE + "2025-03-03T00:15,a,1,2,3\n", "line 3: has 5 cells under 3 columns"),
+        (HEAD + "2025-03-03T00:00,a,1,9\n", "line 2: has 4 cells under 3 columns"),
+        (FINE + "1025-03-03T00:15\n", "line 3: has 1 cells under 3 columns; is the row cut off?"),
         (HEAD + "1700-01-01T00:00,a,1\n2200-01-01T00:00,a,1\n2200-01-01T00:00,b,1\n2200-01-01T00:00,c,1\n", "wrong?"),
     ],
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from wayside.cloud.train import datasets, generated
+from wayside.cloud.train import datasets, fit, generated
+from wayside.cloud.train.cli import train as app
 from wayside.cloud.train.grid import Grid
 from wayside.cloud.train.images import Images
 from wayside.cloud.train.taskfile import Generated, TaskFile, load_task, task_names
@@ -99,3 +102,15 @@ def test_no_generated_task_claims_a_published_number() -> None:
         assert load_task(name).published == ()
         assert load_task(name).goal is None
         assert not load_task(name).fit.refit, f"{name}: the demo feeds held-out days to a model that never saw them"
+
+
+@pytest.mark.slow
+def test_all_reference_families_train_on_every_task_that_comes_with_data(tmp_path: Path) -> None:
+    forecasts = [n for n in task_names() if load_task(n).sampled and load_task(n).task.kind == "forecast"]
+    assert {*FORECAST, "traffic_flow"} <= {*forecasts}
+    options = ["--task", ",".join(forecasts), "--family", "all", "--epochs", "1", "--no-refit", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*options, "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert "diverge" not in done.stderr
+    reports = json.loads(done.stdout)
+    assert [r["family"] for r in reports] == [*fit.REFERENCES] * len(forecasts)

@@ -71,7 +71,7 @@ def test_equal_pictures_are_one_in_training_and_themselves_in_a_test(tmp_path: P
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"x": np.zeros((3, 4, 4, 3), np.uint8)}, "is no .npz file with the arrays x, y"),
+        ({"x": np.zeros((3, 4, 4, 3), np.uint8)}, "has no array y; its arrays are x"),
         ({"x": np.zeros((3, 5, 4, 3), np.uint8), "y": np.zeros(3)}, "takes uint8 4 x 4 x 3"),
         ({"x": np.zeros((3, 4, 4, 3), np.uint8), "y": np.zeros(2)}, "3, 2 and 2 entries"),
         ({"x": np.zeros((3, 4, 4, 3), np.uint8), "y": np.full(3, 2)}, "class 2 is none of the 2"),

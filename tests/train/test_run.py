@@ -12,15 +12,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.simulators.odd_names import ODD
 from tests.train.conftest import recipe_of, write_csv
-from wayside.cloud.train import datasets, fit
+from wayside.cloud.train import datasets, fit, several
 from wayside.cloud.train import run as runs
 from wayside.cloud.train.cli import train as app
-from wayside.cloud.train.errors import OutputError
+from wayside.cloud.train.errors import FittingError, OutputError
 from wayside.cloud.train.evaluate import answers, compare, predict
 from wayside.cloud.train.fitted import Epoch
 from wayside.cloud.train.grid import Grid
-from wayside.cloud.train.taskfile import TaskFile
+from wayside.cloud.train.taskfile import Fit, TaskFile, load_task, task_names
 from wayside.contracts.task import TaskSpec
 from wayside.contracts.wire import from_builtins
 from wayside.models import registry
@@ -169,13 +170,106 @@ def test_a_run_touches_nothing_else_in_its_directory(street: tuple[TaskSpec, Gri
 
 
 def test_the_verb_prints_the_floors_beside_the_result(tmp_path: Path) -> None:
-    csv = write_csv(tmp_path / "street.csv")
-    done = CliRunner().invoke(app, ["--family", "all", "--data", str(csv), "--epochs", "1", "--out", str(tmp_path)])
+    out = tmp_path / ODD
+    out.mkdir(parents=True)
+    csv = write_csv(out / "street.csv")
+    done = CliRunner().invoke(app, ["--family", "all", "--data", str(csv), "--epochs", "1", "--out", str(out)])
     assert done.exit_code == 0, done.output
     for name in ("naive", "seasonal", "linear, least squares", "linear, gradient descent", "mlp", "gru"):
         assert name in done.stdout
     assert "street.csv: 2304 rows, 2 sites" in done.stderr
-    assert all((tmp_path / f / "checkpoint.pt").exists() for f in fit.REFERENCES)
+    assert all((out / f / "checkpoint.pt").exists() for f in fit.REFERENCES)
+
+
+def test_a_family_that_fails_does_not_lose_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv = write_csv(tmp_path / "street.csv")
+    real = fit.fit
+
+    def no_memory(recipe: Fit, *args: Any, **options: Any) -> Any:
+        if recipe.family == "gru":
+            raise FittingError("traffic_flow: gru cannot be fitted: no memory")
+        return real(recipe, *args, **options)
+
+    monkeypatch.setattr(runs, "fit", no_memory)
+    args = ["--family", "gru,mlp", "--data", str(csv), "--epochs", "1", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*args, "--json"])
+    assert done.exit_code == 1  # what comes next in a script would miss the gru
+    report, failure = json.loads(done.stdout)
+    assert (report["family"], failure["family"]) == ("mlp", "gru")
+    assert "wayside train: traffic_flow gru: traffic_flow: gru cannot be fitted: no memory" in done.stderr
+    assert (tmp_path / "run" / "mlp" / "checkpoint.pt").exists()
+    assert not (tmp_path / "run" / "gru" / "checkpoint.pt").exists()
+    assert "mlp" in CliRunner().invoke(app, args).stdout
+
+
+def test_one_tasks_missing_data_do_not_lose_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYSIDE_DATA", raising=False)
+    args = ["--task", "pems_5,traffic_flow", "--family", "linear", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 1
+    assert "wayside train: pems_5 linear: the task pems_5 reads" in done.stderr
+    assert (tmp_path / "traffic_flow" / "checkpoint.pt").exists()
+
+
+def test_all_tasks_leave_those_of_other_kinds_out_and_say_so(tmp_path: Path) -> None:
+    told: list[str] = []
+    planned = several.plan("all", "linear", tmp_path, epochs=1, refit=False, on_left_out=told.append)
+    kinds = {name: load_task(name).task.kind for name in task_names() if not load_task(name).sampled}
+    assert [p.taskfile.task.name for p in planned] == [n for n, kind in kinds.items() if kind == "forecast"]
+    assert len(planned) + len(told) == len(kinds)
+    assert any("is of kind classify" in sentence for sentence in told)
+
+
+def test_ctrl_c_keeps_the_families_that_are_finished_and_counts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csv = write_csv(tmp_path / "street.csv")
+    real = runs.fit
+
+    def stop(recipe: Fit, *args: Any, **options: Any) -> Any:
+        if recipe.family == "gru":
+            raise KeyboardInterrupt
+        return real(recipe, *args, **options)
+
+    monkeypatch.setattr(runs, "fit", stop)
+    args = ["--family", "linear,gru", "--data", str(csv), "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 130
+    assert "1 of 2 runs are finished and kept" in done.stderr
+    assert "linear, least squares" in done.stdout
+    assert (tmp_path / "run" / "linear" / "checkpoint.pt").exists()
+    assert not (tmp_path / "run" / "gru" / ".partial").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in task_names() if load_task(n).sampled and load_task(n).task.kind == "forecast"]
+)
+def test_every_task_that_brings_its_data_is_solved_both_linear_ways(name: str) -> None:
+    source, taskfile = datasets.load(load_task(name))
+    taskfile = runs.with_fit(taskfile, family="linear")
+    data = datasets.split(source, taskfile)
+    walked, closed = (fit.solve(taskfile.fit, taskfile.task, data, solver=s) for s in reversed(fit.SOLVERS))
+    named = {"walked": answers(walked.module, data.holdout), "closed": answers(closed.module, data.holdout)}
+    scores = compare(taskfile.task, data.holdout, named)["scores"]
+    assert walked.notes["steps"] > 0
+    assert scores["walked"]["mae"] == pytest.approx(scores["closed"]["mae"], rel=0.005)
+    assert scores["walked"]["mae"] < scores["naive"]["mae"]
+
+
+def test_a_full_disk_is_said_and_leaves_the_earlier_run_whole(
+    street: tuple[TaskSpec, Grid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.train(recipe_of(street[0], "linear"), street[1], tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:668] . PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(runs.torch, "save", full)
+    with pytest.raises(OutputError, match=r"cannot write checkpoint\.pt"):
+        runs.train(recipe_of(street[0], "linear"), street[1], tmp_path, seed=1)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not (tmp_path / ".partial").exists()
 
 
 def test_json_on_stdout_is_nothing_but_json(tmp_path: Path) -> None:
@@ -191,6 +285,10 @@ def test_a_fault_of_the_user_is_one_message_and_status_1(tmp_path: Path) -> None
         (["--data", str(tmp_path / "bad.csv")], "column timestamp is missing"),
         (["--task", "tea"], "there is no task 'tea'"),
         (["--family", "oracle"], "there is no model family 'oracle'"),
+        (["--family", "mlp,gru,mpl"], "there is no model family 'mpl', perhaps mlp"),
+        (["--family", "mlp,gru,mlp"], "mlp is named twice"),
+        (["--family", "mlp,"], "a name is missing"),
+        (["--family", "all,mlp"], "all stands for linear, mlp, gru"),
         (["--family", "cnn"], "traffic_flow is of kind forecast, and cnn is not; choose of linear"),
         (["--task", "traffic_flow,traffic_flow"], "named twice"),
     ):

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from wayside.cloud.train import sweep
 from wayside.cloud.train.cli import train as app
 from wayside.cloud.train.errors import ClusterError, TaskError
 from wayside.cloud.train.sweep import Outcome, by_setting, jobs
+from wayside.cloud.train.taskfile import TaskFile
 
 GRID = """
 tasks = ["traffic_flow"]
@@ -61,6 +63,8 @@ def test_another_family_does_not_inherit_sizes(grid: Path) -> None:
         ('tasks = ["traffic_flow"]\n[fit]\nloss = ["best"]', "Invalid enum value 'best'"),
         ('tasks = ["traffic_flow"]\n[fit]\nrate = []', "length >= 1"),
         ("tasks = [", "no TOML"),
+        ('tasks = ["traffic_flow"]\nseeds = [1, 1]', "traffic_flow/seed=1 is there 2 times"),
+        ('tasks = ["traffic_flow"]\n[fit]\nfamily = ["cnn"]', "kind forecast, and cnn is not"),
     ],
 )
 def test_a_wrong_grid_is_refused_by_field(content: str, said: str, grid: Path) -> None:
@@ -79,6 +83,36 @@ def test_a_run_that_fails_does_not_stop_the_others(grid: Path, csv: Path, tmp_pa
     assert json.loads((tmp_path / "out" / "sweep.json").read_text()) == [good, bad]
     assert (tmp_path / "out" / good["folder"] / "checkpoint.pt").exists()
     assert not (tmp_path / "out" / bad["folder"] / ".partial").exists()
+
+
+def test_a_sweep_heeds_epochs_and_refuses_what_it_would_not_heed(grid: Path, tmp_path: Path) -> None:
+    grid.write_text('tasks = ["traffic_flow"]\n[fit]\nepochs = [1, 9]\n')
+    assert [j.taskfile.fit.epochs for j in jobs(grid, epochs=3)] == [1, 3]
+    for option in (["--family", "mlp"], ["--task", "traffic_flow"], ["--seed", "4"], ["--generalize", "pairs"]):
+        done = CliRunner().invoke(app, ["--sweep", str(grid), "--out", str(tmp_path / "out"), *option])
+        assert done.exit_code == 2
+        assert f"{option[0]} does not go with --sweep" in done.stderr
+
+
+def test_ctrl_c_keeps_the_runs_of_a_sweep_that_are_finished(
+    grid: Path, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sweep.train
+
+    def stop(taskfile: TaskFile, *args: Any, **options: Any) -> Any:
+        if taskfile.fit.sizes["hidden"] == 16:
+            raise KeyboardInterrupt
+        return real(taskfile, *args, **options)
+
+    monkeypatch.setattr(sweep, "train", stop)
+    args = ["--sweep", str(grid), "--data", str(csv), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 130
+    assert "2 of 4 runs are finished and kept, listed in" in done.stderr
+    assert "sizes.hidden = 8" in done.stdout
+    kept = json.loads((tmp_path / "out" / "sweep.json").read_text())
+    assert [o["settings"]["sizes.hidden"] for o in kept] == [8, 8]
+    assert all((tmp_path / "out" / o["folder"] / "checkpoint.pt").exists() for o in kept)
 
 
 def test_the_best_is_chosen_by_validation_not_by_what_is_held_out() -> None:
@@ -116,7 +150,7 @@ def test_a_cluster_that_is_not_there_is_said(grid: Path, csv: Path, tmp_path: Pa
 
 def test_what_ray_needs_is_said(grid: Path, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, ["--ray", "local", "--out", str(tmp_path)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "--sweep FILE" in done.stderr
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match=r"wayside\[cluster\]"):

@@ -166,7 +166,7 @@
     return element("tr", { "data-node": node.node, tabindex: "0", "aria-selected": String(node.node === choice.node) },
       element("td", {}, element("strong", {}, node.node), element("small", {}, node.site || ""),
         node.clone ? element("small", { class: "refusal" }, "two computers use its key") : moved(node) ? element("small", { class: "refusal" }, "on other hardware") : null),
-      element("td", { class: "health" }, tag(node.health), ...trouble.slice(0, 3).map((why) => element("small", { class: "refusal" }, why)),
+      element("td", { class: "health" }, tag(node.health === "lent" ? "lent to a technician" : node.health, node.health), ...trouble.slice(0, 3).map((why) => element("small", { class: "refusal" }, why)),
         trouble.length > 3 ? element("small", { class: "refusal" }, `and ${trouble.length - 3} more`) : null),
       element("td", {}, age(node.age_s)),
       modelCell(node, beat),
@@ -190,9 +190,9 @@
   function showNodes(nodes) {
     fill(byId("nodes").tBodies[0], nodes.map(nodeRow));
     document.querySelector("#nodes + .empty").hidden = nodes.length > 0;
-    const inTouch = nodes.filter((n) => n.health === "fresh").length;
+    const inTouch = nodes.filter((n) => ["fresh", "unhealthy", "lent"].includes(n.health)).length;
     text("total-nodes", `${inTouch} of ${nodes.length}`);
-    const others = ["unhealthy", "late", "silent", "never"].map((h) => [nodes.filter((n) => n.health === h).length, h]);
+    const others = ["unhealthy", "lent", "late", "silent", "never"].map((h) => [nodes.filter((n) => n.health === h).length, h]);
     text("note-nodes", others.filter(([n]) => n).map(([n, h]) => `${n} ${h}`).join(", ") || (nodes.length ? "each synced in its usual time" : " "));
     const total = (name) => nodes.reduce((sum, n) => sum + ((n.heartbeat?.counters || {})[name] || 0), 0);
     const allowed = total("proposals_allowed"), refused = total("proposals_refused");

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from wayside.cloud.sim.errors import ControllerError, SimulateError
+from wayside.command_line import App
+from wayside.errors import ExitStatus
+from wayside.terminal import Bars, Screen
 
 if TYPE_CHECKING:
     from wayside.cloud.sim.traffic.spec import Fault, RunResult, RunSpec
 
-sim = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True,
+sim = App(
+    "sim",
     help="Drive the signals of a road network in SUMO, with the board's own core, and measure what it is worth.",
-)  # fmt: skip
-console = Console(stderr=True)  # talk goes to stderr, results to stdout
+    interrupted="no run is left",
+)
+console = Screen(stderr=True)  # talk goes to stderr, results to stdout
 
 Net = Annotated[str, typer.Argument(help="A map's name, or the path of a .net.xml or .net.xml.gz.")]
 Data = Annotated[Path | None, typer.Option(envvar="WAYSIDE_DATA", help="Data folder, with the maps of docs/data.md.")]
@@ -51,8 +53,8 @@ LetGo = Annotated[
 @sim.command("run")
 def run_once(
     net: Net,
-    policy: Annotated[str, typer.Option(help="fixed, board, node:POLICY, or a comparator.")] = "board",
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    policy: Annotated[str, typer.Option(help="Controller: fixed, board, node:POLICY, or a comparator.")] = "board",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same traffic.")] = 1,
     data: Data = None,
     routes: Routes = None,
     begin: Begin = None,
@@ -70,21 +72,20 @@ def run_once(
     plot: Plot = None,
 ) -> None:
     """One run of one controller."""
-    with _faults():
-        from wayside.cloud.sim.traffic import plots, tables
-        from wayside.cloud.sim.traffic.spec import RunSpec
+    from wayside.cloud.sim.traffic import plots, tables
+    from wayside.cloud.sim.traffic.spec import RunSpec
 
-        spec = RunSpec(
-            net=net, policy=policy, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin, seconds=seconds,
-            settings=_settings(settings), events=_text(events),
-            faults=_broken(dead, stuck, silent, lying=lying, harmful=harmful, wild=wild),
-            compare=let_go,
-        )  # fmt: skip
-        if plot is not None:
-            plots.check(plot)
-        results = _run([spec], 1)
-        if plot is not None:
-            plots.plot(plot, results)
+    spec = RunSpec(
+        net=net, policy=policy, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin, seconds=seconds,
+        settings=_settings(settings), events=_text(events),
+        faults=_broken(dead, stuck, silent, lying=lying, harmful=harmful, wild=wild),
+        compare=let_go,
+    )  # fmt: skip
+    if plot is not None:
+        plots.check(plot)
+    results = _run([spec], 1)
+    if plot is not None:
+        plots.plot(plot, results)
     if as_json:
         _print_json(results[0])
     else:
@@ -98,7 +99,7 @@ def compare(
     policy: Annotated[
         list[str] | None, typer.Option(help="Controllers, each once or with commas; else fixed and board.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="1-5 or 1,3,7.")] = "1-3",
+    seeds: Annotated[str, typer.Option(help="Seeds of the traffic: 1-5 or 1,3,7.")] = "1-3",
     data: Data = None,
     routes: Routes = None,
     begin: Begin = None,
@@ -116,26 +117,25 @@ def compare(
     plot: Plot = None,
 ) -> None:
     """Several controllers with the same seeds, beside each other and against the fixed plan."""
-    with _faults():
-        from wayside.cloud.sim.traffic import plots, tables
-        from wayside.cloud.sim.traffic.compare import lines
-        from wayside.cloud.sim.traffic.controllers import BOARD, FIXED
-        from wayside.cloud.sim.traffic.spec import RunSpec
+    from wayside.cloud.sim.traffic import plots, tables
+    from wayside.cloud.sim.traffic.compare import lines
+    from wayside.cloud.sim.traffic.controllers import BOARD, FIXED
+    from wayside.cloud.sim.traffic.spec import RunSpec
 
-        broken = _broken(dead, stuck, silent, lying=lying, harmful=harmful, wild=wild)
-        specs = [
-            RunSpec(
-                net=net, policy=each, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin,
-                seconds=seconds, settings=_settings(settings), faults=broken, compare=let_go,
-            )
-            for each in dict.fromkeys(name.strip() for text in policy or [FIXED, BOARD] for name in text.split(","))
-            for seed in _seeds(seeds)
-        ]  # fmt: skip
-        if plot is not None:
-            plots.check(plot)
-        results = _run(specs, jobs)
-        if plot is not None:
-            plots.plot(plot, results)
+    broken = _broken(dead, stuck, silent, lying=lying, harmful=harmful, wild=wild)
+    specs = [
+        RunSpec(
+            net=net, policy=each, seed=seed, data=_text(data), routes=_text(routes), begin_s=begin,
+            seconds=seconds, settings=_settings(settings), faults=broken, compare=let_go,
+        )
+        for each in dict.fromkeys(name.strip() for text in policy or [FIXED, BOARD] for name in text.split(","))
+        for seed in _seeds(seeds)
+    ]  # fmt: skip
+    if plot is not None:
+        plots.check(plot)
+    results = _run(specs, jobs)
+    if plot is not None:
+        plots.plot(plot, results)
     if as_json:
         document = {"lines": [msgspec.to_builtins(line) for line in lines(results)], "runs": results}
         _print_json(document)
@@ -155,24 +155,23 @@ def measures(
     plot: Annotated[Path | None, typer.Option(help="Also draw arrivals and greens, as .png, .svg or .pdf.")] = None,
 ) -> None:
     """Performance measures (ATSPM) of a run, as a node would have them: docs/measures.md."""
-    with _faults():
-        from wayside.cloud.sim.traffic import maps, measures_plot, plots
-        from wayside.cloud.sim.traffic.measures import measured, read_events, table
-        from wayside.cloud.sim.traffic.plant import intersections_of
-        from wayside.edge.measures.layout import Layout
+    from wayside.cloud.sim.traffic import maps, measures_plot, plots
+    from wayside.cloud.sim.traffic.measures import measured, read_events, table
+    from wayside.cloud.sim.traffic.plant import intersections_of
+    from wayside.edge.measures.layout import Layout
 
-        if plot is not None:
-            plots.check(plot)
-        kept = read_events(events)
-        intersections = {i.light: i for i in intersections_of(maps.find_map(net, data, routes))}
-        name = light or next(iter(kept), "")
-        if name not in kept or name not in intersections:
-            told = ", ".join(kept) or "no events"
-            raise SimulateError(f"{events} and {net} have no light {name!r} in common: the file has {told}")
-        layout = Layout.of(placed.loop for placed in intersections[name].loops)
-        phases = measured(kept[name], layout)
-        if plot is not None:
-            measures_plot.plot(plot, kept[name], layout, f"{net}, {name}")
+    if plot is not None:
+        plots.check(plot)
+    kept = read_events(events)
+    intersections = {i.light: i for i in intersections_of(maps.find_map(net, data, routes))}
+    name = light or next(iter(kept), "")
+    if name not in kept or name not in intersections:
+        told = ", ".join(kept) or "no events"
+        raise SimulateError(f"{events} and {net} have no light {name!r} in common: the file has {told}")
+    layout = Layout.of(placed.loop for placed in intersections[name].loops)
+    phases = measured(kept[name], layout)
+    if plot is not None:
+        measures_plot.plot(plot, kept[name], layout, f"{net}, {name}")
     if as_json:
         _print_json({"light": name, "phases": {str(phase): numbers for phase, numbers in phases.items()}})
     else:
@@ -188,12 +187,11 @@ def configure(
     as_json: AsJson = False,
 ) -> None:
     """What the node and the board of an intersection are told, from its network; and what is wrong with it."""
-    with _faults():
-        from wayside.cloud.sim.traffic import maps
-        from wayside.cloud.sim.traffic.configure_verb import configure_files
+    from wayside.cloud.sim.traffic import maps
+    from wayside.cloud.sim.traffic.configure_verb import configure_files
 
-        path = Path(net) if Path(net).exists() else maps.find_map(net, data).net
-        written, findings = configure_files(path, tls, out)
+    path = Path(net) if Path(net).exists() else maps.find_map(net, data).net
+    written, findings = configure_files(path, tls, out)
     if as_json:
         _print_json({"files": [str(file) for file in written], "findings": [f._asdict() for f in findings]})
     else:
@@ -201,20 +199,19 @@ def configure(
             print(finding)
         print(f"wrote {', '.join(map(str, written))}; next: wayside node check {written[0]}")
     if any(finding.severity == "error" for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 @sim.command()
 def offsets(net: Net, data: Data = None, as_json: AsJson = False) -> None:
     """The widest green bands along a street, and the settings of the policy `coordinated` that give them."""
-    with _faults():
-        from wayside.cloud.sim.traffic import coordination, maps
-        from wayside.cloud.sim.traffic.configure import configure as configured
-        from wayside.cloud.sim.traffic.nets import read_net
+    from wayside.cloud.sim.traffic import coordination, maps
+    from wayside.cloud.sim.traffic.configure import configure as configured
+    from wayside.cloud.sim.traffic.nets import read_net
 
-        read = read_net(Path(net) if Path(net).exists() else maps.find_map(net, data).net)
-        street = coordination.street_of(read, [configured(read, light) for light in read.lights])
-        best = coordination.best_bands(street)
+    read = read_net(Path(net) if Path(net).exists() else maps.find_map(net, data).net)
+    street = coordination.street_of(read, [configured(read, light) for light in read.lights])
+    best = coordination.best_bands(street)
     lights = coordination.settings(street, best)
     if as_json:
         _print_json({"lights": lights})
@@ -243,7 +240,7 @@ def _run(specs: Sequence[RunSpec], jobs: int | None) -> list[RunResult]:
 def _bars(specs: Sequence[RunSpec]) -> Iterator[Any]:
     """One bar for all runs, and one for each that is under way."""
     columns = (TextColumn("{task.description:<40}"), BarColumn(30), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Bars(*columns, screen=console, transient=True) as progress:
         every = progress.add_task(f"{len(specs)} runs", total=float(len(specs)))
         shares = [0.0] * len(specs)
         bars: dict[int, Any] = {}
@@ -258,7 +255,7 @@ def _bars(specs: Sequence[RunSpec]) -> Iterator[Any]:
                 return
             if number not in bars:
                 name = f"  {specs[number].policy}, seed {specs[number].seed}"
-                bars[number] = progress.add_task(escape(name), total=1.0)
+                bars[number] = progress.add_task(name, total=1.0)
             progress.update(bars[number], completed=share)
 
         yield tell
@@ -328,33 +325,15 @@ def _print_json(document: object) -> None:
 
 
 def print_table(table: Any) -> None:
-    screen = Console()
-    if not screen.is_terminal:  # into a file or a pipe: nothing is cut off
-        screen = Console(width=160)
-    screen.print(table)
+    Screen().print(table)
 
 
 def _tell_broken(results: Sequence[RunResult]) -> None:
     for result in results:
         for line in result.violations[:3]:
-            console.print(
-                f"{result.policy}, seed {result.seed}: {escape(line)}", style="red", highlight=False, soft_wrap=True
-            )
+            console.print(f"{result.policy}, seed {result.seed}: {line}", style="red", highlight=False, soft_wrap=True)
         if result.locked:
             console.print(
                 f"{result.policy}, seed {result.seed}: {result.teleports} vehicles stood for 300 s and were taken away",
                 style="yellow", highlight=False,
             )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Faults that a person can mend: one sentence on stderr."""
-    try:
-        yield
-    except SimulateError as exc:
-        console.print(f"wayside sim: {escape(str(exc))}", style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt as exc:
-        console.print("wayside sim: stopped; no run is left")
-        raise typer.Exit(130) from exc

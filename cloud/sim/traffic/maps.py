@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from wayside.cloud.sim.errors import NetError
 from wayside.cloud.sim.traffic import generated
+from wayside.text import open_file
 
 HOUR_S = 3600.0
 # Of RESCO (docs/signals.md): the second of the day at which the hour begins that everybody simulates.
@@ -56,4 +57,8 @@ def find_map(
     for what, path in (("network", net), ("routes", own)):
         if not path.exists():
             raise NetError(f"the {what} {path} are not there" + ("" if name in RESCO else ": name them with --routes"))
+        try:
+            open_file(path).close()  # at a pipe SUMO would wait for ever
+        except OSError as exc:
+            raise NetError(f"the {what} {path} cannot be read: {exc.strerror}") from exc
     return TrafficMap(name, net, own, first_s if begin_s is None else begin_s, seconds or HOUR_S)

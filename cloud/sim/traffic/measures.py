@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
+from wayside import csv_dialect
 from wayside.cloud.sim.errors import SimulateError
 from wayside.cloud.sim.traffic.events import HEAD
 from wayside.edge.measures.codes import codes_of
 from wayside.edge.measures.layout import Layout, Settings
 from wayside.edge.measures.signal import SignalMeasures
 from wayside.edge.measures.summary import Detail, summaries
+from wayside.text import TextError, read_file
 
 Event = tuple[int, int, int]  # ms after the begin, code, parameter
 
@@ -27,14 +28,19 @@ def read_events(path: Path) -> dict[str, list[Event]]:
     """
     lights: dict[str, list[Event]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if tuple(rows.fieldnames or ()) != HEAD:
-                raise SimulateError(f"{path} has not the columns {', '.join(HEAD)}: make it with --events of a run")
-            for row in rows:
-                ms, kind, channel, value = (int(row[name]) for name in HEAD[1:])
-                lights.setdefault(row["light"], []).extend((max(0, ms), c, channel) for c in codes_of(kind, value))
-    except (OSError, UnicodeDecodeError, TypeError, ValueError) as exc:
+        rows = csv_dialect.read(read_file(path), names=HEAD).rows()
+        if tuple(next(rows, csv_dialect.Row(1, [])).cells) != HEAD:
+            raise SimulateError(f"{path} has not the columns {', '.join(HEAD)}: make it with --events of a run")
+        for line, cells in rows:
+            try:
+                light, *numbers = cells
+                ms, kind, channel, value = map(int, numbers)
+            except ValueError as exc:
+                raise SimulateError(f"{path}, line {line}: is no event: {exc}") from exc
+            lights.setdefault(light, []).extend((max(0, ms), c, channel) for c in codes_of(kind, value))
+    except OSError as exc:
+        raise SimulateError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    except TextError as exc:
         raise SimulateError(f"{path} is no file of events: {exc}") from exc
     return {light: sorted(events) for light, events in lights.items()}
 

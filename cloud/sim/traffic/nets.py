@@ -16,8 +16,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from wayside.cloud.sim.errors import NetError
+from wayside.text import read_file
 
 GOES = "Gg"
+MAX_NET_BYTES = 512 << 20
 MOTOR = frozenset({"passenger", "bus", "truck", "delivery", "private", "taxi", "motorcycle", "coach", "emergency"})
 
 
@@ -111,7 +113,7 @@ class Net:
 def read_net(path: Path) -> Net:
     """Raises: NetError: no such file, or it is no SUMO net; the message names it."""
     try:
-        raw = path.read_bytes()
+        raw = read_file(path, MAX_NET_BYTES)
         # Expat itself refuses entities that grow without bound (2.4.1), and a net has none.
         root = ElementTree.fromstring(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)  # noqa: S314
         if root.tag != "net":

@@ -5,17 +5,18 @@ The CSV has a head line with ``TimeStamp`` (ISO 8601, or seconds), ``EventId`` a
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wayside import csv_dialect
 from wayside.edge.commission.record import CommissionError
 from wayside.edge.commission.wiring.observed import Observer
 from wayside.firmware_bridge.errors import BridgeError
 from wayside.firmware_bridge.line.board import BoardLink, Gap
 from wayside.firmware_bridge.line.messages import Event, EventKind, Identity
 from wayside.firmware_bridge.line.recording import load
+from wayside.text import TextError, open_file, read_file
 
 # Indiana Traffic Signal Hi Resolution Data Logger Enumerations (Purdue e-Pubs, 2012)
 CODES = {
@@ -32,7 +33,7 @@ def read_events(path: Path) -> Observer:
     """Raises: CommissionError: it cannot be read, or is neither."""
     observer = Observer()
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             first = file.read(1)
         if first == b"{":
             _replay(path, observer)
@@ -41,7 +42,7 @@ def read_events(path: Path) -> Observer:
                 observer.take(*event)
     except OSError as exc:
         raise CommissionError(f"{path}: {exc.strerror or exc}") from exc
-    except (BridgeError, UnicodeDecodeError, csv.Error) as exc:
+    except (BridgeError, TextError) as exc:
         raise CommissionError(f"{path}: neither a recording of a board nor a CSV of events: {exc}") from exc
     return observer
 
@@ -64,26 +65,25 @@ def take(message: object, observer: Observer) -> None:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, int, int, int]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        head = [name.strip().lower() for name in next(rows, [])]
-        if not set(_COLUMNS) <= set(head):
-            raise CommissionError(f"{path}: its head line has the columns TimeStamp, EventId and Parameter")
-        at, event, parameter = (head.index(name) for name in _COLUMNS)
-        devices = set()
-        device = head.index("deviceid") if "deviceid" in head else None
-        for number, row in enumerate(rows, 2):
-            try:
-                code = CODES.get(int(row[event]))
-                if code is None:
-                    continue
-                if device is not None:
-                    devices.add(row[device])
-                yield _ms(row[at]), code[0], int(row[parameter]), code[1]
-            except (ValueError, IndexError, OverflowError) as exc:
-                raise CommissionError(f"{path}, line {number}: is no event: {exc}") from exc
-        if len(devices) > 1:
-            raise CommissionError(f"{path}: has events of {len(devices)} devices: give those of one")
+    rows = csv_dialect.read(read_file(path)).rows()
+    head = [name.strip().lower() for name in next(rows, csv_dialect.Row(1, [])).cells]
+    if not set(_COLUMNS) <= set(head):
+        raise CommissionError(f"{path}: its head line has the columns TimeStamp, EventId and Parameter")
+    at, event, parameter = (head.index(name) for name in _COLUMNS)
+    devices = set()
+    device = head.index("deviceid") if "deviceid" in head else None
+    for line, row in rows:
+        try:
+            code = CODES.get(int(row[event]))
+            if code is None:
+                continue
+            if device is not None:
+                devices.add(row[device])
+            yield _ms(row[at]), code[0], int(row[parameter]), code[1]
+        except (ValueError, IndexError, OverflowError) as exc:
+            raise CommissionError(f"{path}, line {line}: is no event: {exc}") from exc
+    if len(devices) > 1:
+        raise CommissionError(f"{path}: has events of {len(devices)} devices: give those of one")
 
 
 def _ms(text: str) -> int:

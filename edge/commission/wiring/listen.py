@@ -7,8 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
 
 from wayside.contracts.sensor_config import BoardConfig
 from wayside.edge.commission.live import FIRST_STATUS_S, RETRY_S, board_port, borrow_board
@@ -19,22 +18,23 @@ from wayside.firmware_bridge.errors import BridgeError
 from wayside.firmware_bridge.line.board import BoardLink
 from wayside.firmware_bridge.line.conversation import open_conversation
 from wayside.firmware_bridge.line.messages import Event, Identity, Status
+from wayside.terminal import Bars, Screen
 
 LOST_S = 60.0  # a line that is away for longer ends the listening
 
 
-def listen(board: BoardConfig, seconds: float, console: Console) -> tuple[Observer, bool]:
+def listen(board: BoardConfig, seconds: float, console: Screen) -> tuple[Observer, bool]:
     """Events of ``seconds`` of the board's clock, and whether it was all of that time; Ctrl-C ends it early.
 
     Raises:
         CommissionError: the board is silent or another, or a signal ended it.
     """
     observer = Observer()
-    bar = Progress(
+    bar = Bars(
         TextColumn("Listening to the board"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %  {task.description}"),
-        console=console,
+        screen=console,
         transient=True,
     )
     with contextlib.ExitStack() as held, bar:

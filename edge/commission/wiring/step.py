@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rich.console import Console
-
 from wayside.contracts.actuator_config import SignalConfig
 from wayside.contracts.commissioning import WiringCheck
 from wayside.contracts.node_config import NodeConfig
@@ -15,6 +13,7 @@ from wayside.edge.commission.wiring.events_file import read_events
 from wayside.edge.commission.wiring.listen import listen
 from wayside.edge.commission.wiring.verdict import check_wiring
 from wayside.edge.doctor.running import agent_runs
+from wayside.terminal import Screen
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 LONGEST_S = 4 * 3600.0
@@ -48,7 +47,7 @@ def wiring_of_file(config: NodeConfig, path: Path) -> WiringCheck:
     return check_wiring(signal_with_loops(config), read_events(path).observed(), source="file")
 
 
-def wiring_of_board(config: NodeConfig, state_dir: Path, seconds: float, console: Console) -> WiringCheck:
+def wiring_of_board(config: NodeConfig, state_dir: Path, seconds: float, console: Screen) -> WiringCheck:
     """Listen, then judge; after Ctrl-C what was heard until then, marked as partial.
 
     Raises:

@@ -82,7 +82,7 @@ def test_ctrl_c_ends_every_run_and_leaves_no_file(started: subprocess.Popen[byte
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=PATIENCE_S)
     assert started.returncode == 130
-    assert "stopped; no run is left" in said.decode()
+    assert "interrupted; no run is left" in said.decode()
     assert not [run for run in runs if run.is_running() and run.status() != psutil.STATUS_ZOMBIE]
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,1 @@
+"""HTTP to a hub, for every room: which proxy, which client, and what a failure means."""

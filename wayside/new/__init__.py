@@ -1,0 +1,1 @@
+"""Files to begin with: commented, complete, and working before anything in them is changed."""
