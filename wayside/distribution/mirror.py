@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import NamedTuple
 
@@ -16,7 +17,9 @@ class Mirror(NamedTuple):
 
 
 def mirrors() -> list[Mirror]:
-    """The distribution's own archives that apt here has with a component ``main``, in apt's order."""
+    """The distribution's own archives that apt here has with a component ``main``, in apt's order; none without apt."""
+    if shutil.which("apt-get") is None:
+        return []
     form = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)|$(CREATED_BY)"
     done = subprocess.run(["apt-get", "indextargets", "--format", form], capture_output=True, text=True, check=False)
     found = dict.fromkeys(
