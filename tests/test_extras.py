@@ -54,7 +54,7 @@ NEVER = {
     "bridge": {"torch", "fastapi", "onnxruntime", "pandas"},
     "edge": {"torch", "fastapi", "pandas", "jax", "onnx", "SQLAlchemy"},
     "camera": {"torch", "fastapi", "pandas", "jax", "onnx", "SQLAlchemy"},
-    "sim": {"torch", "fastapi", "onnxruntime", "tuf"},
+    "sim": {"torch", "fastapi", "onnxruntime", "pandas"},
     "release": {"torch", "fastapi", "onnxruntime", "onnx", "pandas", "pyserial"},
     "hub": {"torch", "onnxruntime", "pandas", "numpy", "pyserial", "jax"},
     "train": {"fastapi", "onnxruntime", "pyserial", "jax"},
