@@ -114,5 +114,5 @@ class Bars(Progress):
         ends = task.finished and before != ""
         if ends or silent_s >= (REPEAT_S if words == before else SILENT_S):
             self._lines[task.id] = (time.monotonic(), words)
-            share = f" {task.percentage:.0f} %" if task.total else ""
+            share = f" {task.percentage:.0f} %" if task.total and task.completed else ""
             self.console.print(f"{words}{share}", soft_wrap=True)

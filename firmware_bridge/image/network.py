@@ -2,6 +2,8 @@
 
 What a node could not use is refused with its line or key. What no reader here knows is kept, and said.
 Sources: cloud-init's network-config version 1 and 2, netplan-yaml(5).
+
+Longer than the house's files: both versions are one grammar of the same interfaces, addresses and routes.
 """
 
 from __future__ import annotations
