@@ -21,7 +21,7 @@ demo: $(VENV)/.ready $(EDGE)/.ready ## run the whole line on this machine: five 
 	@$(BIN)/wayside demo --seconds $(DEMO_SECONDS) --port $(DEMO_PORT) --edge-python $(EDGE)/bin/python
 
 .PHONY: test
-test: $(VENV)/.ready $(EDGE)/.ready chromium emulator bench-tools ## run the tests that need neither network nor hardware
+test: $(VENV)/.ready $(EDGE)/.ready chromium emulator bench-tools shell-tools ## run the tests that need neither network nor hardware
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-extras
@@ -141,6 +141,10 @@ proof-tools:
 .PHONY: aarch64
 aarch64:
 	$(call debian,command -v qemu-aarch64-static,qemu-user-static,the test of the node's wheels is skipped without it,true)
+
+.PHONY: shell-tools
+shell-tools:
+	$(call debian,command -v fish && command -v zsh && command -v groff,fish zsh groff-base,completion and man pages are not held against their own readers without it,true)
 
 .PHONY: dist-tools
 dist-tools:
