@@ -22,7 +22,7 @@ demo: $(VENV)/.ready $(EDGE)/.ready ## run the whole line on this machine: five 
 
 .PHONY: test
 test: $(VENV)/.ready $(EDGE)/.ready chromium emulator bench-tools shell-tools ## run the tests that need neither network nor hardware
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-extras
 test-extras: $(VENV)/.ready aarch64 dist-tools ## each extra in an environment of its own; the node's wheels, run as aarch64 (package index)

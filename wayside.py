@@ -51,7 +51,7 @@ VERBS: dict[str, Verb] = {
     "replace": Verb(
         "wayside.cloud.hub.replace_cli", "replace", "hub", "let new hardware take over a node's name and history"
     ),
-    "rollout": Verb("wayside.cloud.hub.rollout_cli", "rollout", "hub", "start, watch, take back and withdraw versions"),
+    "rollout": Verb("wayside.cloud.hub.rollout.cli", "rollout", "hub", "start, watch, take back and withdraw versions"),
     "docs": Verb("wayside.pages", "docs", "", "list and print the pages of the documentation"),
     "new": Verb("wayside.new.cli", "new", "", "write a commented file to begin with: a task, a domain, a node"),
     "completion": Verb("wayside.shell.cli", "completion", "", "print the completion of a shell: bash, zsh or fish"),

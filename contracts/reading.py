@@ -17,6 +17,10 @@ BootId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 """One run of one agent: 128 random bits, hexadecimal."""
 
 
+LAST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999: later ones have no date."""
+
+
 class Quality(enum.Enum):
     """Why a value may or may not be believed. Worst rule wins."""
 
@@ -64,7 +68,7 @@ class Stamp(Document, frozen=True, gc=False):
 
     boot: BootId
     mono_ns: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-    wall_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
+    wall_ms: Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)] | None = None
     clock: ClockState = ClockState.UNKNOWN
     error_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
 

@@ -17,6 +17,10 @@ MAX_SUMMARIES = 1000
 """Rows of one sync request."""
 MAX_BODY_BYTES = 2_000_000
 """Of one request, after decompression."""
+BACKLOG_ROWS = MAX_SUMMARIES // 4
+"""A node that has at least so many rows left after a sync comes again as soon as the hub lets it."""
+FRESH_ROWS = 100
+"""Intervals of a request to a hub that was away, or in the first of a boot: the newest, until the hub grants more."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Label = Annotated[str, msgspec.Meta(max_length=64)]
@@ -81,6 +85,14 @@ class Counters(Document, frozen=True, kw_only=True):
     decode_errors: Count = 0
 
 
+class Trusted(Document, frozen=True, kw_only=True):
+    """Versions of the newest signed metadata (TUF roles) that the node has verified; it takes no older ones."""
+
+    root: Count = 0
+    targets: Count = 0
+    models: Count = 0
+
+
 class Heartbeat(Document, frozen=True, kw_only=True):
     agent: Label  # version
     at: Stamp
@@ -97,6 +109,8 @@ class Heartbeat(Document, frozen=True, kw_only=True):
     rss_bytes: Count | None = None
     backlog: Count = 0  # summaries still in the outbox
     timezone: Label | None = None  # IANA name, where the node stands: for showing its times
+    sync_s: Annotated[float, msgspec.Meta(gt=0, le=86400)] | None = None  # hub.sync_s of its file; null: it did not say
+    trusted: Trusted | None = None  # null: it has not fetched any, or did not say
 
 
 class SyncRequest(Document, frozen=True, kw_only=True):
@@ -121,6 +135,13 @@ class Notice(Document, frozen=True, kw_only=True):
     message: Annotated[str, msgspec.Meta(max_length=512)]
 
 
+class Restored(Document, frozen=True, kw_only=True):
+    """The hub was restored from a backup: rows that it acknowledged in between are not there."""
+
+    at_ms: Count  # when; another value is another restore
+    since_ms: Count  # rows of replies whose ``hub_unix_ms`` is not before this one may be missing: send them again
+
+
 class SyncReply(Document, frozen=True, kw_only=True):
     """A 200 means: every summary of the request is on disk at the hub; the node may delete them."""
 
@@ -129,10 +150,13 @@ class SyncReply(Document, frozen=True, kw_only=True):
     duplicates: Count
     hub_unix_ms: Count
     not_before_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0  # ask again no sooner
+    grant: Annotated[int, msgspec.Meta(ge=0, le=MAX_SUMMARIES)] | None = None
+    """rows of kind interval that the next request may carry; null: as many as fit. Other kinds always may"""
     desired: Desired | None = None  # the first of ``wanted``, for nodes that know only one model
     wanted: Annotated[tuple[Desired, ...], msgspec.Meta(max_length=64)] = ()  # at most one of each bundle
     offer_wanted: bool = False  # the hub does not know what this node offers
     notices: Annotated[tuple[Notice, ...], msgspec.Meta(max_length=16)] = ()
+    restored: Restored | None = None  # the newest restore; null: there was none
 
 
 class EnrolRequest(Document, frozen=True, kw_only=True):
@@ -163,3 +187,5 @@ class ErrorReply(Document, frozen=True, kw_only=True):
     error: Label  # a stable code
     message: Annotated[str, msgspec.Meta(max_length=1024)]
     field: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    datastreams: Annotated[tuple[Label, ...], msgspec.Meta(max_length=MAX_SUMMARIES)] = ()
+    """of which the hub takes no rows for now"""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -56,7 +56,9 @@ D = TypeVar("D", bound=Document)
 
 def encode(document: Document) -> bytes:
     """Return the JSON bytes of ``document``, unknown fields included."""
-    return msgspec.json.encode(_merge(document) if _has_extra(document) else document)
+    data = msgspec.json.encode(document)
+    # An empty ``extra`` is left out, and within a text its quotes would be escaped: where these bytes are not, none is.
+    return msgspec.json.encode(_merge(document)) if b'"extra":{' in data else data
 
 
 def decode(data: bytes, kind: type[D]) -> D:
@@ -138,39 +140,60 @@ def _convert(raw: Any, kind: type[D]) -> D:
         raise ContractError("$", "is nested too deeply") from exc
 
 
+_Aside = Callable[[Any], Any]
+"""Takes what JSON says of a value, and gives the same with the unknown keys of each Document in its ``extra``."""
+
+
 def _set_aside(raw: Any, kind: Any) -> Any:
     """Move unknown keys of each Document in ``raw`` into its ``extra``."""
-    origin = typing.get_origin(kind)
-    if origin is typing.Annotated:
-        return _set_aside(raw, typing.get_args(kind)[0])
-    if origin in (list, tuple) and isinstance(raw, list):
-        return [_set_aside(item, typing.get_args(kind)[0]) for item in raw]
-    if origin is dict and isinstance(raw, dict):
-        return {k: _set_aside(v, typing.get_args(kind)[1]) for k, v in raw.items()}
-    if origin in (typing.Union, types.UnionType):
-        members = [m for m in typing.get_args(kind) if isinstance(m, type) and issubclass(m, Document)]
-        return _set_aside(raw, members[0]) if len(members) == 1 else raw
-    if not (isinstance(kind, type) and issubclass(kind, Document) and isinstance(raw, dict)):
-        return raw
-    known = _known_fields(kind)
-    kept = {k: _set_aside(v, known[k]) for k, v in raw.items() if k in known}
-    extra = {k: v for k, v in raw.items() if k not in known}
-    return {**kept, "extra": extra} if extra else kept
+    aside = _aside(kind)
+    return raw if aside is None else aside(raw)
 
 
 @functools.cache
-def _known_fields(kind: type[Document]) -> dict[str, Any]:
-    # Remembered: a thousand rows with a field of a newer writer are a thousand times the same question.
+def _aside(kind: Any) -> _Aside | None:
+    """Planned once a type: of a thousand rows only what can hold a Document is looked at. None: nothing can."""
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        return _aside(typing.get_args(kind)[0])
+    if origin in (typing.Union, types.UnionType):
+        members = [m for m in typing.get_args(kind) if isinstance(m, type) and issubclass(m, Document)]
+        return _aside(members[0]) if len(members) == 1 else None
+    if origin in (list, tuple):
+        return _of_items(_aside(typing.get_args(kind)[0]))
+    if origin is dict:
+        return _of_values(_aside(typing.get_args(kind)[1]))
+    return _of_document(kind) if isinstance(kind, type) and issubclass(kind, Document) else None
+
+
+def _of_items(aside: _Aside | None) -> _Aside | None:
+    if aside is None:
+        return None
+    return lambda raw: [aside(item) for item in raw] if isinstance(raw, list) else raw
+
+
+def _of_values(aside: _Aside | None) -> _Aside | None:
+    if aside is None:
+        return None
+    return lambda raw: {name: aside(item) for name, item in raw.items()} if isinstance(raw, dict) else raw
+
+
+def _of_document(kind: type[Document]) -> _Aside:
     hints = typing.get_type_hints(kind, include_extras=True)
-    return {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind) if f.name != "extra"}
+    fields = {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind) if f.name != "extra"}
+    known = fields.keys()
+    inside = [(name, aside) for name, hint in fields.items() if (aside := _aside(hint)) is not None]
 
+    def of_document(raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        parts = {name: made for name, aside in inside if name in raw and (made := aside(raw[name])) is not raw[name]}
+        if raw.keys() <= known:
+            return raw | parts if parts else raw
+        extra = {name: part for name, part in raw.items() if name not in known}
+        return {name: part for name, part in raw.items() if name in known} | parts | {"extra": extra}
 
-def _has_extra(value: Any) -> bool:
-    if isinstance(value, Document):
-        return bool(value.extra) or any(_has_extra(getattr(value, n)) for n in value.__struct_fields__ if n != "extra")
-    if isinstance(value, (list, tuple)):
-        return any(_has_extra(v) for v in value)
-    return isinstance(value, dict) and any(_has_extra(v) for v in value.values())
+    return of_document
 
 
 def _merge(value: Any) -> Any:

@@ -296,11 +296,12 @@ def install_service(
     The same command again changes nothing, or brings the unit up to date. The agent is in the groups dialout and gpio
     where they exist. --uninstall keeps configuration and state.
     """
+    from wayside import systemd
     from wayside.edge import service
 
-    path = folder / service.UNIT
+    path = folder / service.UNIT.name
     if uninstall:
-        there = path.exists() if dry_run else service.uninstall(folder)
+        there = path.exists() if dry_run else systemd.uninstall(service.UNIT, folder)
         if as_json:
             typer.echo(json.dumps({"dry_run": dry_run, "file": str(path), "removed": there}))
         elif dry_run:
@@ -311,11 +312,11 @@ def install_service(
     at = (config or default_file()).resolve()
     loaded = load(at)
     state_dir = placed(at.parent, loaded.state_dir).resolve()
-    made = service.Service(at, state_dir, service.this_command(), user, group)
+    made = service.Service(at, state_dir, systemd.this_command(service.CARD), user, group)
     text = service.unit_text(made)
     for doubt in service.doubts(made):
         typer.echo(f"hint: {doubt}", err=True)
-    changed = None if dry_run else service.install(text, folder)
+    changed = None if dry_run else systemd.install(service.UNIT, text, folder)
     if as_json:
         typer.echo(json.dumps({"dry_run": dry_run, "file": str(path), "changed": changed, "unit": text}))
         return

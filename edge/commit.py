@@ -13,6 +13,7 @@ import structlog
 
 from wayside.contracts.node_config import StorageConfig
 from wayside.contracts.summary import Kind
+from wayside.contracts.sync import Restored
 from wayside.edge.event_log import EventLog
 from wayside.edge.node import Node
 from wayside.edge.outbox import Batch, Outbox, StorageError
@@ -62,11 +63,15 @@ class Committer:
                 self.commit()
             self.restamp_if_known()
 
-    def commit(self, acknowledged: Batch | None = None) -> bool:
+    def commit(
+        self, acknowledged: Batch | None = None, hub_ms: int | None = None, restored: Restored | None = None
+    ) -> bool:
         """Make everything so far durable, or keep it in memory and say why.
 
         Args:
             acknowledged: rows that the hub has; they leave the outbox.
+            hub_ms: when it took them, by its clock.
+            restored: it was, from a backup: what it may have lost goes out again, as far as it is still here.
         """
         node, ledger = self._node, self._node.ledger
         self.tally()
@@ -80,7 +85,18 @@ class Committer:
             ledger.count("summaries_produced", len(ledger.rows))
             if acknowledged:
                 ledger.count("summaries_acknowledged", len(acknowledged.ids))
-            self._outbox.commit(ledger.rows, node.state(), node.steps, gone, kept=node.kept)
+            if restored:
+                again = self._outbox.delivered_since(restored.since_ms)
+                ledger.count("summaries_acknowledged", -min(again, before.get("summaries_acknowledged", 0)))
+            self._outbox.commit(
+                ledger.rows,
+                node.state(),
+                node.steps,
+                gone,
+                kept=node.kept,
+                hub_ms=hub_ms if acknowledged else None,
+                restored=restored,
+            )
         except StorageError as exc:
             ledger.counters.clear()
             ledger.counters.update(before)

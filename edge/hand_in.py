@@ -17,6 +17,8 @@ FOLDER = "commissioning"
 WAITING, SENT, REFUSED = ".json", ".sent", ".refused"
 FINAL = (403, 409, 413, 422)
 """Answers of the hub that no repetition changes."""
+PUT_BACK = ("key_revoked", "node_retired")
+"""But these: people may let this computer in again."""
 log = structlog.get_logger(__name__)
 
 
@@ -46,7 +48,7 @@ async def hand_in(client: HubClient, state_dir: Path) -> int:
             log.error("no commissioning record", file=str(path), error=str(exc))
             _become(path, REFUSED)
         except HubRefused as exc:
-            if exc.status not in FINAL or exc.code == "key_revoked":  # may be put back
+            if exc.status not in FINAL or exc.code in PUT_BACK:
                 raise
             log.error("commissioning record refused", file=str(path), error=str(exc))
             _become(path, REFUSED)

@@ -49,15 +49,19 @@ class HubRefused(HubError):  # noqa: N818
 
     Attributes:
         field: path of what it does not take, ``$.summaries[3].unit``; None: it does not say.
+        datastreams: of which it takes no rows for now.
     """
 
-    def __init__(self, code: str, message: str, status: int, field: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, status: int, field: str | None = None, datastreams: tuple[str, ...] = ()
+    ) -> None:
         code, message = printable(code), printable(message)
         super().__init__(f"the hub refuses ({status} {code}): {message}")
         self.code = code
         self.message = message
         self.status = status
         self.field = field
+        self.datastreams = datastreams
 
 
 class HubClient:
@@ -118,10 +122,16 @@ class HubClient:
             The reply, and the bytes of the body as sent.
 
         Raises:
-            HubUnreachable: no usable answer; send the same rows again, the hub takes each once.
+            HubUnreachable: no usable answer, or one that does not account for the rows that were sent; send the same
+                rows again, the hub takes each once.
             HubRefused: e.g. 401 unknown key, 403 replaced by other hardware, 507 the hub's disk is full.
         """
-        return await self._exchange(SYNC, request, SyncReply)
+        reply, sent_bytes = await self._exchange(SYNC, request, SyncReply)
+        # Believed as a whole or not at all: what is acknowledged is deleted here.
+        told, sent = reply.stored + reply.duplicates, len(request.summaries)
+        if told != sent:
+            raise HubUnreachable(f"{self._config.url} answers for {told} rows, and {sent} were sent; is it the hub?")
+        return reply, sent_bytes
 
     async def commission(self, signed: SignedCommissioning) -> CommissioningReply:
         """Hand in a record of commissioning. A reply means that it is on disk at the hub; repeating it is harmless.
@@ -186,4 +196,4 @@ class HubClient:
         except ContractError as exc:
             _, address, way = self._open()
             raise HubUnreachable(f"{address.url} {unexpected(status, None, address, way)} ({exc})") from exc
-        raise HubRefused(error.error, error.message, status, error.field)
+        raise HubRefused(error.error, error.message, status, error.field, error.datastreams)

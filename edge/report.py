@@ -90,6 +90,7 @@ class Health:
             uptime_s=time.monotonic() - self._began,
             healthy=self.healthy(),
             timezone=self._config.clock.timezone,
+            sync_s=self._config.hub.sync_s if self._config.hub is not None else None,
             reported=self._installs.first_report(),
             models=reports,
             tasks=self._node.task_states(),
@@ -98,6 +99,7 @@ class Health:
             board=self._board_state(),
             rss_bytes=_rss_bytes(),
             backlog=self._outbox.rows,
+            trusted=self._installs.trusted(),
         )
 
     def _board_state(self) -> Board | None:

@@ -17,7 +17,16 @@ from pathlib import Path
 import structlog
 
 from wayside.contracts.node_config import HubConfig
-from wayside.contracts.sync import MAX_BODY_BYTES, MAX_SUMMARIES, Heartbeat, Notice, SyncReply, SyncRequest
+from wayside.contracts.sync import (
+    BACKLOG_ROWS,
+    FRESH_ROWS,
+    MAX_BODY_BYTES,
+    MAX_SUMMARIES,
+    Heartbeat,
+    Notice,
+    SyncReply,
+    SyncRequest,
+)
 from wayside.contracts.task_config import Offer
 from wayside.edge.backoff import full_jitter
 from wayside.edge.clock import Clock
@@ -32,7 +41,8 @@ from wayside.edge.update.installs import Installs
 RETRY_BASE_S = 1.0
 LAST_SYNC_S = 4.0
 OFFER_AGAIN_S = 86_400.0  # to a hub that refused it: another release of the hub may take it
-SHUT_OUT = ("key_revoked", "clone")  # codes of a hub that takes other hardware for this node
+SHUT_OUT = ("key_revoked", "node_retired", "clone")  # codes of a hub that lets this computer in no more
+LONGEST_WAIT_S = 1800.0  # that a hub may ask for: one that asks for a year keeps nobody silent
 PATIENCE = 30  # time-outs that one exchange may take in all: a hub that answers a byte at a time never times out
 log = structlog.get_logger(__name__)
 
@@ -70,7 +80,12 @@ class Sync:
         self._offer_due = True  # in the first request of a boot
         self._no_offer_before_s = 0.0  # by time.monotonic()
         self._enrolled = bool(outbox.load("enrolled"))
+        self._restored = outbox.load("restored")  # the newest restore of the hub that was answered
         self._batch_rows = MAX_SUMMARIES
+        # Of intervals. Where a hub comes back, or the power of a city, it first sees how everybody is.
+        self._granted: int | None = FRESH_ROWS
+        self._unwanted: set[str] = set()  # datastreams of which the hub takes no rows for now
+        self._unwanted_until_s = 0.0  # by time.monotonic()
         self.heartbeat: Callable[[], Heartbeat] | None = None
         self.trouble: str | None = None
         self.notices: tuple[Notice, ...] = ()
@@ -108,6 +123,7 @@ class Sync:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
                         await urgent.wait()
+                        self._granted = self._sparing()  # it comes before its turn
         finally:
             await client.close()
 
@@ -141,8 +157,9 @@ class Sync:
         # While the time is unknown, ask for it first: rows that go out timeless stay so.
         self._committer.restamp_if_known()
         timeless = self._clock.wall(self._clock.mono_ns()).ms is None
-        batch = Batch([], []) if timeless else self._outbox.batch(self._batch_rows, MAX_BODY_BYTES * 3 // 4)
+        batch = Batch([], []) if timeless else self._next_rows()
         sent_ns = self._clock.mono_ns()
+        self._granted = self._sparing()  # until the hub says more
         try:
             reply, sent_bytes = await client.sync(self._request(batch))
         except HubRefused as exc:
@@ -154,16 +171,30 @@ class Sync:
         self._offer_due = reply.offer_wanted
         self._node.ledger.count("bytes_sent", sent_bytes)
         self._batch_rows = min(MAX_SUMMARIES, self._batch_rows * 2)
-        if batch.ids:
-            self._committer.commit(batch)
+        self._granted = reply.grant
+        restored = reply.restored if reply.restored and reply.restored.at_ms != self._restored else None
+        if batch.ids or restored:
+            kept = self._committer.commit(batch if batch.ids else None, reply.hub_unix_ms, restored)
+            if kept and restored:
+                log.warning("the hub was restored from a backup: what it may have lost goes out again")
+                self._restored = restored.at_ms
         self._take(reply)
         try:
             await hand_in(client, self._state_dir)
         except (HubError, OSError) as exc:  # the sync itself was good
             log.warning("commissioning records wait", error=str(exc))
-        more = self._outbox.rows >= MAX_SUMMARIES // 4 or timeless or asked_anew
+        drains = bool(batch.ids) and self._granted != 0 and self._outbox.rows >= BACKLOG_ROWS
+        more = drains or timeless or asked_anew
         pause_s = 0.05 if more else random.uniform(0.9, 1.1) * self._hub.sync_s  # noqa: S311
-        return max(reply.not_before_s, pause_s)
+        return max(min(reply.not_before_s, LONGEST_WAIT_S), pause_s)
+
+    def _sparing(self) -> int:
+        return FRESH_ROWS if self._granted is None else min(FRESH_ROWS, self._granted)
+
+    def _next_rows(self) -> Batch:
+        if time.monotonic() >= self._unwanted_until_s:
+            self._unwanted.clear()
+        return self._outbox.batch(self._batch_rows, MAX_BODY_BYTES * 3 // 4, self._granted, self._unwanted)
 
     async def _enrol(self, client: HubClient) -> None:
         if self._enrolled:
@@ -211,6 +242,11 @@ class Sync:
             # The rows go without it; the hub then knows no more than the tasks' bundles.
             self._node.ledger.alert("hub", f"the hub does not take what this node offers: {exc.message}")
             self._no_offer_before_s = time.monotonic() + OFFER_AGAIN_S
+        elif exc.code == "quota":
+            # The rows stay here. Until the hub grants some, what happened goes, and none of what it does not take.
+            self._granted = 0
+            self._unwanted.update(exc.datastreams)
+            self._unwanted_until_s = time.monotonic() + LONGEST_WAIT_S
         elif exc.status in (400, 413, 422) and batch.ids and _is_about_rows(exc.field):
             # Something in it the hub will never take: halve until it is alone, then give up that row, and say so.
             if len(batch.ids) > 1:

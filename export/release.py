@@ -352,6 +352,6 @@ def _words(reply: httpx.Response) -> str:
         error = decode(reply.content, ErrorReply)
     except ContractError:
         return f"HTTP {reply.status_code}"
-    if error.error == "operator":
+    if error.error in ("credentials", "operator"):
         return "it needs the operator's token: set WAYSIDE_OPERATOR_TOKEN to what the hub's operator.token holds"
     return f"{error.message} ({error.error}, HTTP {reply.status_code})"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulators.postgres import PostgresServer, running_postgres
+
 # readline, which pytest imports, tells its width to what we start, though Python's own environment does not show it.
 for variable in ("COLUMNS", "LINES"):
     if variable not in os.environ:
@@ -37,3 +39,48 @@ def shared_greens() -> Iterator[None]:
 
     with installed():
         yield
+
+
+# A file runs on one worker: one of these as the last would keep the other waiting for minutes.
+LONG = (
+    "tests/e2e/", "tests/firmware_bridge/test_flash.py", "tests/evaluate/", "tests/docs/test_tutorial",
+    "tests/fuzz/test_every_verb.py", "tests/conformance/test_families.py", "tests/train/", "tests/edge/uart/test_whole",
+    "tests/edge/test_hostile_hub.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked ``both_stores`` runs with the hub's rows in SQLite and in PostgreSQL."""
+    if metafunc.definition.get_closest_marker("both_stores") and "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a PostgreSQL database that a hub has made and nobody has used."""
+    from wayside.cloud.hub.engine import migrate
+
+    with postgres.database() as address:
+        migrate(tmp_path_factory.mktemp("template"), database=address)
+        yield address.rpartition("/")[2]
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where a hub keeps its rows. None: in its data directory; else in the PostgreSQL database of this address."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield None
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database(request.getfixturevalue("template")) as address:
+        yield address

@@ -81,6 +81,7 @@ def test_every_room_has_its_link_and_nothing_else_has_one() -> None:
         "hub_http",
         "new",
         "paths.py",
+        "systemd.py",
         "shell",
         "text.py",
     }

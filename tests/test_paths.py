@@ -98,7 +98,7 @@ def test_the_migrations_themselves_may_lie_in_any_folder(folder: Path, monkeypat
 def test_a_library_that_takes_no_bytes_as_a_name_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("wayside.cloud.hub.engine.migrate", lambda data: str(data).encode())
+    monkeypatch.setattr("wayside.cloud.hub.engine.migrate", lambda data, **_: str(data).encode())
     assert main(["hub", "init", "--data", str(tmp_path / os.fsdecode(b"\xff"))]) == 1
     assert "is a name that is not UTF-8" in capfd.readouterr().err
 

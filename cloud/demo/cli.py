@@ -73,7 +73,8 @@ def run(
             console.print(sentence, highlight=False)
         console.print(f"report: {line.home / 'report.json'}   logs: {line.home / 'logs'}")
         if keep:
-            console.print(f"the page stays on {line.hub} until Ctrl-C")
+            console.print(f"the page stays on {line.hub} until Ctrl-C; another link, which works once:")
+            console.print(line.link(), soft_wrap=True)
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
     broken = promises(report)
@@ -165,14 +166,17 @@ def _show(console: Screen, line: Line, processes: Processes, screenshots: Path |
 
         def live(done: float, nodes: list[dict[str, Any]]) -> None:
             if not bars.tasks[1].started:
-                say(f"live: open {line.hub}")
+                say("live")
+                bars.console.print(
+                    f"  the page needs no password by this link, once: a viewer's session\n  {line.link()}"
+                )
                 bars.start_task(clock)
             state = "  ".join(f"{n['node']} {n['counters'].get('summaries_produced', 0):,}" for n in nodes)
             bars.update(clock, completed=done, visible=True, description=state or "the hub is away")
 
         def watched() -> None:
             if screenshots is not None:
-                pages.take(line.hub, [(node.name, node.domain, node.watched) for node in line.nodes], screenshots)
+                pages.take(line.link(), [(node.name, node.domain, node.watched) for node in line.nodes], screenshots)
 
         report = line.run(processes, say, live, watched)
         say("")

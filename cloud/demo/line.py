@@ -22,7 +22,7 @@ from wayside.cloud.demo.node import VERSION, Node, Place
 from wayside.cloud.demo.processes import Processes, StageError
 from wayside.cloud.demo.site import MODELS, nodes
 from wayside.contracts.hub_address import hub_address
-from wayside.hub_http.client import client
+from wayside.hub_http.client import bearer, client
 
 LANES = 2  # trainings and exports at a time, with one thread each
 HUB_RESTART_AT = 0.35  # of the live part
@@ -33,6 +33,7 @@ LAST_STEPS_S = 4.0  # after the feeds, for what is told late and the sync after 
 SET_UP_S, MIN_LIVE_S = 28.0, 45.0
 DEVICE_PORTS = range(20_000, 30_000)
 MARK = "made-by-wayside-demo"
+VISITOR = "visitor"  # who looks at the page: a user without a password
 
 Progress = Callable[[str], None]
 Live = Callable[[float, list[dict[str, Any]]], None]
@@ -47,6 +48,7 @@ class Line:
         self.port = port
         self.ends = time.monotonic() + seconds
         self.edge_python = edge_python
+        self.operator: dict[str, str] = {}  # the environment of who has the hub's token
         self.nodes: list[Node] = []
         self.places: dict[str, Place] = {}
 
@@ -97,6 +99,7 @@ class Line:
         self.wayside("hub-init", "hub", "init", "--data", str(self.home / "hub"))
         self.operator = {"WAYSIDE_OPERATOR_TOKEN": (self.home / "hub" / "operator.token").read_text().strip()}
         self.start_hub()
+        self.wayside("visitor", "hub", "user", "add", VISITOR, "--role", "viewer", "--no-password", *self.at_hub)
         say("signing and releasing")
         keys = str(self.home / "keys")
         self.wayside("keys", "release", "keys", keys)
@@ -120,7 +123,7 @@ class Line:
         return self.processes.finish(name)
 
     def begin(self, name: str, *args: str) -> None:
-        self.processes.start(name, self.command(*args), env=getattr(self, "operator", None))
+        self.processes.start(name, self.command(*args), env=self.operator)
 
     def command(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "wayside", *args]
@@ -225,7 +228,16 @@ class Line:
         for each in self.nodes:
             self.processes.stop(*(f"{each.name}-{name}" for name in each.devices(self.places[each.name])))
 
+    def link(self) -> str:
+        """An address that opens the page once, without a password: a session of a viewer begins."""
+        words = ("hub", "user", "link", VISITOR, *self.at_hub, "--hub", self.hub, "--json")
+        return str(json.loads(self.wayside("link", *words).splitlines()[-1])["url"])
+
     # --- where things are ------------------------------------------------------------------------
+
+    @property
+    def at_hub(self) -> tuple[str, str]:
+        return ("--data", str(self.home / "hub"))
 
     @property
     def board_node(self) -> Intersection:
@@ -264,7 +276,9 @@ class Line:
     def get(self, path: str) -> Any:
         """The hub's answer, or None while it is away."""
         try:
-            with client(hub_address(self.hub), timeout_s=5) as http:
+            with client(
+                hub_address(self.hub), headers=bearer(self.operator.get("WAYSIDE_OPERATOR_TOKEN")), timeout_s=5
+            ) as http:
                 reply = http.get(path)
             return reply.json() if reply.status_code == 200 else None
         except (httpx.TransportError, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -42,8 +42,33 @@ class HubClient:
     def accept_hardware(self, node: str, begins: str) -> dict[str, Any]:
         return self._ask("POST", f"/api/v1/nodes/{quote(node)}/hardware", {"wire": 1, "hardware": begins})
 
-    def nodes(self) -> dict[str, Any]:
-        return self._ask("GET", "/api/v1/nodes")
+    def tokens(self, every: bool) -> dict[str, Any]:
+        return self._ask("GET", f"/api/v1/tokens?all={str(every).lower()}")
+
+    def withdraw_token(self, token: str) -> dict[str, Any]:
+        return self._ask("DELETE", f"/api/v1/tokens/{quote(token.lower(), safe='')}")
+
+    def revoke(self, node: str, reason: str | None) -> dict[str, Any]:
+        return self._ask("POST", f"/api/v1/nodes/{quote(node)}/revocation", {"wire": 1, "reason": reason})
+
+    def retire(self, node: str, reason: str | None) -> dict[str, Any]:
+        return self._ask("POST", f"/api/v1/nodes/{quote(node)}/retirement", {"wire": 1, "reason": reason})
+
+    def describe(self, node: str, **fields: str | None) -> dict[str, Any]:
+        return self._ask("POST", f"/api/v1/nodes/{quote(node)}/description", {"wire": 1, **fields})
+
+    def audit(self, **wanted: str | int | None) -> dict[str, Any]:
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return self._ask("GET", f"/api/v1/audit?{urlencode(given)}")
+
+    def nodes(self, retired: bool = False) -> dict[str, Any]:
+        """Every node: all pages."""
+        path = f"/api/v1/nodes?retired={str(retired).lower()}"
+        whole = page = self._ask("GET", path)
+        while after := page.get("next"):
+            page = self._ask("GET", f"{path}&after={quote(after)}")
+            whole["nodes"] += page["nodes"]
+        return whole
 
     def node(self, node: str) -> dict[str, Any]:
         return self._ask("GET", f"/api/v1/nodes/{quote(node)}")
@@ -79,6 +104,25 @@ class HubClient:
     def undo_withdrawal(self, bundle: str, version: str) -> dict[str, Any]:
         return self._ask("DELETE", f"/api/v1/withdrawals?bundle={quote(bundle)}&version={quote(version)}")
 
+    def read(self, path: str) -> dict[str, Any]:
+        return self._ask("GET", path)
+
+    def change(
+        self, method: str, path: str, document: dict[str, Any] | None = None, query: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """What an admin changes: ``document`` without its version, ``path`` as the API has it."""
+        asked = None if document is None else {"wire": 1} | document
+        return self._ask(method, f"{quote(path)}?{urlencode(query)}" if query else quote(path), asked)
+
+    def restored(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/restored")
+
+    def moves(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/restored/moves")
+
+    def release_hold(self) -> dict[str, Any]:
+        return self._ask("POST", "/api/v1/restored/release")
+
     def _ask(self, method: str, path: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             answer = self._client.request(method, path, json=document)
@@ -92,9 +136,9 @@ class HubClient:
             raise self._no_hub(answer) from exc
         if not isinstance(reply, dict):
             raise self._no_hub(answer)
-        if answer.is_error and reply.get("error") == "operator":
-            where = "set WAYSIDE_OPERATOR_TOKEN to what the hub's operator.token holds"
-            raise HubError("operator", f"the hub refuses the operator's token: {where}")
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            where = "set WAYSIDE_OPERATOR_TOKEN to what the hub's operator.token holds, or to an API token"
+            raise HubError("credentials", f"the hub wants the operator's token, or an API token: {where}")
         if answer.is_error:
             raise HubError(str(reply.get("error", answer.status_code)), str(reply.get("message", answer.text)))
         return reply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidSignature
@@ -11,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from wayside.cloud.hub import views
 from wayside.cloud.hub.errors import ConflictError, ForbiddenError, TooLargeError
 from wayside.cloud.hub.openapi import decoded
+from wayside.cloud.hub.people.sight import Sight
 from wayside.cloud.hub.registry import Node, node_id
 from wayside.cloud.hub.store import commissionings
 from wayside.contracts.commissioning import (
@@ -82,23 +84,24 @@ def store(
 _BRIEF = ("record_id", "by", "finished_ms", "received_ms", "passed", "sensors_passed", "sensors")
 
 
-def latest(connection: sa.Connection, only: sa.ScalarSelect[int] | None = None) -> dict[int, views.CommissioningBrief]:
-    """The last record of each node that has one, by the node's row; ``only`` selects one row."""
+def latest(connection: sa.Connection, ids: Sequence[int]) -> dict[int, views.CommissioningBrief]:
+    """The last record of each of these nodes that has one, by the node's row."""
     newest = sa.select(sa.func.max(commissionings.c.id)).group_by(commissionings.c.node_id)
-    if only is not None:
-        newest = newest.where(commissionings.c.node_id == only)
+    newest = newest.where(commissionings.c.node_id.in_(ids))
     columns = [commissionings.c[name] for name in ("node_id", *_BRIEF)]
     rows = connection.execute(sa.select(*columns).where(commissionings.c.id.in_(newest))).mappings()
     return {row["node_id"]: views.CommissioningBrief(**{name: row[name] for name in _BRIEF}) for row in rows}
 
 
-def of_node(connection: sa.Connection, name: str, cursor: int | None, limit: int) -> views.CommissioningPage:
+def of_node(
+    connection: sa.Connection, name: str, cursor: int | None, limit: int, *, sight: Sight
+) -> views.CommissioningPage:
     """A page of records as they were signed, the newest first.
 
     Raises:
         NotFoundError: there is no such node.
     """
-    query = sa.select(commissionings).where(commissionings.c.node_id == node_id(connection, name))
+    query = sa.select(commissionings).where(commissionings.c.node_id == node_id(connection, name, sight.whole))
     if cursor is not None:
         query = query.where(commissionings.c.id < cursor)
     rows = connection.execute(query.order_by(commissionings.c.id.desc()).limit(limit + 1)).mappings().all()

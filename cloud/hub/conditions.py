@@ -8,18 +8,14 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from msgspec import json
 
-from wayside.cloud.hub.store import nodes
+from wayside.cloud.hub.people.sight import Sight
+from wayside.cloud.hub.retention.cold import Cold
+from wayside.cloud.hub.retention.tiers import Asked, page
+from wayside.cloud.hub.store import nodes, open_conditions
 from wayside.cloud.hub.views import Span
 
 Key = tuple[str, str, str]
 """Node, code, subject."""
-_ROWS = """
-SELECT n.name AS node, d.name AS subject, s.wall_ms, s.detail
-FROM summaries s JOIN datastreams d ON d.id = s.datastream_id JOIN nodes n ON n.id = d.node_id
-WHERE s.kind <> 'interval' AND s.kind = 'alert' AND json_extract(s.detail, '$.condition') IS NOT NULL
-  AND (:node IS NULL OR n.name = :node)
-ORDER BY s.id DESC LIMIT :most
-"""
 
 
 class Alert(NamedTuple):
@@ -31,14 +27,22 @@ class Alert(NamedTuple):
     detail: dict[str, Any]
 
 
-def spans(connection: sa.Connection, node: str | None, limit: int) -> list[Span]:
-    """The newest ``limit`` conditions."""
-    rows = connection.exec_driver_sql(_ROWS, {"node": node, "most": 3 * limit + 64})
-    alerts = [Alert(r.node, r.subject, r.wall_ms, json.decode(r.detail)) for r in rows]
-    beats = connection.execute(sa.select(nodes.c.name, nodes.c.heartbeat).where(nodes.c.heartbeat.is_not(None)))
-    still_open = {
-        (name, c["code"], c["subject"]) for name, beat in beats for c in json.decode(beat).get("conditions", ())
-    }
+def spans(connection: sa.Connection, cold: Cold, node: str | None, limit: int, *, sight: Sight) -> list[Span]:
+    """The newest ``limit`` conditions.
+
+    Raises:
+        StoreUnavailableError: a file that may have alerts of them is missing or damaged.
+    """
+    asked = Asked(node=node, kind="alert", newest_first=True, condition=True, limit=3 * limit + 64)
+    alerts = [
+        Alert(row["node"], row["datastream"], None if row["clock"] == "unknown" else row["time_ms"], detail)
+        for row in page(connection, cold, asked, sight)
+        if "condition" in (detail := json.decode(row["detail"]))
+    ]
+    now = open_conditions.c
+    open_now = sa.select(nodes.c.name, now.code, now.subject).join_from(open_conditions, nodes)
+    talks = nodes.c.retired_ms.is_(None), nodes.c.name.in_({alert.node for alert in alerts})
+    still_open = {(name, code, subject) for name, code, subject in connection.execute(open_now.where(*talks))}
     return paired(alerts, still_open)[:limit]
 
 

@@ -1,88 +1,192 @@
-"""The hub's database: one SQLite file, WAL, ``synchronous=FULL``; its schema, and its complaints in our words.
+"""The hub's database, its schema, and its complaints in our words.
 
-Readers use pooled connections; all writes go through one :class:`wayside.cloud.hub.writer.Writer`.
+A hub keeps its rows in a SQLite file of its data directory (:mod:`sqlite`), or in a PostgreSQL (:mod:`postgres`): what
+differs between the two is here and there, and nowhere else. Readers use pooled connections; all writes go through a
+:class:`wayside.cloud.hub.writer.Writer`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import alembic.command
 import alembic.config
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 
-from wayside.cloud.hub.errors import ConfigurationError, HubError, StoreFullError, StoreUnavailableError
-from wayside.cloud.hub.store import metadata
+from wayside.cloud.hub import sqlite
+from wayside.cloud.hub.errors import ConfigurationError, HubError, StoreUnavailableError
+from wayside.cloud.hub.sqlite import DATABASE, SqliteStore
+from wayside.cloud.hub.store import metadata, summaries
+from wayside.durable import replace_file
 
-DATABASE = "hub.sqlite"
-WAIT_S = 10.0  # for another program that holds the database
+MARK = "hub.postgresql"  # where the rows of a data directory are; without the password
 MIGRATIONS = Path(__file__).parent / "migrations"
+APPENDED = tuple(column.name for column in summaries.columns if column.name != "id")
 
 
-def open_engine(data: Path) -> sa.Engine:
-    """An engine on ``data``'s database; nothing is opened yet."""
-    # An address that is made of parts: pasted into one, a ? or # of a folder's name would end the path.
-    address = sa.URL.create("sqlite", database=str((data / DATABASE).absolute()))
-    engine = sa.create_engine(address, connect_args={"timeout": WAIT_S, "check_same_thread": False}, pool_size=8)
+class Store(Protocol):
+    """One kind of database, at its place."""
 
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are ours: see _begin
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32000"):
-            connection.execute(f"PRAGMA {pragma}")
+    name: str  # as people are told it: without a password
+    option: str  # by which it is named
+    other: str  # what to type where it is another program's
+    init: str  # what to type where it is not this release's
 
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    def open(self) -> sa.Engine: ...
 
-    return engine
+    def refuse_none(self) -> None: ...
+
+    def told(self, exc: DBAPIError) -> HubError: ...
 
 
-def migrate(data: Path, revision: str = "head", *, down: bool = False) -> None:
-    """Bring ``data``'s schema up to ``revision``, or ``down`` to it; ``base`` takes everything away.
+def store_at(data: Path, database: str | None = None) -> Store:
+    """Args:
+        database: PostgreSQL's address; None: the SQLite file in ``data``.
 
     Raises:
-        ConfigurationError: the file is no hub's database, or a newer hub's.
+        ConfigurationError: it is no such address, or ``data`` holds a SQLite hub beside it.
+    """
+    if database is None:
+        if (data / MARK).exists() and not (data / DATABASE).exists():  # else it would begin anew, empty
+            what = f"{data} has its rows in a PostgreSQL: name it with --database or WAYSIDE_DATABASE"
+            raise ConfigurationError("database", f"{what}; {data / MARK} says which it was")
+        return SqliteStore(data)
+    from wayside.cloud.hub.postgres import PostgresStore  # its driver is loaded only where it is used
+
+    store = PostgresStore(data, database)
+    if (data / DATABASE).exists():
+        what = f"{data} has its rows in {DATABASE} already: name another --data for {store.name}"
+        raise ConfigurationError("database", f"{what}, or leave --database and WAYSIDE_DATABASE away")
+    return store
+
+
+def mark(data: Path, database: str) -> None:
+    """Note in ``data`` that its rows are in a PostgreSQL, for whoever forgets to say so.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_file(data / MARK, f"{store_at(data, database).name}\n".encode(), mode=0o600)
+
+
+def open_engine(data: Path, database: str | None = None) -> sa.Engine:
+    """An engine on the store of :func:`store_at`; nothing is opened yet."""
+    return store_at(data, database).open()
+
+
+def has_other_writers(connection: sa.Connection) -> bool:
+    """Whether other processes may write into the store while this one serves."""
+    return connection.dialect.name == "postgresql"
+
+
+def is_contended(exc: DBAPIError) -> bool:
+    """Whether another process was in the way, and the same again may succeed."""
+    return getattr(exc.orig, "sqlstate", None) in ("40001", "40P01", "55P03")  # PostgreSQL, appendix A
+
+
+def append_summaries(connection: sa.Connection, rows: Iterable[tuple[object, ...]]) -> None:
+    """Rows in the order of :data:`APPENDED`; making them uses no connection: one is busy with those before."""
+    if connection.dialect.name == "sqlite":
+        sqlite.append(connection, "summaries", APPENDED, rows)
+    else:
+        from wayside.cloud.hub import postgres
+
+        postgres.append(connection, "summaries", APPENDED, rows)
+
+
+def settled_id(connection: sa.Connection) -> int:
+    """The last row of ``summaries`` before which none will come any more; asked in a writing transaction of its own."""
+    if connection.dialect.name == "sqlite":
+        sqlite.settle(connection)
+    else:
+        from wayside.cloud.hub import postgres
+
+        postgres.settle(connection, "summaries")
+    return connection.execute(sa.select(sa.func.max(summaries.c.id))).scalar() or 0
+
+
+class Size(NamedTuple):
+    bytes: int  # of the database on disk
+    free: int  # of these, waiting to be used again
+    shrinks: bool  # free ones can be given back: :func:`reclaim`
+
+
+def size_of(connection: sa.Connection) -> Size:
+    if connection.dialect.name == "sqlite":
+        return Size(*sqlite.size_of(connection))
+    from wayside.cloud.hub import postgres
+
+    return Size(postgres.size_of(connection), 0, False)
+
+
+def reclaim(connection: sa.Connection, pages: int) -> None:
+    """Give free pages at the end of the file back to the disk, in a writing transaction; PostgreSQL has its own way."""
+    if connection.dialect.name == "sqlite":
+        sqlite.reclaim(connection, pages)
+
+
+@contextlib.contextmanager
+def transaction(data: Path, database: str | None = None, *, writes: bool = True) -> Iterator[sa.Connection]:
+    """A transaction of a verb that runs beside the hub, or without it; committed at the block's end.
+
+    Raises:
+        ConfigurationError: as :func:`check_schema`.
         StoreFullError, StoreUnavailableError: the database cannot be written.
     """
+    check_schema(data, database)
+    with (
+        _opened(store_at(data, database)) as engine,
+        engine.connect().execution_options(writes=writes) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+def migrate(data: Path, revision: str = "head", *, down: bool = False, database: str | None = None) -> None:
+    """Bring the schema up to ``revision``, or ``down`` to it; ``base`` takes everything away.
+
+    Raises:
+        ConfigurationError: the database is no hub's, or a newer hub's.
+        StoreFullError, StoreUnavailableError: it cannot be written.
+    """
     config = _alembic()
-    with _opened(data) as engine, engine.connect() as connection:
-        _refuse_others(connection, data, config)
+    store = store_at(data, database)
+    with _opened(store) as engine, engine.connect() as connection:
+        _refuse_others(connection, store, config)
         config.attributes["connection"] = connection
         if down or revision == "base":
             alembic.command.downgrade(config, revision)
         else:
             alembic.command.upgrade(config, revision)
             if revision == "head":
-                _refuse_parts(connection, data)
+                _refuse_parts(connection, store)
 
 
-def check_schema(data: Path) -> None:
-    """Whether this release can write into ``data``'s database as it is.
+def check_schema(data: Path, database: str | None = None) -> None:
+    """Whether this release can write into the database as it is.
 
     Raises:
         ConfigurationError: there is none, it is no hub's, or another release's.
         StoreUnavailableError: it cannot be read.
     """
     refuse_no_folder(data)
-    if not (data / DATABASE).exists():
-        raise ConfigurationError("data", f"there is no hub in {data}: run `wayside hub init --data {data}` first")
     config = _alembic()
-    with _opened(data) as engine, engine.connect() as connection:
-        revision = _refuse_others(connection, data, config)
+    store = store_at(data, database)
+    store.refuse_none()
+    with _opened(store) as engine, engine.connect() as connection:
+        revision = _refuse_others(connection, store, config)
         if revision == ScriptDirectory.from_config(config).get_current_head():
-            _refuse_parts(connection, data)
+            _refuse_parts(connection, store)
             return
-    what = f"{data / DATABASE} is empty" if revision is None else f"{data / DATABASE} is an earlier release's"
-    raise ConfigurationError("data", f"{what}: `wayside hub init --data {data}` brings it up to date")
+    what = f"{store.name} is empty" if revision is None else f"{store.name} is an earlier release's"
+    raise ConfigurationError(store.option, f"{what}: {store.init} brings it up to date")
 
 
 def refuse_no_folder(data: Path) -> None:
@@ -94,17 +198,22 @@ def refuse_no_folder(data: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(data: Path) -> Iterator[sa.Engine]:
-    """Everything that alembic, SQLAlchemy and SQLite complain of in the block is one of our errors."""
-    engine = open_engine(data)
+def _opened(store: Store) -> Iterator[sa.Engine]:
+    """Everything that alembic, SQLAlchemy and the database complain of in the block is one of our errors."""
+    engine = store.open()
     try:
         yield engine
     except DBAPIError as exc:
-        raise translated(exc, data / DATABASE) from exc
+        raise store.told(exc) from exc
     except (SQLAlchemyError, CommandError) as exc:
-        raise StoreUnavailableError("store_unavailable", f"{data / DATABASE} cannot be used: {exc}") from exc
+        raise StoreUnavailableError("store_unavailable", f"{store.name} cannot be used: {exc}") from exc
     finally:
         engine.dispose()
+
+
+def head() -> str | None:
+    """The revision of this release's schema."""
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
 def _alembic() -> alembic.config.Config:
@@ -113,81 +222,47 @@ def _alembic() -> alembic.config.Config:
     return config
 
 
-def _refuse_others(connection: sa.Connection, data: Path, config: alembic.config.Config) -> str | None:
+def _refuse_others(connection: sa.Connection, store: Store, config: alembic.config.Config) -> str | None:
     """The database's revision; None: it is empty.
 
     Raises:
         ConfigurationError: it belongs to another program or to a newer hub, and is left as it is.
     """
     tables = set(sa.inspect(connection).get_table_names())
-    path = data / DATABASE
     if "alembic_version" not in tables:
         connection.rollback()
         if tables:
-            what = f"{path} is another program's database (it has {', '.join(sorted(tables)[:3])})"
-            raise ConfigurationError("data", f"{what}: name another folder with --data")
+            what = f"{store.name} is another program's database (it has {', '.join(sorted(tables)[:3])})"
+            raise ConfigurationError(store.option, f"{what}: {store.other}")
         return None
     revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     connection.rollback()
     if revision is None and len(tables) > 1:
-        what = f"{path} is damaged (it does not say of which release it is)"
+        what = f"{store.name} is damaged (it does not say of which release it is)"
         raise StoreUnavailableError("store_unavailable", f"{what}: restore it from a backup")
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if revision is not None and revision not in known:
-        what = f"{path} was written by another release of wayside (revision {str(revision)[:40]!r})"
-        raise ConfigurationError("data", f"{what}, or by another program: run that release, or restore a backup")
+        what = f"{store.name} was written by another release of wayside (revision {str(revision)[:40]!r})"
+        what += ", or by another program"
+        raise ConfigurationError(store.option, f"{what}: run that release, restore a backup, or {store.other}")
     return revision
 
 
-def _refuse_parts(connection: sa.Connection, data: Path) -> None:
+def _refuse_parts(connection: sa.Connection, store: Store) -> None:
     """Raises: StoreUnavailableError: the database is of this release, and tables are gone."""
     gone = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
     connection.rollback()
     if gone:
-        what = f"{data / DATABASE} is damaged (it lacks {', '.join(sorted(gone)[:3])})"
+        what = f"{store.name} is damaged (it lacks {', '.join(sorted(gone)[:3])})"
         raise StoreUnavailableError("store_unavailable", f"{what}: restore it from a backup")
 
 
-def translated(exc: DBAPIError, path: Path | None = None) -> HubError:
-    """SQLite's complaint as one of ours.
+def translated(exc: DBAPIError | TimeoutError) -> HubError:
+    """The database's complaint, or that no connection to it got free, as one of ours, for a node or whoever reads."""
+    if isinstance(exc, TimeoutError):
+        return StoreUnavailableError("store_unavailable", "the hub's database is busy; send it again later")
+    if isinstance(exc.orig, sqlite3.Error):
+        return sqlite.translated(exc)
+    from wayside.cloud.hub import postgres
 
-    Args:
-        path: the database's, for who has its folder before them; None: the message goes to a node.
-    """
-    code = getattr(exc.orig, "sqlite_errorcode", 0)
-    if path is not None and (known := _at_the_hub(code, exc, path)) is not None:
-        return known
-    # A quota or a file-size limit (EDQUOT, EFBIG) is a failed write to SQLite, where only ENOSPC is "full".
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
-        return StoreFullError("store_full", "the hub's disk is full; nothing was stored, send it again later")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreUnavailableError(
-            "store_unavailable", f"the hub's database is damaged ({exc.orig}): restore {DATABASE} from a backup"
-        )
-    return StoreUnavailableError(
-        "store_unavailable", f"the hub's database does not answer ({exc.orig}); send it again later"
-    )
-
-
-def _at_the_hub(code: int, exc: DBAPIError, path: Path) -> HubError | None:
-    """What only the person at the hub's computer can mend."""
-    primary = code & 0xFF
-    if path.is_dir():
-        why = f"{path} is a folder: remove it, or name another --data"
-    elif path.exists() and not path.is_file():
-        why = f"{path} is a pipe or a device, not a file: remove it, or name another --data"
-    elif primary == sqlite3.SQLITE_CANTOPEN:
-        why = f"{path} cannot be opened: may this user read and write in {path.parent}?"
-    elif primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        why = f"{path} cannot be written ({exc.orig}): is it, or its disk, read-only for this user?"
-    elif primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        why = f"{path} is in use by another program: end it and run this again"
-    elif primary == sqlite3.SQLITE_NOTADB:
-        why = f"{path} is no database: restore it from a backup, or name another --data"
-    elif primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
-        why = f"{path} is damaged ({exc.orig}): restore it from a backup"
-    elif primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        return StoreFullError("store_full", f"{path} cannot be written ({exc.orig}): is the disk full?")
-    else:
-        return None
-    return StoreUnavailableError("store_unavailable", why)
+    return postgres.translated(exc)

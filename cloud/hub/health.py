@@ -5,31 +5,43 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Health = Literal["never", "fresh", "lent", "late", "silent", "unhealthy"]
-"""By the age of the last sync against the node's usual gap; ``unhealthy``: fresh, but :func:`trouble` is not empty;
+"""By the age of the last sync against how often the node syncs; ``unhealthy``: fresh, but :func:`trouble` is not empty;
 ``lent``: fresh, and a technician's command has the board, so that nothing is measured and nothing is wrong."""
 
-DEFAULT_GAP_S = 300.0  # of a node that has synced once; NodeConfig's default
+Said = Literal["fresh", "lent", "unhealthy"]
+"""What a heartbeat says of its node; it counts while the node is in touch."""
+
+DEFAULT_GAP_S = 300.0  # of a node of an earlier release that has synced once; NodeConfig's default
+SHORTEST_GAP_S = 5.0
+LATE_AFTER, SILENT_AFTER = 3, 10  # usual gaps
 MAX_TROUBLE = 16
 
 
 def health(age_s: float | None, gap_s: float | None, heartbeat: dict[str, Any] | None) -> Health:
+    """Args:
+    gap_s: the gap between syncs as the hub saw it, for nodes whose heartbeat does not say ``sync_s``.
+    """
     if age_s is None or heartbeat is None:
         return "never"
-    usual = DEFAULT_GAP_S if gap_s is None else max(5.0, gap_s)
-    if age_s > 10 * usual:
+    # What it measured of itself is no guide: while a backlog drains, syncs follow one another without a pause.
+    usual = max(SHORTEST_GAP_S, heartbeat.get("sync_s") or gap_s or DEFAULT_GAP_S)
+    if age_s > SILENT_AFTER * usual:
         return "silent"
-    if age_s > 3 * usual:
-        return "late"
+    return "late" if age_s > LATE_AFTER * usual else said(heartbeat)
+
+
+def said(heartbeat: dict[str, Any]) -> Said:
     if trouble(heartbeat):
         return "unhealthy"
     return "lent" if _is_lent(heartbeat) else "fresh"
 
 
-def is_alive(last_seen_ms: int | None, gap_ms: float | None, now_ms: int) -> bool:
+def is_alive(last_seen_ms: int | None, gap_ms: float | None, heartbeat: dict[str, Any] | None, now_ms: int) -> bool:
     """Neither silent nor never heard from."""
     age_s = None if last_seen_ms is None else max(0.0, (now_ms - last_seen_ms) / 1000)
     gap_s = None if gap_ms is None else gap_ms / 1000
-    return health(age_s, gap_s, {"healthy": True}) in ("fresh", "late")
+    told = {"healthy": True, "sync_s": (heartbeat or {}).get("sync_s")}
+    return health(age_s, gap_s, told) in ("fresh", "late")
 
 
 def trouble(heartbeat: dict[str, Any]) -> list[str]:

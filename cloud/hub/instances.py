@@ -19,11 +19,17 @@ import sqlalchemy as sa
 
 from wayside.cloud.hub.errors import ConflictError, HubError, NotFoundError
 from wayside.cloud.hub.registry import Node, find, forget_instances, node_id, revoked
-from wayside.cloud.hub.store import nodes
+from wayside.cloud.hub.store import boots, node_keys, nodes
 from wayside.contracts.sync import Notice
 
 MAX_INSTANCES = 4  # that are named; more tell a person nothing new
 SHOWN = 12  # leading digits of a fingerprint or boot, where people read and type it
+
+_NOTE_BOOT = sa.text("""
+INSERT INTO boots (node_id, boot, first_ms, synced_ms, machine) VALUES (:node, :boot, :now, :now, :machine)
+ON CONFLICT (node_id, boot) DO UPDATE SET synced_ms = coalesce(boots.synced_ms, excluded.synced_ms),
+  machine = excluded.machine
+""")
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +63,7 @@ class Clone(msgspec.Struct, frozen=True, kw_only=True):
 class Present(msgspec.Struct, frozen=True, kw_only=True):
     """What the hub knows of the agent behind a node's present key."""
 
-    public_key: str
+    public_key: str  # "": none is let in
     machine: str | None = None  # the enrolled computer's
     boot: str | None = None  # of the last sync
     machine_seen: str | None = None
@@ -102,7 +108,7 @@ class Instances:
         Costs no query while the same boot syncs again.
         """
         was = self._present.get(node.id) or _load(connection, node.id)
-        if was.public_key != node.public_key:  # replaced while this request was on its way
+        if was.public_key != node.public_key:  # replaced or shut out while this request was on its way
             return Verdict(revoked(find(connection, node.name), node.public_key))
         now = was.heard(boot, machine, now_ms, lambda: _synced(connection, node.id, boot))
         if now != was:
@@ -134,7 +140,6 @@ class Instances:
         machine = matches.pop()
         forget_instances(connection, this)
         _bind(connection, this, machine)
-        self.forget(this)
         return machine
 
 
@@ -175,10 +180,11 @@ def decoded_clone(text: str | None) -> Clone | None:
 
 
 def _load(connection: sa.Connection, node: int) -> Present:
-    columns = (nodes.c.public_key, nodes.c.machine, nodes.c.boot, nodes.c.machine_seen, nodes.c.clone)
-    row = connection.execute(sa.select(*columns).where(nodes.c.id == node)).one()
+    names = ("public_key", "machine", "boot", "machine_seen", "clone", "revoked_ms", "retired_ms")
+    row = connection.execute(sa.select(*(nodes.c[name] for name in names)).where(nodes.c.id == node)).one()
+    out = row.revoked_ms is not None or row.retired_ms is not None
     return Present(
-        public_key=row.public_key,
+        public_key="" if out else row.public_key,
         machine=row.machine,
         boot=row.boot,
         machine_seen=row.machine_seen,
@@ -195,21 +201,15 @@ def _save(connection: sa.Connection, node: int, was: Present, now: Present) -> N
 
 
 def _bind(connection: sa.Connection, node: int, machine: str | None) -> None:
-    connection.exec_driver_sql("UPDATE nodes SET machine = ? WHERE id = ?", (machine, node))
-    connection.exec_driver_sql(
-        "UPDATE node_keys SET machine = ? WHERE node_id = ? AND revoked_ms IS NULL", (machine, node)
-    )
+    connection.execute(nodes.update().where(nodes.c.id == node).values(machine=machine))
+    present = (node_keys.c.node_id == node, node_keys.c.revoked_ms.is_(None))
+    connection.execute(node_keys.update().where(*present).values(machine=machine))
 
 
 def _synced(connection: sa.Connection, node: int, boot: str) -> bool:
-    query = "SELECT synced_ms FROM boots WHERE node_id = ? AND boot = ?"
-    return connection.exec_driver_sql(query, (node, boot)).scalar() is not None
+    query = sa.select(boots.c.synced_ms).where(boots.c.node_id == node, boots.c.boot == boot)
+    return connection.execute(query).scalar() is not None
 
 
 def _note_boot(connection: sa.Connection, node: int, boot: str, machine: str | None, now_ms: int) -> None:
-    connection.exec_driver_sql(
-        "INSERT INTO boots (node_id, boot, first_ms, synced_ms, machine) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (node_id, boot) DO UPDATE SET synced_ms = coalesce(synced_ms, excluded.synced_ms), "
-        "machine = excluded.machine",
-        (node, boot, now_ms, now_ms, machine),
-    )
+    connection.execute(_NOTE_BOOT, {"node": node, "boot": boot, "now": now_ms, "machine": machine})

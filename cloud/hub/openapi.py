@@ -8,7 +8,8 @@ import msgspec
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from wayside.cloud.hub.errors import ContractBrokenError
+from wayside.cloud.hub.errors import ContractBrokenError, HubError, TooOftenError
+from wayside.cloud.hub.people.access import each, rules_of
 from wayside.contracts.sync import ErrorReply
 from wayside.contracts.wire import WIRE_VERSION, ContractError, Document, decode
 
@@ -19,6 +20,14 @@ _documented: dict[str, type[msgspec.Struct]] = {}
 
 def reply(document: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(document), status, headers, "application/json")
+
+
+def refusal(exc: HubError) -> Response:
+    """The one shape of every error, with the headers that HTTP wants for it."""
+    headers = {"WWW-Authenticate": "Bearer"} if exc.code == "credentials" else None
+    if isinstance(exc, TooOftenError):
+        headers = {"Retry-After": str(int(exc.retry_s))}
+    return reply(exc.reply(), exc.status, headers)
 
 
 def decoded(data: bytes, kind: type[D]) -> D:
@@ -50,7 +59,8 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             components = document.setdefault("components", {})
-            components["securitySchemes"] = {"operator": {"type": "http", "scheme": "bearer"}}
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            _tell_rules(app, document)
             schemas = components.setdefault("schemas", {})
             _, ours = msgspec.json.schema_components(_documented.values(), ref_template="#/components/schemas/{name}")
             schemas.update({name: _honest(schema) for name, schema in ours.items()})
@@ -60,6 +70,18 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tell_rules(app: FastAPI, document: dict[str, Any]) -> None:
+    """What a route's rule adds to it: credentials, and the refusals for want of them."""
+    for route in each(app.routes):
+        if not route.include_in_schema:
+            continue
+        least = rules_of(route)[0].least
+        for method in (route.methods or ()) if least is not None else ():
+            told = document["paths"][route.path_format][method.lower()]
+            told["security"] = [{"bearer": []}]
+            told["responses"] |= {str(status): answer for status, answer in failures(401, 403, 429).items()}
 
 
 def _content(kind: type[msgspec.Struct]) -> dict[str, Any]:

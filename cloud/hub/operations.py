@@ -6,13 +6,15 @@ from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
+from msgspec import json
 
-from wayside.cloud.hub.candidates import candidates, sentence
 from wayside.cloud.hub.errors import ConflictError, NotFoundError
 from wayside.cloud.hub.health import is_alive
-from wayside.cloud.hub.offers import fleet
 from wayside.cloud.hub.reports import bundles_of, failure_of, reported_of
-from wayside.cloud.hub.rollout_store import (
+from wayside.cloud.hub.rollout.candidates import candidates, sentence
+from wayside.cloud.hub.rollout.offers import fleet
+from wayside.cloud.hub.rollout.rollouts import LIVE, Rollout, plan, version_before
+from wayside.cloud.hub.rollout.store import (
     Published,
     RolloutStore,
     Withdrawal,
@@ -23,11 +25,15 @@ from wayside.cloud.hub.rollout_store import (
     wanted_of_all,
     withdrawn,
 )
-from wayside.cloud.hub.rollouts import LIVE, Rollout, plan, version_before
 from wayside.cloud.hub.store import nodes, withdrawals
 from wayside.contracts.hub_api import RolloutPreview
 from wayside.contracts.passport import Passport
 from wayside.contracts.rollout import RolloutState
+
+_WITHDRAW = sa.text("""
+INSERT INTO withdrawals (bundle, version, reason, withdrawn_ms) VALUES (:bundle, :version, :reason, :withdrawn_ms)
+ON CONFLICT DO NOTHING
+""")
 
 
 class Releases(Protocol):
@@ -75,6 +81,7 @@ def start(
     Raises:
         ConflictError: the version is withdrawn, the bundle has a rollout under way, or no node can take it.
     """
+    store.claim(connection)
     bundle, version = passport.bundle, passport.version
     if (stopped := _withdrawal(connection, bundle, version)) is not None:
         raise ConflictError(
@@ -129,6 +136,7 @@ def back(
         NotFoundError: there is no such rollout.
         ConflictError: a newer one came after it, or nothing ran before it.
     """
+    store.claim(connection)
     rollout = load(connection, rollout_id)
     same_bundle = [r for r in load_all(connection) if r.bundle == rollout.bundle]
     newer = [r for r in same_bundle if r.id > rollout.id and r.state is not RolloutState.ABORTED]
@@ -189,6 +197,7 @@ def withdraw(
     Raises:
         NotFoundError: nobody knows such a version.
     """
+    store.claim(connection)
     bundle, version = asked.bundle, asked.version
     of_version = [r for r in load_all(connection) if (r.bundle, r.version) == (bundle, version)]
     running = [
@@ -198,10 +207,7 @@ def withdraw(
     ]
     if not of_version and not running and published(bundle, version) is None:
         raise NotFoundError("unknown_version", f"{bundle} {version} is not published, and no node runs it")
-    connection.exec_driver_sql(
-        "INSERT INTO withdrawals (bundle, version, reason, withdrawn_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        tuple(asked),
-    )
+    connection.execute(_WITHDRAW, asked._asdict())
     aborted = []
     for rollout in of_version:
         if rollout.state in LIVE:
@@ -223,6 +229,7 @@ def withdraw(
 
 def undo_withdrawal(connection: sa.Connection, store: RolloutStore, bundle: str, version: str) -> None:
     """The version may be rolled out again; nothing moves by itself. Idempotent."""
+    store.claim(connection)
     connection.execute(withdrawals.delete().where(withdrawals.c.bundle == bundle, withdrawals.c.version == version))
     store.forget()
 
@@ -253,5 +260,9 @@ def _withdrawal(connection: sa.Connection, bundle: str, version: str) -> Withdra
 
 
 def _absent(connection: sa.Connection, now_ms: int) -> set[str]:
-    query = sa.select(nodes.c.name, nodes.c.last_seen_ms, nodes.c.gap_ms)
-    return {name for name, seen, gap in connection.execute(query) if not is_alive(seen, gap, now_ms)}
+    query = sa.select(nodes.c.name, nodes.c.last_seen_ms, nodes.c.gap_ms, nodes.c.heartbeat)
+    return {
+        name
+        for name, seen, gap, beat in connection.execute(query)
+        if not is_alive(seen, gap, json.decode(beat) if beat else None, now_ms)
+    }

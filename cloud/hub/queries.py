@@ -1,11 +1,8 @@
-"""What the read API asks the store. Each function takes a reading connection and returns a view."""
+"""What the read API asks the store. Each function takes a reading connection and what is seen, and returns a view."""
 
 from __future__ import annotations
 
-import operator
-import threading
-import time
-from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,51 +10,61 @@ import sqlalchemy as sa
 from msgspec import json
 
 from wayside.cloud.hub import commissioning, views
-from wayside.cloud.hub.errors import NotFoundError
+from wayside.cloud.hub.backups import restored
 from wayside.cloud.hub.health import health, trouble
 from wayside.cloud.hub.instances import decoded_clone
-from wayside.cloud.hub.registry import node_id
-from wayside.cloud.hub.rollout_store import Published, by_bundle, load_all, wanted_of_all, withdrawn
-from wayside.cloud.hub.store import boots, datastreams, node_keys, nodes, summaries
+from wayside.cloud.hub.people.sight import Sight
+from wayside.cloud.hub.registry import node_id, out_of
+from wayside.cloud.hub.retention.cold import Cold
+from wayside.cloud.hub.retention.tiers import Asked, page
+from wayside.cloud.hub.rollout.store import Published, by_bundle, load_all, wanted_of_all, withdrawn
+from wayside.cloud.hub.store import boots, datastreams, node_keys, nodes, total
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.contracts.sync import Desired, Heartbeat
 from wayside.contracts.why import told
 from wayside.contracts.wire import decode
 
+_LISTED = [c for c in nodes.c if c.name not in ("offer", "extra")]  # what no list shows is not read
+
 
 def list_nodes(
-    connection: sa.Connection, now_ms: int, published: Published, only: str | None = None
+    connection: sa.Connection, now_ms: int, published: Published, ids: Sequence[int], *, sight: Sight
 ) -> list[views.NodeView]:
-    query = sa.select(nodes).order_by(nodes.c.name)
-    if only is not None:
-        query = query.where(nodes.c.name == only)
-    rollouts, stopped = by_bundle(load_all(connection)), withdrawn(connection)
+    """The nodes with these row ids, in this order: as many queries for one as for a thousand."""
+    query = sa.select(*_LISTED, sight.whole.label("whole")).where(nodes.c.id.in_(ids), sight.nodes)
+    found = {r["id"]: r for r in connection.execute(query).mappings()}
+    names = [row["name"] for row in found.values()]
+    rollouts, stopped = (
+        by_bundle([] if restored.is_held(connection) else load_all(connection, members=names)),
+        withdrawn(connection),
+    )
     keys = sa.select(node_keys.c.node_id, node_keys.c.since_ms).where(node_keys.c.revoked_ms.is_(None))
-    this = None if only is None else sa.select(nodes.c.id).where(nodes.c.name == only).scalar_subquery()
-    if this is not None:
-        keys = keys.where(node_keys.c.node_id == this)
-    since = dict(connection.execute(keys).all())
-    commissioned = commissioning.latest(connection, this)
+    since = dict(connection.execute(keys.where(node_keys.c.node_id.in_(ids))).all())
+    commissioned = commissioning.latest(connection, ids)
     shown = []
-    for row in connection.execute(query).mappings():
+    for row in (found[i] for i in ids):
+        if not row["whole"]:
+            shown.append(_outline(dict(row), now_ms))
+            continue
         beat = decode(row["heartbeat"].encode(), Heartbeat) if row["heartbeat"] else None
         wanted = wanted_of_all(rollouts, row["name"], beat, stopped, published)
         shown.append(_node(dict(row), wanted, now_ms, since.get(row["id"]), commissioned.get(row["id"])))
     return shown
 
 
-def get_node(connection: sa.Connection, name: str, now_ms: int, published: Published) -> views.NodeView:
+def get_node(
+    connection: sa.Connection, name: str, now_ms: int, published: Published, *, sight: Sight
+) -> views.NodeView:
     """Raises NotFoundError."""
-    shown = list_nodes(connection, now_ms, published, only=name)
-    if not shown:
-        raise NotFoundError("node", f"no node {name[:64]!r} is enrolled")
-    offer = connection.execute(sa.select(nodes.c.offer).where(nodes.c.name == name)).scalar()
-    return msgspec.structs.replace(shown[0], offer=json.decode(offer) if offer else None)
+    this = node_id(connection, name, sight.nodes)
+    (shown,) = list_nodes(connection, now_ms, published, [this], sight=sight)
+    offer = connection.execute(sa.select(nodes.c.offer).where(nodes.c.id == this, sight.whole)).scalar()
+    return msgspec.structs.replace(shown, offer=json.decode(offer) if offer else None)
 
 
-def list_keys(connection: sa.Connection, name: str) -> views.KeyList:
+def list_keys(connection: sa.Connection, name: str, *, sight: Sight) -> views.KeyList:
     """Raises NotFoundError."""
-    query = sa.select(node_keys).where(node_keys.c.node_id == node_id(connection, name))
+    query = sa.select(node_keys).where(node_keys.c.node_id == node_id(connection, name, sight.whole))
     rows = connection.execute(query.order_by(node_keys.c.id.desc())).mappings()
     fields = views.KeyView.__struct_fields__
     return views.KeyList(node=name, keys=[views.KeyView(**{f: row[f] for f in fields}) for row in rows])
@@ -71,6 +78,17 @@ def _clone(row: dict[str, Any]) -> views.CloneView | None:
     return views.CloneView(since_ms=clone.since_ms, settled=clone.is_settled_by(row["machine"]), instances=instances)
 
 
+_SAME = "site hardware enrolled_ms last_seen_ms stored duplicates requests bytes label revoked_ms retired_ms out_reason"
+
+
+def _out(row: dict[str, Any]) -> str | None:
+    """Why the node is shut out, if it is."""
+    if (out := out_of(row)) is None:
+        return None
+    what = "it was retired" if out.retired else "its key was revoked"
+    return f"{what}: {out.reason}" if out.reason else what
+
+
 def _node(
     row: dict[str, Any],
     wanted: tuple[Desired, ...],
@@ -79,16 +97,15 @@ def _node(
     commissioned: views.CommissioningBrief | None,
 ) -> views.NodeView:
     heartbeat = json.decode(row["heartbeat"]) if row["heartbeat"] else None
-    age = None if row["last_seen_ms"] is None else max(0.0, (now_ms - row["last_seen_ms"]) / 1000)
-    gap = None if row["gap_ms"] is None else row["gap_ms"] / 1000
+    age, gap = _ages(row, now_ms)
+    out = _out(row)
     return views.NodeView(
         node=row["name"],
-        **{k: row[k] for k in ("site", "hardware", "enrolled_ms", "last_seen_ms", "stored", "duplicates", "requests")},
-        bytes=row["bytes"],
+        **{k: row[k] for k in _SAME.split()},
         age_s=age,
         usual_gap_s=gap,
-        health=health(age, gap, heartbeat),
-        trouble=trouble(heartbeat) if heartbeat else [],
+        health="silent" if out else health(age, gap, heartbeat),
+        trouble=[out] if out else [*_over(row), *(trouble(heartbeat) if heartbeat else [])],
         reported=(heartbeat or {}).get("reported", {}),
         counters=(heartbeat or {}).get("counters", {}),
         heartbeat=heartbeat,
@@ -102,25 +119,74 @@ def _node(
     )
 
 
-def list_datastreams(connection: sa.Connection, node: str | None) -> views.DatastreamList:
+def _over(row: dict[str, Any]) -> list[str]:
+    return [f"quota: the hub takes no more than {row['over_quota']}"] if row["over_quota"] else []
+
+
+def _outline(row: dict[str, Any], now_ms: int) -> views.NodeView:
+    """Of a node of which only datastreams are seen: its name, its site and whether it is in touch."""
+    heartbeat = json.decode(row["heartbeat"]) if row["heartbeat"] else None
+    age, gap = _ages(row, now_ms)
+    quiet = heartbeat and {"healthy": True, "sync_s": heartbeat.get("sync_s")}
+    return views.NodeView(
+        node=row["name"],
+        label=row["label"],
+        site=row["site"],
+        health="silent" if _out(row) else health(age, gap, quiet),
+        enrolled_ms=row["enrolled_ms"],
+        last_seen_ms=row["last_seen_ms"],
+        age_s=age,
+        usual_gap_s=gap,
+        stored=0,
+        duplicates=0,
+        requests=0,
+        bytes=0,
+        hardware=None,
+        reported={},
+        counters={},
+        heartbeat=None,
+        desired=None,
+        outline=True,
+    )
+
+
+def _ages(row: dict[str, Any], now_ms: int) -> tuple[float | None, float | None]:
+    """Seconds since the last sync, and between two of them."""
+    age = None if row["last_seen_ms"] is None else max(0.0, (now_ms - row["last_seen_ms"]) / 1000)
+    return age, None if row["gap_ms"] is None else row["gap_ms"] / 1000
+
+
+def list_datastreams(
+    connection: sa.Connection, node: str | None, *, sight: Sight, after: str | None = None, limit: int = 1000
+) -> views.DatastreamList:
+    """By node and name. ``after``: the last page's ``next``."""
     query = (
         sa.select(nodes.c.name.label("node"), datastreams.c.name, datastreams.c.unit, datastreams.c.derived)
         .join_from(datastreams, nodes)
+        .where(sight.datastreams)
         .order_by(nodes.c.name, datastreams.c.name)
+        .limit(limit + 1)
     )
-    if node is not None:
-        query = query.where(nodes.c.name == node)
+    query = query.where(nodes.c.retired_ms.is_(None) if node is None else nodes.c.name == node)
+    if after is not None:
+        at, _, name = after.partition("\n")
+        query = query.where(nodes.c.name >= at, sa.or_(nodes.c.name > at, datastreams.c.name > name))
+    rows = connection.execute(query).all()
+    last = rows[limit - 1] if len(rows) > limit else None
     return views.DatastreamList(
         datastreams=[
             views.DatastreamView(node=row.node, datastream=row.name, unit=row.unit, derived=row.derived)
-            for row in connection.execute(query)
-        ]
+            for row in rows[:limit]
+        ],
+        next=None if last is None else f"{last.node}\n{last.name}",
     )
 
 
 def list_summaries(
     connection: sa.Connection,
+    cold: Cold,
     *,
+    sight: Sight,
     node: str | None = None,
     datastream: str | None = None,
     kind: str | None = None,
@@ -129,27 +195,17 @@ def list_summaries(
     newest_first: bool = False,
     limit: int = 100,
 ) -> views.SummaryPage:
-    """A page in order of arrival. ``since`` is phenomenon time (ms); ``cursor`` is the last page's ``next``."""
-    query = (
-        sa.select(summaries, nodes.c.name.label("node"), boots.c.boot, datastreams.c.name.label("datastream"))
-        .join_from(summaries, boots)
-        .join(datastreams, summaries.c.datastream_id == datastreams.c.id)
-        .join(nodes, boots.c.node_id == nodes.c.id)
-        .order_by(summaries.c.id.desc() if newest_first else summaries.c.id)
-        .limit(limit + 1)
-    )
-    for column, is_, given in (
-        (nodes.c.name, operator.eq, node),
-        (datastreams.c.name, operator.eq, datastream),
-        (summaries.c.kind, operator.eq, kind),
-        (summaries.c.wall_ms, operator.ge, since),
-        (summaries.c.id, operator.lt if newest_first else operator.gt, cursor),
-    ):
-        if given is not None:
-            query = query.where(is_(column, given))
-    if kind is not None and kind != "interval":
-        query = query.where(summaries.c.kind != "interval")  # lets the partial index serve
-    rows = [_summary(dict(row)) for row in connection.execute(query).mappings()]
+    """A page in order of arrival, of the database and of the files.
+
+    Args:
+        since: phenomenon time, ms.
+        cursor: the last page's ``next``.
+
+    Raises:
+        StoreUnavailableError: a file that may have rows of the page is missing or damaged.
+    """
+    asked = Asked(node, datastream, kind, since, cursor, newest_first, limit=limit + 1)
+    rows = [_summary(row) for row in page(connection, cold, asked, sight)]
     return views.SummaryPage(summaries=rows[:limit], next=rows[limit - 1].id if len(rows) > limit else None)
 
 
@@ -162,7 +218,7 @@ def _summary(row: dict[str, Any]) -> views.SummaryView:
         at=Stamp(
             boot=row["boot"],
             mono_ns=row["mono_ns"],
-            wall_ms=row["wall_ms"],
+            wall_ms=None if row["clock"] == ClockState.UNKNOWN.value else row["time_ms"],
             clock=ClockState(row["clock"]),
             error_ms=row["error_ms"],
         ),
@@ -172,117 +228,65 @@ def _summary(row: dict[str, Any]) -> views.SummaryView:
     )
 
 
-def series(connection: sa.Connection, node: str, datastream: str, hours: float) -> views.Series:
-    """The intervals of the last ``hours`` before the newest one, by phenomenon time.
+_COUNTED = (
+    "intervals",
+    "alerts",
+    "decisions",
+    "gaps",
+    "duplicates",
+    "missing",
+    "scored",
+    "forecast_error",
+    "naive_error",
+)
+
+
+def stats(
+    connection: sa.Connection, only: str | None = None, *, sight: Sight, after: str | None = None, limit: int = 1000
+) -> views.Stats:
+    """Counts and forecast errors of every node, as they were counted when the rows came.
+
+    Args:
+        only: this node, with its boots.
+        after: the last page's ``next``.
 
     Raises:
-        NotFoundError: the node has no such datastream.
+        NotFoundError: there is no such node.
     """
-    datastream_id = connection.execute(
-        sa.select(datastreams.c.id)
-        .join_from(datastreams, nodes)
-        .where(nodes.c.name == node, datastreams.c.name == datastream)
-    ).scalar_one_or_none()
-    if datastream_id is None:
-        raise NotFoundError("datastream", f"{node[:64]!r} has sent no datastream {datastream[:64]!r}")
-    rows = connection.exec_driver_sql(
-        """
-        SELECT wall_ms, duration_s, value, forecast, quality, unit FROM summaries
-        WHERE datastream_id = :id AND kind = 'interval' AND wall_ms >
-          (SELECT max(wall_ms) FROM summaries WHERE datastream_id = :id) - :span ORDER BY wall_ms LIMIT 20000
-        """,
-        {"id": datastream_id, "span": int(hours * 3_600_000)},
-    ).all()
-    untimed = connection.exec_driver_sql(
-        "SELECT count(*) FROM summaries WHERE datastream_id = ? AND wall_ms IS NULL", (datastream_id,)
-    ).scalar_one()
-    return views.Series(
-        node=node,
-        datastream=datastream,
-        unit=rows[-1].unit if rows else None,
-        end_ms=[r.wall_ms for r in rows],
-        duration_s=[r.duration_s for r in rows],
-        value=[r.value for r in rows],
-        forecast=[r.forecast for r in rows],
-        quality=[r.quality for r in rows],
-        untimed=untimed,
+    mine = nodes.c.retired_ms.is_(None) if only is None else nodes.c.id == node_id(connection, only, sight.whole)
+    columns = [nodes.c[name] for name in _COUNTED]
+    query = (
+        sa.select(nodes.c.id, nodes.c.name, *columns).where(mine, sight.whole).order_by(nodes.c.name).limit(limit + 1)
     )
-
-
-_BOOTS = """
-SELECT b.node_id, b.boot, s.kind, count(*), count(DISTINCT s.seq), max(s.seq)
-FROM summaries s JOIN boots b ON b.id = s.boot_id GROUP BY b.id, s.kind ORDER BY b.id
-"""
-_ERRORS = """
-SELECT b.node_id, count(*) AS n, total(abs(s.value - s.forecast)) AS forecast, total(abs(s.value - s.naive)) AS naive
-FROM summaries s JOIN boots b ON b.id = s.boot_id
-WHERE s.kind = 'interval' AND s.value IS NOT NULL AND s.forecast IS NOT NULL AND s.naive IS NOT NULL
-  AND NOT s.derived -- sums of the others
-GROUP BY b.node_id
-"""
-
-
-def stats(connection: sa.Connection) -> views.Stats:
-    """Counts and forecast errors of every node, over all that is stored."""
-    by_boot: dict[int, dict[str, dict[str, tuple[int, int, int]]]] = defaultdict(lambda: defaultdict(dict))
-    for row_id, boot, kind, rows, distinct, last in connection.exec_driver_sql(_BOOTS):
-        by_boot[row_id][boot][kind] = (rows, distinct, last)
-    errors = {row.node_id: row for row in connection.exec_driver_sql(_ERRORS)}
-    each: list[views.NodeStats] = []
-    for node in connection.execute(sa.select(nodes.c.id, nodes.c.name, nodes.c.duplicates).order_by(nodes.c.name)):
-        kinds: dict[str, int] = defaultdict(int)
-        node_boots, distinct = [], 0
-        for boot, parts in by_boot[node.id].items():
-            rows, last = sum(p[0] for p in parts.values()), max(p[2] for p in parts.values())
-            distinct += sum(p[1] for p in parts.values())
-            node_boots.append(views.BootStats(boot=boot, rows=rows, last_seq=last, missing=last + 1 - rows))
-            for kind, (count, _, _) in parts.items():
-                kinds[kind] += count
-        error = errors.get(node.id)
-        each.append(
-            views.NodeStats(
-                node=node.name,
-                stored=sum(b.rows for b in node_boots),
-                distinct=distinct,
-                kinds=dict(kinds),
-                duplicates_refused=node.duplicates,
-                missing=sum(b.missing for b in node_boots),
-                boots=node_boots,
-                forecast=_error(error.n, error.forecast, error.naive) if error else _error(0, 0, 0),
-            )
-        )
+    rows = connection.execute(query if after is None else query.where(nodes.c.name > after)).all()
+    sums = sa.select(*(total(c).label(c.name) for c in columns)).where(mine, sight.whole)
+    all_ = connection.execute(sums).one()
     return views.Stats(
-        nodes=each,
-        stored=sum(n.stored for n in each),
-        duplicates_refused=sum(n.duplicates_refused for n in each),
-        missing=sum(n.missing for n in each),
-        forecast=_error(
-            sum(e.n for e in errors.values()),
-            sum(e.forecast for e in errors.values()),
-            sum(e.naive for e in errors.values()),
-        ),
+        nodes=[_stats(row, [] if only is None else _boots(connection, row.id)) for row in rows[:limit]],
+        stored=all_.intervals + all_.alerts + all_.decisions + all_.gaps,
+        duplicates_refused=all_.duplicates,
+        missing=all_.missing,
+        forecast=views.forecast_error(all_.scored, all_.forecast_error, all_.naive_error),
+        next=rows[limit - 1].name if len(rows) > limit else None,
     )
 
 
-class RecentStats:
-    """The one answer that reads every row: asked at most every two seconds, and at most a twentieth of the time."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        self._lock = threading.Lock()
-        self._kept: views.Stats | None = None
-        self._good_until = 0.0
-
-    def get(self) -> views.Stats:
-        with self._lock:
-            if self._kept is None or time.monotonic() > self._good_until:
-                started = time.monotonic()
-                with self._engine.connect() as connection:
-                    self._kept = stats(connection)
-                took = time.monotonic() - started
-                self._good_until = time.monotonic() + max(2.0, 20 * took)
-            return self._kept
+def _stats(row: Any, node_boots: list[views.BootStats]) -> views.NodeStats:
+    kinds = {"interval": row.intervals, "alert": row.alerts, "decision": row.decisions, "gap": row.gaps}
+    return views.NodeStats(
+        node=row.name,
+        stored=sum(kinds.values()),
+        kinds={kind: count for kind, count in kinds.items() if count},
+        duplicates_refused=row.duplicates,
+        missing=row.missing,
+        boots=node_boots,
+        forecast=views.forecast_error(row.scored, row.forecast_error, row.naive_error),
+    )
 
 
-def _error(n: int, forecast: float, naive: float) -> views.ForecastError:
-    return views.ForecastError(n=n, mae=forecast / n if n else None, naive_mae=naive / n if n else None)
+def _boots(connection: sa.Connection, node: int) -> list[views.BootStats]:
+    query = sa.select(boots).where(boots.c.node_id == node, boots.c.rows > 0).order_by(boots.c.id)
+    return [
+        views.BootStats(boot=b.boot, rows=b.rows, last_seq=b.last_seq, missing=b.last_seq + 1 - b.rows)
+        for b in connection.execute(query)
+    ]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of
+from wayside.cloud.hub.cli_options import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of
 from wayside.cloud.hub.errors import ConfigurationError
 from wayside.command_line import App
 

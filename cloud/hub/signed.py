@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import sqlalchemy as sa
 from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import DBAPIError
 
 from wayside.cloud.hub import registry
 from wayside.cloud.hub.auth import Nonces, verify_signature
-from wayside.cloud.hub.bodies import decompressed, read_body
-from wayside.cloud.hub.errors import HubError, UnauthenticatedError
-from wayside.cloud.hub.openapi import reply
+from wayside.cloud.hub.door.bodies import decompressed, read_body
+from wayside.cloud.hub.door.shares import Shares
+from wayside.cloud.hub.errors import HubError, NotFoundError, UnauthenticatedError
+from wayside.cloud.hub.openapi import refusal
 from wayside.cloud.hub.registry import Node, Registry
-from wayside.contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER
+from wayside.cloud.hub.serials import serial_of
+from wayside.contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
+
+D = TypeVar("D")
 
 HEADERS: dict[str, Any] = {
     "parameters": [
@@ -25,55 +32,118 @@ HEADERS: dict[str, Any] = {
 """FastAPI's ``openapi_extra`` for a signed request."""
 
 
+class Signed(NamedTuple, Generic[D]):
+    """A request whose signature fits."""
+
+    node: Node  # as it is now: another process may have given it another key
+    document: D
+    sent_bytes: int  # as sent, compressed
+    serial: int  # that its nonce is for: whether that is still the present one, the writer says
+
+
 class SignedRequests:
     """The event loop's, as the nonces are."""
 
-    def __init__(self, fleet: Registry, nonces: Nonces) -> None:
+    def __init__(self, engine: sa.Engine, fleet: Registry, nonces: Nonces, *, shared: bool) -> None:
+        """Args:
+        shared: whether other processes enrol nodes, too: whom this one does not know is looked for in the store.
+        """
+        self._engine = engine
         self._fleet = fleet
         self._nonces = nonces
+        self._shared = shared
+        self._shares = Shares()
 
-    async def answer(self, request: Request, act: Callable[[Request, Node], Awaitable[Response]]) -> Response:
+    async def answer(
+        self, request: Request, act: Callable[[Request, Node], Awaitable[tuple[Response, int]]]
+    ) -> Response:
         """``act``'s answer or refusal with the nonce for the node's next request.
+
+        Args:
+            act: returns its answer and the node's serial from then on.
 
         Raises:
             UnauthenticatedError: no such node is enrolled.
         """
-        node = self._fleet.get(request.headers.get(NODE_HEADER, ""))
+        node = await self.known(request.headers.get(NODE_HEADER, ""))
         if node is None:
             raise UnauthenticatedError("unknown_node", "no such node is enrolled here; enrol first", NODE_HEADER)
         try:
-            answer = await act(request, node)
+            answer, serial = await act(request, node)
+            answer.headers[NONCE_HEADER] = self._nonces.issue(node.name, serial)
         except HubError as exc:
-            answer = reply(exc.reply(), exc.status)
-        answer.headers[NONCE_HEADER] = self._nonces.issue(node.name)
+            answer = refusal(exc)
+            with contextlib.suppress(DBAPIError):  # the store that fails is told already
+                answer.headers[NONCE_HEADER] = await self.nonce(node)
         return answer
 
-    async def body(self, request: Request, node: Node, limit: int) -> tuple[bytes, int]:
-        """The body, signed by the node's present key over a nonce, which is used up; and its size as sent.
+    async def known(self, name: str) -> Node | None:
+        """The enrolled node of this name."""
+        node = self._fleet.get(name)
+        if node is None and self._shared:
+            node = await run_in_threadpool(self._find, name)
+        return node
+
+    async def nonce_for(self, name: str) -> str:
+        """Raises NotFoundError."""
+        node = await self.known(name)
+        if node is None:
+            raise NotFoundError("unknown_node", f"no node {name!r} is enrolled here; enrol first")
+        return await self.nonce(node)
+
+    async def nonce(self, node: Node) -> str:
+        """A nonce for the node's present serial."""
+        return self._nonces.issue(node.name, await run_in_threadpool(self._serial, node.id))
+
+    def _serial(self, node: int) -> int:
+        with self._engine.connect() as connection:
+            return serial_of(connection, node)
+
+    def _find(self, name: str) -> Node | None:
+        with self._engine.connect() as connection, contextlib.suppress(NotFoundError):
+            node = registry.find(connection, name)
+            self._fleet.add(node)
+            return node
+        return None
+
+    async def document(self, request: Request, node: Node, limit: int, read: Callable[[bytes], D]) -> Signed[D]:
+        """What ``read`` makes of the body, which the node's present key has signed over a nonce that is not known to be
+        used. What reading costs is charged to the node.
 
         Raises:
             UnauthenticatedError: nonce or signature.
-            ForbiddenError: a key that the node had before made the signature.
+            ForbiddenError: a key that the node had before made the signature, or the node is shut out.
             TooLargeError, BadRequestError: the body itself.
+            TooOftenError: the node has used up its share of the hub's time.
         """
         given, signature = request.headers.get(NONCE_HEADER, ""), request.headers.get(SIGNATURE_HEADER, "")
-        issued = self._nonces.check(node.name, given)
+        serial = self._nonces.opened(node.name, given)
         sent = await read_body(request, limit)
-        what: dict[str, Any] = {
-            "node": node.name,
-            "nonce": given,
-            "method": "POST",
-            "path": request.url.path,
-            "body": sent,
-        }
+        what = signing_input(node=node.name, nonce=given, method="POST", path=request.url.path, body=sent)
         try:
-            verify_signature(node.key, signature, **what)
-        except UnauthenticatedError:
-            for past in node.past:
-                with contextlib.suppress(UnauthenticatedError):
-                    verify_signature(past.key, signature, **what)
-                    raise registry.revoked(node, past.key.public_bytes_raw().hex()) from None
-            raise
-        self._nonces.check(node.name, given)  # again: another request may have used it while the body arrived
-        self._nonces.use(node.name, issued)
-        return decompressed(sent, request.headers.get("content-encoding"), limit), len(sent)
+            _verify(node, signature, what)
+        except HubError:
+            newer = await run_in_threadpool(self._find, node.name) if self._shared else None
+            if newer is None or newer.public_key == node.public_key:
+                raise
+            node = newer
+            _verify(node, signature, what)
+        if node.out is not None and self._shared:  # another process may have let it in again
+            newer = await run_in_threadpool(self._find, node.name)
+            node = newer if newer is not None else node
+        if node.out is not None:
+            raise registry.shut_out(node.name, node.out)
+        with self._shares.charged(node.id):
+            plain = decompressed(sent, request.headers.get("content-encoding"), limit)
+            return Signed(node, read(plain), len(sent), serial)
+
+
+def _verify(node: Node, signature: str, what: bytes) -> None:
+    try:
+        verify_signature(node.key, signature, what)
+    except UnauthenticatedError:
+        for past in node.past:
+            with contextlib.suppress(UnauthenticatedError):
+                verify_signature(past.key, signature, what)
+                raise registry.revoked(node, past.key.public_bytes_raw().hex()) from None
+        raise

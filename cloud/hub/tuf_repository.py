@@ -7,6 +7,10 @@ Layout under ``<data>/tuf`` (TUF specification 1.0.34, §5–6, consistent snaps
     targets/models/<sha256>.<name>          published
     staged/<name>                           uploaded, not yet named by signed metadata
 
+Snapshot and timestamp are numbered by the time of their signature (seconds since 1970, or one more than the last), and
+signed anew at each start: whatever copy of itself a hub is restored from, nodes have seen no higher number. The
+snapshot names targets and models by hash, too: what is published again under a number that nodes know is fetched anew.
+
 Nothing here is trusted for being on disk: a new role is accepted when the role above it verifies it, its version is
 the next, and every file it names is here. Files are written beside and renamed, the timestamp last: a crash leaves
 the old repository or the new one, and :meth:`TufRepository.refresh` at the start completes what was interrupted.
@@ -14,11 +18,13 @@ the old repository or the new one, and :meth:`TufRepository.refresh` at the star
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import fcntl
 import hashlib
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +53,7 @@ from wayside.text import read_file
 DELEGATED = "models"
 SNAPSHOT_LIFE = dt.timedelta(days=7)
 TIMESTAMP_LIFE = dt.timedelta(days=1)
+KEPT_SNAPSHOTS = 8  # a node that has the timestamp of just now may still fetch the snapshot that it names
 KEY_FILE = "online.key"
 STAGED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 METADATA_NAME = re.compile(r"(?:[1-9][0-9]{0,9}\.(?:root|targets|models|snapshot)|timestamp)\.json")
@@ -85,8 +92,14 @@ def _online_key(file: Path) -> Ed25519PrivateKey:
     return private
 
 
+def discard_uploads(data: Path) -> None:
+    """Remove what uploads left that a crash cut short. While no process of the hub runs: it may be one's upload."""
+    for left in (data / "tuf" / "staged").glob("*.part"):
+        left.unlink(missing_ok=True)
+
+
 class TufRepository:
-    """Blocking; safe to call from several threads."""
+    """Blocking; safe to call from several threads, and for several processes over one folder."""
 
     def __init__(self, data: Path, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> None:
         """Raises ConfigurationError: the online key is missing or not an Ed25519 key."""
@@ -98,12 +111,29 @@ class TufRepository:
         self._lock = threading.Lock()
         for folder in (self.metadata_dir, self.targets_dir / DELEGATED, self.staged_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        for left in self.staged_dir.glob("*.part"):  # of an upload that a crash cut short
-            left.unlink()
         self._signer = CryptoSigner(_online_key(home / KEY_FILE))
+        self._read: tuple[int, int] | None = None
+        self._load()
+
+    def _load(self) -> None:
+        """Learn what is on disk, where another process of the hub has changed it: each change writes the timestamp."""
+        with contextlib.suppress(FileNotFoundError):  # nothing is published
+            there = (self.metadata_dir / "timestamp.json").stat()
+            if self._read == (there.st_ino, there.st_mtime_ns):
+                return
+            self._read = (there.st_ino, there.st_mtime_ns)
         self._root = self._newest("root", Root)
         self._targets = self._newest("targets", Targets)
         self._models = self._newest(DELEGATED, Targets)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes the repository meanwhile, in no process; what others changed is known."""
+        with self._lock, (self.metadata_dir.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._read = None  # also what a crash left without a new timestamp
+            self._load()
+            yield
 
     @property
     def online_key(self) -> OnlineKey:
@@ -112,6 +142,7 @@ class TufRepository:
 
     @property
     def published(self) -> dict[str, TargetFile]:
+        self._load()
         return dict(self._models.signed.targets) if self._models else {}
 
     def check_published(self, target: str, bundle: str, version: str) -> None:
@@ -156,14 +187,17 @@ class TufRepository:
             raise ContractBrokenError("name", "is 1 to 96 of letters, digits and _ . -", "name")
         return self.staged_dir / name
 
-    def publish(self, role: str, data: bytes) -> None:
+    def publish(self, role: str, data: bytes) -> int:
         """Take signed metadata of ``root``, ``targets`` or ``models``. The same bytes again change nothing.
+
+        Returns:
+            Its version.
 
         Raises:
             ContractBrokenError: not metadata of this role.
             ConflictError: signatures, version, expiry, order or files do not allow it.
         """
-        with self._lock:
+        with self._alone():
             if role == "root":
                 self._take_root(data)
             elif role == "targets":
@@ -171,11 +205,26 @@ class TufRepository:
             else:
                 self._take_models(data)
             self._refresh(force=True)
+            return self.versions[role]
 
-    def refresh(self) -> bool:
-        """Sign snapshot and timestamp anew where needed: changed roles, or half their life is over."""
-        with self._lock:
-            return self._refresh(force=False)
+    @property
+    def versions(self) -> dict[str, int]:
+        """Of the roles that operators sign, as far as they are published."""
+        self._load()
+        signed = (("root", self._root), ("targets", self._targets), (DELEGATED, self._models))
+        return {role: metadata.signed.version for role, metadata in signed if metadata is not None}
+
+    def expiries(self) -> dict[str, dt.datetime]:
+        """When each role that is published expires."""
+        self._load()
+        signed = (("root", self._root), ("targets", self._targets), (DELEGATED, self._models))
+        mine = (("snapshot", self._newest("snapshot", Snapshot)), ("timestamp", self._timestamp()))
+        return {role: metadata.signed.expires for role, metadata in (*signed, *mine) if metadata is not None}
+
+    def refresh(self, *, anew: bool = False) -> bool:
+        """Sign snapshot and timestamp where needed: changed roles, half their life is over, or ``anew``."""
+        with self._alone():
+            return self._refresh(force=anew, anew=anew)
 
     def metadata_file(self, name: str) -> Path:
         """Raises NotFoundError."""
@@ -265,15 +314,15 @@ class TufRepository:
 
     # --- what the hub signs --------------------------------------------------------------------
 
-    def _refresh(self, *, force: bool) -> bool:
+    def _refresh(self, *, force: bool, anew: bool = False) -> bool:
         if self._root is None or self._targets is None or self._models is None:
             return False
         now = self._now().replace(microsecond=0)
         snapshot, timestamp = self._newest("snapshot", Snapshot), self._timestamp()
-        meta = {f"{r}.json": MetaFile(version=m.signed.version) for r, m in self._roles()}
-        stale = snapshot is None or snapshot.signed.meta != meta or not self._ours("snapshot", snapshot)
+        meta = {f"{role}.json": self._named(role, metadata) for role, metadata in self._roles()}
+        stale = anew or snapshot is None or snapshot.signed.meta != meta or not self._ours("snapshot", snapshot)
         if snapshot is None or stale or snapshot.signed.expires - now < SNAPSHOT_LIFE / 2:
-            version = snapshot.signed.version + 1 if snapshot else 1
+            version = self._next(snapshot)
             snapshot = Metadata(Snapshot(version=version, expires=now + SNAPSHOT_LIFE, meta=meta))
             self._sign("snapshot", snapshot)
             self._store("snapshot", snapshot, snapshot.to_bytes())
@@ -285,17 +334,26 @@ class TufRepository:
             and not force
         ):
             return False
-        version = timestamp.signed.version + 1 if timestamp else 1
         fresh = Metadata(
             Timestamp(
-                version=version,
+                version=self._next(timestamp),
                 expires=now + TIMESTAMP_LIFE,
                 snapshot_meta=MetaFile(version=snapshot.signed.version),
             )
         )
         self._sign("timestamp", fresh)
         replace_file(self.metadata_dir / "timestamp.json", fresh.to_bytes())
+        for old in self._versions("snapshot")[:-KEPT_SNAPSHOTS]:
+            (self.metadata_dir / f"{old}.snapshot.json").unlink(missing_ok=True)
         return True
+
+    def _next(self, last: Metadata[Any] | None) -> int:
+        return max(int(self._now().timestamp()), last.signed.version + 1 if last else 1)
+
+    def _named(self, role: str, metadata: Metadata[Any]) -> MetaFile:
+        content = self._path(role, metadata).read_bytes()
+        hashes = {"sha256": hashlib.sha256(content).hexdigest()}
+        return MetaFile(version=metadata.signed.version, length=len(content), hashes=hashes)
 
     def _roles(self) -> list[tuple[str, Metadata[Targets]]]:
         return [(r, m) for r, m in (("targets", self._targets), (DELEGATED, self._models)) if m is not None]
@@ -322,8 +380,12 @@ class TufRepository:
         replace_file(self._path(role, metadata), data)
 
     def _newest(self, role: str, kind: type[Any]) -> Metadata[Any] | None:
-        versions = [int(f.name.split(".")[0]) for f in self.metadata_dir.glob(f"[1-9]*.{role}.json")]
-        return _parse((self.metadata_dir / f"{max(versions)}.{role}.json").read_bytes(), kind) if versions else None
+        versions = self._versions(role)
+        return _parse((self.metadata_dir / f"{versions[-1]}.{role}.json").read_bytes(), kind) if versions else None
+
+    def _versions(self, role: str) -> list[int]:
+        """Rising."""
+        return sorted(int(f.name.split(".")[0]) for f in self.metadata_dir.glob(f"[1-9]*.{role}.json"))
 
     def _timestamp(self) -> Metadata[Timestamp] | None:
         file = self.metadata_dir / "timestamp.json"

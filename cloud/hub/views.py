@@ -97,12 +97,18 @@ class NodeView(View, frozen=True, kw_only=True):
     machine_seen: str | None = None  # of the last sync
     key_since_ms: int | None = None  # its hardware took the name over, or enrolled
     clone: CloneView | None = None
+    outline: bool = False  # its datastreams alone are seen: what it says of itself is left out
     commissioned: CommissioningBrief | None = None  # the last record
+    label: str | None = None  # what people call it
+    revoked_ms: int | None = None  # its key is refused
+    retired_ms: int | None = None  # it has left the fleet
+    out_reason: str | None = None  # why it was revoked or retired
 
 
 class NodeList(View, frozen=True, kw_only=True):
     hub_unix_ms: int
     nodes: list[NodeView]
+    next: str | None = None  # pass as ``after`` for the following page
 
 
 class SummaryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,12 +169,36 @@ class SpanList(View, frozen=True, kw_only=True):
     conditions: list[Span]
 
 
+class OpenCondition(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong at a node now, by its last heartbeat."""
+
+    node: str
+    code: str
+    subject: str
+    severe: bool
+    since_ms: int | None  # null: the node's clock was unknown
+    message: str
+    times: int
+
+
+class OpenConditionList(View, frozen=True, kw_only=True):
+    """Severe ones first, then the oldest."""
+
+    conditions: list[OpenCondition]
+
+
 class DatastreamList(View, frozen=True, kw_only=True):
     datastreams: list[DatastreamView]
+    next: str | None = None  # pass as ``after`` for the following page
 
 
 class Series(View, frozen=True, kw_only=True):
-    """Columns of one datastream's intervals in phenomenon time; ``end_ms`` rises."""
+    """Columns of one datastream's intervals in phenomenon time; ``end_ms`` rises.
+
+    With ``low`` and ``high`` a point is a span of several intervals: ``value`` and ``forecast`` are their means,
+    ``value`` weighted by time where the unit is no amount. With ``level_s`` the spans are rollups of so many seconds,
+    or several of them.
+    """
 
     node: str
     datastream: str
@@ -178,7 +208,18 @@ class Series(View, frozen=True, kw_only=True):
     value: list[float | None]
     forecast: list[float | None]
     quality: list[str]
-    untimed: int  # rows without a wall time: in the store, not in these columns
+    intervals: int  # that the columns tell of
+    untimed: int  # of the newest 5000, that came within ``hours`` without a time to believe: not in these columns
+    ahead: int  # dated later than the hub's own day, since a clock is wrong: not in these columns; at most 1000 counted
+    low: list[float | None] | None = None
+    high: list[float | None] | None = None
+    total: list[float | None] | None = None  # of an amount such as vehicles: the sum over the span
+    covered: list[float] | None = None  # share of the span that intervals with a value cover, 0 to 1
+    missing: list[int] | None = None  # intervals of the span that came without a value
+    doubtful: list[int] | None = None  # that have a value, and its quality is not good
+    level_s: int | None = None  # 900, 3600 or 86400; null: made of the rows themselves
+    other_units: int = 0  # intervals in a unit that the datastream had before: not in these columns
+    not_rolled: int = 0  # rows of the whole hub, at most, that the rollups do not tell of yet
 
 
 class BootStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,22 +237,48 @@ class ForecastError(msgspec.Struct, frozen=True, kw_only=True):
     naive_mae: float | None
 
 
+def forecast_error(n: int, forecast: float, naive: float) -> ForecastError:
+    """From sums over ``n`` intervals."""
+    return ForecastError(n=n, mae=forecast / n if n else None, naive_mae=naive / n if n else None)
+
+
 class NodeStats(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     stored: int  # rows
-    distinct: int  # (boot, seq) among them
     kinds: dict[str, int]
     duplicates_refused: int
     missing: int
-    boots: list[BootStats]
+    boots: list[BootStats]  # where one node is asked for
     forecast: ForecastError
 
 
 class Stats(View, frozen=True, kw_only=True):
+    """A page of nodes; the sums are over all of them, or over the one that was asked for."""
+
     nodes: list[NodeStats]
     stored: int
     duplicates_refused: int
     missing: int
+    forecast: ForecastError
+    next: str | None = None  # pass as ``after`` for the following page
+
+
+class FleetView(View, frozen=True, kw_only=True):
+    """The fleet in numbers, without nodes that were retired."""
+
+    hub_unix_ms: int
+    nodes: int
+    health: dict[Health, int]  # the worst first; none that nobody is in
+    stored: int  # rows
+    duplicates_refused: int
+    missing: int
+    backlog: int  # rows that are still on the nodes, by their last heartbeats
+    proposals_allowed: int
+    proposals_refused: int
+    cloned: int  # nodes whose key two computers use
+    signal_faults: int
+    open_conditions: dict[str, int]  # by code
+    severe: int  # of them
     forecast: ForecastError
 
 
@@ -235,6 +302,64 @@ class HardwareReply(View, frozen=True, kw_only=True):
     machine: str | None
 
 
+class OutRequest(Document, frozen=True, kw_only=True):
+    """``reason`` is told to whoever holds the node's hardware, and kept with its key."""
+
+    wire: int = wire_field()
+    reason: Label | None = None
+
+
+class NodeChange(Document, frozen=True, kw_only=True):
+    """What is left out stays; null takes it away."""
+
+    wire: int = wire_field()
+    label: Label | msgspec.UnsetType | None = msgspec.UNSET  # what people call the node
+    site: Label | msgspec.UnsetType | None = msgspec.UNSET
+
+
+TokenState = Literal["open", "used", "expired", "withdrawn"]
+
+
+class TokenView(msgspec.Struct, frozen=True, kw_only=True):
+    """An enrolment token without itself: ``id`` begins its SHA-256."""
+
+    id: str
+    state: TokenState
+    node: str | None  # null: any
+    site: str | None
+    created_ms: int
+    expires_ms: int
+    replaces: bool  # other hardware may take the node's name with it
+    reason: str | None
+    used_node: str | None
+    withdrawn_ms: int | None
+
+
+class TokenList(View, frozen=True, kw_only=True):
+    tokens: list[TokenView]
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One change. ``hash`` is the SHA-256 of the fields before it, in this order, as a JSON array without spaces;
+    ``detail`` in it is a string: its JSON with sorted keys."""
+
+    id: int
+    at_ms: int
+    actor: str
+    role: str | None
+    address: str
+    action: str
+    target: str
+    detail: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class AuditPage(View, frozen=True, kw_only=True):
+    entries: list[AuditEntry]  # the newest first
+    next: int | None  # pass as ``cursor`` for the following page
+
+
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
     """Of an ended rollout: as it was at the end."""
 
@@ -248,7 +373,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
 class PhaseView(msgspec.Struct, frozen=True, kw_only=True):
     percent: int
     state: Literal["waiting", "running", "complete", "paused", "aborted", "over"]  # over: with exceptions
-    nodes: list[MemberView]
+    nodes: list[MemberView]  # in the list of rollouts at most a hundred, those that need a look first
+    members: int  # all of them
 
 
 class RolloutView(View, frozen=True, kw_only=True):
@@ -278,6 +404,7 @@ class RolloutView(View, frozen=True, kw_only=True):
 
 class RolloutList(View, frozen=True, kw_only=True):
     rollouts: list[RolloutView]
+    held: bool = False  # the hub was restored: no node is ordered anything until the hold is released
 
 
 class WithdrawalView(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,6 +428,47 @@ class WithdrawalReply(View, frozen=True, kw_only=True):
     stranded: list[str] = []  # nodes that run it, and there is no other version to go to
 
 
+HealthStatus = Literal["ok", "warning", "failing"]
+"""``failing``: the hub cannot take rows now."""
+
+
 class HealthReply(View, frozen=True, kw_only=True):
-    status: Literal["ok"]
+    """For anybody. ``wrong``: codes of what is, which say nothing of paths, people or the fleet."""
+
+    status: HealthStatus
     nodes: int
+    wrong: list[str]
+
+
+class HealthFinding(msgspec.Struct, frozen=True, kw_only=True):
+    code: str
+    message: str
+    failing: bool
+
+
+class HealthDetail(View, frozen=True, kw_only=True):
+    status: HealthStatus
+    nodes: int
+    findings: list[HealthFinding]
+    waiting: int  # jobs for the writer
+    last_commit_age_s: float | None  # null: nothing was written since the hub began
+    looked_age_s: float
+    disk_free_bytes: int
+
+
+class RestoredView(View, frozen=True, kw_only=True):
+    restored_ms: int | None  # null: it never was
+    backup_ms: int | None  # when the backup was made
+    held: bool  # no node is ordered anything until the hold is released
+    missing: list[str] = []  # what nodes have of the signed metadata, and this hub has not
+
+
+class MoveView(msgspec.Struct, frozen=True, kw_only=True):
+    bundle: str
+    runs: str | None
+    to: str
+    nodes: list[str]
+
+
+class MoveList(View, frozen=True, kw_only=True):
+    moves: list[MoveView]

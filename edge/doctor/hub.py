@@ -115,9 +115,10 @@ def check_enrolment(config: NodeConfig, state_dir: Path, agent: dict[str, Any] |
         has = config.hub is not None and config.hub.token
         fix = "start the agent" if has else "put a token into hub.token: `wayside hub token` makes one"
         return Finding("enrolment", "warn", "the node has no key yet; the agent makes it at its first start", fix)
-    if "key_revoked" in _shut_out(agent):
+    if shut_out := _shut_out(agent) - {"clone"}:
         fix = "leave it so, or put a new token of `wayside replace` into hub.token and restart the agent"
-        return Finding("enrolment", "fail", "the hub has revoked this computer's key", fix)
+        what = "the hub has revoked this computer's key" if "key_revoked" in shut_out else "this node was retired"
+        return Finding("enrolment", "fail", what, fix)
     if peek(state_dir / OUTBOX_FILE, "enrolled"):
         return Finding("enrolment", "ok", "the hub knows this node's key")
     fix = "reach the hub" if config.hub is not None and config.hub.token else "put a token into hub.token"
@@ -125,7 +126,8 @@ def check_enrolment(config: NodeConfig, state_dir: Path, agent: dict[str, Any] |
 
 
 _ACTS = {
-    "key_revoked": "switch this computer off: another one is the node now. Its readings are kept",
+    "key_revoked": "switch this computer off: its key was revoked, or another one is the node now. Its readings stay",
+    "node_retired": "take this computer away, or ask the hub's operator for a new token. Its readings are kept",
     "clone": "find out which of the two belongs here, and switch the other one off",
     "other_hardware": "tell the hub's operator that the card was moved",
 }
@@ -134,7 +136,7 @@ _ACTS = {
 def _shut_out(agent: dict[str, Any] | None) -> set[str]:
     """Codes of the notices by which the hub takes no part of this computer, or of two."""
     notices = [n for n in (agent or {}).get("notices", []) if isinstance(n, dict)]
-    return {str(n.get("code")) for n in notices} & {"key_revoked", "clone"}
+    return {str(n.get("code")) for n in notices} & {"key_revoked", "node_retired", "clone"}
 
 
 def check_notices(agent: dict[str, Any] | None) -> Finding:

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from wayside.contracts.rollout import FINAL, Refusal, UpdateState
-from wayside.contracts.sync import Desired, Reported
+from wayside.contracts.sync import Desired, Reported, Trusted
 from wayside.contracts.task_config import TaskOffer
 from wayside.edge.backoff import full_jitter
 from wayside.edge.commit import Committer
@@ -67,6 +67,10 @@ class Installs:
         if self._updater is None or not self._tasks:
             return Reported()
         return self._with_next_try(self._tasks[0].bundle)
+
+    def trusted(self) -> Trusted | None:
+        """Of the signed metadata, the versions that are verified here; None: none yet."""
+        return None if self._updater is None else self._updater.trusted.versions()
 
     def reports(self) -> tuple[Reported, ...]:
         """Of each task's bundle, and of what is wanted and no task is for."""

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
 import structlog
+from msgspec import Meta, MsgspecError, Struct, json
 
 from wayside.contracts.passport import MAX_BUNDLE_BYTES
-from wayside.contracts.sync import Reported
+from wayside.contracts.sync import Reported, Trusted
 from wayside.contracts.wire import ContractError, decode
 from wayside.durable import remove, rename, sync_folder
 from wayside.edge.trusted_bundle import BundleRefused, open_bundle
 from wayside.edge.update.slots import NAMES
 from wayside.edge.update.trial import MARK
+from wayside.text import read_file
 
 REPORT, INCOMING = "reported.json", "incoming.bundle"
 _TAKEN = ("tuf", REPORT, INCOMING, MARK, *(f"{name}.{suffix}" for name in NAMES for suffix in ("bundle", "json")))
@@ -28,6 +31,45 @@ log = structlog.get_logger(__name__)
 
 def tuf_folder(state_dir: Path) -> Path:
     return state_dir / "model" / "tuf"
+
+
+class TrustedMetadata:
+    """Which versions of the signed metadata this node has verified; read again only where they have changed."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._folder = tuf_folder(state_dir)
+        self._read: tuple[tuple[int, ...], Trusted | None] = ((), None)
+
+    def versions(self) -> Trusted | None:
+        """None: none yet, or they cannot be read; the next download begins with the pinned root then."""
+        files = [self._folder / "root.json", self._folder / "snapshot.json"]
+        try:
+            changed = tuple(file.stat().st_mtime_ns for file in files)
+            if changed != self._read[0]:
+                self._read = changed, self._decoded(*(json.decode(read_file(file), type=_Signed) for file in files))
+        except (OSError, MsgspecError):
+            return None
+        return self._read[1]
+
+    @staticmethod
+    def _decoded(root: _Signed, snapshot: _Signed) -> Trusted:
+        named = {name: meta.version for name, meta in snapshot.signed.meta.items()}
+        return Trusted(
+            root=root.signed.version, targets=named.get("targets.json", 0), models=named.get("models.json", 0)
+        )
+
+
+class _Meta(Struct):
+    version: Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class _Role(Struct):
+    version: Annotated[int, Meta(ge=0, le=2**53)]
+    meta: dict[str, _Meta] = {}
+
+
+class _Signed(Struct):
+    signed: _Role
 
 
 def bundle_folder(state_dir: Path, bundle: str) -> Path:

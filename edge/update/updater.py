@@ -21,7 +21,7 @@ from wayside.contracts.task_config import Offer
 from wayside.edge.trusted_bundle import BundleRefused
 from wayside.edge.update.download import FetchCancelled, RefusedBefore, Request, in_a_process
 from wayside.edge.update.installation import Installation
-from wayside.edge.update.layout import INCOMING, bundle_folder, move_in
+from wayside.edge.update.layout import INCOMING, TrustedMetadata, bundle_folder, move_in
 
 if TYPE_CHECKING:
     from wayside.edge.hub_tls import HubTls
@@ -70,6 +70,7 @@ class Updater:
             task.bundle: Installation(bundle_folder(state_dir, task.bundle), task, offer, config)
             for task in offer.tasks
         }
+        self.trusted = TrustedMetadata(state_dir)
         self._installing = threading.Lock()
 
     def install(self, desired: Desired, cancel: threading.Event | None = None) -> Outcome:

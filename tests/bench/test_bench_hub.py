@@ -1,112 +1,82 @@
-"""Signed ingest of 60 rows a request beside a bare ``executemany`` and COMMIT of the same rows, in one run.
+"""Signed ingest beside a bare ``executemany`` and COMMIT of the same rows, and beside itself, each in one run.
 
 Every side writes the same rows into the same schema with WAL and ``synchronous=FULL``. "through HTTP" is the whole
-way: several nodes, each with its own connection and its own nonce chain, to a hub in a process of its own.
+way: several nodes, each with its own connection and its own nonce chain, to a hub in a process of its own. What takes
+turns in a run is compared within it: disks and neighbours change from minute to minute.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import socket
 import sqlite3
+import statistics
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
 
 from tests.hub.conftest import HubProcess, hub_process, initialise  # noqa: F401 a fixture
 from tests.simulators.node import SYNC, SimulatedNode
 from wayside.cloud.hub import registry
-from wayside.cloud.hub.engine import DATABASE, open_engine
-from wayside.cloud.hub.ingest import Ingest, _insert
-from wayside.cloud.hub.writer import Writer
+from wayside.cloud.hub.engine import APPENDED, open_engine
+from wayside.cloud.hub.ingest import Ingest
+from wayside.cloud.hub.sqlite import DATABASE, insert
 from wayside.contracts.identity import NONCE_HEADER
 from wayside.contracts.sync import EnrolRequest, SyncRequest
 from wayside.contracts.wire import decode
 
-ROWS = 60  # of one request
 NODES = 24
-REQUESTS = 16  # of one node, in one round
-BARE_INSERT = _insert(1).split("ON CONFLICT")[0]
+ROUNDS = 7
 
 
-def note(benchmark: object, rows: int, seconds: float) -> None:
-    benchmark.extra_info["rows_per_s"] = round(rows / seconds)  # type: ignore[attr-defined]
-    print(f"\n  {rows / seconds:,.0f} rows/s")
+def requests_of(node: SimulatedNode, count: int, rows: int, *, of_rows: bool = True, **newer: Any) -> list[bytes]:
+    """``newer``: fields that this release does not know, of the heartbeat and, with ``of_rows``, of each row."""
+    made = []
+    for _ in range(count):
+        about = {"forecast": 41.5, "naive": 39.0, "anomaly": 0.2, "model": "traffic-flow 1.0.0"}
+        body = node.request([node.summary(40.0, **about) for _ in range(rows)])
+        if newer:
+            plain = json.loads(body)
+            plain["heartbeat"] |= newer
+            if of_rows:
+                plain["summaries"] = [row | newer for row in plain["summaries"]]
+            body = json.dumps(plain, separators=(",", ":")).encode()
+        made.append(body)
+    return made
 
 
-def requests_of(node: SimulatedNode, count: int) -> list[bytes]:
-    return [
-        node.request(
-            [
-                node.summary(40.0, forecast=41.5, naive=39.0, anomaly=0.2, model="traffic-flow 1.0.0")
-                for _ in range(ROWS)
-            ]
-        )
-        for _ in range(count)
-    ]
+class Fleet:
+    """Nodes of a hub, each on a connection of its own."""
 
+    def __init__(self, hub: HubProcess, count: int = NODES) -> None:
+        self.host, port = hub.url.removeprefix("http://").split(":")
+        self.nodes = [hub.node(f"node-{i}") for i in range(count)]
+        self._lines = [socket.create_connection((self.host, int(port))) for _ in self.nodes]
 
-def enrolled(data: Path, name: str) -> tuple[SimulatedNode, int]:
-    node = SimulatedNode(None, name)
-    engine = open_engine(data)
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
-        token = registry.make_token(connection, node=name, site=None, ttl_s=60, now_ms=0)
-        request = EnrolRequest(node=name, token=token, public_key=node.public_key)
-        made, _ = registry.enrol(connection, request, 0)
-    engine.dispose()
-    return node, made.id
-
-
-def test_bench_ingest_in_process(benchmark: object, tmp_path: Path) -> None:
-    """Decoding and the group-commit writer, without HTTP and signatures."""
-    data = initialise(tmp_path / "hub")
-    node, node_id = enrolled(data, "node-1")
-    engine, ingest = open_engine(data), Ingest()
-    writer = Writer(engine, on_rollback=ingest.forget)
-    writer.start()
-    batches = NODES * REQUESTS
-
-    def work(bodies: list[bytes]) -> None:
-        def job(body: bytes) -> Callable[..., object]:
-            request = decode(body, SyncRequest)
-            return lambda connection: ingest.store(connection, node_id, request, len(body), 0)
-
-        for future in [writer.submit(job(body)) for body in bodies]:
-            future.result()
-
-    benchmark.pedantic(work, setup=lambda: ((requests_of(node, batches),), {}), rounds=5)  # type: ignore[attr-defined]
-    note(benchmark, batches * ROWS, benchmark.stats.stats.median)  # type: ignore[attr-defined]
-    writer.stop()
-    engine.dispose()
-
-
-def bare(data: Path) -> Callable[[], float]:
-    """A round of the same rows without HTTP and signatures, one COMMIT for 60 rows; returns its seconds."""
-    node, node_id = enrolled(data, "bare")
-    ingest, engine = Ingest(), open_engine(data)
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
-        first = decode(requests_of(node, 1)[0], SyncRequest)
-        ingest.store(connection, node_id, first, 0, 0)
-        sample = ingest._row(connection, node_id, first.summaries[0], 0)
-    engine.dispose()
-    database = sqlite3.connect(data / DATABASE, isolation_level=None)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        database.execute(f"PRAGMA {pragma}")
-    seq = itertools.count(1_000_000)
-
-    def work() -> float:
-        batches = [[(sample[0], next(seq), *sample[2:]) for _ in range(ROWS)] for _ in range(NODES * REQUESTS)]
+    def send(self, everyone: list[list[bytes]]) -> float:
+        """Seconds until the hub has acknowledged all of it."""
+        threads = [
+            threading.Thread(target=self._talk, args=each)
+            for each in zip(self.nodes, self._lines, everyone, strict=True)
+        ]
         started = time.perf_counter()
-        for rows in batches:
-            database.execute("BEGIN IMMEDIATE")
-            database.executemany(BARE_INSERT, rows)
-            database.execute("COMMIT")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         return time.perf_counter() - started
 
-    return work
+    def _talk(self, node: SimulatedNode, line: socket.socket, bodies: list[bytes]) -> None:
+        for body in bodies:
+            node.nonce = post(line, node.headers(body) | {"Host": self.host, "Content-Length": str(len(body))}, body)
 
 
 def post(line: socket.socket, headers: dict[str, str], body: bytes) -> str:
@@ -124,6 +94,34 @@ def post(line: socket.socket, headers: dict[str, str], body: bytes) -> str:
     return nonce[1].decode()
 
 
+def bare(data: Path, rows: int) -> Callable[[int], float]:
+    """Requests of the same rows without HTTP and signatures, one COMMIT for each; returns the seconds."""
+    node, engine = SimulatedNode(None, "bare"), open_engine(data)
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        token = registry.make_token(connection, node="bare", site=None, ttl_s=60, now_ms=0)
+        made, _ = registry.enrol(connection, EnrolRequest(node="bare", token=token, public_key=node.public_key), 0)
+        Ingest().store(connection, made.id, decode(requests_of(node, 1, 1)[0], SyncRequest), 0, 0)
+        found = connection.exec_driver_sql("SELECT * FROM summaries").mappings().one()
+        sample = tuple(found[name] for name in APPENDED)
+    engine.dispose()
+    database = sqlite3.connect(data / DATABASE, isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        database.execute(f"PRAGMA {pragma}")
+    seq, place = itertools.count(1_000_000), APPENDED.index("seq")
+    statement = insert("summaries", APPENDED, 1)
+
+    def work(requests: int) -> float:
+        batches = [[(*sample[:place], next(seq), *sample[place + 1 :]) for _ in range(rows)] for _ in range(requests)]
+        started = time.perf_counter()
+        for batch in batches:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany(statement, batch)
+            database.execute("COMMIT")
+        return time.perf_counter() - started
+
+    return work
+
+
 def fsync_ms(folder: Path) -> float:
     with (folder / "probe").open("wb") as out:
         started = time.perf_counter()
@@ -134,41 +132,52 @@ def fsync_ms(folder: Path) -> float:
     return (time.perf_counter() - started) * 1000 / 50
 
 
+@pytest.mark.parametrize(("rows", "requests"), [(60, 16), (1000, 2)])
 def test_bench_signed_ingest_over_http_beside_bare_sqlite(
-    benchmark: object,
+    benchmark: Any,
     hub_process: Callable[[], HubProcess],  # noqa: F811
     tmp_path: Path,
+    rows: int,
+    requests: int,
 ) -> None:
     """Rounds alternate, since the disk's fsync decides who wins and changes from minute to minute: it is printed."""
     hub = hub_process()
-    host, port = hub.url.removeprefix("http://").split(":")
-    nodes = [hub.node(f"node-{i}") for i in range(NODES)]
-    lines = [socket.create_connection((host, int(port))) for _ in nodes]
-    bare_round = bare(initialise(tmp_path / "bare"))
-    bare_s: list[float] = []
-    fsyncs: list[float] = []
-
-    def talk(node: SimulatedNode, line: socket.socket, bodies: list[bytes]) -> None:
-        for body in bodies:
-            node.nonce = post(line, node.headers(body) | {"Host": host, "Content-Length": str(len(body))}, body)
-
-    def prepare() -> tuple[tuple[list[list[bytes]]], dict[str, object]]:
-        fsyncs.append(fsync_ms(tmp_path))
-        bare_s.append(bare_round())
-        return ([requests_of(node, REQUESTS) for node in nodes],), {}
-
-    def work(everyone: list[list[bytes]]) -> None:
-        threads = [threading.Thread(target=talk, args=each) for each in zip(nodes, lines, everyone, strict=True)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    benchmark.pedantic(work, setup=prepare, rounds=7)  # type: ignore[attr-defined]
-    rows, http_s = NODES * REQUESTS * ROWS, benchmark.stats.stats.data  # type: ignore[attr-defined]
+    fleet, alone = Fleet(hub), bare(initialise(tmp_path / "bare"), rows)
+    count = NODES * requests * rows
     print(f"\n  {'fsync ms':>9} {'bare rows/s':>12} {'signed HTTP rows/s':>19} {'ratio':>6}")
-    for fsync, alone, signed in zip(fsyncs, bare_s, http_s, strict=True):
-        print(f"  {fsync:9.2f} {rows / alone:12,.0f} {rows / signed:19,.0f} {alone / signed:6.2f}")
-    note(benchmark, rows, benchmark.stats.stats.median)  # type: ignore[attr-defined]
-    stats = hub.client.get("/api/v1/stats").json()
-    assert (stats["duplicates_refused"], stats["missing"]) == (0, 0)
+    ratios = []
+    for _ in range(ROUNDS):
+        bodies = [requests_of(node, requests, rows) for node in fleet.nodes]
+        fsync, bare_s, http_s = fsync_ms(tmp_path), alone(NODES * requests), fleet.send(bodies)
+        ratios.append(bare_s / http_s)
+        print(f"  {fsync:9.2f} {count / bare_s:12,.0f} {count / http_s:19,.0f} {ratios[-1]:6.2f}")
+    print(f"  {rows} rows a request: {statistics.median(ratios):.2f} × bare SQLite (median)")
+    benchmark.pedantic(lambda: None)
+    benchmark.extra_info["ratio"] = round(statistics.median(ratios), 2)
+    said = hub.client.get("/api/v1/fleet").json()
+    assert said["stored"] == ROUNDS * count
+
+
+def test_bench_fields_of_a_newer_release_beside_known_ones(
+    benchmark: Any,
+    hub_process: Callable[[], HubProcess],  # noqa: F811
+) -> None:
+    """The hub's computing time for the same syncs with and without fields that this release does not know, in turns."""
+    hub = hub_process()
+    assert hub.process is not None
+    fleet, process = Fleet(hub, 8), psutil.Process(hub.process.pid)
+
+    def spent_s(everyone: list[list[bytes]]) -> float:
+        before = process.cpu_times()
+        fleet.send(everyone)
+        after = process.cpu_times()
+        return after.user + after.system - before.user - before.system
+
+    for what, rows, only in (("one of the heartbeat", 3, True), ("one of the heartbeat and of each row", 60, False)):
+        ratios = []
+        for _ in range(ROUNDS):
+            known_s = spent_s([requests_of(node, 20, rows) for node in fleet.nodes])
+            newer = [requests_of(node, 20, rows, of_rows=not only, newer_field=7) for node in fleet.nodes]
+            ratios.append(spent_s(newer) / known_s)
+        print(f"\n  unknown fields, {what}, {rows} rows: {statistics.median(ratios):.2f} × known ones (median)")
+    benchmark.pedantic(lambda: None)

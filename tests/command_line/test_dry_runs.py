@@ -19,6 +19,21 @@ from tests.simulators.verb import typed
 
 HUB = {
     "hub token": ["--node", "node-9"],
+    "hub node revoke": ["node-1", "--reason", "stolen"],
+    "hub node retire": ["node-1"],
+    "hub node rename": ["node-1", "Elm and Main"],
+    "hub node site": ["node-1", "Elm St"],
+    "hub user add": ["eve", "--role", "technician"],
+    "hub user role": ["ann", "viewer"],
+    "hub user password": ["ann"],
+    "hub user link": ["ann"],
+    "hub user disable": ["ann"],
+    "hub user enable": ["ann"],
+    "hub api-token make": ["meter", "--role", "viewer"],
+    "hub api-token withdraw": ["reader"],
+    "hub department set": ["roads", "--node", "node-1"],
+    "hub open add": ["node-1", "corner/vehicles"],
+    "hub open remove": ["node-1", "corner/vehicles"],
     "replace": ["node-1", "--reason", "lightning"],
     "rollout start": ["traffic-flow", "1.0.1", "--phases", "100"],
     "rollout pause": ["traffic-flow"],
@@ -26,13 +41,16 @@ HUB = {
     "rollout abort": ["traffic-flow"],
     "rollout back": ["traffic-flow", "--now"],
     "rollout withdraw": ["traffic-flow", "1.0.0", "--reason", "double in rain"],
+    "rollout release-hold": [],
 }
-ELSEWHERE = {  # tests/export/test_cli.py, tests/firmware_bridge/test_flash.py, tests/edge/test_service.py
+ELSEWHERE = {  # tests/export/test_cli.py, tests/firmware_bridge/test_flash.py, test_service.py of edge and of hub, ...
+    "hub retention run",  # ... tests/hub/test_retention.py
     "release init",
     "release publish",
     "release renew",
     "flash",
     "node install-service",
+    "hub install-service",
 }
 
 
@@ -53,6 +71,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
         node.sync()
         start = ["rollout", "start", "traffic-flow", "1.0.0", "--hub", process.url, "--phases", "100"]
         assert typed(*start, "--operator-token", OPERATOR).status == 0
+        at = ["--hub", process.url, "--operator-token", OPERATOR]
+        assert typed("hub", "user", "add", "ann", "--no-password", *at).status == 0
+        assert typed("hub", "api-token", "make", "reader", *at).status == 0
         yield process
     finally:
         process.kill()

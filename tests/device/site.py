@@ -18,6 +18,7 @@ import httpx
 from tests.simulators.authority import Authority
 from tests.simulators.board import Edge
 from tests.simulators.guest import HUB, HUB_PORT
+from wayside.hub_http.client import bearer
 
 ROOT = Path(__file__).parents[2]
 NODE, BOARD = "corner-1", "WS-00001"
@@ -164,7 +165,7 @@ class HubAtOffice:
         return path
 
     def get(self, path: str, **query: Any) -> Any:
-        answer = self._client.get(path, params=query)
+        answer = self._client.get(path, params=query, headers=bearer((self.data / "operator.token").read_text()))
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tests.docs.tutorial import PAGES
+from wayside.hub_http.client import bearer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -45,6 +46,10 @@ class Camera:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._playwright.stop()
+
+    def show(self, token_file: Path) -> None:
+        """Show the hub this token with every request."""
+        self.opened.set_extra_http_headers(bearer(token_file.read_text()))
 
     def take(self, name: str, selector: str | None = None) -> None:
         """A picture ``name`` (``….png``) of what the browser shows: of the first ``selector`` on it, or of the window.

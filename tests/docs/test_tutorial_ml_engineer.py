@@ -26,6 +26,7 @@ def test_a_csv_becomes_a_model_that_is_rolled_out_and_taken_back(tmp_path: Path)
                 camera.opened.goto((shell.folder / "runs/mlp/forecast.png").as_uri())
                 camera.take(name, "img")
             else:
+                camera.show(shell.folder / "hub" / "operator.token")
                 camera.opened.goto(f"http://127.0.0.1:{ports['8000']}/")
                 camera.opened.wait_for_selector("#nodes tr[data-node='garage-1']")
                 camera.take(name)

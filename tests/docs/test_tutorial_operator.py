@@ -24,6 +24,7 @@ def test_the_operators_week(tmp_path: Path) -> None:
         if not CHROMIUM.exists():
             return
         with Camera(width=1360, height=620) as camera:
+            camera.show(shell.folder / "hub" / "operator.token")
             camera.opened.goto(f"http://127.0.0.1:{ports['8000']}/")
             camera.opened.wait_for_selector("#nodes tr[data-node='kiosk']")
             camera.take(name)

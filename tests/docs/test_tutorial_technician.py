@@ -58,6 +58,7 @@ def test_the_technicians_tutorial_ends_with_a_signed_record_at_the_hub(tmp_path:
             hub = f"http://127.0.0.1:{port}"
 
             def look(name: str) -> None:
+                camera.show(shell.folder / "hub" / "operator.token")
                 camera.opened.goto(hub)
                 if name == "technician-lent.png":
                     walk_the_sensors(shell.folder, board, lambda: picture(camera, name, "lent to a technician"))

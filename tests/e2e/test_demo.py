@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 import httpx
 import psutil
 import pytest
+
+from wayside.hub_http.client import bearer
 
 ROOT = Path(__file__).parents[2]
 EDGE = ROOT / ".venv-edge" / "bin" / "python"
@@ -37,6 +40,14 @@ class Demo(NamedTuple):
     process: subprocess.Popen[bytes]
     hub: str
     home: Path
+
+    def link(self) -> str:
+        """As the person at the terminal reads it."""
+        (found,) = re.findall(r"http://\S+/login/link/\S+", (self.home.parent / "demo.log").read_text())
+        return str(found)
+
+    def credentials(self) -> dict[str, str]:
+        return bearer((self.home / "hub" / "operator.token").read_text())
 
 
 def start(home: Path, port: int, seconds: int) -> subprocess.Popen[bytes]:
@@ -82,8 +93,8 @@ def ready(demo: Demo) -> list[dict[str, Any]]:
     while time.monotonic() < deadline:
         assert demo.process.poll() is None, (demo.home.parent / "demo.log").read_text()[-3000:]
         try:
-            nodes = httpx.get(f"{demo.hub}/api/v1/nodes", timeout=5).json()["nodes"]
-        except (httpx.TransportError, ValueError, KeyError):
+            nodes = httpx.get(f"{demo.hub}/api/v1/nodes", headers=demo.credentials(), timeout=5).json()["nodes"]
+        except (httpx.TransportError, OSError, ValueError, KeyError):  # the hub is not made yet, or away
             nodes = []
         active = [n for n in nodes if n["heartbeat"] and n["heartbeat"]["reported"].get("version") == "1.0.0"]
         if len(active) == len(NODES) and all(n["stored"] > 40 for n in active):
@@ -121,7 +132,10 @@ def test_the_page_shows_five_nodes_their_models_and_a_chart_with_data(demo: Demo
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         outside: list[str] = []
         page.on("request", lambda r: None if r.url.startswith(demo.hub) else outside.append(r.url))
-        through_the_restart(lambda: page.goto(demo.hub), PlaywrightError)
+        link = demo.link()
+        through_the_restart(lambda: page.goto(link), PlaywrightError)
+        assert page.url == f"{demo.hub}/", "it needs no password"
+        assert page.locator("#who").inner_text() == "visitor, viewer"
         for name in NODES:
             page.get_by_text(name, exact=True).first.wait_for(timeout=15_000)
         page.get_by_text("1.0.0").first.wait_for(timeout=15_000)
@@ -133,7 +147,9 @@ def test_the_page_shows_five_nodes_their_models_and_a_chart_with_data(demo: Demo
             assert time.monotonic() < deadline, "the chart is empty"
             page.wait_for_timeout(500)
         url = f"{demo.hub}/api/v1/series?node=kiosk&datastream=kiosk/load"
-        series = through_the_restart(lambda: httpx.get(url, timeout=5), httpx.TransportError).json()
+        series = through_the_restart(
+            lambda: httpx.get(url, headers=demo.credentials(), timeout=5), httpx.TransportError
+        ).json()
         page.screenshot(path=str(shots / "demo.png"), full_page=True)
         browser.close()
     assert any(v is not None for v in series["forecast"]), "the chart has no forecast"

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.e2e.test_demo import free_port
+from wayside.hub_http.client import bearer
 
 ROOT = Path(__file__).parents[2]
 HEADING = "## One real journey"
@@ -80,6 +81,10 @@ class Shell:
         self.environment = dict(pair.split("=", 1) for pair in kept.read_text().split("\0") if pair)
         return done.stdout
 
+    def credentials(self) -> dict[str, str]:
+        """What was exported so far."""
+        return bearer(self.environment.get("WAYSIDE_OPERATOR_TOKEN"))
+
     def logs(self) -> str:
         return "".join(path.read_text()[-1500:] for path in sorted(self.folder.glob("background-*.log")))
 
@@ -95,9 +100,9 @@ class Shell:
                 process.wait()
 
 
-def answer(url: str) -> dict[str, Any]:
+def answer(url: str, shell: Shell) -> dict[str, Any]:
     try:
-        reply = httpx.get(url, timeout=5)
+        reply = httpx.get(url, headers=shell.credentials(), timeout=5)
         return dict(reply.json()) if reply.status_code == 200 else {}
     except (httpx.TransportError, ValueError):
         return {}
@@ -125,9 +130,13 @@ def walk(shell: Shell) -> None:
                 line = re.sub(r"(wayside hub run [^&]*?)\s*&$", rf"\1 --port {hub.rsplit(':', 1)[1]} &", line)  # noqa: PLW2901
             said = shell.type(line)
             if "wayside hub run" in line:
-                wait_for(lambda: answer(f"{hub}/healthz"), shell, "the hub does not answer")
+                wait_for(lambda: answer(f"{hub}/healthz", shell), shell, "the hub does not answer")
             if "wayside agent run" in line:
-                wait_for(lambda: answer(f"{hub}/api/v1/nodes/node-1").get("heartbeat"), shell, "the node does not sync")
+                wait_for(
+                    lambda: answer(f"{hub}/api/v1/nodes/node-1", shell).get("heartbeat"),
+                    shell,
+                    "the node does not sync",
+                )
             if "wayside hub token" in line:
                 (shell.folder / "node-1.toml").write_text(
                     f'node = "node-1"\nstate_dir = "state"\n'
@@ -138,16 +147,16 @@ def walk(shell: Shell) -> None:
                 )
 
         def runs() -> bool:
-            beat = answer(f"{hub}/api/v1/nodes/node-1").get("heartbeat") or {}
+            beat = answer(f"{hub}/api/v1/nodes/node-1", shell).get("heartbeat") or {}
             reported = beat.get("reported") or {}
             return (reported.get("state"), reported.get("version")) == ("active", "1.0.0")
 
         wait_for(runs, shell, "the node never ran the released model")
 
         def completed() -> bool:
-            return [r["state"] for r in answer(f"{hub}/api/v1/rollouts").get("rollouts", [])] == ["completed"]
+            return [r["state"] for r in answer(f"{hub}/api/v1/rollouts", shell).get("rollouts", [])] == ["completed"]
 
-        wait_for(completed, shell, json.dumps(answer(f"{hub}/api/v1/rollouts")))
+        wait_for(completed, shell, json.dumps(answer(f"{hub}/api/v1/rollouts", shell)))
     finally:
         shell.stop()
     assert [process.returncode for process in shell.background] == [0] * len(shell.background), shell.logs()

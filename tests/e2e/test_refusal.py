@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.simulators.signed_hub import bundle
+from wayside.hub_http.client import bearer
 
 ROOT = Path(__file__).parents[2]
 WAYSIDE = [sys.executable, str(ROOT / "wayside.py")]
@@ -30,11 +31,14 @@ class Street(NamedTuple):
     data: Path
     home: Path
 
+    @property
+    def token(self) -> str:
+        return (self.data / "operator.token").read_text().strip()
+
     def verb(self, *args: object) -> str:
-        token = (self.data / "operator.token").read_text().strip()
         done = subprocess.run(
             [*WAYSIDE, *map(str, args)],
-            env=os.environ | {"WAYSIDE_OPERATOR_TOKEN": token},
+            env=os.environ | {"WAYSIDE_OPERATOR_TOKEN": self.token},
             capture_output=True,
             text=True,
             check=False,
@@ -57,10 +61,10 @@ class Street(NamedTuple):
         return {r["version"]: r for r in listed["rollouts"]}
 
     def alerts(self) -> str:
-        return httpx.get(f"{self.hub}/api/v1/alerts", timeout=5).text
+        return httpx.get(f"{self.hub}/api/v1/alerts", headers=bearer(self.token), timeout=5).text
 
     def node(self) -> dict[str, Any]:
-        reply = httpx.get(f"{self.hub}/api/v1/nodes/node-1", timeout=5)
+        reply = httpx.get(f"{self.hub}/api/v1/nodes/node-1", headers=bearer(self.token), timeout=5)
         seen: dict[str, Any] = reply.json() if reply.status_code == 200 else {}
         return (seen.get("heartbeat") or {}).get("reported") or {}
 

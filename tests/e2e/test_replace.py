@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.hub.conftest import OPERATOR, ROOT, HubProcess, hub_process
+import pytest
+
+from tests.hub.conftest import OPERATOR, ROOT, HubProcess, hub_process, miscounted
 from tests.hub.test_cli import complaint, wayside
 from tests.simulators.agent import AgentProcess
 from tests.simulators.interrupted import few_or_many, killed_then_run_again
@@ -112,8 +114,34 @@ def test_new_hardware_takes_over_the_old_one_is_told_and_what_it_keeps_comes_whe
         assert back.stop() == 0
     keys = hub.client.get("/api/v1/nodes/node-1/keys").json()["keys"]
     assert [k["reason"] for k in keys] == [None, "dried", "water in the cabinet"]
-    (mine,) = hub.client.get("/api/v1/stats").json()["nodes"]
-    assert mine["stored"] == mine["distinct"]
+    assert miscounted(hub.data) == []
+
+
+@pytest.mark.slow
+def test_a_retired_node_says_so_keeps_its_rows_and_delivers_them_when_it_is_let_in_again(
+    tmp_path: Path, hub_process: Callable[..., HubProcess]
+) -> None:
+    hub = hub_process()
+    agent = configured(tmp_path / "node", hub, verb(hub, "hub", "token", "--node", "node-1")["token"], LONG_S)
+    with agent:
+        agent.wait(lambda a: boot_at_hub(a, hub) and not a.rows())
+        verb(hub, "hub", "node", "retire", "node-1", "--reason", "the mast is gone")
+        agent.wait(lambda a: [n["code"] for n in a.status.get("notices", [])] == ["node_retired"])
+        assert "the mast is gone" in agent.status["notices"][0]["message"]
+        assert "refuses this computer (node_retired)" in agent.status["trouble"]["hub"]
+        found = doctor(agent)
+        assert found["state"] == "fail"
+        assert "take this computer away" in found["fix"]
+        agent.wait(lambda a: len(a.rows()) > 1)
+        assert refusals(hub) <= 2, "its key, and then its token: it does not hammer"
+        assert agent.stop() == 0
+    stored = node_at(hub)["stored"]
+    back = configured(tmp_path / "node", hub, verb(hub, "replace", "node-1")["token"])
+    with back:
+        back.wait(lambda a: boot_at_hub(a, hub) and not a.rows())
+        assert back.stop() == 0
+    assert node_at(hub)["stored"] > stored + 1
+    assert miscounted(hub.data) == []
 
 
 @few_or_many
@@ -139,7 +167,7 @@ def test_the_new_hardwares_first_start_may_be_killed_at_any_moment(
         times=times,
         check=check,
         fresh=fresh,
-        environment={"PYTHONPATH": str(ROOT)},
+        environment={"PYTHONPATH": str(ROOT), "WAYSIDE_OPERATOR_TOKEN": OPERATOR},
     )
     assert done.hit == times
 
@@ -160,8 +188,7 @@ def test_a_copied_card_both_are_told_nothing_is_lost_and_a_new_key_ends_it(
             each.wait(lambda a: not a.rows())
         clone = node_at(hub)["clone"]
         assert {i["boot"] for i in clone["instances"]} == {one.status["boot"], two.status["boot"]}
-        (mine,) = hub.client.get("/api/v1/stats").json()["nodes"]
-        assert mine["stored"] == mine["distinct"]
+        assert miscounted(hub.data) == []
         assert two.stop() == 0
         verb(hub, "replace", "node-1", "--accept-hardware", one.status["boot"][:12])
         one.wait(lambda a: a.status["notices"] == [])

@@ -126,8 +126,9 @@ def configured(shell: Shell, hub: str, token: str, board: str, lamps: int) -> fl
     return anchor
 
 
-def rows(hub: str, kind: str) -> list[dict[str, Any]]:
-    reply = httpx.get(f"{hub}/api/v1/summaries", params={"node": "lamp-7", "kind": kind, "limit": 1000}, timeout=20)
+def rows(hub: str, kind: str, shell: Shell) -> list[dict[str, Any]]:
+    query = {"node": "lamp-7", "kind": kind, "limit": "1000"}
+    reply = httpx.get(f"{hub}/api/v1/summaries", params=query, headers=shell.credentials(), timeout=20)
     assert reply.status_code == 200, reply.text
     return sorted(reply.json()["summaries"], key=lambda row: row["at"]["mono_ns"])
 
@@ -164,7 +165,7 @@ def test_a_stranger_adds_street_lighting_and_the_lamps_are_full_before_it_is_dar
             line = line.replace(" &", f" --port {hub.rsplit(':', 1)[1]} &")  # noqa: PLW2901
         said = shell.type(line)
         if "hub run" in line:
-            wait_for(lambda: answer(f"{hub}/healthz"), shell, "the hub does not answer")
+            wait_for(lambda: answer(f"{hub}/healthz", shell), shell, "the hub does not answer")
     pip = f"{sys.executable} -m pip install -q --no-deps --no-index --no-build-isolation --target {tmp_path / 'site'} ."
     shell.type(node[0].replace("pip install .", pip))
 
@@ -173,7 +174,9 @@ def test_a_stranger_adds_street_lighting_and_the_lamps_are_full_before_it_is_dar
         with BoardProcess(tmp_path, evening(), speed=SPEED, anchor_s=anchor):
             assert "dusk" in shell.type(node[1])
             shell.type(node[2])
-            wait_for(lambda: answer(f"{hub}/api/v1/nodes/lamp-7").get("heartbeat"), shell, "the node does not sync")
+            wait_for(
+                lambda: answer(f"{hub}/api/v1/nodes/lamp-7", shell).get("heartbeat"), shell, "the node does not sync"
+            )
             for line in roll_out:
                 shell.type(line.replace(README_HUB, hub))
             levels = list(watch(lamps, anchor))
@@ -184,7 +187,7 @@ def test_a_stranger_adds_street_lighting_and_the_lamps_are_full_before_it_is_dar
     off = [when for when, level in levels if level == 0]
     assert off and off[0] < dark - 6 * STEP, f"by day the lamps are off, once the model runs: {levels}"
     full = next(when for when, level in levels if when > off[-1] and level == 100)
-    measured = [row for row in rows(hub, "interval") if row["datastream"] == "street/light"]
+    measured = [row for row in rows(hub, "interval", shell) if row["datastream"] == "street/light"]
     threshold = next(at(row) for row in measured if at(row) > off[-1] and row["value"] <= DARK_LX)
     print(
         f"\ndark ({DARK_LX:g} lx) {dark:%H:%M}, full by forecast {full:%H:%M}, by a threshold alone {threshold:%H:%M}"
@@ -192,7 +195,7 @@ def test_a_stranger_adds_street_lighting_and_the_lamps_are_full_before_it_is_dar
     assert full < dark < threshold
     assert dark - full < datetime.timedelta(hours=1), "nor for hours in the sun"
 
-    decisions = [row for row in rows(hub, "decision") if row["detail"].get("verdict") == "allowed"]
+    decisions = [row for row in rows(hub, "decision", shell) if row["detail"].get("verdict") == "allowed"]
     last = decisions[-1]
     assert last["detail"]["policy"].startswith("dusk") and "town-lamps 1.0.0" in json.dumps(last["detail"])
     assert "the lowest light that the model expects is" in told

@@ -15,7 +15,7 @@ from tests.simulators.agent import AgentProcess, node_toml
 from tests.simulators.board import BoardProcess, firmware
 from wayside.contracts.reading import Stamp
 from wayside.contracts.summary import Kind, Summary
-from wayside.contracts.sync import SyncRequest
+from wayside.contracts.sync import Restored, SyncRequest
 from wayside.contracts.wire import encode
 from wayside.edge.outbox import Outbox, StorageFull
 from wayside.firmware_bridge.line.messages import Event
@@ -36,6 +36,18 @@ def test_alerts_leave_first_and_acknowledged_rows_are_gone(tmp_path: Path) -> No
     assert box.rows == 2
     box.close()
     assert Outbox(tmp_path / "n.sqlite3", 10_000_000).rows == 2
+
+
+def test_the_newest_intervals_go_first_and_no_more_than_the_hub_grants(tmp_path: Path) -> None:
+    box = Outbox(tmp_path / "n.sqlite3", 10_000_000)
+    box.commit([row(i) for i in range(10)] + [row(10, Kind.ALERT), row(11, Kind.ALERT)])
+    sent = box.batch(5, 1_000_000)
+    assert [r.seq for r in sent.rows] == [10, 11, 7, 8, 9], "the end of a condition follows its beginning"
+    assert [r.seq for r in box.batch(5, 1_000_000, intervals=1).rows] == [10, 11, 9]
+    assert [r.seq for r in box.batch(5, 1_000_000, intervals=0).rows] == [10, 11]
+    assert [r.seq for r in box.batch(5, 1, intervals=3).rows] == [10], "one row always fits"
+    box.commit(acknowledged=sent.ids)
+    assert [r.seq for r in box.batch(5, 1_000_000).rows] == [2, 3, 4, 5, 6]
 
 
 def test_intervals_are_sacrificed_before_anything_else(tmp_path: Path) -> None:
@@ -113,3 +125,50 @@ def test_a_stranger_on_the_line_is_named_and_the_agent_lives(tmp_path: Path) -> 
     finally:
         os.close(master)
         os.close(slave)
+
+
+def test_a_restored_hub_gets_again_what_it_may_have_lost_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "n.sqlite3"
+    box = Outbox(path, 10_000_000)
+    for n in range(10):
+        box.commit([row(n)])
+        box.commit(acknowledged=box.batch(1, 1_000_000).ids, hub_ms=1000 + n)
+    box.commit([row(10), row(11, Kind.ALERT)])
+    assert box.delivered_since(1007) == 3
+    box.commit(restored=Restored(at_ms=5000, since_ms=1007))
+    assert [r.seq for r in box.batch(10, 1_000_000).rows] == [11, 7, 8, 9, 10]
+    assert box.load("restored") == 5000
+    box.close()
+    box = Outbox(path, 10_000_000)
+    assert (box.rows, box.delivered_since(0)) == (5, 7)
+    box.commit(acknowledged=box.batch(10, 1_000_000).ids)  # given up: nobody has them
+    assert (box.rows, box.bytes, box.delivered_since(0)) == (0, 0, 7)
+
+
+def test_what_is_delivered_takes_no_room_from_what_is_not(tmp_path: Path) -> None:
+    box = Outbox(tmp_path / "n.sqlite3", 20_000)
+    for n in range(0, 400, 10):
+        box.commit([row(i) for i in range(n, n + 10)])
+        box.commit(acknowledged=box.batch(10, 1_000_000).ids, hub_ms=n)
+    kept = box.delivered_since(0)
+    assert 0 < kept < 400
+    assert box.delivered_since(390) == 10, "the newest stay"
+    box.commit([row(i) for i in range(400, 450)])
+    assert box.delivered_since(0) < kept
+    box.commit([row(i) for i in range(450, 500)])
+    assert (box.rows, box.delivered_since(0)) == (100, 0)
+
+
+def test_on_a_full_disk_what_is_delivered_goes_first_and_acknowledged_rows_still_leave(tmp_path: Path) -> None:
+    box = Outbox(tmp_path / "n.sqlite3", 10_000_000)
+    box.commit([row(i) for i in range(200)])
+    box.commit(acknowledged=box.batch(100, 1_000_000).ids, hub_ms=1)
+    assert box.delivered_since(0) == 100
+    pages = box._db.execute("PRAGMA page_count").fetchone()[0]
+    box._db.execute(f"PRAGMA max_page_count = {pages}")
+    box.commit([row(i, detail={"what": "x" * 100}) for i in range(200, 240)])
+    assert (box.rows, box.delivered_since(0)) == (140, 0)
+    with pytest.raises(StorageFull):
+        box.commit([row(i, detail={"what": "x" * 200}) for i in range(240, 900)])
+    box.commit(acknowledged=box.batch(140, 1_000_000).ids, hub_ms=2)
+    assert box.rows == 0

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from wayside.edge import agent_verb, service
 from wayside.edge.cli import doctor, node
 from wayside.edge.configuration import arguments
-from wayside.edge.errors import EdgeError
-from wayside.edge.service import Service, install, uninstall, unit_text
+from wayside.edge.service import UNIT, Service, unit_text
+from wayside.systemd import UnitError, install, this_command, uninstall
 
 ROOT = Path(__file__).parents[2]
 CARD = Service(Path("/etc/wayside/node.toml"), Path("/var/lib/wayside"), ("/opt/wayside/bin/wayside",), user="root")
@@ -39,7 +39,7 @@ def place() -> Iterator[Path]:
 
 def test_for_a_card_it_is_the_unit_that_cards_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "_has_group", lambda name: True)
-    stock = (ROOT / "edge" / service.UNIT).read_text()
+    stock = (ROOT / "edge" / UNIT.name).read_text()
     assert unit_text(CARD) == stock.replace("User=wayside", "User=root")
 
 
@@ -48,10 +48,9 @@ def test_the_program_is_named_by_what_outlives_an_update(tmp_path: Path, monkeyp
     versioned.mkdir(parents=True)
     (versioned / "wayside").touch()
     monkeypatch.setattr(sys, "executable", str(versioned / "python"))
-    assert service.this_command() == (str(versioned / "wayside"),)
+    assert this_command() == (str(versioned / "wayside"),)
     (tmp_path / "wayside").symlink_to(tmp_path / "venvs/1.0")
-    monkeypatch.setattr(service, "CARD", tmp_path / "wayside/bin/wayside")
-    assert service.this_command() == (str(tmp_path / "wayside/bin/wayside"),)
+    assert this_command(tmp_path / "wayside/bin/wayside") == (str(tmp_path / "wayside/bin/wayside"),)
 
 
 def test_only_groups_that_exist_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +79,7 @@ def test_a_state_folder_and_a_program_elsewhere_can_be_reached() -> None:
     ],
 )
 def test_what_a_service_cannot_have_is_refused(change: dict[str, object], said: str) -> None:
-    with pytest.raises(EdgeError, match=said):
+    with pytest.raises(UnitError, match=said):
         unit_text(CARD._replace(**change))  # type: ignore[arg-type]
 
 
@@ -90,11 +89,11 @@ def test_what_a_service_cannot_have_is_refused(change: dict[str, object], said: 
 )
 def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path, change: dict[str, object]) -> None:
     made = CARD._replace(**({"command": ("/bin/true",)} | change))  # type: ignore[arg-type]
-    (tmp_path / service.UNIT).write_text(unit_text(made))
+    (tmp_path / UNIT.name).write_text(unit_text(made))
     first = (ROOT / "firmware_bridge/first_boot/wayside-first-boot.service").read_text()
     program = "/usr/local/sbin/wayside-first-boot"
     (tmp_path / "wayside-first-boot.service").write_text(first.replace(program, "/bin/true"))
-    for unit in ("wayside-first-boot.service", service.UNIT):
+    for unit in ("wayside-first-boot.service", UNIT.name):
         done = subprocess.run(
             ["systemd-analyze", "verify", tmp_path / unit],
             capture_output=True,
@@ -110,28 +109,28 @@ def test_systemd_would_find_a_mistake(tmp_path: Path) -> None:
     """Or else the test above could not fail."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("apt-get install systemd verifies units here")
-    (tmp_path / service.UNIT).write_text(unit_text(CARD._replace(command=("/no/such/program",))))
-    done = subprocess.run(["systemd-analyze", "verify", tmp_path / service.UNIT], capture_output=True, check=False)
+    (tmp_path / UNIT.name).write_text(unit_text(CARD._replace(command=("/no/such/program",))))
+    done = subprocess.run(["systemd-analyze", "verify", tmp_path / UNIT.name], capture_output=True, check=False)
     assert done.returncode != 0
 
 
 def test_it_is_installed_once_brought_up_to_date_and_taken_away(tmp_path: Path) -> None:
-    assert install(unit_text(CARD), tmp_path)
-    assert not install(unit_text(CARD), tmp_path)
-    assert install(unit_text(CARD._replace(group="root")), tmp_path)
-    assert "Group=root" in (tmp_path / service.UNIT).read_text()
-    assert uninstall(tmp_path)
-    assert not uninstall(tmp_path)
+    assert install(UNIT, unit_text(CARD), tmp_path)
+    assert not install(UNIT, unit_text(CARD), tmp_path)
+    assert install(UNIT, unit_text(CARD._replace(group="root")), tmp_path)
+    assert "Group=root" in (tmp_path / UNIT.name).read_text()
+    assert uninstall(UNIT, tmp_path)
+    assert not uninstall(UNIT, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_anothers_unit_of_the_name_stays(tmp_path: Path) -> None:
-    (tmp_path / service.UNIT).write_text("[Service]\nExecStart=/bin/true\n")
-    with pytest.raises(EdgeError, match="another kind"):
-        install(unit_text(CARD), tmp_path)
-    with pytest.raises(EdgeError, match="it stays"):
-        uninstall(tmp_path)
-    assert (tmp_path / service.UNIT).exists()
+    (tmp_path / UNIT.name).write_text("[Service]\nExecStart=/bin/true\n")
+    with pytest.raises(UnitError, match="another kind"):
+        install(UNIT, unit_text(CARD), tmp_path)
+    with pytest.raises(UnitError, match="it stays"):
+        uninstall(UNIT, tmp_path)
+    assert (tmp_path / UNIT.name).exists()
 
 
 def test_the_verb_says_what_to_type_next_and_a_dry_run_writes_nothing(place: Path, tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ def test_the_verb_says_what_to_type_next_and_a_dry_run_writes_nothing(place: Pat
     assert f"agent run {config}" in shown.stdout
     done = CliRunner().invoke(node, words)
     assert done.exit_code == 0, done.output
-    assert (tmp_path / service.UNIT).read_text() == shown.stdout
+    assert (tmp_path / UNIT.name).read_text() == shown.stdout
     assert "sudo systemctl enable wayside-agent" in done.stdout
     again = CliRunner().invoke(node, words)
     assert "was so already" in again.stdout

@@ -12,7 +12,7 @@ from tests.simulators.agent import AgentProcess
 from tests.simulators.plain_hub import PlainHub
 from tests.simulators.signed_hub import SignedHub, bundle, signed_hub
 from wayside.contracts.rollout import Refusal, UpdateState
-from wayside.contracts.sync import Desired, SyncRequest
+from wayside.contracts.sync import Desired, Restored, SyncRequest
 
 TOML = """
 node = "node-1"
@@ -58,7 +58,7 @@ def hub(served: Hub) -> Iterator[Hub]:
     yield served
     plain = served.plain
     plain.manners.clear()
-    plain.wanted, plain.old, plain.offer_wanted = (), False, False
+    plain.wanted, plain.old, plain.offer_wanted, plain.restored = (), False, False, None
     plain.refuses = lambda _: None
     plain.syncs.clear()
 
@@ -214,3 +214,19 @@ def test_a_model_that_loads_for_a_minute_holds_up_neither_the_sync_nor_the_end_a
         agent.process.terminate()
         assert agent.process.wait(timeout=STOP_S) == 0
     assert not mark.exists()
+
+
+def test_a_restored_hub_is_sent_once_more_what_it_may_have_lost(hub: Hub, agent: AgentProcess) -> None:
+    plain = hub.plain
+    sent = lambda: any(s.summaries for s in plain.syncs)  # noqa: E731
+    agent.wait(lambda a: sent() and plain.syncs[-1].heartbeat.backlog == 0)
+    before = {(row.boot, row.seq) for s in plain.syncs for row in s.summaries}
+    plain.syncs.clear()
+    plain.restored = Restored(at_ms=1_800_000_000_000, since_ms=0)
+    agent.wait(lambda _: before <= {(row.boot, row.seq) for s in plain.syncs for row in s.summaries})
+    plain.syncs.clear()
+    agent.wait(lambda _: len(plain.syncs) >= 4)
+    assert not before & {(row.boot, row.seq) for s in plain.syncs[1:] for row in s.summaries}, "once"
+    agent.stop()
+    counters = agent.counters()
+    assert counters["summaries_acknowledged"] == counters["summaries_produced"] - len(agent.rows())

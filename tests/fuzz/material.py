@@ -37,6 +37,9 @@ def node(folder: Path) -> None:
     hub = '[hub]\nurl = "https://hub.example.city"  # the city\ntoken = "' + "t" * 43 + '"\nca = "ca.pem"\n'
     task, fan = tables()
     (folder / "node.toml").write_text("# Main street, corner of 5th\n" + BASE + hub + task + fan)
+    (folder / "oidc.toml").write_text(
+        'issuer = "https://id.example.city"\nclient_id = "hub"\n[roles]\nops = "operator"\n'
+    )
     authority = Authority(folder / "authority")
     shutil.copy(authority.ca, folder / "ca.pem")
     shutil.rmtree(folder / "authority")
@@ -107,6 +110,9 @@ def bridge(folder: Path) -> None:
     (folder / "key.pub").write_text(f"ssh-ed25519 {key} technician\n")
     (folder / "network.yaml").write_text(
         "# the street's own\nversion: 2\nethernets:\n  eth0:\n    dhcp4: true\n    optional: true\n"
+    )
+    (folder / "oidc.toml").write_text(
+        'issuer = "https://id.example.city"\nclient_id = "hub"\n[roles]\nops = "operator"\n'
     )
     authority = Authority(folder / "authority")
     shutil.copy(authority.ca, folder / "ca.pem")
@@ -206,6 +212,14 @@ def hub(folder: Path) -> None:
     from tests.simulators.authority import Authority
 
     _typed(folder, "hub", "init", "--data", "data")
+    (folder / "data" / "retention.toml").write_text("[interval]\nhot_days = 20\ncold_days = 400\n")
+    provider = 'issuer = "https://id.example.city"\nclient_id = "hub"\n[roles]\nops = "operator"\n'
+    (folder / "oidc.toml").write_text(provider)
+    (folder / "password.txt").write_text("seven herons over the weir\n")
+    (folder / "oidc.toml").write_text(
+        'issuer = "https://id.example.city"\nclient_id = "hub"\n[roles]\nops = "operator"\n'
+    )
+    _typed(folder, "hub", "backup", "hub.backup", "--data", "data")
     authority = Authority(folder / "authority")
     certificate, key = authority.issue("127.0.0.1")
     shutil.copy(certificate, folder / "cert.pem")

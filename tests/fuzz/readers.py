@@ -43,7 +43,7 @@ def data_hash(folder: Path, ran: Ran) -> str:
 
 OURS = (
     "status.json", "node.key", "record.json", "line.jsonl", "report.json", "made.json", "wheels.json", "made.img.bmap",
-    "online.key", "cert.pem", "key.pem",
+    "online.key", "cert.pem", "key.pem", "audit.head",
 )  # fmt: skip
 
 
@@ -311,6 +311,35 @@ HUB = _of(
     Reader("hub token data", "hub token --data {}", "data", "hub", "folder", result=lambda _f, r: str(r.status)),
     Reader("hub token data", "hub token --data data", "data/hub.sqlite", "hub", "data",
            result=lambda _f, r: str(r.status)),
+    *(
+        Reader(f"hub user {verb} data", f"hub user {verb} {words} --data {place}", file, "hub", kind,
+               named=("there is no hub in",), result=lambda _f, r: str(r.status))
+        for verb, words in (("add", "anna --no-password"), ("link", "admin"),
+                            ("password", "admin --password-file password.txt"))
+        for place, file, kind in (("{}", "data", "folder"), ("data", "data/hub.sqlite", "data"))
+    ),
+    *(
+        Reader(f"hub user {verb} password_file", f"hub user {verb} {words} --data data --password-file {{}}",
+               "password.txt", "hub", result=lambda _f, r: str(r.status))
+        for verb, words in (("add", "anna"), ("password", "admin"))
+    ),
+    Reader("hub retention show data", "hub retention show --data {} --json", "data", "hub", "folder"),
+    Reader("hub retention show data", "hub retention show --data data --json", "data/retention.toml", "hub",
+           taken=ABSENT),
+    Reader("hub retention run data", "hub retention run --data {} --dry-run", "data", "hub", "folder", good=3),
+    Reader("hub retention run data", "hub retention run --data data --dry-run", "data/retention.toml", "hub",
+           taken=ABSENT, good=3),
+    Reader("hub audit list data", "hub audit list --data {}", "data", "hub", "folder"),
+    Reader("hub audit list data", "hub audit list --data data", "data/hub.sqlite", "hub", "data",
+           named=("no hub in data",)),
+    Reader("hub audit verify data", "hub audit verify --data {}", "data", "hub", "folder"),
+    Reader("hub audit verify data", "hub audit verify --data data", "data/hub.sqlite", "hub", "data",
+           named=("no hub in data",)),
+    Reader("hub retention show data", "hub retention show --data {}", "data", "hub", "folder"),
+    Reader("hub retention run data", "hub retention run --dry-run --data {}", "data", "hub", "folder",
+           good=None),
+    Reader("hub audit verify data", "hub audit verify --data data", "data/audit.head", "hub", checked=True,
+           named=("audit log", "the log", "entries are gone", "entry")),
     Reader("hub run data", "hub run --data {} --port 0", "data", "hub", "folder", until=" serving ", seconds=3,
            result=lambda _f, r: str(r.ended)),
     Reader("hub run data", "hub run --data data --port 0", "data/hub.sqlite", "hub", "data", until=" serving ",
@@ -319,6 +348,22 @@ HUB = _of(
     Reader("hub run data", "hub run --data data --port 0", "data/operator.token", "hub", until=" serving ", seconds=3,
            result=lambda _f, r: str(r.ended)),
     Reader("hub run data", "hub run --data data --port 0", "data/tuf/online.key", "hub", until=" serving ", seconds=3,
+           result=lambda _f, r: str(r.ended)),
+    Reader("hub backup data", "hub backup new.backup --data {}", "data", "hub", "folder",
+           result=lambda _f, r: str(r.status)),
+    Reader("hub backup data", "hub backup new.backup --data data", "data/hub.sqlite", "hub", "data",
+           result=lambda _f, r: str(r.status)),
+    # With the good one it is the PostgreSQL that does not answer.
+    Reader("hub move data", "hub move --data {} --database postgresql://127.0.0.1:1/none", "data", "hub", "folder",
+           result=lambda _f, r: str(r.status), good=1),
+    Reader("hub move data", "hub move --data data --database postgresql://127.0.0.1:1/none", "data/hub.sqlite", "hub",
+           "data", result=lambda _f, r: str(r.status), good=1),
+    Reader("hub backup file", "hub backup {} --check", "hub.backup", "hub", "data", checked=True),
+    Reader("hub restore file", "hub restore {} --data new", "hub.backup", "hub", "data", checked=True,
+           result=lambda _f, r: str(r.status)),
+    Reader("hub restore data", "hub restore hub.backup --data {}", "new", "hub", "folder", taken=ABSENT | {"folder"},
+           result=lambda _f, r: str(r.status), good=None),
+    Reader("hub run oidc", "hub run --data data --port 0 --oidc {}", "oidc.toml", "hub", until=" serving ", seconds=3,
            result=lambda _f, r: str(r.ended)),
     Reader("hub run tls_cert", "hub run --data data --port 0 --tls-cert {} --tls-key key.pem", "cert.pem", "hub",
            until=" serving ", seconds=3, result=lambda _f, r: str(r.ended)),
@@ -339,11 +384,22 @@ NOT_READ: dict[str, str] = {
             "image build out", "provision out", "train out", "export out", "evaluate page", "simulate energy plot",
             "simulate air plot", "sim run events", "sim run plot", "sim compare plot", "sim measures plot",
             "sim configure out", "replace token_file", "demo home", "demo screenshots", "node install-service folder",
+            "hub install-service folder",
             "new task out", "new domain out", "new node out", "man folder",
         ),
         "written",
     ),
     **dict.fromkeys(("new task name", "new domain name", "new node name"), "a name"),
+    **dict.fromkeys(
+        (
+            "hub backup database", "hub restore database", "hub move database", "hub init database", "hub run database",
+            "hub token database", "hub audit list database", "hub audit verify database",
+            "hub retention show database", "hub retention run database", "hub user add database",
+            "hub user password database", "hub user link database",
+        ),
+        "the address of a PostgreSQL",
+    ),
+    "hub install-service data": "a folder that a unit names",
     "board plan port": "a serial line",
     "flash port": "a serial line",
     "simulate air site": "a station's name",

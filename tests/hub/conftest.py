@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from tests.simulators.authority import Authority
 from tests.simulators.node import SimulatedNode
 from wayside.cloud.hub.app import create_app
-from wayside.cloud.hub.engine import migrate
+from wayside.cloud.hub.engine import migrate, open_engine
+from wayside.cloud.hub.recount import recount
+from wayside.cloud.hub.retention.cold import Cold
 from wayside.cloud.hub.tuf_repository import make_online_key
 
 ROOT = Path(__file__).parents[2]
+WAYSIDE = [sys.executable, "wayside.py"]
 OPERATOR = "4f0c9a1d7e6b2835c1d94e7fa0b36c58"
-AUTH = {"Authorization": f"Bearer {OPERATOR}"}
+AUTH = {"Authorization": f"Bearer {OPERATOR}"}  # what the clients below send unless they are told otherwise
+NOBODY = {"Authorization": ""}
 
 
 @dataclass
 class Hub:
     data: Path
     client: TestClient
+    database: str | None = None
 
     def token(self, **about: object) -> str:
         answer = self.client.post("/api/v1/tokens", json=about, headers=AUTH)
@@ -53,18 +60,19 @@ class Hub:
         return dict(answer.json())
 
 
-def initialise(data: Path) -> Path:
+def initialise(data: Path, database: str | None = None) -> Path:
     data.mkdir(exist_ok=True)
-    migrate(data)
+    migrate(data, database=database)
     make_online_key(data)
     return data
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
-    data = initialise(tmp_path / "hub")
-    with TestClient(create_app(data, OPERATOR), raise_server_exceptions=False) as client:
-        yield Hub(data, client)
+def hub(tmp_path: Path, database: str | None) -> Iterator[Hub]:
+    data = initialise(tmp_path / "hub", database)
+    app = create_app(data, OPERATOR, database)
+    with TestClient(app, headers=AUTH, raise_server_exceptions=False) as client:
+        yield Hub(data, client, database)
 
 
 @dataclass
@@ -72,24 +80,44 @@ class HubProcess:
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
     authority: Authority | None = None  # HTTPS with a certificate of this one
+    database: str | None = None
+    options: list[str] = field(default_factory=list)  # further ones of ``hub run``
     process: subprocess.Popen[str] | None = None
     client: httpx.Client = field(default_factory=httpx.Client)
     url: str = ""
 
     def start(self, port: int = 0) -> HubProcess:
+        database = {} if self.database is None else {"WAYSIDE_DATABASE": self.database}
         self.process = subprocess.Popen(
-            [sys.executable, "wayside.py", "hub", "run", "--data", str(self.data), "--port", str(port), *self._tls()],
+            [
+                sys.executable,
+                "wayside.py",
+                "hub",
+                "run",
+                "--data",
+                str(self.data),
+                "--port",
+                str(port),
+                *self._tls(),
+                *self.options,
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "WAYSIDE_OPERATOR_TOKEN": OPERATOR, "PYTHONPATH": str(ROOT), **self.environment},
+            env={
+                **os.environ,
+                "WAYSIDE_OPERATOR_TOKEN": OPERATOR,
+                "PYTHONPATH": str(ROOT),
+                **database,
+                **self.environment,
+            },
         )
         assert self.process.stdout is not None
         said = self.process.stdout.readline()
         assert said.startswith("hub: https://" if self.authority else "hub: http://"), said
         self.url = said.split()[1].rstrip("/")
         verify = ssl.create_default_context(cafile=self.authority.ca) if self.authority else True
-        self.client = httpx.Client(base_url=self.url, timeout=10, verify=verify)
+        self.client = httpx.Client(base_url=self.url, timeout=10, verify=verify, headers=AUTH)
         assert self.client.get("/healthz").status_code == 200, "whoever reads the address may connect at once"
         return self
 
@@ -117,15 +145,34 @@ class HubProcess:
 
 
 @pytest.fixture
-def hub_process(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
+def hub_process(tmp_path: Path, database: str | None) -> Iterator[Callable[..., HubProcess]]:
     """Starts a hub on ``tmp_path``; what still runs at the end is killed."""
     started: list[HubProcess] = []
 
-    def start(authority: Authority | None = None) -> HubProcess:
-        started.append(HubProcess(initialise(tmp_path / "hub"), authority=authority).start())
+    def start(authority: Authority | None = None, options: Sequence[str] = ()) -> HubProcess:
+        data = initialise(tmp_path / "hub", database)
+        started.append(HubProcess(data, authority=authority, database=database, options=[*options]).start())
         return started[-1]
 
     yield start
     for one in started:
         if one.process and one.process.poll() is None:
             one.kill()
+
+
+@contextlib.contextmanager
+def store_of(hub: Hub | HubProcess) -> Iterator[sa.Connection]:
+    """The hub's store, to read and to write in past it."""
+    engine = open_engine(hub.data, hub.database)
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        yield connection
+    engine.dispose()
+
+
+def miscounted(data: Path, database: str | None = None) -> list[str]:
+    """What the rows in the store say that is not what the hub counted; also of a hub that runs."""
+    engine = open_engine(data, database)
+    with engine.connect() as connection:
+        wrong = recount(connection, Cold(data))
+    engine.dispose()
+    return wrong

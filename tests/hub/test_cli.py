@@ -90,9 +90,9 @@ def test_a_rollout_from_the_command_line(hub_process: Callable[[], HubProcess]) 
     assert "running" in wayside("rollout", "resume", number, "--hub", hub.url, "--operator-token", OPERATOR).stdout
     node.run("1.0.0")
     node.sync()
-    watched = wayside("rollout", "show", number, "--hub", hub.url, "--watch", "--json")
+    watched = wayside("rollout", "show", number, "--hub", hub.url, "--watch", "--json", WAYSIDE_OPERATOR_TOKEN=OPERATOR)
     assert json.loads(watched.stdout)["state"] == "completed"
-    assert "completed" in wayside("rollout", "list", "--hub", hub.url).stdout
+    assert "completed" in wayside("rollout", "list", "--hub", hub.url, WAYSIDE_OPERATOR_TOKEN=OPERATOR).stdout
     token = ("--hub", hub.url, "--operator-token", OPERATOR)
     assert "is completed: only one that runs or is paused can be aborted" in complaint(
         wayside("rollout", "abort", number, *token)

@@ -40,6 +40,7 @@ def test_a_record_is_kept_to_the_byte_and_anybody_can_verify_it(hub: Hub) -> Non
     assert node_of(hub)["commissioned"] == {k: v for k, v in found.items() if k != "signed"}
 
 
+@pytest.mark.both_stores
 def test_the_same_record_again_is_stored_once(hub: Hub) -> None:
     node = hub.node()
     signed = node.walked()
@@ -47,6 +48,7 @@ def test_the_same_record_again_is_stored_once(hub: Hub) -> None:
     assert len(records_of(hub)) == 1
 
 
+@pytest.mark.both_stores
 def test_another_record_cannot_take_an_id(hub: Hub) -> None:
     node, other = hub.node("node-1"), hub.node("node-2")
     first = node.walked()
@@ -57,6 +59,7 @@ def test_another_record_cannot_take_an_id(hub: Hub) -> None:
     assert [r["by"] for r in records_of(hub)] == ["R. Vega"]
 
 
+@pytest.mark.both_stores
 def test_the_last_record_is_the_nodes_and_all_are_listed_newest_first(hub: Hub) -> None:
     node = hub.node()
     failed = SensorCheck(datastream="detector/6/volume", kind="detector", channel=6, outcome="failed")

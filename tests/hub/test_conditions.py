@@ -79,6 +79,7 @@ def condition_row(node: SimulatedNode, **detail: Any) -> Summary:
     return node.summary(None, kind=Kind.ALERT, datastream="cabinet/door", unit="1", detail=about)
 
 
+@pytest.mark.both_stores
 def test_the_hub_reads_them_back_and_the_list_of_alerts_keeps_every_row(hub: Hub) -> None:
     node, other = hub.node(), hub.node("node-2")
     row = condition_row(node)

@@ -14,10 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
 from tests.hub.conftest import ROOT
-from wayside.cloud.hub import engine
+from wayside.cloud.hub import engine, sqlite
 from wayside.cloud.hub.cli import hub
 from wayside.cloud.hub.engine import DATABASE
 from wayside.cloud.hub.errors import StoreFullError, StoreUnavailableError
+from wayside.cloud.hub.sqlite import SqliteStore
 
 
 def said(verb: str, data: Path) -> str:
@@ -79,7 +80,7 @@ def test_what_is_no_database_is_named(verb: str, content: bytes | int | None, wo
 
 
 def test_a_database_that_another_program_holds_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WAIT_S", 0.1)
+    monkeypatch.setattr(sqlite, "WAIT_S", 0.1)
     with contextlib.closing(sqlite3.connect(data / DATABASE, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert "is in use by another program" in said("token", data)
@@ -131,7 +132,7 @@ def test_what_can_be_no_hubs_folder_is_named(verb: str, data: Path, tmp_path: Pa
 def test_each_complaint_of_sqlite_has_its_sentence(code: int, kind: type[Exception], words: str, data: Path) -> None:
     complaint = sqlite3.OperationalError("in SQLite's words")
     complaint.sqlite_errorcode = code
-    told = engine.translated(DBAPIError("SELECT", {}, complaint), data / DATABASE)
+    told = SqliteStore(data).told(DBAPIError("SELECT", {}, complaint))
     assert type(told) is kind
     assert words in str(told)
     assert str(data / DATABASE) in str(told)

@@ -131,6 +131,7 @@ def roll_out(hub: Hub) -> None:
     assert hub.client.post("/api/v1/rollouts", json=about | {"phases": [100]}, headers=AUTH).status_code == 201
 
 
+@pytest.mark.both_stores
 def test_the_enrolled_computer_works_on_with_a_notice_and_the_copy_is_refused(release: Hub) -> None:
     hub = release
     node = SimulatedNode(hub.client)
@@ -213,6 +214,7 @@ def test_where_nobody_can_tell_both_are_stored_both_are_told_and_neither_gets_mo
     assert node.sync().desired is not None
 
 
+@pytest.mark.both_stores
 def test_a_new_key_for_the_right_one_shuts_every_copy_out(hub: Hub) -> None:
     node = hub.node()
     copy = node.copied()
@@ -227,6 +229,7 @@ def test_a_new_key_for_the_right_one_shuts_every_copy_out(hub: Hub) -> None:
         assert said(one.post(one.request([]))) == (403, "key_revoked")
 
 
+@pytest.mark.both_stores
 def test_a_card_that_was_moved_is_asked_about_and_accepted(hub: Hub) -> None:
     node = SimulatedNode(hub.client)
     node.machine = THIS
@@ -292,6 +295,7 @@ def test_rows_of_an_earlier_boot_that_waited_are_no_clone(hub: Hub) -> None:
     assert codes(node.sync()) == []
 
 
+@pytest.mark.both_stores
 def test_what_is_known_of_two_outlives_a_restart_of_the_hub(hub: Hub) -> None:
     from fastapi.testclient import TestClient
 
@@ -302,7 +306,7 @@ def test_what_is_known_of_two_outlives_a_restart_of_the_hub(hub: Hub) -> None:
     copy = node.copied()
     node.sync()
     copy.sync()
-    with TestClient(create_app(hub.data, OPERATOR), raise_server_exceptions=False) as again:
+    with TestClient(create_app(hub.data, OPERATOR, hub.database), headers=AUTH, raise_server_exceptions=False) as again:
         node.client = copy.client = again
         assert codes(node.sync()) == ["clone"]
         assert codes(copy.sync()) == ["clone"]

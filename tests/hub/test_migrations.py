@@ -5,15 +5,22 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fastapi.testclient import TestClient
 
-from tests.hub.conftest import OPERATOR, Hub, initialise
+from tests.hub.conftest import AUTH, OPERATOR, Hub, initialise
 from tests.simulators.node import SimulatedNode
+from tests.simulators.postgres import PostgresServer
 from wayside.cloud.hub.app import create_app
 from wayside.cloud.hub.engine import DATABASE, migrate, open_engine
 from wayside.cloud.hub.store import metadata
+
+COLUMNS = (
+    "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
+    "WHERE table_schema = 'public' ORDER BY 1, 2"
+)
 
 
 def tables(data: Path) -> set[str]:
@@ -26,9 +33,10 @@ def columns(data: Path) -> dict[str, set[str]]:
         return {t: {row[1] for row in database.execute(f"PRAGMA table_info({t})")} for t in tables(data)}
 
 
-def test_the_migrated_schema_is_the_described_one(tmp_path: Path) -> None:
-    migrate(tmp_path)
-    engine = open_engine(tmp_path)
+@pytest.mark.both_stores
+def test_the_migrated_schema_is_the_described_one(tmp_path: Path, database: str | None) -> None:
+    migrate(tmp_path, database=database)
+    engine = open_engine(tmp_path, database)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
@@ -42,6 +50,38 @@ def test_down_and_up_again(tmp_path: Path) -> None:
     migrate(tmp_path)
     migrate(tmp_path)  # nothing to do
     assert tables(tmp_path) == there
+
+
+def test_rows_of_the_second_schema_go_up_and_down_in_postgresql_as_in_sqlite(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    node = SimulatedNode(None)
+    with postgres.database() as address:
+        name = address.rpartition("/")[2]
+        migrate(tmp_path, "0002", database=address)
+        was = postgres.execute(COLUMNS, name)
+        postgres.execute(SECOND.format(key=node.public_key, boot=node.boot), name)
+        migrate(tmp_path, database=address)
+        counted = "SELECT intervals, decisions, scored, forecast_error, naive_error, missing FROM nodes WHERE id = 7"
+        assert postgres.execute(counted, name) == [(2, 1, 1, 2.0, 10.0, 0)]
+        rows = "SELECT id, node_id, time_ms, seq, derived FROM summaries ORDER BY id"
+        assert postgres.execute(rows, name) == [(1, 7, 6, 0, True), (2, 7, 6, 1, False), (3, 7, 6, 2, False)]
+        assert postgres.execute("SELECT nextval('summaries_id_seq')", name) == [(4,)]
+        assert postgres.execute("SELECT page, bits FROM received", name) == [(0, b"\7")]
+        types = "SELECT DISTINCT data_type FROM information_schema.columns WHERE column_name LIKE '%\\_ms'"
+        assert postgres.execute(f"{types} AND table_schema = 'public' AND column_name <> 'gap_ms'", name) == [
+            ("bigint",)
+        ]
+        migrate(tmp_path, "0002", down=True, database=address)
+        assert postgres.execute(COLUMNS, name) == was
+        assert postgres.execute("SELECT wall_ms, seq FROM summaries ORDER BY id", name) == [
+            (None, 0),
+            (None, 1),
+            (None, 2),
+        ]
+        migrate(tmp_path, "base", database=address)
+        left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')"
+        assert postgres.execute(left, name) == [("alembic_version",)]
 
 
 def test_a_hub_of_the_first_schema_keeps_its_nodes_keys_and_rows(tmp_path: Path) -> None:
@@ -63,7 +103,7 @@ def test_a_hub_of_the_first_schema_keeps_its_nodes_keys_and_rows(tmp_path: Path)
             "quality, n, received_ms) VALUES (3, 0, 2, 'interval', 1, 'unknown', 900, 41, '{vehicle}', 'good', 9, 6)"
         )
         database.execute("INSERT INTO tokens VALUES ('abc', 'node-1', NULL, 1, 2, NULL, NULL)")
-    with TestClient(create_app(data, OPERATOR), raise_server_exceptions=False) as client:
+    with TestClient(create_app(data, OPERATOR), headers=AUTH, raise_server_exceptions=False) as client:
         hub = Hub(data, client)
         node.client, node.seq = client, 1
         assert node.sync([node.summary(42.0)]).stored == 1
@@ -113,7 +153,7 @@ def test_a_hub_of_the_second_schema_keeps_its_rollouts_and_says_of_them_what_is_
     node = SimulatedNode(None)
     with sqlite3.connect(data / DATABASE) as database:
         database.executescript(SECOND.format(key=node.public_key, boot=node.boot))
-    with TestClient(create_app(data, OPERATOR), raise_server_exceptions=False) as client:
+    with TestClient(create_app(data, OPERATOR), headers=AUTH, raise_server_exceptions=False) as client:
         hub = Hub(data, client)
         node.client, node.seq = client, 3
         shown = {r["id"]: r for r in hub.get("/api/v1/rollouts")["rollouts"]}  # type: ignore[attr-defined]
@@ -132,7 +172,7 @@ def test_a_hub_of_the_second_schema_keeps_its_rollouts_and_says_of_them_what_is_
         node.refuse("1.0.2", reason="off by 9")  # said before the start already: no news
         reply = node.sync([node.summary(41.0, datastream="mast/pm25", unit="ug/m3")])
         assert [d.version for d in reply.wanted] == ["1.0.1"]
-        again = client.post("/api/v1/rollouts/3/resume", headers={"Authorization": f"Bearer {OPERATOR}"}).json()
+        again = client.post("/api/v1/rollouts/3/resume", headers=AUTH).json()
         assert again["state"] == "running"
         node.sync()
         assert hub.get("/api/v1/rollouts/3")["state"] == "running"

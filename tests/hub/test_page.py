@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.hub.conftest import ROOT, Hub, HubProcess
+from tests.hub.conftest import AUTH, ROOT, Hub, HubProcess
 from tests.hub.scene import play
+from wayside.cloud.hub.engine import DATABASE
 from wayside.contracts.commissioning import DoctorFinding, WiredChannel, WiringCheck
+from wayside.contracts.summary import Kind
 from wayside.contracts.sync import Board
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -38,7 +43,7 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1360, "height": 900})
+        page = browser.new_page(viewport={"width": 1360, "height": 900}, extra_http_headers=AUTH)
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -134,6 +139,38 @@ def test_the_page_shows_the_fleet_and_asks_nobody_else(hub_process: Callable[[],
         browser.close()
     assert complaints == []
     assert {url for url in asked if not url.startswith(hub.url)} == set()
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium here: apt-get install chromium")
+def test_a_hub_that_hangs_is_not_called_live_and_a_row_without_a_date_breaks_nothing(
+    hub_process: Callable[[], HubProcess],
+) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    hub = hub_process()
+    node = hub.node("node-1")
+    node.sync([node.summary(40.0), node.summary(None, kind=Kind.ALERT, detail={"what": "the door"})])
+    with sqlite3.connect(hub.data / DATABASE) as database:  # as an earlier release took them
+        database.execute("UPDATE summaries SET time_ms = 9007199254740992 WHERE kind = 'alert'")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = browser.new_page(extra_http_headers=AUTH)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(hub.url)
+        page.wait_for_selector("#connection.live")
+        assert "a time that no calendar has" in page.inner_text("#alerts")
+        assert hub.process is not None
+        hub.process.send_signal(signal.SIGSTOP)
+        try:
+            expect(page.locator("#connection.lost")).to_have_text(
+                re.compile("does not answer; .* s ago"), timeout=20_000
+            )
+        finally:
+            hub.process.send_signal(signal.SIGCONT)
+        page.wait_for_selector("#connection.live", timeout=20_000)
+        browser.close()
+    assert complaints == []
 
 
 def test_the_vendored_chart_library_is_the_released_one() -> None:

@@ -10,6 +10,7 @@ from wayside.contracts.reading import ClockState, Quality, Stamp
 from wayside.contracts.summary import Kind
 
 
+@pytest.mark.both_stores
 def test_pages_follow_one_another_in_both_directions(hub: Hub) -> None:
     node = hub.node()
     node.sync([node.summary(float(i)) for i in range(25)])
@@ -24,6 +25,7 @@ def test_pages_follow_one_another_in_both_directions(hub: Hub) -> None:
         assert seen == list(wanted)
 
 
+@pytest.mark.both_stores
 def test_filters_take_node_datastream_kind_and_time(hub: Hub) -> None:
     one, two = hub.node("node-1"), hub.node("node-2")
     one.sync([one.summary(1.0), one.summary(1.0, datastream="detector/2/volume")])
@@ -39,6 +41,7 @@ def test_filters_take_node_datastream_kind_and_time(hub: Hub) -> None:
     assert [r["datastream"] for r in hub.get("/api/v1/alerts")["summaries"]] == ["cabinet/door"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.both_stores
 def test_forecast_errors_are_over_the_intervals_that_have_both(hub: Hub) -> None:
     node = hub.node()
     one = {"datastream": "detector/1/volume"}
@@ -55,6 +58,7 @@ def test_forecast_errors_are_over_the_intervals_that_have_both(hub: Hub) -> None
     assert forecast == {"n": 2, "mae": 1.5, "naive_mae": 7.5}
 
 
+@pytest.mark.both_stores
 def test_a_series_is_in_phenomenon_time_with_null_where_nothing_was_measured(hub: Hub) -> None:
     node = hub.node()
     start = node.wall_ms
@@ -91,6 +95,14 @@ def test_health_is_judged_by_the_nodes_usual_gap(
     assert health(age, gap, {"healthy": healthy}) == word
 
 
+def test_a_node_that_drained_a_backlog_is_judged_by_the_pace_that_its_file_names() -> None:
+    drained_s = 0.05  # the gap that the hub saw while the rows came
+    assert health(600.0, drained_s, {"healthy": True, "sync_s": 300.0}) == "fresh"
+    assert health(901.0, drained_s, {"healthy": True, "sync_s": 300.0}) == "late"
+    assert health(60.0, 300.0, {"healthy": True, "sync_s": 2.0}) == "silent"
+
+
+@pytest.mark.both_stores
 def test_metrics_name_nodes_rows_errors_and_rollouts(hub: Hub) -> None:
     node = hub.node()
     rows = [node.summary(10.0, forecast=12.0, naive=15.0, datastream="detector/1/volume")]

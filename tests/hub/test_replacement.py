@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from tests.hub.bundles import bundle_of
-from tests.hub.conftest import AUTH, Hub
+from tests.hub.conftest import AUTH, NOBODY, Hub, store_of
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import SimulatedNode
 from wayside.cloud.hub.api import nodes as api_nodes
-from wayside.cloud.hub.engine import open_engine
 from wayside.cloud.hub.registry import MAX_PAST_KEYS, enrol
 from wayside.contracts.identity import NONCE_HEADER, SIGNATURE_HEADER
 from wayside.contracts.sync import EnrolRequest
@@ -32,6 +31,7 @@ def said(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json().get("error", "")
 
 
+@pytest.mark.both_stores
 def test_new_hardware_takes_over_name_row_and_history_and_the_old_key_is_revoked(hub: Hub) -> None:
     old = hub.node()
     old.sync([old.summary(1.0)])
@@ -80,6 +80,7 @@ def test_a_replacement_token_is_not_used_up_by_the_key_that_it_is_to_replace(hub
     assert said(old.post(old.request([]))) == (403, "key_revoked")
 
 
+@pytest.mark.both_stores
 def test_a_replacement_that_fails_half_way_changes_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = hub.node(), SimulatedNode(hub.client)
     old.sync()
@@ -97,6 +98,7 @@ def test_a_replacement_that_fails_half_way_changes_nothing(hub: Hub, monkeypatch
     assert new.sync([new.summary()]).stored == 1
 
 
+@pytest.mark.both_stores
 def test_the_first_of_two_replacement_tokens_that_is_used_ends_the_other(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +128,7 @@ def test_replaced_hardware_cannot_come_back_with_the_token_that_it_once_had(hub:
     assert new.sync([new.summary()]).stored == 1, "and the attempt changed nothing"
 
 
+@pytest.mark.both_stores
 def test_hardware_that_is_put_back_takes_part_again(hub: Hub) -> None:
     old = hub.node()
     old.sync()
@@ -143,7 +146,7 @@ def test_only_the_operator_replaces_and_only_what_there_is(hub: Hub) -> None:
     hub.node()
     for act, body in (("replacement", {}), ("hardware", {"hardware": "abcdef"})):
         path = f"/api/v1/nodes/node-1/{act}"
-        assert said(hub.client.post(path, json=body)) == (401, "operator")
+        assert said(hub.client.post(path, json=body, headers=NOBODY)) == (401, "credentials")
         assert said(hub.client.post(f"/api/v1/nodes/nobody/{act}", json=body, headers=AUTH)) == (404, "node")
     assert hub.client.get("/api/v1/nodes/nobody/keys").status_code == 404
 
@@ -195,6 +198,7 @@ def test_the_new_hardware_is_given_the_sites_release(hub: Hub) -> None:
     assert listed["state"] == "completed", "a replacement starts nothing anew"
 
 
+@pytest.mark.both_stores
 def test_a_request_that_was_under_way_when_the_node_was_replaced_stores_nothing(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,10 +209,9 @@ def test_a_request_that_was_under_way_when_the_node_was_replaced_stores_nothing(
     request = EnrolRequest(node="node-1", token=token, public_key=new.public_key)
 
     def meanwhile(body: bytes) -> Any:
-        engine = open_engine(hub.data)
-        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        monkeypatch.setattr(api_nodes, "decoded_sync", decode_sync)  # once
+        with store_of(hub) as connection:
             assert enrol(connection, request, api_nodes.now_ms())[1] == "replaced"
-        engine.dispose()
         return decode_sync(body)
 
     monkeypatch.setattr(api_nodes, "decoded_sync", meanwhile)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wayside.cloud.hub.reports import failure_of, progress_of
-from wayside.cloud.hub.rollouts import ENDED, LIVE, RUNS, Rollout, plan, summary, wanted
+from wayside.cloud.hub.rollout.rollouts import ENDED, LIVE, RUNS, Rollout, plan, summary, wanted
 from wayside.contracts.rollout import (
     FINAL,
     MEMBER_TRANSITIONS,

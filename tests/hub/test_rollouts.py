@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from typing import Any
 
 import pytest
 
 from tests.hub.bundles import AIR, AIR_TASK, MAST, PICTURES, air_offer, bundle_of
-from tests.hub.conftest import AUTH, Hub
+from tests.hub.conftest import AUTH, NOBODY, Hub, store_of
 from tests.hub.offline_keys import OfflineKeys
 from tests.simulators.node import FLOW, STREAM, SimulatedNode, offer
-from wayside.cloud.hub.engine import DATABASE
+from wayside.cloud.hub.store import nodes
 from wayside.contracts.condition import MODEL_CONDITIONS, Condition
 from wayside.contracts.reading import ClockState, Stamp
 from wayside.contracts.rollout import Refusal, UpdateState
@@ -154,7 +153,7 @@ def test_a_preview_says_the_same_and_starts_nothing(hub: Hub, fleet: list[Simula
     assert seen["summary"].startswith("3 of 4 nodes can take traffic-flow 1.0.0; 1 have not said what they offer")
     assert "3: no task for pictures" in look("models/pictures-1.0.0.bundle", headers=AUTH).json()["summary"]
     assert look("models/none-1.0.0.bundle", headers=AUTH).json()["error"] == "not_published"
-    assert look("models/traffic-flow-1.0.0.bundle").status_code == 401
+    assert look("models/traffic-flow-1.0.0.bundle", headers=NOBODY).status_code == 401
     assert hub.get("/api/v1/rollouts")["rollouts"] == []
 
 
@@ -175,6 +174,7 @@ def test_an_agent_that_says_nothing_of_its_tasks_takes_part_only_in_the_bundle_t
     assert refused(hub, "rollouts", ask("air-pm25"))[0] == "no_fit"
 
 
+@pytest.mark.both_stores
 def test_a_node_that_comes_later_or_is_configured_later_takes_part(hub: Hub, fleet: list[SimulatedNode]) -> None:
     fleet[2].reconfigure(air_offer())
     fleet[2].sync()
@@ -203,6 +203,7 @@ def test_a_node_whose_task_is_taken_away_is_no_longer_told_to_run_the_bundle(
     assert after["summary"] == "completed, 1 excused: node-0 (it can no longer take it: no task for traffic-flow)"
 
 
+@pytest.mark.both_stores
 def test_what_a_node_offers_is_asked_for_in_each_boot_and_kept(hub: Hub, fleet: list[SimulatedNode]) -> None:
     node = fleet[0]
     assert not node.sync().offer_wanted
@@ -217,6 +218,7 @@ def test_what_a_node_offers_is_asked_for_in_each_boot_and_kept(hub: Hub, fleet: 
 # --- what is said of it -------------------------------------------------------------------------------
 
 
+@pytest.mark.both_stores
 def test_a_good_version_reaches_every_node_canary_first(hub: Hub, fleet: list[SimulatedNode]) -> None:
     made = start(hub, "1.0.0")
     assert [len(p["nodes"]) for p in made["phases"]] == [1, 2]
@@ -227,6 +229,7 @@ def test_a_good_version_reaches_every_node_canary_first(hub: Hub, fleet: list[Si
     assert [p["state"] for p in after["phases"]] == ["complete", "complete"]
 
 
+@pytest.mark.both_stores
 def test_a_version_that_a_node_refuses_for_good_stops_at_the_canary(hub: Hub, fleet: list[SimulatedNode]) -> None:
     follow_first = start(hub, "1.0.0")
     follow(fleet)
@@ -391,6 +394,7 @@ def test_a_second_attempt_is_not_stopped_by_the_refusal_of_the_first(hub: Hub, f
     assert shown(hub, second)["state"] == "paused"
 
 
+@pytest.mark.both_stores
 def test_completed_is_not_said_while_nodes_are_excused(hub: Hub, fleet: list[SimulatedNode]) -> None:
     made = start(hub, "1.0.0")
     canary, others = canary_of(made, fleet)
@@ -485,12 +489,13 @@ def test_a_node_that_answers_and_does_not_run_it_is_late_and_that_is_no_silence(
     assert "node-0 (not active after 4 s: storage: the disk is full)" in after["reason"]
 
 
+@pytest.mark.both_stores
 def test_a_canary_is_a_node_that_is_alive(hub: Hub, fleet: list[SimulatedNode]) -> None:
     first = start(hub, "1.0.0")
     canary, _ = canary_of(first, fleet)
     post(hub, f"rollouts/{first['id']}/abort")
-    with sqlite3.connect(hub.data / DATABASE) as database:
-        database.execute("UPDATE nodes SET last_seen_ms = 1 WHERE name = ?", (canary.name,))
+    with store_of(hub) as connection:
+        connection.execute(nodes.update().where(nodes.c.name == canary.name).values(last_seen_ms=1))
     again = start(hub, "1.0.1")
     assert again["phases"][0]["nodes"][0]["node"] != canary.name
     assert again["phases"][1]["nodes"]
@@ -516,6 +521,7 @@ def test_abort_moves_nobody_those_who_run_it_keep_it_and_nobody_else_gets_it(
     assert refused(hub, f"rollouts/{made['id']}/resume")[0] == "state"
 
 
+@pytest.mark.both_stores
 def test_back_returns_the_fleet_to_the_version_before_and_twice_is_once(hub: Hub, fleet: list[SimulatedNode]) -> None:
     start(hub, "1.0.0")
     follow(fleet)
@@ -560,6 +566,7 @@ def test_back_needs_something_to_go_back_to_and_goes_from_the_newest(hub: Hub, f
     assert refused(hub, "rollouts/99/back")[0] == "rollout"
 
 
+@pytest.mark.both_stores
 def test_a_withdrawn_version_is_gone_from_every_node_and_nobody_gets_it_again(
     hub: Hub, fleet: list[SimulatedNode]
 ) -> None:

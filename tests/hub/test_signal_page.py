@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.edge.measures.test_measures import rows_of
-from tests.hub.conftest import ROOT, HubProcess
+from tests.hub.conftest import AUTH, ROOT, HubProcess
 from tests.hub.test_page import CHROMIUM, FLAGS
 from tests.simulators import signal_day
 from wayside.edge.measures.layout import Layout
@@ -37,7 +37,7 @@ def test_the_page_shows_how_greens_ended_and_when_vehicles_arrive(hub_process: C
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1360, "height": 900})
+        page = browser.new_page(viewport={"width": 1360, "height": 900}, extra_http_headers=AUTH)
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(hub.url)

@@ -11,9 +11,9 @@ from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, Snapshot, Timestamp
 from tuf.ngclient import FetcherInterface, Updater
 
-from tests.hub.conftest import AUTH, Hub
+from tests.hub.conftest import AUTH, NOBODY, Hub
 from tests.hub.offline_keys import OfflineKeys
-from wayside.cloud.hub.tuf_repository import TufRepository
+from wayside.cloud.hub.tuf_repository import KEPT_SNAPSHOTS, TufRepository
 
 
 class ThroughTheHub(FetcherInterface):
@@ -41,6 +41,13 @@ def updater(hub: Hub, root: bytes, folder: Path) -> Updater:
         fetcher=ThroughTheHub(hub),
         bootstrap=root,
     )
+
+
+def snapshots(hub: Hub) -> list[Metadata[Snapshot]]:
+    """What the hub has signed, oldest first."""
+    files = (hub.data / "tuf/metadata").glob("*.snapshot.json")
+    ordered = sorted(files, key=lambda file: int(file.name.partition(".")[0]))
+    return [Metadata[Snapshot].from_file(str(file)) for file in ordered]
 
 
 @pytest.fixture
@@ -75,7 +82,8 @@ def test_nothing_is_published_before_all_three_roles_exist(hub: Hub, keys: Offli
     assert hub.client.get("/tuf/metadata/timestamp.json").status_code == 404
     assert keys.put_models().status_code == 204
     assert hub.client.get("/tuf/metadata/timestamp.json").status_code == 200
-    assert hub.client.get("/tuf/metadata/1.snapshot.json").status_code == 200
+    (snapshot,) = snapshots(hub)
+    assert hub.client.get(f"/tuf/metadata/{snapshot.signed.version}.snapshot.json").status_code == 200
 
 
 def test_one_of_three_root_keys_is_not_enough(keys: OfflineKeys) -> None:
@@ -113,7 +121,7 @@ def test_the_same_metadata_again_changes_nothing(hub: Hub, keys: OfflineKeys) ->
     before = hub.client.get("/tuf/metadata/1.models.json").content
     assert keys.put_models().status_code == 204
     assert hub.client.get("/tuf/metadata/1.models.json").content == before
-    assert hub.client.get("/tuf/metadata/2.snapshot.json").status_code == 404
+    assert len(snapshots(hub)) == 1
 
 
 def test_a_named_file_must_be_here_with_its_hash(hub: Hub, keys: OfflineKeys) -> None:
@@ -191,7 +199,7 @@ def test_garbage_metadata_is_refused(keys: OfflineKeys, role: str, data: bytes) 
 
 def test_uploads_and_metadata_need_the_operator(hub: Hub) -> None:
     for path in ("/api/v1/tuf/files/models/x", "/api/v1/tuf/metadata/root"):
-        assert hub.client.put(path, content=b"x").status_code == 401
+        assert hub.client.put(path, content=b"x", headers=NOBODY).status_code == 401
 
 
 def test_snapshot_and_timestamp_are_signed_anew_before_they_expire(hub: Hub, keys: OfflineKeys, tmp_path: Path) -> None:
@@ -202,10 +210,10 @@ def test_snapshot_and_timestamp_are_signed_anew_before_they_expire(hub: Hub, key
     later = TufRepository(hub.data, now=lambda: now + dt.timedelta(hours=13))
     assert later.refresh()
     timestamp = Metadata[Timestamp].from_file(str(hub.data / "tuf/metadata/timestamp.json"))
-    assert timestamp.signed.version > 1
+    assert timestamp.signed.version == int((now + dt.timedelta(hours=13)).timestamp())
     assert timestamp.signed.expires > now + dt.timedelta(hours=36)
     assert TufRepository(hub.data, now=lambda: now + dt.timedelta(days=4)).refresh()
-    assert Metadata[Snapshot].from_file(str(hub.data / "tuf/metadata/2.snapshot.json"))
+    assert len(snapshots(hub)) == 2
     updater(hub, root, tmp_path / "node").refresh()
 
 
@@ -225,5 +233,19 @@ def test_a_publication_that_a_crash_cut_short_is_completed_at_the_start(hub: Hub
     cut = keys.signed(keys.models, keys.models_key)
     (hub.data / "tuf/metadata/2.models.json").write_bytes(cut)  # stored, and then the power went
     assert TufRepository(hub.data).refresh()
-    snapshot = Metadata[Snapshot].from_file(str(hub.data / "tuf/metadata/2.snapshot.json"))
-    assert snapshot.signed.meta["models.json"].version == 2
+    assert snapshots(hub)[-1].signed.meta["models.json"].version == 2
+
+
+def test_numbers_rise_in_every_copy_of_a_repository_and_old_snapshots_go(hub: Hub, keys: OfflineKeys) -> None:
+    keys.initialise()
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    seen = 0
+    for hours in range(1, 12):
+        assert TufRepository(hub.data, now=lambda at=now + dt.timedelta(hours=hours): at).refresh(anew=True)  # type: ignore[misc]
+        timestamp = Metadata[Timestamp].from_file(str(hub.data / "tuf/metadata/timestamp.json")).signed
+        assert min(timestamp.version, timestamp.snapshot_meta.version) > seen
+        seen = max(timestamp.version, timestamp.snapshot_meta.version)
+    assert len(snapshots(hub)) == KEPT_SNAPSHOTS
+    # a clock that is behind does not bring numbers down
+    TufRepository(hub.data, now=lambda: now).refresh(anew=True)
+    assert snapshots(hub)[-1].signed.version == seen + 1

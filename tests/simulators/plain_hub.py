@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from tests.simulators.tuf_repository import TufRepository
-from wayside.contracts.sync import Desired, EnrolReply, ErrorReply, NonceReply, SyncReply, SyncRequest
+from wayside.contracts.sync import Desired, EnrolReply, ErrorReply, NonceReply, Restored, SyncReply, SyncRequest
 from wayside.contracts.wire import decode, encode
 
 
@@ -19,6 +19,8 @@ class PlainHub(TufRepository):
         self.old = False  # it knows one model for each node
         self.offer_wanted = False
         self.refuses: Callable[[SyncRequest], str | None] = lambda _: None  # the field that it does not take
+        self.turn: tuple[float, int | None] = (0.0, None)  # not_before_s and grant of its replies
+        self.restored: Restored | None = None
         self.syncs: list[SyncRequest] = []
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -43,5 +45,8 @@ class PlainHub(TufRepository):
             desired=next(iter(self.wanted), None),
             wanted=() if self.old else self.wanted,
             offer_wanted=self.offer_wanted,
+            not_before_s=self.turn[0],
+            grant=self.turn[1],
+            restored=self.restored,
         )
         return 200, encode(reply)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from typing import TypedDict
 
 import httpx
 
@@ -34,6 +35,45 @@ def bearer(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {shown}"} if shown else {}
 
 
+class Options(TypedDict):
+    """Of an ``httpx.Client`` or ``AsyncClient``."""
+
+    headers: Mapping[str, str] | None
+    timeout: float
+    follow_redirects: bool
+    trust_env: bool
+    proxy: httpx.Proxy | None
+    verify: ssl.SSLContext | bool
+
+
+def options(
+    address: HubAddress,
+    *,
+    timeout_s: float,
+    headers: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | None = None,
+    proxy: str | None = None,
+) -> Options:
+    """For a client that a library makes; :func:`client` for all others.
+
+    Args:
+        verify: how to verify the server; None: by the system's authorities, or those that SSL_CERT_FILE names.
+        proxy: ``hub.proxy`` of a node's file.
+
+    Raises:
+        ProxyError: its way leads through a proxy that cannot be used.
+        TrustError: there are no authorities to verify it by.
+    """
+    return {
+        "headers": headers,
+        "timeout": timeout_s,
+        "follow_redirects": False,
+        "trust_env": False,
+        "proxy": _proxy(route(address, proxy)),
+        "verify": _verify(address, verify),
+    }
+
+
 def client(
     address: HubAddress,
     *,
@@ -42,25 +82,9 @@ def client(
     verify: ssl.SSLContext | None = None,
     proxy: str | None = None,
 ) -> httpx.Client:
-    """A client whose paths begin at ``address``.
-
-    Args:
-        verify: how to verify the hub; None: by the system's authorities, or those that SSL_CERT_FILE names.
-        proxy: ``hub.proxy`` of a node's file.
-
-    Raises:
-        ProxyError: its way leads through a proxy that cannot be used.
-        TrustError: there are no authorities to verify it by.
-    """
-    return httpx.Client(
-        base_url=address.url,
-        headers=headers,
-        timeout=timeout_s,
-        follow_redirects=False,
-        trust_env=False,
-        proxy=_proxy(route(address, proxy)),
-        verify=_verify(address, verify),
-    )
+    """A client whose paths begin at ``address``; arguments and errors as of :func:`options`."""
+    how = options(address, timeout_s=timeout_s, headers=headers, verify=verify, proxy=proxy)
+    return httpx.Client(base_url=address.url, **how)
 
 
 def async_client(
@@ -72,15 +96,8 @@ def async_client(
     proxy: str | None = None,
 ) -> httpx.AsyncClient:
     """As :func:`client`, for an event loop."""
-    return httpx.AsyncClient(
-        base_url=address.url,
-        headers=headers,
-        timeout=timeout_s,
-        follow_redirects=False,
-        trust_env=False,
-        proxy=_proxy(route(address, proxy)),
-        verify=_verify(address, verify),
-    )
+    how = options(address, timeout_s=timeout_s, headers=headers, verify=verify, proxy=proxy)
+    return httpx.AsyncClient(base_url=address.url, **how)
 
 
 def _proxy(way: Route) -> httpx.Proxy | None:

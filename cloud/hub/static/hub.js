@@ -1,14 +1,22 @@
 // Polls the hub's read API and changes only what changed: no flicker, selections and scroll positions stay.
 "use strict";
 (() => {
-  const POLL_MS = 3000;
+  const POLL_MS = 3000, PATIENCE_MS = 10000;  // for one answer
   const byId = (id) => document.getElementById(id);
   const choice = { node: null, datastream: null, hours: 24, phase: null };
   let plot = null, plotted = "", lastSeen = 0;
 
   class HubAway extends Error {}
+  // What a department, or nobody at a hub with open data, is not shown is not asked for: the hub would refuse it.
+  const role = document.body.dataset.role, OFFICE = /^.api.v1.(rollouts|withdrawals)/;
+  const shut = role === "" ? /^.api.v1.(?!nodes$|nodes[?]|datastreams|series|summaries)/ : role === "department" ? OFFICE : /^$/;
+  const NOTHING = { rollouts: [], withdrawals: [], summaries: [], conditions: [], keys: [], records: [], nodes: 0, health: {}, open_conditions: {},
+    stored: 0, duplicates_refused: 0, missing: 0, backlog: 0, proposals_allowed: 0, proposals_refused: 0, severe: 0, forecast: { n: 0 } };
   async function ask(path) {
-    const answer = await fetch(path, { headers: { Accept: "application/json" } }).catch((error) => { throw new HubAway(error.message); });
+    if (shut.test(path)) return NOTHING;
+    const options = { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE_MS) };
+    const answer = await fetch(path, options).catch((error) => { throw new HubAway(error.message); });
+    if (answer.status === 401) location.assign("/login");  // the session is over
     if (!answer.ok) throw new HubAway(`${path}: ${answer.status}`);
     return answer.json().catch((error) => { throw new HubAway(error.message); });
   }
@@ -35,7 +43,9 @@
     }
   }
   function when(ms, node) {
-    return ms === null || ms === undefined ? "time unknown" : formats[zoneOf(node)].format(new Date(ms));
+    if (ms === null || ms === undefined) return "time unknown";
+    const at = new Date(ms);
+    return isNaN(at) ? "a time that no calendar has" : formats[zoneOf(node)].format(at);
   }
   const UNITS = { "{vehicle}": "vehicles", "{veh}": "vehicles", "{ped}": "pedestrians", "{pat}": "patients", "1": "", Cel: "°C", "ug/m3": "µg/m³" };
   const unitWord = (unit) => UNITS[unit] ?? (unit || "").replace(/[{}]/g, "");
@@ -103,14 +113,19 @@
     const node = nodes.find((n) => n.node === choice.node);
     text("identity-title", node ? `${node.node}: identity and commissioning` : "Identity and commissioning");
     if (!node) return;
+    if (node.outline) {
+      fill(byId("identity"), [element("p", { class: "empty" }, "Of this node you are shown datastreams only.")]);
+      return;
+    }
     const path = `/api/v1/nodes/${encodeURIComponent(node.node)}`;
     const { keys } = await keep("keys", `${node.node} ${node.key_since_ms} ${node.machine}`, `${path}/keys`);
     const past = keys.filter((k) => k.revoked_ms !== null);
     const facts = [
+      ...(node.label ? [fact("Label", node.label)] : []),
       fact("Site", node.site || "–"),
       fact("Enrolled", hubTime(node.enrolled_ms)),
       fact("Hardware", `${node.hardware || "unknown"}, ${node.machine ? `computer ${typed(node.machine)}` : "no fingerprint"}`),
-      fact("Its key", node.key_since_ms ? `since ${hubTime(node.key_since_ms)}` : "–"),
+      fact("Its key", node.revoked_ms ? `revoked ${hubTime(node.revoked_ms)}` : node.key_since_ms ? `since ${hubTime(node.key_since_ms)}` : "–"),
       fact("Replaced", past.length ? element("ul", {}, ...past.slice(0, 5).map((k) => element("li", {}, `${hubTime(k.revoked_ms)}${k.reason ? `: ${k.reason}` : ""}`))) : "never")];
     const parts = [warning(node), element("dl", { class: "facts" }, ...facts)];
     if (node.commissioned) {
@@ -164,7 +179,7 @@
     const variants = [...new Set(modelsOf(beat).map((m) => m.variant).filter(Boolean))];
     const at = beat.at || {}, trouble = (node.trouble || []).filter((why) => !why.startsWith("task "));
     return element("tr", { "data-node": node.node, tabindex: "0", "aria-selected": String(node.node === choice.node) },
-      element("td", {}, element("strong", {}, node.node), element("small", {}, node.site || ""),
+      element("td", {}, element("strong", {}, node.node), element("small", {}, [node.label, node.site].filter(Boolean).join(", ")),
         node.clone ? element("small", { class: "refusal" }, "two computers use its key") : moved(node) ? element("small", { class: "refusal" }, "on other hardware") : null),
       element("td", { class: "health" }, tag(node.health === "lent" ? "lent to a technician" : node.health, node.health), ...trouble.slice(0, 3).map((why) => element("small", { class: "refusal" }, why)),
         trouble.length > 3 ? element("small", { class: "refusal" }, `and ${trouble.length - 3} more`) : null),
@@ -187,26 +202,88 @@
   byId("nodes").tBodies[0].addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); select(event.target.closest("tr")?.dataset.node); }
   });
-  function showNodes(nodes) {
-    fill(byId("nodes").tBodies[0], nodes.map(nodeRow));
-    document.querySelector("#nodes + .empty").hidden = nodes.length > 0;
-    const inTouch = nodes.filter((n) => ["fresh", "unhealthy", "lent"].includes(n.health)).length;
-    text("total-nodes", `${inTouch} of ${nodes.length}`);
-    const others = ["unhealthy", "lent", "late", "silent", "never"].map((h) => [nodes.filter((n) => n.health === h).length, h]);
-    text("note-nodes", others.filter(([n]) => n).map(([n, h]) => `${n} ${h}`).join(", ") || (nodes.length ? "each synced in its usual time" : " "));
-    const total = (name) => nodes.reduce((sum, n) => sum + ((n.heartbeat?.counters || {})[name] || 0), 0);
-    const allowed = total("proposals_allowed"), refused = total("proposals_refused");
-    text("total-decisions", `${count(allowed)} allowed`);
-    text("note-decisions", `${count(refused)} refused by the guard`);
+  function showNodes(page) {
+    fill(byId("nodes").tBodies[0], page.nodes.map(nodeRow));
+    shownPages.next = page.next;
+    byId("before").disabled = shownPages.past.length === 0;
+    byId("after").disabled = page.next === null;
+    const first = shownPages.past.length * PAGE;
+    text("place", page.nodes.length ? `${count(first + 1)} to ${count(first + page.nodes.length)}` : list.find || list.states.size ? "no node is like that" : " ");
   }
 
-  // --- totals ---------------------------------------------------------------------------------------
-  function showStats(stats) {
-    text("total-rows", count(stats.stored));
-    text("note-rows", `${count(stats.duplicates_refused)} duplicates refused, ${count(stats.missing)} missing`);
-    const { n, mae, naive_mae: naive } = stats.forecast;
+  // --- which nodes are listed: a page of those that are looked for, the worst first -------------------
+  const PAGE = 25, list = { find: "", order: "worst", states: new Set() }, shownPages = { past: [], after: null, next: null };
+  function listed() {
+    const query = new URLSearchParams({ limit: PAGE, order: list.order });
+    if (list.find) query.set("text", list.find);
+    for (const state of list.states) query.append("health", state);
+    if (shownPages.after !== null) query.set("after", shownPages.after);
+    return `/api/v1/nodes?${query}`;
+  }
+  function relist() { // from its beginning
+    shownPages.past = [];
+    shownPages.after = null;
+    poll();
+  }
+  byId("which").addEventListener("submit", (event) => { event.preventDefault(); relist(); });
+  byId("order").addEventListener("change", (event) => { list.order = event.target.value; relist(); });
+  let typing = 0;
+  byId("find").addEventListener("input", (event) => {
+    list.find = event.target.value.trim();
+    clearTimeout(typing);
+    typing = setTimeout(relist, 250);
+  });
+  byId("states").addEventListener("click", (event) => {
+    const state = event.target.closest("button")?.dataset.state;
+    if (state === undefined) return;
+    if (!list.states.delete(state)) list.states.add(state);
+    relist();
+  });
+  byId("after").addEventListener("click", () => {
+    if (shownPages.next === null) return;
+    shownPages.past.push(shownPages.after);
+    shownPages.after = shownPages.next;
+    poll();
+  });
+  byId("before").addEventListener("click", () => {
+    if (!shownPages.past.length) return;
+    shownPages.after = shownPages.past.pop();
+    poll();
+  });
+
+  // --- the fleet in numbers ---------------------------------------------------------------------------
+  const STATES = ["unhealthy", "silent", "late", "never", "lent", "fresh"];  // the worst first
+  function showFleet(fleet) {
+    const of = (state) => fleet.health[state] ?? 0;
+    fill(byId("states"), STATES.filter((s) => of(s) || list.states.has(s)).map((s) =>
+      element("button", { type: "button", "data-state": s, "aria-pressed": String(list.states.has(s)) }, `${count(of(s))} `, tag(s === "lent" ? "lent to a technician" : s === "never" ? "never heard from" : s, s))));
+    document.querySelector("#nodes + .empty").hidden = fleet.nodes > 0;
+    text("total-nodes", `${count(of("fresh") + of("unhealthy") + of("lent"))} of ${count(fleet.nodes)}`);
+    const others = ["unhealthy", "lent", "late", "silent", "never"].filter(of).map((s) => `${count(of(s))} ${s}`);
+    text("note-nodes", others.join(", ") || (fleet.nodes ? "each synced in its usual time" : " "));
+    text("total-decisions", `${count(fleet.proposals_allowed)} allowed`);
+    text("note-decisions", `${count(fleet.proposals_refused)} refused by the guard`);
+    text("total-rows", count(fleet.stored));
+    const waiting = fleet.backlog ? `, ${count(fleet.backlog)} still on the nodes` : "";
+    text("note-rows", `${count(fleet.duplicates_refused)} duplicates refused, ${count(fleet.missing)} missing${waiting}`);
+    const { n, mae, naive_mae: naive } = fleet.forecast;
     text("total-mae", n ? short(mae) : "–");
     text("note-mae", n ? `naive ${short(naive)}, over ${count(n)} intervals` : "no interval with a forecast yet");
+  }
+  // The chosen node may be on another page; and rows of the lists may be of nodes that were not shown yet.
+  async function withChosen(nodes) {
+    choice.node ??= nodes[0]?.node ?? null;
+    if (choice.node === null || nodes.some((n) => n.node === choice.node)) return nodes;
+    const { nodes: mine } = await ask(`/api/v1/nodes?${new URLSearchParams({ name: choice.node })}`);
+    if (!mine.length) choice.node = nodes[0]?.node ?? null;
+    return [...nodes, ...mine];
+  }
+  async function learnZones(names) {
+    const unknown = [...new Set(names)].filter((name) => !(name in zones)).slice(0, 100);
+    if (!unknown.length) return;
+    const { nodes } = await ask(`/api/v1/nodes?${new URLSearchParams(unknown.map((name) => ["name", name]))}`);
+    for (const name of unknown) zones[name] = "UTC";
+    for (const n of nodes) zones[n.node] = n.heartbeat?.timezone || "UTC";
   }
 
   // --- chart ----------------------------------------------------------------------------------------
@@ -222,26 +299,26 @@
 
   // A hole in the time axis becomes a row without values, so that the line breaks there.
   function columns(series) {
-    const t = [], value = [], forecast = [];
+    const t = [], names = ["value", "forecast", ...(series.low ? ["high", "low"] : [])], made = names.map(() => []);
     let step = Infinity;
     for (let i = 1; i < series.end_ms.length; i++) {
       const d = series.end_ms[i] - series.end_ms[i - 1];
       if (d > 0) step = Math.min(step, d);
     }
     series.end_ms.forEach((end, i) => {
-      if (i && end - series.end_ms[i - 1] > 1.5 * step) { t.push((series.end_ms[i - 1] + step) / 1000); value.push(null); forecast.push(null); }
-      if (i && end === series.end_ms[i - 1]) { t.pop(); value.pop(); forecast.pop(); }
+      const hole = series.low ? 2.5 : 1.5;  // spans of several intervals end up to one apart
+      if (i && end - series.end_ms[i - 1] > hole * step) { t.push((series.end_ms[i - 1] + step) / 1000); made.forEach((m) => m.push(null)); }
+      if (i && end === series.end_ms[i - 1]) { t.pop(); made.forEach((m) => m.pop()); }
       t.push(end / 1000);
-      value.push(series.quality[i] === "gap" ? null : series.value[i]);
-      forecast.push(series.forecast[i]);
+      names.forEach((name, k) => made[k].push(name === "value" && series.quality[i] === "gap" ? null : series[name][i]));
     });
-    return [t, value, forecast];
+    return [t, ...made];
   }
   function draw(series) {
     const key = JSON.stringify([choice, series.end_ms.length, series.end_ms.at(-1), matchMedia("(prefers-color-scheme: dark)").matches]);
     if (key === plotted) return;
     const data = columns(series), colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const identity = JSON.stringify([choice.node, choice.datastream, series.unit]);
+    const identity = JSON.stringify([choice.node, choice.datastream, series.unit, !!series.low]);
     const box = byId("chart");
     if (plot && plot.identity === identity && plotted.endsWith(key.slice(key.lastIndexOf(",")))) plot.setData(data);
     else {
@@ -263,33 +340,36 @@
         series: [
           { label: "end of interval", value: (_, v) => (v === null || v === undefined ? "–" : when(v * 1000, choice.node)) },
           { label: "measured", stroke: colour("--value"), width: 2, spanGaps: false, value: shown, points: { size: 5 } },
-          { label: "forecast", stroke: colour("--forecast"), width: 2, dash: [6, 4], spanGaps: false, value: shown, points: { show: false } }],
+          { label: "forecast", stroke: colour("--forecast"), width: 2, dash: [6, 4], spanGaps: false, value: shown, points: { show: false } },
+          ...(series.low ? ["highest", "lowest"].map((label) => ({ label, stroke: colour("--line"), width: 1, spanGaps: false, value: shown, points: { show: false } })) : [])],
+        bands: series.low ? [{ series: [3, 4], fill: colour("--line") }] : [],
       }, data, box);
       plot.identity = identity;
     }
     plotted = key;
     const missing = data[1].filter((v) => v === null).length;
     const rows = series.end_ms.length;
-    const words = rows ? [`${count(rows)} intervals of ${short(series.duration_s.at(-1) / 60)} min, ${when(series.end_ms[0], choice.node)} to ${when(series.end_ms.at(-1), choice.node)}`] : ["no data yet"];
+    const each = series.low ? `${count(series.intervals)} intervals as means of ${short(series.duration_s.at(-1) / 3600)} h` : `${count(rows)} intervals of ${short(series.duration_s.at(-1) / 60)} min`;
+    const words = rows ? [`${each}, ${when(series.end_ms[0], choice.node)} to ${when(series.end_ms.at(-1), choice.node)}`] : ["no data yet"];
     if (missing) words.push(`${count(missing)} missing or incomplete (breaks in the line)`);
     if (series.untimed) words.push(`${count(series.untimed)} more without a trusted time`);
+    if (series.ahead) words.push(`${series.ahead < 1000 ? count(series.ahead) : "1,000 or"} more are dated in the future: a clock is wrong`);
     text("chart-note", words.join("; "));
     box.setAttribute("data-points", String(data[1].filter((v) => v !== null).length));
     box.setAttribute("aria-label", `${choice.datastream} of ${choice.node}, measured and forecast: ${words.join("; ")}`);
   }
   new ResizeObserver(() => { if (plot) plot.setSize({ width: byId("chart").clientWidth, height: 292 }); }).observe(byId("chart"));
   async function showChart(nodes) {
-    const { datastreams } = await ask("/api/v1/datastreams");
     const names = nodes.map((n) => n.node);
-    if (!names.includes(choice.node)) choice.node = (datastreams[0] || {}).node || names[0] || null;
-    const series = datastreams.filter((d) => d.node === choice.node && d.unit !== null);
+    const { datastreams } = choice.node === null ? { datastreams: [] } : await ask(`/api/v1/datastreams?${new URLSearchParams({ node: choice.node })}`);
+    const series = datastreams.filter((d) => d.unit !== null);
     const ours = series.map((d) => d.datastream);
     // Sums are configured for people: one of them is shown first.
     const wanted = ours.includes(choice.datastream) ? choice.datastream : (series.find((d) => d.derived) || series[0])?.datastream ?? null;
     choice.datastream = wanted ?? choice.datastream;
     options(byId("choose-node"), names, choice.node ?? "");
     options(byId("choose-datastream"), ours, wanted ?? "");
-    await showSignal(datastreams.filter((d) => d.node === choice.node));
+    await showSignal(datastreams);
     if (choice.node && wanted) draw(await ask(`/api/v1/series?${new URLSearchParams({ node: choice.node, datastream: wanted, hours: choice.hours })}`));
     else text("chart-note", "no data yet");
   }
@@ -342,7 +422,7 @@
       element("ol", { class: "phases" }, ...r.phases.map((p, i) => element("li", {},
         element("b", {}, `phase ${i + 1}: to ${p.percent} %`), tag(p.state),
         ...p.nodes.slice(0, 12).map((n) => element("span", { class: `tag ${n.useless ? "useless" : n.state}`, title: n.useless ?? n.reason }, nameAt(n, r))),
-        p.nodes.length > 12 ? element("span", {}, `and ${p.nodes.length - 12} more`) : null))),
+        p.members > 12 ? element("span", {}, `and ${count(p.members - 12)} more`) : null))),
       r.joined_later.length ? element("p", { class: "note" }, `joined later: ${r.joined_later.slice(0, 12).map((n) => nameAt(n, r)).join(", ")}`) : null,
       r.state === "running" && reasons.length ? element("p", { class: "note" }, reasons.slice(0, 5).map((n) => `${n.node}: ${n.reason}`).join("; ")) : null,
       r.cannot.length || r.unknown.length ? element("details", {},
@@ -351,7 +431,7 @@
           r.unknown.length ? element("li", {}, `${r.unknown.length}: have not said what they offer `, element("small", {}, r.unknown.slice(0, 8).join(", "))) : null)) : null,
       r.state !== "running" ? element("p", { class: "commands" }, ...commands(r).map((c) => element("code", {}, c))) : null);
   }
-  function showRollouts(rollouts, withdrawals) {
+  function showRollouts(rollouts, withdrawals, held) {
     // The newest of each bundle, and whatever is under way.
     const newest = new Map();
     for (const r of rollouts) if (!newest.has(r.bundle)) newest.set(r.bundle, r);
@@ -361,21 +441,20 @@
     const cards = shown.map(rolloutCard);
     for (const card of cards) if (open.has(card.dataset.rollout)) card.querySelector("details")?.setAttribute("open", "");
     if (gone.length) cards.push(element("p", { class: "note" }, `withdrawn too: ${gone.map((w) => `${w.bundle} ${w.version} (${w.reason})`).join(", ")}`));
+    if (held) cards.unshift(element("p", { class: "note" }, "The hub was restored from a backup: no node is ordered anything until ", element("code", {}, "wayside rollout release-hold")));
     fill(byId("rollouts"), cards.length ? cards : [element("p", { class: "empty" }, "None yet.")]);
     const live = rollouts.filter((r) => ["running", "paused"].includes(r.state)), latest = live[0] ?? rollouts[0];
     text("total-rollout", latest ? `${latest.bundle} ${latest.version}` : "–");
     text("note-rollout", latest ? `${latest.summary.length > 90 ? `${latest.summary.slice(0, 88)}…` : latest.summary}${live.length > 1 ? `; ${live.length - 1} more under way` : ""}` : "none yet");
   }
 
-  // --- conditions: open ones from the heartbeats, severe first; past ones as spans ------------------------
-  function openConditions(nodes) {
-    const rows = nodes.flatMap((n) => (n.heartbeat?.conditions || []).map((c) => ({ ...c, node: n.node, since: c.since.wall_ms ?? null })));
-    rows.sort((a, b) => Number(b.severe ?? true) - Number(a.severe ?? true) || (a.since ?? 0) - (b.since ?? 0));
+  // --- conditions: open ones by the last heartbeats, severe first; past ones as spans ------------------------
+  function openConditions(rows) {
     return rows.map((c) => element("li", {},
-      tag(c.severe ?? true ? "open, severe" : "open", c.severe ?? true ? "fault" : "held"),
+      tag(c.severe ? "open, severe" : "open", c.severe ? "fault" : "held"),
       element("span", { class: "where" }, `${c.node} · ${c.subject}`),
-      element("time", {}, `since ${when(c.since, c.node)}`),
-      element("span", { class: "what" }, `${c.message}${(c.times ?? 1) > 1 ? `; began ${c.times} times` : ""}`)));
+      element("time", {}, `since ${when(c.since_ms, c.node)}`),
+      element("span", { class: "what" }, `${c.message}${c.times > 1 ? `; began ${c.times} times` : ""}`)));
   }
   function lasting(seconds) {
     if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -406,22 +485,24 @@
   }
 
   // --- the loop ------------------------------------------------------------------------------------------
-  let timer = 0, running = false, again = false;
+  let timer = 0, running = false, again = false, failed = false;
   async function poll() {
     if (running) { again = true; return; }
     running = true;
     clearTimeout(timer);
     try {
-      const [fleet, stats, rollouts, alerts, decisions, spans, gone] = await Promise.all([
-        ask("/api/v1/nodes"), ask("/api/v1/stats"), ask("/api/v1/rollouts"), ask("/api/v1/alerts?limit=60"),
-        ask("/api/v1/summaries?kind=decision&order=newest&limit=20"), ask("/api/v1/conditions?limit=30"), ask("/api/v1/withdrawals")]);
-      for (const n of fleet.nodes) zones[n.node] = n.heartbeat?.timezone || "UTC";
-      await showChart(fleet.nodes);
-      showNodes(fleet.nodes);
-      await showIdentity(fleet.nodes);
-      showStats(stats);
-      showRollouts(rollouts.rollouts, gone.withdrawals);
-      showList("conditions", openConditions(fleet.nodes), fleet.nodes.length ? "No node says that something is wrong." : "None.");
+      const [fleet, page, rollouts, alerts, decisions, open, spans, gone] = await Promise.all([
+        ask("/api/v1/fleet"), ask(listed()), ask("/api/v1/rollouts"), ask("/api/v1/alerts?limit=60"), ask("/api/v1/summaries?kind=decision&order=newest&limit=20"),
+        ask("/api/v1/conditions/open?limit=60"), ask("/api/v1/conditions?limit=30"), ask("/api/v1/withdrawals")]);
+      const nodes = await withChosen(page.nodes);
+      for (const n of nodes) zones[n.node] = n.heartbeat?.timezone || "UTC";
+      await learnZones([...alerts.summaries, ...decisions.summaries, ...open.conditions, ...spans.conditions].map((row) => row.node));
+      await showChart(nodes);
+      showFleet(fleet);
+      showNodes(page);
+      await showIdentity(nodes);
+      showRollouts(rollouts.rollouts, gone.withdrawals, rollouts.held);
+      showList("conditions", openConditions(open.conditions), fleet.nodes ? "No node says that something is wrong." : "None.");
       showList("spans", spans.conditions.filter((s) => s.state !== "open").map(spanRow), "None yet.");
       showList("alerts", alerts.summaries.filter((r) => r.detail.condition === undefined).slice(0, 20).map((r) => line(r, "alert", "alert")), "None.");
       showList("decisions", decisions.summaries.map((r) => {
@@ -429,18 +510,27 @@
         return line(r, verdict, ["allowed", "refused", "held", "driven"].includes(verdict) ? verdict : "never");
       }), "None yet.");
       lastSeen = Date.now();
-      byId("connection").className = "live";
-      text("connection", "live, every 3 s");
+      failed = false;
+      showAge();
     } catch (error) {
       byId("connection").className = "lost";
       if (!(error instanceof HubAway)) {
         console.error(error);
+        failed = true;
         text("connection", "this page failed; the browser's console says where");
-      } else text("connection", lastSeen ? `the hub does not answer; shown is ${age((Date.now() - lastSeen) / 1000)}` : "the hub does not answer");
+      } else showAge();
     }
     running = false;
     timer = setTimeout(poll, again ? 0 : POLL_MS);
     again = false;
   }
+  // What stands here is as old as the last whole answer, whether the hub refuses, hangs, or only is slow.
+  function showAge() {
+    if (failed) return;
+    const old_s = (Date.now() - lastSeen) / 1000, fresh = lastSeen && old_s < 3 * POLL_MS / 1000;
+    byId("connection").className = fresh ? "live" : "lost";
+    text("connection", fresh ? "live, every 3 s" : lastSeen ? `the hub does not answer; shown is what it said ${age(old_s)}` : "the hub does not answer");
+  }
+  setInterval(() => { if (lastSeen) showAge(); }, 1000);
   poll();
 })();

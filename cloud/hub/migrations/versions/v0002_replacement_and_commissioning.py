@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from wayside.cloud.hub.migrations import BIG
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -14,19 +16,19 @@ depends_on = None
 def upgrade() -> None:
     for name in ("machine", "boot", "machine_seen", "clone"):
         op.add_column("nodes", sa.Column(name, sa.Text(), nullable=True))
-    op.add_column("boots", sa.Column("synced_ms", sa.Integer(), nullable=True))
+    op.add_column("boots", sa.Column("synced_ms", BIG, nullable=True))
     op.add_column("boots", sa.Column("machine", sa.Text(), nullable=True))
     op.add_column("tokens", sa.Column("replaces", sa.Boolean(), server_default="0", nullable=False))
     op.add_column("tokens", sa.Column("reason", sa.Text(), nullable=True))
     op.create_table(
         "node_keys",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("node_id", sa.Integer(), nullable=False),
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("node_id", BIG, nullable=False),
         sa.Column("public_key", sa.Text(), nullable=False),
         sa.Column("hardware", sa.Text(), nullable=True),
         sa.Column("machine", sa.Text(), nullable=True),
-        sa.Column("since_ms", sa.Integer(), nullable=False),
-        sa.Column("revoked_ms", sa.Integer(), nullable=True),
+        sa.Column("since_ms", BIG, nullable=False),
+        sa.Column("revoked_ms", BIG, nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["node_id"], ["nodes.id"]),
         sa.PrimaryKeyConstraint("id"),
@@ -34,18 +36,18 @@ def upgrade() -> None:
     op.create_index("ix_node_keys_node_id", "node_keys", ["node_id"])
     op.create_table(
         "commissionings",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("node_id", sa.Integer(), nullable=False),
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("node_id", BIG, nullable=False),
         sa.Column("record_id", sa.Text(), nullable=False),
         sa.Column("record", sa.Text(), nullable=False),
         sa.Column("public_key", sa.Text(), nullable=False),
         sa.Column("signature", sa.Text(), nullable=False),
-        sa.Column("received_ms", sa.Integer(), nullable=False),
+        sa.Column("received_ms", BIG, nullable=False),
         sa.Column("by", sa.Text(), nullable=False),
-        sa.Column("finished_ms", sa.Integer(), nullable=True),
+        sa.Column("finished_ms", BIG, nullable=True),
         sa.Column("passed", sa.Boolean(), nullable=False),
-        sa.Column("sensors_passed", sa.Integer(), nullable=False),
-        sa.Column("sensors", sa.Integer(), nullable=False),
+        sa.Column("sensors_passed", BIG, nullable=False),
+        sa.Column("sensors", BIG, nullable=False),
         sa.ForeignKeyConstraint(["node_id"], ["nodes.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("record_id"),

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from wayside.cloud.hub.migrations import BIG
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -23,8 +25,8 @@ def added() -> dict[str, list[sa.Column[Any]]]:
         "rollouts": [
             sa.Column("max_failed_percent", sa.Float(), **flag),
             sa.Column("max_silent_percent", sa.Float(), server_default="20", nullable=False),
-            sa.Column("ended_ms", sa.Integer()),
-            sa.Column("back_of", sa.Integer()),
+            sa.Column("ended_ms", BIG),
+            sa.Column("back_of", BIG),
             sa.Column("recalled", sa.Boolean(), **flag),
             sa.Column("passport", sa.Text()),
             sa.Column("left_out", sa.Text()),
@@ -47,16 +49,16 @@ def upgrade() -> None:
         sa.Column("bundle", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("withdrawn_ms", sa.Integer(), nullable=False),
+        sa.Column("withdrawn_ms", BIG, nullable=False),
         sa.PrimaryKeyConstraint("bundle", "version"),
         sqlite_with_rowid=False,
     )
     # Until here a node's sums were known by their names alone.
     op.execute(
-        "UPDATE summaries SET derived = 1 WHERE kind = 'interval' AND datastream_id IN "
+        "UPDATE summaries SET derived = true WHERE kind = 'interval' AND datastream_id IN "
         "(SELECT id FROM datastreams WHERE name LIKE 'intersection/%')"
     )
-    op.execute("UPDATE datastreams SET derived = 1 WHERE name LIKE 'intersection/%'")
+    op.execute("UPDATE datastreams SET derived = true WHERE name LIKE 'intersection/%'")
     op.execute(
         "UPDATE datastreams SET unit = (SELECT s.unit FROM summaries s WHERE s.datastream_id = datastreams.id "
         "AND s.kind = 'interval' ORDER BY s.id DESC LIMIT 1)"
@@ -65,7 +67,7 @@ def upgrade() -> None:
     op.execute("UPDATE rollout_nodes SET old_failure = reason, reason = NULL WHERE state = 'waiting'")
     # A rollout that was called completed while members were excused, or before they joined.
     op.execute(
-        "UPDATE rollout_nodes SET joined_later = 1 WHERE state = 'waiting' AND rollout_id IN "
+        "UPDATE rollout_nodes SET joined_later = true WHERE state = 'waiting' AND rollout_id IN "
         "(SELECT id FROM rollouts WHERE state = 'completed')"
     )
     op.execute(

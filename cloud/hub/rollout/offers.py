@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from wayside.cloud.hub.candidates import FleetNode
+from wayside.cloud.hub.rollout.candidates import FleetNode
 from wayside.cloud.hub.store import nodes
 from wayside.contracts.sync import Heartbeat
 from wayside.contracts.task_config import Offer
@@ -25,29 +25,32 @@ class Offers:
     def __init__(self) -> None:
         self._boots: dict[int, str | None] = {}
 
-    def forget(self) -> None:
-        self._boots.clear()
+    def forget(self, node: int | None = None) -> None:
+        if node is None:
+            self._boots.clear()
+        else:
+            self._boots.pop(node, None)
 
     def keep(self, connection: sa.Connection, node_id: int, boot: str, offer: Offer | None) -> Kept:
         """Store what a sync request says; costs no query while a boot has said it already and says nothing new."""
         if node_id not in self._boots:
-            query = "SELECT offer_boot FROM nodes WHERE id = ?"
-            self._boots[node_id] = connection.exec_driver_sql(query, (node_id,)).scalar()
+            query = sa.select(nodes.c.offer_boot).where(nodes.c.id == node_id)
+            self._boots[node_id] = connection.execute(query).scalar()
         if offer is None:
             said_by = self._boots[node_id]
             return Kept(known=said_by is not None, wanted=said_by != boot, new=None)
         text = encode(offer).decode()
-        was = connection.exec_driver_sql("SELECT offer FROM nodes WHERE id = ?", (node_id,)).scalar()
+        was = connection.execute(sa.select(nodes.c.offer).where(nodes.c.id == node_id)).scalar()
         if (was, self._boots[node_id]) != (text, boot):
-            update = "UPDATE nodes SET offer = ?, offer_boot = ? WHERE id = ?"
-            connection.exec_driver_sql(update, (text, boot, node_id))
+            connection.execute(nodes.update().where(nodes.c.id == node_id).values(offer=text, offer_boot=boot))
         self._boots[node_id] = boot
         return Kept(known=True, wanted=False, new=None if was == text else offer)
 
 
 def fleet(connection: sa.Connection) -> list[FleetNode]:
-    """Every enrolled node with what it offers and reports."""
-    rows = connection.execute(sa.select(nodes.c.name, nodes.c.offer, nodes.c.heartbeat))
+    """Every node of the fleet with what it offers and reports. Those that are shut out are not of it."""
+    inside = sa.and_(nodes.c.revoked_ms.is_(None), nodes.c.retired_ms.is_(None))
+    rows = connection.execute(sa.select(nodes.c.name, nodes.c.offer, nodes.c.heartbeat).where(inside))
     return [
         FleetNode(
             name,

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from wayside.cloud.hub.cli import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of
+from wayside.cloud.hub.cli_options import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of
 from wayside.cloud.hub.client import HubClient
 from wayside.cloud.hub.errors import ConfigurationError
 from wayside.command_line import App
@@ -26,6 +26,7 @@ rollout = App("rollout", help="Bring a version to the nodes that can take it, wa
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Name of the bundle, as in its passport.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Of the bundle: MAJOR.MINOR.PATCH.")]
 Which = Annotated[str, typer.Argument(metavar="ID|BUNDLE", help="As `rollout list` shows it; of a bundle, its newest.")]
+RELEASE = "`wayside rollout release-hold`"
 MAX_NODES = 40  # that a card names; --json has all
 
 
@@ -90,6 +91,8 @@ def list_(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
         table.add_row(str(r["id"]), r["bundle"], r["version"], _state(r), Text(r["useless"] or r["reason"] or ""))
     console = Screen()
     console.print(table)
+    if answer.get("held"):
+        console.print(Text(f"held since a restore, nobody is ordered anything: {RELEASE} ends that", "yellow"))
     for w in client.withdrawals()["withdrawals"]:
         console.print(Text(f"withdrawn: {w['bundle']} {w['version']}: {w['reason']}", "red"))
 
@@ -184,6 +187,40 @@ def back(
         _would("back", client.rollout(rollout_id), as_json)
     else:
         _show(client.take_back(rollout_id, now), as_json)
+
+
+@rollout.command("release-hold")
+def release_hold(
+    url: Url = DEFAULT_URL,
+    operator_token: Token = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """After a restore of the hub: nodes are ordered what the rollouts say again.
+
+    Before it, publish and roll out again what was rolled out since the backup: else nodes go back to what the backup
+    knows. --dry-run says which nodes would go from which version to which.
+    """
+    client = client_of(url, operator_token)
+    if dry_run:
+        moves, state = client.moves()["moves"], client.restored()
+        if as_json:
+            typer.echo(json.dumps({"dry_run": True, "restored": state, "moves": moves}))
+            return
+        if not state["held"]:
+            typer.echo("nothing is held: the hub was not restored, or its rollouts were released already")
+            return
+        for line in (*state["missing"], *map(_move, moves)):
+            typer.echo(line)
+        typer.echo(f"nothing was released: {len(moves)} moves would be ordered")
+        return
+    done = client.release_hold()
+    typer.echo(json.dumps(done) if as_json else "nodes are ordered what the rollouts say; paused ones stay paused")
+
+
+def _move(move: dict[str, Any]) -> str:
+    runs = move["runs"] or "none"
+    return f"{len(move['nodes'])} nodes would go from {move['bundle']} {runs} to {move['to']}: {_few(move['nodes'])}"
 
 
 @rollout.command()

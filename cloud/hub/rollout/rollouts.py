@@ -1,6 +1,6 @@
 """A rollout: a version of a bundle goes to the nodes that can take it, in phases, canary first.
 
-This module decides and touches no database (``rollout_store`` does); the states are ``contracts.rollout``'s, and
+This module decides and touches no database (``store`` does); the states are ``contracts.rollout``'s, and
 docs/adr/0017 says why they are as they are.
 
 - Members are the nodes that can take the bundle (``candidates``). Phases are percent of the members, in an order that
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wayside.cloud.hub.reports import failure_of, progress_of
 from wayside.contracts.rollout import MemberState, RolloutState, advance
@@ -123,15 +123,20 @@ class Rollout:
         Args:
             useless: what is wrong with the answers of this version, if the node runs it.
         """
+        if not self.is_news(node, reported, useless):
+            return False
+        self._learn(self.members[node], reported, useless)
+        self._judge(now_ms)
+        return True
+
+    def is_news(self, node: str, reported: Reported, useless: str | None = None) -> bool:
+        """Whether :meth:`observe` changes anything."""
         member = self.members.get(node)
         if member is None or (self.state in ENDED and not member.joined_later):
             return False
-        before = (member.state, member.reason, member.ran, member.old_failure)
-        self._learn(member, reported, useless)
-        changed = before != (member.state, member.reason, member.ran, member.old_failure)
-        if changed:
-            self._judge(now_ms)
-        return changed
+        then = replace(member)
+        self._learn(then, reported, useless)
+        return then != member
 
     def _learn(self, member: Member, reported: Reported, useless: str | None) -> None:
         if reported.version == self.version:  # whatever it reports of other attempts

@@ -1,0 +1,1 @@
+"""Backup, restore, and what a restored hub does until it is sure."""

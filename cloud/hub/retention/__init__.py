@@ -1,0 +1,1 @@
+"""What keeps the hub small: rollups, files of old rows, and when they are made."""

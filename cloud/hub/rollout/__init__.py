@@ -1,0 +1,1 @@
+"""Rollouts: which version which node is to run, in phases."""
