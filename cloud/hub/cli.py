@@ -23,7 +23,7 @@ from wayside.cloud.hub.cli_options import AsJson, Data, Database
 from wayside.cloud.hub.errors import ConfigurationError
 from wayside.cloud.hub.lock import take
 from wayside.cloud.hub.move_cli import move
-from wayside.cloud.hub.people import account_cli
+from wayside.cloud.hub.people import account_cli, sharing_cli
 from wayside.cloud.hub.retention import cli as retention_cli
 from wayside.cloud.hub.service_cli import install_service
 from wayside.command_line import App
@@ -259,5 +259,5 @@ hub.add_typer(audit_cli.log, name="audit")
 hub.add_typer(retention_cli.retention, name="retention")
 hub.add_typer(account_cli.user, name="user")
 hub.add_typer(account_cli.api_token, name="api-token")
-hub.add_typer(account_cli.department, name="department")
-hub.add_typer(account_cli.open_, name="open")
+hub.add_typer(sharing_cli.department, name="department")
+hub.add_typer(sharing_cli.open_, name="open")

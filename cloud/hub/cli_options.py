@@ -1,8 +1,10 @@
-"""Options that the hub's verbs share, and the client that they lead to."""
+"""What the hub's verbs share: options, the client that they lead to, how they tell what was done."""
 
 from __future__ import annotations
 
+import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,3 +31,11 @@ def client_of(url: str, operator_token: str = "") -> Any:
     from wayside.cloud.hub.client import HubClient
 
     return HubClient(url, operator_token or os.environ.get("WAYSIDE_OPERATOR_TOKEN"))
+
+
+def tell(document: dict[str, Any], sentence: str, as_json: bool) -> None:
+    typer.echo(json.dumps(document) if as_json else sentence)
+
+
+def day(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d}"

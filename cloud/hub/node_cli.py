@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from wayside.cloud.hub.cli_options import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of
+from wayside.cloud.hub.cli_options import DEFAULT_URL, AsJson, DryRun, Token, Url, client_of, tell
 from wayside.cloud.hub.errors import ConfigurationError
 from wayside.command_line import App
 from wayside.terminal import Screen
@@ -62,7 +62,7 @@ def revoke(
         _would(client.node(name), "would be shut out", as_json)
         return
     done = client.revoke(name, reason)
-    _done(done, f"{name} is shut out; `wayside replace {name}` puts hardware in its place", as_json)
+    tell(done, f"{name} is shut out; `wayside replace {name}` puts hardware in its place", as_json)
 
 
 @node.command()
@@ -85,7 +85,7 @@ def retire(
         _would(client.node(name), "would leave the fleet", as_json)
         return
     done = client.retire(name, reason)
-    _done(done, f"{name} has left the fleet with {done['stored']} rows, which stay", as_json)
+    tell(done, f"{name} has left the fleet with {done['stored']} rows, which stay", as_json)
 
 
 @node.command()
@@ -130,16 +130,12 @@ def _describe(
     if dry_run:
         _would(client.node(name), f"would {said}", as_json)
         return
-    _done(client.describe(name, **{field: value}), f"{name}: {field} {value or 'taken away'}", as_json)
+    tell(client.describe(name, **{field: value}), f"{name}: {field} {value or 'taken away'}", as_json)
 
 
 def _would(found: dict[str, Any], what: str, as_json: bool) -> None:
     document = {"dry_run": True, "node": found["node"], "label": found["label"], "site": found["site"]}
-    typer.echo(json.dumps(document) if as_json else f"nothing was changed: {found['node']} {what}")
-
-
-def _done(document: dict[str, Any], sentence: str, as_json: bool) -> None:
-    typer.echo(json.dumps(document) if as_json else sentence)
+    tell(document, f"nothing was changed: {found['node']} {what}", as_json)
 
 
 def _day(ms: int) -> str:

@@ -1,4 +1,4 @@
-"""``wayside hub user|api-token|department|open``: who may do what at the hub."""
+"""``wayside hub user|api-token``: who may do what at the hub."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from wayside.cloud.hub.cli_options import DEFAULT_URL, AsJson, Database, DryRun, Token, Url, client_of
+from wayside.cloud.hub.cli_options import DEFAULT_URL, AsJson, Database, DryRun, Token, Url, client_of, day, tell
 from wayside.cloud.hub.errors import ConfigurationError
 from wayside.cloud.hub.people.actor import Role
 from wayside.command_line import App
@@ -29,13 +28,9 @@ if TYPE_CHECKING:
 
 user = App("hub user", help="Add users, change their roles and passwords, shut them out.")
 api_token = App("hub api-token", help="Make, list and withdraw tokens for programs.")
-department = App("hub department", help="Say what a department sees.")
-open_ = App("hub open", help="Release datastreams as open data.")
 
 MAX_PASSWORD_FILE_BYTES = 4096
 Name = Annotated[str, typer.Argument(help="The name, in small letters.")]
-Node = Annotated[str, typer.Argument(help="The node's name.")]
-Datastream = Annotated[str, typer.Argument(help="The datastream's name.")]
 InData = Annotated[Path | None, typer.Option("--data", help="Write into this data directory, without a hub.")]
 OfRole = Annotated[Role, typer.Option(help="What they may do: each but department may what the ones before it may.")]
 Department = Annotated[str | None, typer.Option(help="Whose nodes and datastreams they see; with the role department.")]
@@ -69,7 +64,7 @@ def add(
     asked = _decoded(fields, views.UserRequest)
     accounts.check_role(asked)
     if dry_run:
-        _would(f"{name} would be added with the role {role}", fields, data, database, url, operator_token, as_json)
+        would(f"{name} would be added with the role {role}", fields, data, database, url, operator_token, as_json)
         return
     password = None if no_password else _password(password_file)
     asked = _decoded(fields | {"password": password}, views.UserRequest)
@@ -77,7 +72,7 @@ def add(
         done = _in(data, database, lambda c, by, at: accounts.add_user(c, by, asked, at))
     else:
         done = client_of(url, operator_token).change("POST", "/api/v1/users", fields | {"password": password})
-    _done(done, f"{name} may log in with the role {role}", as_json)
+    tell(done, f"{name} may log in with the role {role}", as_json)
 
 
 @user.command("list")
@@ -94,7 +89,7 @@ def list_users(*, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: A
         )
         for u in found
     ]
-    _listed(found, ("name", "role", "department", "state", "logs in by"), rows, as_json)
+    listed(found, ("name", "role", "department", "state", "logs in by"), rows, as_json)
 
 
 @user.command("role")
@@ -111,10 +106,10 @@ def change_role(
     """Change what a user may do, from the next request on."""
     client, body = client_of(url, operator_token), {"role": str(role), "department": department}
     if dry_run:
-        _would(f"{name} would have the role {role}", body, None, None, url, operator_token, as_json)
+        would(f"{name} would have the role {role}", body, None, None, url, operator_token, as_json)
         return
     done = client.change("POST", f"/api/v1/users/{name}/role", body)
-    _done(done, f"{name} has the role {role} from now on", as_json)
+    tell(done, f"{name} has the role {role} from now on", as_json)
 
 
 @user.command()
@@ -134,7 +129,7 @@ def password(
     from wayside.cloud.hub.people import accounts
 
     if dry_run:
-        _would(f"{name} would get another password", {"name": name}, data, database, url, operator_token, as_json)
+        would(f"{name} would get another password", {"name": name}, data, database, url, operator_token, as_json)
         return
     asked = _decoded({"password": _password(password_file)}, views.PasswordRequest)
     if data is not None:
@@ -142,7 +137,7 @@ def password(
     else:
         body = {"password": asked.password}
         done = client_of(url, operator_token).change("POST", f"/api/v1/users/{name}/password", body)
-    _done(done, f"{name} has another password; sessions with the old one are over", as_json)
+    tell(done, f"{name} has another password; sessions with the old one are over", as_json)
 
 
 @user.command()
@@ -186,14 +181,14 @@ def link(
     from wayside.cloud.hub.people import accounts
 
     if dry_run:
-        _would(f"{name} would get a link", {"name": name}, data, database, url, operator_token, as_json)
+        would(f"{name} would get a link", {"name": name}, data, database, url, operator_token, as_json)
         return
     if data is not None:
         done = _in(data, database, lambda c, by, at: accounts.make_link(c, by, name, at))
     else:
         done = client_of(url, operator_token).change("POST", f"/api/v1/users/{name}/link")
     done |= {"url": url.rstrip("/") + done["path"]}
-    _done(done, done["url"], as_json)
+    tell(done, done["url"], as_json)
 
 
 @api_token.command("make")
@@ -212,10 +207,10 @@ def make_api_token(
     body = {"name": name, "role": str(role), "department": department, "ttl_s": days * 86_400}
     client = client_of(url, operator_token)
     if dry_run:
-        _would(f"{name} would get a token with the role {role}", body, None, None, url, operator_token, as_json)
+        would(f"{name} would get a token with the role {role}", body, None, None, url, operator_token, as_json)
         return
     done = client.change("POST", "/api/v1/api-tokens", body)
-    _done(done, done["token"], as_json)
+    tell(done, done["token"], as_json)
 
 
 @api_token.command("list")
@@ -227,12 +222,12 @@ def list_api_tokens(*, url: Url = DEFAULT_URL, operator_token: Token = "", as_js
             t["name"],
             t["role"],
             t["department"] or "",
-            f"withdrawn {_day(t['withdrawn_ms'])}" if t["withdrawn_ms"] else f"until {_day(t['expires_ms'])}",
-            _day(t["used_ms"]) if t["used_ms"] else "never",
+            f"withdrawn {day(t['withdrawn_ms'])}" if t["withdrawn_ms"] else f"until {day(t['expires_ms'])}",
+            day(t["used_ms"]) if t["used_ms"] else "never",
         )
         for t in found
     ]
-    _listed(found, ("name", "role", "department", "state", "used"), rows, as_json)
+    listed(found, ("name", "role", "department", "state", "used"), rows, as_json)
 
 
 @api_token.command("withdraw")
@@ -246,92 +241,10 @@ def withdraw_api_token(
 ) -> None:
     """Nobody gets in by this token any more."""
     if dry_run:
-        _would(f"{name} would be withdrawn", {"name": name}, None, None, url, operator_token, as_json)
+        would(f"{name} would be withdrawn", {"name": name}, None, None, url, operator_token, as_json)
         return
     done = client_of(url, operator_token).change("DELETE", f"/api/v1/api-tokens/{name}")
-    _done(done, f"nobody gets in by {name} any more", as_json)
-
-
-@department.command("list")
-def list_departments(*, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
-    """What each department sees."""
-    found = client_of(url, operator_token).read("/api/v1/departments")["departments"]
-    rows = [(d["department"], "; ".join(_entry(e) for e in d["sees"])) for d in found]
-    _listed(found, ("department", "sees"), rows, as_json)
-
-
-@department.command("set")
-def set_department(
-    name: Name,
-    *,
-    site: Annotated[list[str] | None, typer.Option(help="All nodes of this site; several times: of each.")] = None,
-    node: Annotated[list[str] | None, typer.Option(help="This node.")] = None,
-    datastream: Annotated[
-        list[str] | None, typer.Option(metavar="NODE:DATASTREAM", help="This datastream of a node, nothing else of it.")
-    ] = None,
-    url: Url = DEFAULT_URL,
-    operator_token: Token = "",
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Say all that a department sees from now on; nothing, without options."""
-    sees: list[dict[str, str]] = [{"site": s} for s in site or ()] + [{"node": n} for n in node or ()]
-    for one in datastream or ():
-        of, colon, stream = one.partition(":")
-        if not colon:
-            raise typer.BadParameter(f"{one!r} is not NODE:DATASTREAM")
-        sees.append({"node": of, "datastream": stream})
-    what = "; ".join(_entry(e) for e in sees) or "nothing"
-    if dry_run:
-        _would(f"{name} would see {what}", {"sees": sees}, None, None, url, operator_token, as_json)
-        return
-    done = client_of(url, operator_token).change("PUT", f"/api/v1/departments/{name}", {"sees": sees})
-    _done(done, f"{name} sees {what}", as_json)
-
-
-@open_.command("list")
-def list_open(*, url: Url = DEFAULT_URL, operator_token: Token = "", as_json: AsJson = False) -> None:
-    """What anybody may read at a hub that runs with --public-read."""
-    found = client_of(url, operator_token).read("/api/v1/open")["datastreams"]
-    rows = [(d["node"], d["datastream"], _day(d["released_ms"])) for d in found]
-    _listed(found, ("node", "datastream", "since"), rows, as_json)
-
-
-@open_.command("add")
-def release(
-    node: Node,
-    datastream: Datastream,
-    *,
-    url: Url = DEFAULT_URL,
-    operator_token: Token = "",
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Release a datastream as open data: its intervals, past and to come."""
-    if dry_run:
-        _would(f"{datastream} of {node} would be open", {}, None, None, url, operator_token, as_json)
-        return
-    done = client_of(url, operator_token).change("POST", "/api/v1/open", {"node": node, "datastream": datastream})
-    _done(done, f"{datastream} of {node} is open data where the hub runs with --public-read", as_json)
-
-
-@open_.command("remove")
-def close(
-    node: Node,
-    datastream: Datastream,
-    *,
-    url: Url = DEFAULT_URL,
-    operator_token: Token = "",
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Take a datastream back; who has read it has it."""
-    if dry_run:
-        _would(f"{datastream} of {node} would be closed", {}, None, None, url, operator_token, as_json)
-        return
-    client = client_of(url, operator_token)
-    done = client.change("DELETE", "/api/v1/open", query={"node": node, "datastream": datastream})
-    _done(done, f"{datastream} of {node} is no longer open data", as_json)
+    tell(done, f"nobody gets in by {name} any more", as_json)
 
 
 def first_admin(data: Path, database: str | None, name: str) -> str | None:
@@ -354,10 +267,10 @@ def first_admin(data: Path, database: str | None, name: str) -> str | None:
 def _disable(name: str, disabled: bool, url: str, operator_token: str, dry_run: bool, as_json: bool) -> None:
     said = "shut out" if disabled else "let in again"
     if dry_run:
-        _would(f"{name} would be {said}", {"disabled": disabled}, None, None, url, operator_token, as_json)
+        would(f"{name} would be {said}", {"disabled": disabled}, None, None, url, operator_token, as_json)
         return
     done = client_of(url, operator_token).change("POST", f"/api/v1/users/{name}/disabled", {"disabled": disabled})
-    _done(done, f"{name} is {said}", as_json)
+    tell(done, f"{name} is {said}", as_json)
 
 
 def _in(data: Path, database: str | None, act: Callable[[sa.Connection, Actor, int], msgspec.Struct]) -> dict[str, Any]:
@@ -396,7 +309,7 @@ def _password(file: Path | None) -> str:
     return lines[0]
 
 
-def _would(
+def would(
     sentence: str,
     document: dict[str, Any],
     data: Path | None,
@@ -412,14 +325,10 @@ def _would(
         check_schema(data, database)
     else:
         client_of(url, operator_token).read("/api/v1/users")
-    typer.echo(json.dumps({"dry_run": True} | document) if as_json else f"nothing was changed: {sentence}")
+    tell({"dry_run": True} | document, f"nothing was changed: {sentence}", as_json)
 
 
-def _done(document: dict[str, Any], sentence: str, as_json: bool) -> None:
-    typer.echo(json.dumps(document) if as_json else sentence)
-
-
-def _listed(found: list[dict[str, Any]], head: tuple[str, ...], rows: Sequence[tuple[str, ...]], as_json: bool) -> None:
+def listed(found: list[dict[str, Any]], head: tuple[str, ...], rows: Sequence[tuple[str, ...]], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -427,13 +336,3 @@ def _listed(found: list[dict[str, Any]], head: tuple[str, ...], rows: Sequence[t
     for row in rows:
         table.add_row(*row)
     Screen().print(table)
-
-
-def _entry(entry: dict[str, Any]) -> str:
-    if entry.get("site") is not None:
-        return f"site {entry['site']}"
-    return " ".join(filter(None, (entry["node"], entry.get("datastream"))))
-
-
-def _day(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d}"

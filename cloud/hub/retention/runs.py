@@ -245,25 +245,25 @@ def run(
             pass
         compactor.sweep()
         with engine.connect() as connection:
-            todo = due(connection, retention, now_ms)
-        made = [compactor.move(file) for file in todo.unfinished]
-        made += [new for unit in todo.units if (new := compactor.compact(unit)) is not None]
+            work = due(connection, retention, now_ms)
+        made = [compactor.move(file) for file in work.unfinished]
+        made += [new for unit in work.units if (new := compactor.compact(unit)) is not None]
         with engine.connect() as connection:
-            todo = due(connection, retention, now_ms)
-        for kind, month, some in todo.merges:
+            work = due(connection, retention, now_ms)
+        for kind, month, some in work.merges:
             compactor.merge(kind, some, month)
-        for file in todo.forgotten:
+        for file in work.forgotten:
             compactor.forget(file)
-        if todo.forgotten:
-            about = {"files": [file.path for file in todo.forgotten]}
+        if work.forgotten:
+            about = {"files": [file.path for file in work.forgotten]}
             gently(lambda c: audit.record(c, audit.hub(), "rows.forgotten", "retention", now_ms, **about))
         pruned = _prune(engine, gently, retention, now_ms)
         _shrink(engine, gently)
     return Done(
         files=[file.path for file in made],
         rows=sum(file.rows for file in made),
-        merged=sum(len(some) for _, _, some in todo.merges),
-        forgotten=[file.path for file in todo.forgotten],
+        merged=sum(len(some) for _, _, some in work.merges),
+        forgotten=[file.path for file in work.forgotten],
         rollups=pruned,
         bytes=sum(file.bytes for file in made),
         seconds=round(time.monotonic() - started, 3),
@@ -272,18 +272,18 @@ def run(
 
 def would(connection: sa.Connection, data: Path, now_ms: int) -> Done:
     """What :func:`run` would do; rollups that it would delete are not counted."""
-    todo = due(connection, load_retention(data), now_ms)
+    work = due(connection, load_retention(data), now_ms)
     row = summaries.c
     rows = 0
-    for unit in todo.units:
+    for unit in work.units:
         query = sa.select(sa.func.count()).where(*of_kind(unit.kind), row.id >= unit.first_id, row.id <= unit.last_id)
         rows += connection.execute(query.select_from(summaries)).scalar_one()
     return Done(
         dry_run=True,
-        files=[named(unit) for unit in todo.units] + [file.path for file in todo.unfinished],
-        rows=rows + sum(file.rows - file.moved_rows for file in todo.unfinished),
-        merged=sum(len(some) for _, _, some in todo.merges),
-        forgotten=[file.path for file in todo.forgotten],
+        files=[named(unit) for unit in work.units] + [file.path for file in work.unfinished],
+        rows=rows + sum(file.rows - file.moved_rows for file in work.unfinished),
+        merged=sum(len(some) for _, _, some in work.merges),
+        forgotten=[file.path for file in work.forgotten],
         rollups=0,
         bytes=0,
         seconds=0.0,
@@ -359,7 +359,7 @@ def view(connection: sa.Connection, data: Path, now_ms: int, *, verify: bool) ->
             )
         )
     size_, hot = size_of(connection), sum(kind.hot_rows for kind in kinds)
-    todo = due(connection, retention, now_ms)
+    work = due(connection, retention, now_ms)
     top = connection.execute(sa.select(sa.func.max(summaries.c.id))).scalar() or 0
     return RetentionView(
         kinds=kinds,
@@ -369,7 +369,7 @@ def view(connection: sa.Connection, data: Path, now_ms: int, *, verify: bool) ->
         database_free_bytes=size_.free,
         database_shrinks=size_.shrinks,
         hot_bytes_a_row=(size_.bytes - size_.free) / hot if hot else None,
-        due_files=len(todo.units) + len(todo.unfinished),
+        due_files=len(work.units) + len(work.unfinished),
         faults=[fault for file in there if (fault := _fault(cold, file, verify)) is not None],
     )
 
