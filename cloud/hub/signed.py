@@ -15,13 +15,17 @@ from wayside.cloud.hub import registry
 from wayside.cloud.hub.auth import Nonces, verify_signature
 from wayside.cloud.hub.door.bodies import decompressed, read_body
 from wayside.cloud.hub.door.shares import Shares
-from wayside.cloud.hub.errors import HubError, NotFoundError, UnauthenticatedError
+from wayside.cloud.hub.errors import HubError, NotFoundError, TooBusyError, UnauthenticatedError
 from wayside.cloud.hub.openapi import refusal
 from wayside.cloud.hub.registry import Node, Registry
 from wayside.cloud.hub.serials import serial_of
 from wayside.contracts.identity import NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, signing_input
 
 D = TypeVar("D")
+
+AT_WORK = 64
+"""Requests between body and answer at once. Some half a second of work: who comes beyond it would wait longer than its
+patience, come again, and be work twice; told so at once, it backs off."""
 
 HEADERS: dict[str, Any] = {
     "parameters": [
@@ -53,6 +57,7 @@ class SignedRequests:
         self._nonces = nonces
         self._shared = shared
         self._shares = Shares()
+        self._at_work: set[Request] = set()  # their bodies are complete
 
     async def answer(
         self, request: Request, act: Callable[[Request, Node], Awaitable[tuple[Response, int]]]
@@ -63,8 +68,10 @@ class SignedRequests:
             act: returns its answer and the node's serial from then on.
 
         Raises:
+            TooBusyError: the hub is behind; nothing was read.
             UnauthenticatedError: no such node is enrolled.
         """
+        self.refuse_if_behind()
         node = await self.known(request.headers.get(NODE_HEADER, ""))
         if node is None:
             raise UnauthenticatedError("unknown_node", "no such node is enrolled here; enrol first", NODE_HEADER)
@@ -75,7 +82,14 @@ class SignedRequests:
             answer = refusal(exc)
             with contextlib.suppress(DBAPIError):  # the store that fails is told already
                 answer.headers[NONCE_HEADER] = await self.nonce(node)
+        finally:
+            self._at_work.discard(request)
         return answer
+
+    def refuse_if_behind(self) -> None:
+        """Raises: TooBusyError: as many requests are at work as are done before their nodes lose patience."""
+        if len(self._at_work) >= AT_WORK:
+            raise TooBusyError("behind", "the hub has more to do than it keeps up with: come again later")
 
     async def known(self, name: str) -> Node | None:
         """The enrolled node of this name."""
@@ -85,7 +99,8 @@ class SignedRequests:
         return node
 
     async def nonce_for(self, name: str) -> str:
-        """Raises NotFoundError."""
+        """Raises: NotFoundError. TooBusyError: whoever asks would only send a body next."""
+        self.refuse_if_behind()
         node = await self.known(name)
         if node is None:
             raise NotFoundError("unknown_node", f"no node {name!r} is enrolled here; enrol first")
@@ -115,10 +130,13 @@ class SignedRequests:
             ForbiddenError: a key that the node had before made the signature, or the node is shut out.
             TooLargeError, BadRequestError: the body itself.
             TooOftenError: the node has used up its share of the hub's time.
+            TooBusyError: the hub is behind.
         """
         given, signature = request.headers.get(NONCE_HEADER, ""), request.headers.get(SIGNATURE_HEADER, "")
         serial = self._nonces.opened(node.name, given)
         sent = await read_body(request, limit)
+        self.refuse_if_behind()  # bodies are complete at the same moment where many came at once
+        self._at_work.add(request)
         what = signing_input(node=node.name, nonce=given, method="POST", path=request.url.path, body=sent)
         try:
             _verify(node, signature, what)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
 
 from tests.hub.conftest import Hub
 from wayside.cloud.hub.door.steering import FALL, HORIZON_S, LEAST_RATE, QUICK_S, RATE, Steering, phase
+from wayside.cloud.hub.ingest import Ingest
 from wayside.contracts.sync import BACKLOG_ROWS, FRESH_ROWS, MAX_SUMMARIES
 
 SYNC_S = 300.0
@@ -94,3 +101,35 @@ def test_the_reply_tells_a_node_with_a_backlog_its_turn(hub: Hub) -> None:
     waiting = other.sync([other.summary(1.0)], backlog=601)
     assert waiting.grant == 600
     assert 0 < waiting.not_before_s <= MAX_SUMMARIES / RATE
+
+
+def test_a_hub_that_is_behind_says_so_at_once_and_nothing_is_lost_by_it(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited longer than its patience would come again, and be work twice: nobody would be served in time."""
+    monkeypatch.setattr("wayside.cloud.hub.signed.AT_WORK", 2)
+    *served, late = (hub.node(f"node-{i}") for i in range(3))
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    real = Ingest.store
+
+    def slow(*args: Any, **more: Any) -> Any:
+        begun.release()
+        assert go_on.wait(20)
+        return real(*args, **more)
+
+    monkeypatch.setattr(Ingest, "store", slow)
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(node.sync, [node.summary()]) for node in served]
+        assert begun.acquire(timeout=20)
+        deadline = time.monotonic() + 20
+        while hub.client.get("/api/v1/nonce", params={"node": late.name}).status_code != 503:
+            assert time.monotonic() < deadline, "two are at work, and a third is let in"
+        body = late.request([late.summary()])
+        refused = late.post(body)
+        assert (refused.status_code, refused.json()["error"]) == (503, "behind")
+        assert hub.client.get("/healthz").json()["status"] != "failing", "it is busy, not ill"
+        go_on.set()
+        assert [answer.result(timeout=20).stored for answer in answers] == [1, 1]
+    assert late.post(body).status_code == 200
+    (stats,) = hub.get("/api/v1/stats", node=late.name)["nodes"]  # type: ignore[misc]
+    assert stats["stored"] == 1

@@ -308,7 +308,13 @@ class FleetNode:
         try:
             while self.outbox.rows:
                 batch = self.outbox.batch(1000, 1_500_000)
-                await client.sync(SyncRequest(**about, summaries=batch.rows))
-                self.outbox.commit(acknowledged=batch.ids)
+                try:
+                    await client.sync(SyncRequest(**about, summaries=batch.rows))
+                except HubRefused as exc:
+                    if exc.code != "behind":
+                        raise
+                    await asyncio.sleep(self.draw.uniform(0.5, 1.5))
+                else:
+                    self.outbox.commit(acknowledged=batch.ids)
         finally:
             await client.close()

@@ -43,8 +43,8 @@ def work(line: Connection, seen: Any, place: int, seed: int, numbers: range, wit
         tally: Tally | Exception
         try:
             tally = asyncio.run(run(nodes, told, line, seen, place))
-        except Exception as exc:
-            tally = exc
+        except Exception as exc:  # its repr: not every exception goes through a pipe
+            tally = RuntimeError(repr(exc))
         line.send((tally, sum(node.outbox.produced for node in nodes), time.process_time() - cpu_s))
 
 

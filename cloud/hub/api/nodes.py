@@ -53,7 +53,7 @@ def routes(
 ) -> APIRouter:
     router = APIRouter(tags=["nodes"], dependencies=[by_node()])
 
-    @router.get("/api/v1/nonce", responses=answers(NonceReply, errors=(404, 422)))
+    @router.get("/api/v1/nonce", responses=answers(NonceReply, errors=(404, 422, 503)))
     async def nonce(node: Annotated[str, Query(max_length=64)]) -> Response:
         """A single-use nonce for a node's next signed request."""
         return reply(NonceReply(nonce=await signed.nonce_for(node)))
