@@ -53,7 +53,7 @@ def init(
     from wayside.cloud.hub import audit, local
     from wayside.cloud.hub.auth import OPERATOR_TOKEN_FILE, load_operator_token
     from wayside.cloud.hub.engine import mark, migrate, refuse_no_folder, store_at
-    from wayside.cloud.hub.tuf_repository import make_online_key
+    from wayside.cloud.hub.online_key import make_online_key
     from wayside.durable import replace_file
 
     try:

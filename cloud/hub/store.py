@@ -1,6 +1,7 @@
 """The hub's tables (SQLAlchemy Core).
 
-Times named ``*_ms`` are Unix milliseconds: ``wall_ms`` on the node's clock, the others on the hub's.
+Times named ``*_ms`` are Unix milliseconds: ``wall_ms`` on the node's clock, the others on the hub's. One file,
+though a long one: migrations are held against the whole of it.
 """
 
 from __future__ import annotations

@@ -28,9 +28,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import (  # type: ignore[attr-defined]
@@ -44,52 +41,20 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
 )
 
 from wayside.cloud.hub.bundles import read_passport
-from wayside.cloud.hub.errors import ConfigurationError, ConflictError, ContractBrokenError, NotFoundError
+from wayside.cloud.hub.errors import ConflictError, ContractBrokenError, NotFoundError
+from wayside.cloud.hub.online_key import KEY_FILE, online_key
 from wayside.contracts.hub_api import OnlineKey
 from wayside.contracts.passport import Passport
 from wayside.durable import rename, replace_file
-from wayside.text import read_file
 
 DELEGATED = "models"
 SNAPSHOT_LIFE = dt.timedelta(days=7)
 TIMESTAMP_LIFE = dt.timedelta(days=1)
 KEPT_SNAPSHOTS = 8  # a node that has the timestamp of just now may still fetch the snapshot that it names
-KEY_FILE = "online.key"
 STAGED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 METADATA_NAME = re.compile(r"(?:[1-9][0-9]{0,9}\.(?:root|targets|models|snapshot)|timestamp)\.json")
 TARGET_NAME = re.compile(r"models/[0-9a-f]{64}\.[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 MAX_METADATA_BYTES = 2_000_000
-
-
-def make_online_key(data: Path) -> None:
-    """Make the hub's key, once; an existing one stays.
-
-    Raises:
-        ConfigurationError: the one that is there is no key.
-    """
-    file = data / "tuf" / KEY_FILE
-    if file.exists():
-        _online_key(file)
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    replace_file(file, pem, mode=0o600)
-
-
-def _online_key(file: Path) -> Ed25519PrivateKey:
-    try:
-        private = serialization.load_pem_private_key(read_file(file), password=None)
-    except OSError as exc:
-        raise ConfigurationError("online_key", f"cannot read {file}: {exc.strerror}; run `wayside hub init`") from exc
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:  # TypeError: it has a password
-        raise ConfigurationError(
-            "online_key", f"{file} is damaged, or no private key without a password: put its backup there"
-        ) from exc
-    if not isinstance(private, Ed25519PrivateKey):
-        raise ConfigurationError("online_key", f"{file} is not an Ed25519 key")
-    return private
 
 
 def discard_uploads(data: Path) -> None:
@@ -111,7 +76,7 @@ class TufRepository:
         self._lock = threading.Lock()
         for folder in (self.metadata_dir, self.targets_dir / DELEGATED, self.staged_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        self._signer = CryptoSigner(_online_key(home / KEY_FILE))
+        self._signer = CryptoSigner(online_key(home / KEY_FILE))
         self._read: tuple[int, int] | None = None
         self._load()
 

@@ -1,6 +1,7 @@
 """What the hub answers to people and programs: the shapes of its read API (nodes use ``contracts.sync``).
 
-``*_ms`` are Unix milliseconds. Fields are only ever added.
+``*_ms`` are Unix milliseconds. Fields are only ever added. One file, though a long one: the API's shapes side by
+side, and no logic between them.
 """
 
 from __future__ import annotations

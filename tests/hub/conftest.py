@@ -21,9 +21,9 @@ from tests.simulators.authority import Authority
 from tests.simulators.node import SimulatedNode
 from wayside.cloud.hub.app import create_app
 from wayside.cloud.hub.engine import migrate, open_engine
+from wayside.cloud.hub.online_key import make_online_key
 from wayside.cloud.hub.recount import recount
 from wayside.cloud.hub.retention.cold import Cold
-from wayside.cloud.hub.tuf_repository import make_online_key
 
 ROOT = Path(__file__).parents[2]
 WAYSIDE = [sys.executable, "wayside.py"]

@@ -24,8 +24,8 @@ from wayside.cloud.hub.clock import now_ms
 from wayside.cloud.hub.engine import migrate, open_engine, refuse_no_folder
 from wayside.cloud.hub.errors import BackupError
 from wayside.cloud.hub.lock import take
+from wayside.cloud.hub.online_key import KEY_FILE
 from wayside.cloud.hub.sqlite import DATABASE
-from wayside.cloud.hub.tuf_repository import KEY_FILE
 from wayside.durable import rename, sync_folder
 
 UNFINISHED = ".unfinished"
